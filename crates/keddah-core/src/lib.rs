@@ -1,0 +1,11 @@
+//! Names, secrets, source spans and diagnostics that every room of Keddah shares.
+
+mod diagnostic;
+mod name;
+mod secret;
+mod source;
+
+pub use diagnostic::{Diagnostic, Label, Severity};
+pub use name::{ClusterName, InvalidName, NodeName};
+pub use secret::{Secret, expose};
+pub use source::{SourceFile, SourceId, SourceMap, Span};

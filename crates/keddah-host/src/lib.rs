@@ -1,0 +1,1 @@
+//! The effects on one machine: observe and apply every resource kind.

@@ -1,0 +1,1 @@
+//! Resource kinds: what should be (spec), what is (observed), and the pure difference between them.

@@ -1,0 +1,2 @@
+//! The `keddah` command.
+fn main() {}
