@@ -1,0 +1,102 @@
+//! Parameters of the ETCD module: the consensus store that Patroni elects leaders through.
+
+use super::default::{NO, NONE, YES, int, text};
+use super::kind::ParameterType::{Bool, Password, Path, Port, Text};
+use super::kind::{integer, natural, one_of};
+use super::{Levels, Module, Parameter, Support, row, section};
+
+pub(super) const ETCD: &[Parameter] = &section(
+    Module::Etcd,
+    "",
+    Support::Managed,
+    [
+        row(
+            "etcd_seq",
+            natural(),
+            Levels::I,
+            NONE,
+            "Number of this etcd member, unique in its cluster. Part of the identity: members \
+         are named `<etcd_cluster>-<etcd_seq>`.",
+        ),
+        row(
+            "etcd_cluster",
+            Text,
+            Levels::C,
+            text("etcd"),
+            "Name of the etcd cluster, and of the group its members stand in.",
+        ),
+        row(
+            "etcd_learner",
+            Bool,
+            Levels::I_A,
+            NO,
+            "Whether the member joins as a learner, which follows without a vote.",
+        )
+        .accepted(),
+        row(
+            "etcd_data",
+            Path,
+            Levels::C,
+            text("/data/etcd"),
+            "Directory in which etcd keeps its data.",
+        ),
+        row("etcd_port", Port, Levels::C, int(2379), "TCP port for clients."),
+        row(
+            "etcd_peer_port",
+            Port,
+            Levels::C,
+            int(2380),
+            "TCP port on which members talk to each other.",
+        ),
+        row(
+            "etcd_init",
+            one_of(&["new", "existing"]),
+            Levels::C,
+            text("new"),
+            "Whether the members form a new cluster or join a running one.",
+        ),
+        row(
+            "etcd_election_timeout",
+            integer(10, 50000),
+            Levels::C,
+            int(1000),
+            "Milliseconds without a heartbeat after which members elect a new leader; at \
+         least five times the heartbeat.",
+        ),
+        row(
+            "etcd_heartbeat_interval",
+            integer(1, 50000),
+            Levels::C,
+            int(100),
+            "Milliseconds between two heartbeats of the leader.",
+        ),
+        row(
+            "etcd_root_password",
+            Password,
+            Levels::G,
+            text("Etcd.Root"),
+            "Password of etcd's root user. The default is public: change it.",
+        ),
+        row(
+            "etcd_safeguard",
+            Bool,
+            Levels::G_C_A,
+            NO,
+            "Refuses every removal of etcd members while true.",
+        ),
+        row(
+            "etcd_rm_data",
+            Bool,
+            Levels::G_C_A,
+            YES,
+            "Whether removing a member deletes its data.",
+        ),
+        row(
+            "etcd_rm_pkg",
+            Bool,
+            Levels::G_C_A,
+            NO,
+            "Whether removing a member uninstalls etcd's packages.",
+        ),
+    ],
+);
