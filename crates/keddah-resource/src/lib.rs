@@ -1,1 +1,20 @@
 //! Resource kinds: what should be (spec), what is (observed), and the pure difference between them.
+//!
+//! A kind is one file under `kind/`, always with the same names: `Spec`, `Observed`, `Spec::name`,
+//! `Spec::diff` and `Spec::settled`. The effects that observe and apply a kind live in
+//! `keddah-host`, under the same file name.
+
+mod difference;
+mod facts;
+mod graph;
+mod id;
+pub mod kind;
+pub mod scram;
+
+pub use difference::{Action, Class, Difference, FieldChange};
+pub use facts::{
+    Distribution, EtcdFacts, EtcdMemberFacts, Interface, NodeFacts, PatroniFacts, Probe,
+};
+pub use graph::{Cycle, DesiredFleet, Module, Resource, Trigger, TriggerAction, UnknownDependency};
+pub use id::ResourceId;
+pub use kind::{Kind, Material, Observation, Observed, Spec};

@@ -1,0 +1,93 @@
+//! What a node says about itself before anything is compiled for it.
+
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+
+/// Which Linux distribution a node runs, from `/etc/os-release`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Distribution {
+    /// `ID`, such as `debian`.
+    pub id: String,
+    /// `VERSION_ID`, such as `13`.
+    pub version: String,
+    /// `VERSION_CODENAME`, such as `trixie`.
+    pub codename: String,
+}
+
+/// A network interface and its IPv4 addresses in CIDR notation.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Interface {
+    /// Its name, such as `eth0`.
+    pub name: String,
+    /// Addresses such as `10.10.10.11/24`.
+    pub addresses: Vec<String>,
+}
+
+/// What the controller asks a node to look at when it says hello.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Probe {
+    /// The port of the node's Patroni REST API, when it should have one.
+    pub patroni_port: Option<u16>,
+    /// The port etcd serves clients on, when the node should be a member.
+    pub etcd_port: Option<u16>,
+    /// The CA, certificate and key by which the node's etcd is asked for its members.
+    pub etcd_tls: Option<[String; 3]>,
+    /// Names of packages whose candidate version is wanted.
+    pub packages: Vec<String>,
+}
+
+/// What a node's Patroni says of itself (`GET /patroni`).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PatroniFacts {
+    /// `primary` (older: `master`), `replica` or `standby_leader`.
+    pub role: String,
+    /// `running`, `starting`, `stopped`, …
+    pub state: String,
+    /// The cluster's scope.
+    pub scope: String,
+}
+
+/// One etcd member as a running member lists it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EtcdMemberFacts {
+    /// The member's id in decimal digits.
+    pub id: String,
+    /// Its name; empty until it has started.
+    pub name: String,
+    /// Its peer URLs.
+    pub peer_urls: Vec<String>,
+}
+
+/// What a node's etcd says of its cluster; absent when it does not answer.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EtcdFacts {
+    /// The members.
+    pub members: Vec<EtcdMemberFacts>,
+}
+
+/// What a node is, as far as compilation depends on it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NodeFacts {
+    /// The kernel's host name.
+    pub hostname: String,
+    /// The distribution.
+    pub distribution: Distribution,
+    /// The machine's architecture as `uname -m` says it, such as `x86_64`.
+    pub architecture: String,
+    /// Processors that the node may use.
+    pub cores: u32,
+    /// Memory in bytes, the cgroup's limit where that is lower.
+    pub memory_bytes: u64,
+    /// Whether `/proc/sys` cannot be written, as in a container.
+    pub sysctl_read_only: bool,
+    /// The highest hard limit of open files that a service can get.
+    pub open_files_limit: u64,
+    /// Network interfaces with their addresses.
+    pub interfaces: Vec<Interface>,
+    /// Candidate versions of the packages that were asked for; absent means not available.
+    pub package_candidates: BTreeMap<String, String>,
+    /// What Patroni says, when it answers.
+    pub patroni: Option<PatroniFacts>,
+    /// What etcd says, when it answers.
+    pub etcd: Option<EtcdFacts>,
+}

@@ -1,0 +1,303 @@
+//! The resources of all nodes, and what must come before what.
+
+use crate::{Class, Kind, ResourceId, Spec};
+use indexmap::IndexMap;
+use keddah_core::NodeName;
+use serde::{Deserialize, Serialize};
+use std::fmt;
+
+/// The module of the inventory that a resource belongs to; `-m` selects by it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Module {
+    /// Certificates and trust.
+    Ca,
+    /// The operating system.
+    Node,
+    /// The consensus store.
+    Etcd,
+    /// PostgreSQL and everything of a cluster.
+    Pgsql,
+}
+
+impl fmt::Display for Module {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(match self {
+            Module::Ca => "ca",
+            Module::Node => "node",
+            Module::Etcd => "etcd",
+            Module::Pgsql => "pgsql",
+        })
+    }
+}
+
+/// What a change of one resource makes another one do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum TriggerAction {
+    /// Read the configuration again.
+    Reload,
+    /// Restart.
+    Restart,
+}
+
+/// "When this resource changes, that unit or postmaster must reload or restart."
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Trigger {
+    /// The unit or postmaster.
+    pub target: ResourceId,
+    /// What it must do.
+    pub action: TriggerAction,
+    /// Only for changes of at least this class; a parameter that reloads must not restart.
+    pub from_class: Class,
+}
+
+/// One resource of the desired fleet.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Resource {
+    /// Its name.
+    pub id: ResourceId,
+    /// Which module wants it.
+    pub module: Module,
+    /// The cluster it belongs to, for display and for `-l`.
+    pub cluster: Option<String>,
+    /// What should be.
+    pub spec: Spec,
+    /// Resources whose changes must be finished before this one is touched.
+    pub after: Vec<ResourceId>,
+    /// The same, but only between two restarts: a cluster that is being made starts together,
+    /// a cluster that serves restarts one by one.
+    pub restart_after: Vec<ResourceId>,
+    /// What a change of this one causes.
+    pub triggers: Vec<Trigger>,
+}
+
+impl Resource {
+    /// A resource without order or triggers; the id follows from node and spec.
+    pub fn new(node: &NodeName, module: Module, spec: impl Into<Spec>) -> Self {
+        let spec = spec.into();
+        Self {
+            id: ResourceId::new(node, spec.kind(), spec.name()),
+            module,
+            cluster: None,
+            spec,
+            after: Vec::new(),
+            restart_after: Vec::new(),
+            triggers: Vec::new(),
+        }
+    }
+
+    /// Sets the cluster.
+    #[must_use]
+    pub fn in_cluster(mut self, cluster: &str) -> Self {
+        self.cluster = Some(cluster.to_owned());
+        self
+    }
+
+    /// Adds resources that must come first.
+    #[must_use]
+    pub fn after(mut self, ids: impl IntoIterator<Item = ResourceId>) -> Self {
+        self.after.extend(ids);
+        self
+    }
+
+    /// Adds "reload that unit when this changes"; the reload then also comes after this.
+    #[must_use]
+    pub fn reloads(self, target: &ResourceId) -> Self {
+        self.triggers(target, TriggerAction::Reload, Class::InPlace)
+    }
+
+    /// Adds "restart that unit when this changes".
+    #[must_use]
+    pub fn restarts(self, target: &ResourceId) -> Self {
+        self.triggers(target, TriggerAction::Restart, Class::InPlace)
+    }
+
+    /// Adds a trigger that needs at least `from_class`.
+    #[must_use]
+    pub fn triggers(
+        mut self,
+        target: &ResourceId,
+        action: TriggerAction,
+        from_class: Class,
+    ) -> Self {
+        self.triggers.push(Trigger { target: target.clone(), action, from_class });
+        self
+    }
+}
+
+/// Everything that should be, on all nodes.
+#[derive(Debug, Clone, Default)]
+pub struct DesiredFleet {
+    resources: IndexMap<ResourceId, Resource>,
+}
+
+/// A dependency on a resource that nobody declared: a mistake in a compiler module.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct UnknownDependency {
+    /// The resource that depends.
+    pub from: ResourceId,
+    /// What it names.
+    pub on: ResourceId,
+}
+
+/// Resources that wait for each other.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Cycle {
+    /// The path; the last waits for the first.
+    pub path: Vec<ResourceId>,
+}
+
+impl fmt::Display for Cycle {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let path: Vec<String> = self.path.iter().map(ToString::to_string).collect();
+        write!(formatter, "resources wait for each other: {}", path.join(" -> "))
+    }
+}
+
+impl std::error::Error for Cycle {}
+
+impl DesiredFleet {
+    /// Adds a resource and returns its id. A second one with the same id replaces nothing: the
+    /// first stays, and order and triggers are joined, so that two modules may want one directory.
+    pub fn add(&mut self, resource: Resource) -> ResourceId {
+        let id = resource.id.clone();
+        match self.resources.get_mut(&id) {
+            Some(present) => {
+                debug_assert_eq!(present.spec, resource.spec, "two different specs for {id}");
+                present.after.extend(resource.after);
+                present.triggers.extend(resource.triggers);
+            }
+            None => {
+                self.resources.insert(id.clone(), resource);
+            }
+        }
+        id
+    }
+
+    /// The resource of an id.
+    pub fn get(&self, id: &ResourceId) -> Option<&Resource> {
+        self.resources.get(id)
+    }
+
+    /// The same, to add order or triggers.
+    pub fn get_mut(&mut self, id: &ResourceId) -> Option<&mut Resource> {
+        self.resources.get_mut(id)
+    }
+
+    /// All resources in the order they were declared.
+    pub fn iter(&self) -> impl Iterator<Item = &Resource> {
+        self.resources.values()
+    }
+
+    /// How many there are.
+    pub fn len(&self) -> usize {
+        self.resources.len()
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.resources.is_empty()
+    }
+
+    /// All resources of a kind on a node.
+    pub fn of_kind<'a>(
+        &'a self,
+        node: &'a NodeName,
+        kind: Kind,
+    ) -> impl Iterator<Item = &'a Resource> {
+        self.iter().filter(move |resource| resource.id.node == *node && resource.id.kind == kind)
+    }
+
+    /// Drops resources that the selection leaves out, with every dependency on them.
+    pub fn retain(&mut self, mut keep: impl FnMut(&Resource) -> bool) {
+        self.resources.retain(|_, resource| keep(resource));
+        let known: std::collections::HashSet<ResourceId> = self.resources.keys().cloned().collect();
+        for resource in self.resources.values_mut() {
+            resource.after.retain(|id| known.contains(id));
+            resource.restart_after.retain(|id| known.contains(id));
+            resource.triggers.retain(|trigger| known.contains(&trigger.target));
+        }
+    }
+
+    /// Everything a resource waits for: declared order, and whatever triggers it.
+    pub fn predecessors(&self) -> IndexMap<ResourceId, Vec<ResourceId>> {
+        let mut map: IndexMap<ResourceId, Vec<ResourceId>> = self
+            .resources
+            .iter()
+            .map(|(id, resource)| (id.clone(), resource.after.clone()))
+            .collect();
+        for resource in self.resources.values() {
+            for trigger in &resource.triggers {
+                if let Some(before) = map.get_mut(&trigger.target) {
+                    before.push(resource.id.clone());
+                }
+            }
+        }
+        for before in map.values_mut() {
+            before.sort();
+            before.dedup();
+        }
+        map
+    }
+
+    /// Dependencies on resources that do not exist.
+    pub fn unknown_dependencies(&self) -> Vec<UnknownDependency> {
+        let mut unknown = Vec::new();
+        for resource in self.resources.values() {
+            let targets = resource.triggers.iter().map(|trigger| &trigger.target);
+            for on in resource.after.iter().chain(&resource.restart_after).chain(targets) {
+                if !self.resources.contains_key(on) {
+                    unknown.push(UnknownDependency { from: resource.id.clone(), on: on.clone() });
+                }
+            }
+        }
+        unknown
+    }
+
+    /// The resources in an order in which each comes after everything it waits for.
+    ///
+    /// # Errors
+    /// When resources wait for each other; the path is named.
+    pub fn ordered(&self) -> Result<Vec<ResourceId>, Cycle> {
+        #[derive(Clone, Copy, PartialEq)]
+        enum Mark {
+            Open,
+            Done,
+        }
+        let predecessors = self.predecessors();
+        let mut marks: IndexMap<&ResourceId, Mark> = IndexMap::new();
+        let mut order = Vec::with_capacity(self.resources.len());
+        for root in self.resources.keys() {
+            if marks.contains_key(root) {
+                continue;
+            }
+            let mut stack: Vec<(&ResourceId, usize)> = vec![(root, 0)];
+            marks.insert(root, Mark::Open);
+            while let Some((id, next)) = stack.last_mut() {
+                let before = predecessors.get(*id).map(Vec::as_slice).unwrap_or_default();
+                let Some(child) = before.get(*next) else {
+                    marks.insert(*id, Mark::Done);
+                    order.push((*id).clone());
+                    stack.pop();
+                    continue;
+                };
+                *next += 1;
+                match marks.get(child) {
+                    None if self.resources.contains_key(child) => {
+                        marks.insert(child, Mark::Open);
+                        stack.push((child, 0));
+                    }
+                    Some(Mark::Open) => {
+                        let from =
+                            stack.iter().position(|(open, _)| *open == child).unwrap_or_default();
+                        let path = stack[from..].iter().map(|(id, _)| (*id).clone()).collect();
+                        return Err(Cycle { path });
+                    }
+                    _ => {}
+                }
+            }
+        }
+        Ok(order)
+    }
+}

@@ -1,0 +1,50 @@
+//! At least one full backup of a cluster, so that point-in-time recovery is possible from day one.
+
+use crate::difference::Fields;
+use crate::{Action, Class, Difference};
+use serde::{Deserialize, Serialize};
+
+/// What should be.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Spec {
+    /// The stanza, which is the cluster's name.
+    pub stanza: String,
+    /// The account that runs pgBackRest.
+    pub account: String,
+    /// How long the backup may take, in seconds.
+    pub patience_seconds: u32,
+}
+
+/// What is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Observed {
+    /// Number of full backups in the repository.
+    pub full_backups: u32,
+}
+
+impl Spec {
+    /// The stanza.
+    pub fn name(&self) -> String {
+        self.stanza.clone()
+    }
+
+    /// Compares.
+    pub fn diff(&self, observed: &Observed) -> Option<Difference> {
+        let mut fields = Fields::default();
+        if observed.full_backups == 0 {
+            fields.optional("full backups", Some("0".to_owned()), Some("1".to_owned()));
+        }
+        let mut difference = Difference::update(
+            Class::InPlace,
+            fields.0,
+            "there is no full backup to recover from",
+        )?;
+        difference.action = Action::Create;
+        Some(difference)
+    }
+
+    /// After apply.
+    pub fn settled(&self) -> Observed {
+        Observed { full_backups: 1 }
+    }
+}

@@ -1,0 +1,96 @@
+//! A directory with its owner and mode, or its absence.
+
+use crate::difference::Fields;
+use crate::{Class, Difference};
+use serde::{Deserialize, Serialize};
+
+/// Owner, group and mode of a path.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Permissions {
+    /// The owner's account name.
+    pub owner: String,
+    /// The group's name.
+    pub group: String,
+    /// The permission bits, such as `0o644`.
+    pub mode: u32,
+}
+
+impl Permissions {
+    /// Permissions of a path.
+    pub fn new(owner: &str, group: &str, mode: u32) -> Self {
+        Self { owner: owner.to_owned(), group: group.to_owned(), mode }
+    }
+
+    /// `root:root` with this mode.
+    pub fn root(mode: u32) -> Self {
+        Self::new("root", "root", mode)
+    }
+
+    pub(crate) fn compare(&self, observed: &Permissions, fields: &mut Fields) {
+        fields.value("owner", &observed.owner, &self.owner);
+        fields.value("group", &observed.group, &self.group);
+        fields.value("mode", &format!("{:04o}", observed.mode), &format!("{:04o}", self.mode));
+    }
+
+    pub(crate) fn state(&self, fields: &mut Fields) {
+        fields.new_value("owner", format!("{}:{}", self.owner, self.group));
+        fields.new_value("mode", format!("{:04o}", self.mode));
+    }
+}
+
+/// What should be.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Spec {
+    /// Absolute path.
+    pub path: String,
+    /// Its permissions; `None` means it must not exist, nor anything in it.
+    pub permissions: Option<Permissions>,
+}
+
+/// What is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Observed {
+    /// The directory's permissions, when it exists.
+    pub permissions: Option<Permissions>,
+}
+
+impl Spec {
+    /// A directory that should exist.
+    pub fn present(path: impl Into<String>, permissions: Permissions) -> Self {
+        Self { path: path.into(), permissions: Some(permissions) }
+    }
+
+    /// A directory that should not exist; whatever is in it is lost.
+    pub fn absent(path: impl Into<String>) -> Self {
+        Self { path: path.into(), permissions: None }
+    }
+
+    /// The path.
+    pub fn name(&self) -> String {
+        self.path.clone()
+    }
+
+    /// Compares.
+    pub fn diff(&self, observed: &Observed) -> Option<Difference> {
+        let mut fields = Fields::default();
+        match (&self.permissions, &observed.permissions) {
+            (None, None) => None,
+            (None, Some(_)) => {
+                Some(Difference::delete(Class::Destroy, "it should no longer exist"))
+            }
+            (Some(wanted), None) => {
+                wanted.state(&mut fields);
+                Some(Difference::create("it does not exist").with(fields.0))
+            }
+            (Some(wanted), Some(present)) => {
+                wanted.compare(present, &mut fields);
+                Difference::update(Class::InPlace, fields.0, "its permissions differ")
+            }
+        }
+    }
+
+    /// After apply.
+    pub fn settled(&self) -> Observed {
+        Observed { permissions: self.permissions.clone() }
+    }
+}

@@ -1,0 +1,72 @@
+//! A member in etcd's own list, added or removed through a member that runs.
+//!
+//! A cluster that is being made lists its members by itself; this kind is for changing one that
+//! serves ("Runtime reconfiguration" in etcd's operations guide: one member at a time).
+
+use crate::difference::Fields;
+use crate::{Class, Difference};
+use serde::{Deserialize, Serialize};
+
+/// How to reach etcd from this node.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EtcdConnection {
+    /// Client URL of a member that runs, on this node.
+    pub endpoint: String,
+    /// The CA's path.
+    pub ca_path: String,
+    /// A client certificate's path.
+    pub certificate_path: String,
+    /// Its key's path.
+    pub key_path: String,
+}
+
+/// What should be.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Spec {
+    /// The member's name, such as `etcd-2`.
+    pub member: String,
+    /// Its peer URL.
+    pub peer_url: String,
+    /// Whether it should be in the list.
+    pub present: bool,
+    /// Through whom to ask.
+    pub connection: EtcdConnection,
+}
+
+/// What is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Observed {
+    /// The peer URL under which it is listed, when it is.
+    pub peer_url: Option<String>,
+}
+
+impl Spec {
+    /// The member's name.
+    pub fn name(&self) -> String {
+        self.member.clone()
+    }
+
+    /// Compares.
+    pub fn diff(&self, observed: &Observed) -> Option<Difference> {
+        let mut fields = Fields::default();
+        match (self.present, &observed.peer_url) {
+            (false, None) => None,
+            (false, Some(_)) => {
+                Some(Difference::delete(Class::Destroy, "it should no longer be a member"))
+            }
+            (true, None) => {
+                fields.new_value("peer url", &self.peer_url);
+                Some(Difference::create("it is not a member yet").with(fields.0))
+            }
+            (true, Some(present)) => {
+                fields.value("peer url", present, &self.peer_url);
+                Difference::update(Class::InPlace, fields.0, "its peer URL differs")
+            }
+        }
+    }
+
+    /// After apply.
+    pub fn settled(&self) -> Observed {
+        Observed { peer_url: self.present.then(|| self.peer_url.clone()) }
+    }
+}

@@ -1,0 +1,177 @@
+//! A whole file: content, owner and mode, or its absence.
+//!
+//! Secrets live in files of their own, so that every other file's change can be shown in full.
+
+use super::directory::Permissions;
+use crate::difference::Fields;
+use crate::{Class, Difference};
+use keddah_core::Secret;
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+
+/// A file's content.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Content {
+    /// Text that a plan may show.
+    Text(String),
+    /// Text that nothing may show.
+    Secret(#[serde(with = "keddah_core::expose")] Secret),
+}
+
+impl Content {
+    /// The bytes to write.
+    pub fn reveal(&self) -> &str {
+        match self {
+            Content::Text(text) => text,
+            Content::Secret(secret) => secret.reveal(),
+        }
+    }
+
+    /// The SHA-256 of the bytes in hexadecimal digits.
+    pub fn digest(&self) -> String {
+        digest(self.reveal().as_bytes())
+    }
+}
+
+/// The SHA-256 of bytes in hexadecimal digits.
+pub fn digest(bytes: &[u8]) -> String {
+    Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// What should be.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Spec {
+    /// Absolute path.
+    pub path: String,
+    /// Its content and permissions; `None` means it must not exist.
+    pub present: Option<Present>,
+}
+
+/// A file that should exist.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Present {
+    /// The content.
+    pub content: Content,
+    /// Owner and mode.
+    pub permissions: Permissions,
+    /// A command that must succeed before the new content takes the old one's place; `{}` stands
+    /// for the path of the candidate.
+    pub check: Option<Vec<String>>,
+}
+
+/// What is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Observed {
+    /// The file, when it exists.
+    pub present: Option<ObservedFile>,
+}
+
+/// A file that exists.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ObservedFile {
+    /// SHA-256 of the content in hexadecimal digits.
+    pub digest: String,
+    /// The text, unless the spec calls the content secret or it is not UTF-8.
+    pub text: Option<String>,
+    /// Owner and mode.
+    pub permissions: Permissions,
+}
+
+impl Spec {
+    /// A file whose content a plan may show.
+    pub fn text(
+        path: impl Into<String>,
+        text: impl Into<String>,
+        permissions: Permissions,
+    ) -> Self {
+        Self {
+            path: path.into(),
+            present: Some(Present {
+                content: Content::Text(text.into()),
+                permissions,
+                check: None,
+            }),
+        }
+    }
+
+    /// A file whose content nothing may show.
+    pub fn secret(path: impl Into<String>, secret: Secret, permissions: Permissions) -> Self {
+        Self {
+            path: path.into(),
+            present: Some(Present { content: Content::Secret(secret), permissions, check: None }),
+        }
+    }
+
+    /// A file that should not exist.
+    pub fn absent(path: impl Into<String>) -> Self {
+        Self { path: path.into(), present: None }
+    }
+
+    /// Adds a command that must accept the candidate, `{}` standing for its path.
+    #[must_use]
+    pub fn checked_by(mut self, command: &[&str]) -> Self {
+        if let Some(present) = &mut self.present {
+            present.check = Some(command.iter().map(|&word| word.to_owned()).collect());
+        }
+        self
+    }
+
+    /// The path.
+    pub fn name(&self) -> String {
+        self.path.clone()
+    }
+
+    /// Whether the content must not be shown or sent back.
+    pub fn is_secret(&self) -> bool {
+        matches!(&self.present, Some(Present { content: Content::Secret(_), .. }))
+    }
+
+    /// Compares.
+    pub fn diff(&self, observed: &Observed) -> Option<Difference> {
+        let mut fields = Fields::default();
+        match (&self.present, &observed.present) {
+            (None, None) => None,
+            (None, Some(_)) => {
+                Some(Difference::delete(Class::InPlace, "it should no longer exist"))
+            }
+            (Some(wanted), None) => {
+                match &wanted.content {
+                    Content::Text(text) => fields.text("content", "", text),
+                    Content::Secret(_) => fields.secret("content"),
+                }
+                wanted.permissions.state(&mut fields);
+                Some(Difference::create("it does not exist").with(fields.0))
+            }
+            (Some(wanted), Some(present)) => {
+                if wanted.content.digest() != present.digest {
+                    match (&wanted.content, &present.text) {
+                        (Content::Text(after), Some(before)) => {
+                            fields.text("content", before, after);
+                        }
+                        (Content::Text(_), None) => {
+                            fields.optional("content", Some("(not text)".to_owned()), None);
+                        }
+                        (Content::Secret(_), _) => fields.secret("content"),
+                    }
+                }
+                wanted.permissions.compare(&present.permissions, &mut fields);
+                Difference::update(Class::InPlace, fields.0, "it differs from what is declared")
+            }
+        }
+    }
+
+    /// After apply.
+    pub fn settled(&self) -> Observed {
+        Observed {
+            present: self.present.as_ref().map(|present| ObservedFile {
+                digest: present.content.digest(),
+                text: match &present.content {
+                    Content::Text(text) => Some(text.clone()),
+                    Content::Secret(_) => None,
+                },
+                permissions: present.permissions.clone(),
+            }),
+        }
+    }
+}

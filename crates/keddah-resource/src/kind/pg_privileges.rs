@@ -1,0 +1,75 @@
+//! Default privileges in one database, and what PUBLIC may not do there.
+//!
+//! The model is that of the access control document: objects made by the superuser, the admin
+//! user or `dbrole_admin` carry the right privileges from birth (ALTER DEFAULT PRIVILEGES).
+
+use super::PgConnection;
+use crate::difference::Fields;
+use crate::{Class, Difference};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeSet;
+use std::fmt;
+
+/// One default privilege.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct DefaultPrivilege {
+    /// Whose future objects it is about.
+    pub creator: String,
+    /// `TABLES`, `SEQUENCES`, `FUNCTIONS`, `TYPES` or `SCHEMAS`.
+    pub objects: String,
+    /// `SELECT`, `USAGE`, `EXECUTE`, …
+    pub privilege: String,
+    /// Who gets it.
+    pub grantee: String,
+}
+
+impl fmt::Display for DefaultPrivilege {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { creator, objects, privilege, grantee } = self;
+        write!(formatter, "{privilege} on {objects} made by {creator} to {grantee}")
+    }
+}
+
+/// What should be.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Spec {
+    /// How to reach the server.
+    pub connection: PgConnection,
+    /// The database.
+    pub database: String,
+    /// Default privileges that must be there; others are left alone.
+    pub defaults: BTreeSet<DefaultPrivilege>,
+    /// Whether PUBLIC may create in the database and in its schema `public`.
+    pub public_create: bool,
+}
+
+/// What is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Observed {
+    /// All default privileges that are not bound to one schema.
+    pub defaults: BTreeSet<DefaultPrivilege>,
+    /// Whether PUBLIC may create in the database or in its schema `public`.
+    pub public_create: bool,
+}
+
+impl Spec {
+    /// `port/database`.
+    pub fn name(&self) -> String {
+        format!("{}/{}", self.connection.port, self.database)
+    }
+
+    /// Compares.
+    pub fn diff(&self, observed: &Observed) -> Option<Difference> {
+        let mut fields = Fields::default();
+        for missing in self.defaults.difference(&observed.defaults) {
+            fields.optional("default privilege", None, Some(missing.to_string()));
+        }
+        fields.value("public may create", &observed.public_create, &self.public_create);
+        Difference::update(Class::InPlace, fields.0, "privileges differ from the model")
+    }
+
+    /// After apply.
+    pub fn settled(&self) -> Observed {
+        Observed { defaults: self.defaults.clone(), public_create: self.public_create }
+    }
+}
