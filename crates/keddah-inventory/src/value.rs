@@ -27,8 +27,12 @@ pub enum Data {
     BigInt(String),
     /// A float, `.inf` and `.nan` included.
     Float(f64),
-    /// Text.
+    /// Text. Dates and times are here too, in ISO form, as Ansible's JSON writes them.
     String(String),
+    /// Text tagged `!unsafe`: Ansible never expands placeholders in it.
+    Unsafe(String),
+    /// The ciphertext of a value tagged `!vault`.
+    Vault(String),
     /// A sequence.
     List(Vec<Value>),
     /// A mapping in the order of the file, duplicates already resolved (the last one wins).
@@ -74,10 +78,10 @@ impl From<Data> for Value {
 }
 
 impl Value {
-    /// The text, when this is a string.
+    /// The text, when this is a string (a ciphertext is not).
     pub fn as_str(&self) -> Option<&str> {
         match &self.data {
-            Data::String(text) => Some(text),
+            Data::String(text) | Data::Unsafe(text) => Some(text),
             _ => None,
         }
     }
@@ -119,8 +123,75 @@ impl Value {
         self.as_map()?.get(key)
     }
 
+    /// What this is, in the words of a message: `a list`, `null`, `text`, ….
+    pub fn describe(&self) -> &'static str {
+        match self.data {
+            Data::Null => "null",
+            Data::Bool(_) => "a boolean",
+            Data::Int(_) | Data::BigInt(_) => "an integer",
+            Data::Float(_) => "a floating-point number",
+            Data::String(_) | Data::Unsafe(_) => "text",
+            Data::Vault(_) => "a vault-encrypted value",
+            Data::List(_) => "a list",
+            Data::Map(_) => "a mapping",
+        }
+    }
+
+    /// Whether Python would take this as true: anything but null, false, zero and the empty.
+    pub fn is_truthy(&self) -> bool {
+        match &self.data {
+            Data::Null => false,
+            Data::Bool(flag) => *flag,
+            Data::Int(number) => *number != 0,
+            Data::Float(number) => *number != 0.0,
+            Data::String(text) | Data::Unsafe(text) => !text.is_empty(),
+            Data::List(items) => !items.is_empty(),
+            Data::Map(entries) => !entries.is_empty(),
+            Data::BigInt(_) | Data::Vault(_) => true,
+        }
+    }
+
     /// Whether this is null.
     pub fn is_null(&self) -> bool {
         matches!(self.data, Data::Null)
+    }
+}
+
+impl Key {
+    /// A key without a place.
+    pub fn new(text: impl Into<String>) -> Self {
+        Self { text: text.into(), span: None }
+    }
+
+    /// The key as text.
+    pub fn as_str(&self) -> &str {
+        &self.text
+    }
+}
+
+/// The value as JSON, for answers that carry data.
+///
+/// JSON has no infinities and no integers beyond 64 bits: those become text. A ciphertext becomes
+/// `{"__ansible_vault": …}`, as in Ansible's own output.
+pub fn to_json(value: &Value) -> serde_json::Value {
+    use serde_json::Value as Json;
+    match &value.data {
+        Data::Null => Json::Null,
+        Data::Bool(flag) => Json::Bool(*flag),
+        Data::Int(number) => Json::from(*number),
+        Data::BigInt(digits) => match digits.parse::<u64>() {
+            Ok(number) => Json::from(number),
+            Err(_) => Json::String(digits.clone()),
+        },
+        Data::Float(number) => match serde_json::Number::from_f64(*number) {
+            Some(number) => Json::Number(number),
+            None => Json::String(crate::ansible::python_float(*number)),
+        },
+        Data::String(text) | Data::Unsafe(text) => Json::String(text.clone()),
+        Data::Vault(text) => serde_json::json!({ "__ansible_vault": text }),
+        Data::List(items) => Json::Array(items.iter().map(to_json).collect()),
+        Data::Map(entries) => Json::Object(
+            entries.iter().map(|(key, value)| (key.text.clone(), to_json(value))).collect(),
+        ),
     }
 }

@@ -1,0 +1,9 @@
+//! YAML 1.1 as PyYAML reads it: text in, one [`Value`] with spans out.
+
+mod compose;
+mod map;
+mod parser;
+mod scalar;
+mod tag;
+
+pub(crate) use compose::compose;
