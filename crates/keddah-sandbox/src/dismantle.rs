@@ -1,0 +1,101 @@
+//! Taking a sandbox away, whatever state its making or its use was left in.
+//!
+//! Nothing here trusts the state file: processes are found by control group, namespaces by name, mounts
+//! by path. So a sandbox whose creator was killed at any point goes away as completely as a whole one.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use rustix::mount::{UnmountFlags, unmount};
+
+use crate::bridge;
+use crate::control_group::{Groups, remove_own_mount};
+use crate::error::{Error, FileContext, Result};
+use crate::location::Place;
+
+/// Removes processes, namespaces, mounts and files of the sandbox. The caller holds its lock.
+///
+/// # Errors
+/// Something could not be removed; the rest is removed all the same as far as it can be.
+pub(crate) fn dismantle(place: &Place) -> Result<()> {
+    if let Some(groups) = Groups::find(place)? {
+        groups.remove()?;
+    }
+    for namespace in bridge::namespaces(place) {
+        if namespace == place.network_namespace() {
+            continue;
+        }
+        if let Some(node) = namespace.rsplit('.').next() {
+            bridge::disconnect_node(place, node)?;
+        }
+    }
+    bridge::remove_namespace(&place.network_namespace())?;
+    for mount in mounts_below(&[&place.data, &place.state])? {
+        // Nothing uses it any more; a lazy unmount also takes what a stranger looks into.
+        unmount(&mount, UnmountFlags::DETACH).on("unmount", &mount)?;
+    }
+    for directory in [&place.data, &place.state] {
+        match fs::remove_dir_all(directory) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                return Err(error).on("remove", directory);
+            }
+            _ => {}
+        }
+    }
+    let remains = remains(place)?;
+    if remains.is_empty() { Ok(()) } else { Err(Error::Remains { remains }) }
+}
+
+/// Removes the directories that sandboxes share, as far as they are empty.
+pub(crate) fn remove_empty_parents(place: &Place) {
+    bridge::remove_empty_namespace_directory();
+    remove_own_mount();
+    for directory in [&place.data_parent, &place.state_parent] {
+        // The sandbox's directory and the one of all of Keddah; a directory in use refuses.
+        if fs::remove_dir(directory).is_ok()
+            && let Some(parent) = directory.parent()
+        {
+            let _ = fs::remove_dir(parent);
+        }
+    }
+    // Made for the nodes' container managers where the machine has none of its own.
+    let _ = fs::remove_dir("/run/systemd/nspawn");
+}
+
+/// What is still there of the sandbox, in words.
+///
+/// # Errors
+/// The machine's tables cannot be read.
+pub(crate) fn remains(place: &Place) -> Result<Vec<String>> {
+    let mut remains = Vec::new();
+    if let Some(groups) = Groups::find(place)? {
+        let processes = groups.processes();
+        remains.push(format!("control group with processes {processes:?}"));
+    }
+    for namespace in bridge::namespaces(place) {
+        remains.push(format!("network namespace {namespace}"));
+    }
+    for mount in mounts_below(&[&place.data, &place.state])? {
+        remains.push(format!("mount {}", mount.display()));
+    }
+    for directory in [&place.data, &place.state] {
+        if directory.exists() {
+            remains.push(format!("directory {}", directory.display()));
+        }
+    }
+    Ok(remains)
+}
+
+/// Mount points at or below the directories, innermost first.
+fn mounts_below(directories: &[&PathBuf]) -> Result<Vec<PathBuf>> {
+    let path = Path::new("/proc/self/mountinfo");
+    let table = fs::read_to_string(path).on("read", path)?;
+    let mut found: Vec<PathBuf> = table
+        .lines()
+        .filter_map(|line| line.split(' ').nth(4))
+        .map(PathBuf::from)
+        .filter(|point| directories.iter().any(|directory| point.starts_with(directory)))
+        .collect();
+    found.reverse();
+    Ok(found)
+}
