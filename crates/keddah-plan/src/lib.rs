@@ -1,1 +1,22 @@
-//! Pure planning: desired and observed resources become a Plan of classified changes in waves.
+//! Pure planning: what should be and what is become a [`Plan`] of classified changes in order.
+//!
+//! ```text
+//!  DesiredFleet ─┐
+//!                ├─► plan() ─► Plan ─► lint() ─► (show, approve, execute) ─► Event* ─► Report
+//!  observations ─┘
+//! ```
+//!
+//! Nothing here reads a clock, a file or a machine: the same input gives the same plan, byte for
+//! byte, and [`Plan::digest`] says so.
+
+mod build;
+mod event;
+mod lint;
+mod plan;
+mod report;
+
+pub use build::{PlanError, plan};
+pub use event::{Event, Failure, SkipReason};
+pub use lint::{Allowance, Finding, lint};
+pub use plan::{Blocked, Certainty, Outcome, Plan, PlannedChange, Promise, Summary, Unobserved};
+pub use report::{Ending, Report, ReportedChange};
