@@ -18,6 +18,6 @@ pub fn canonical(name: &str) -> &str {
 }
 
 /// The older names of a parameter.
-pub fn aliases_of(name: &str) -> impl Iterator<Item = &'static str> {
+pub fn aliases_of(name: &str) -> impl Iterator<Item = &'static str> + use<'_> {
     ALIASES.iter().filter(move |(_, today)| *today == name).map(|(older, _)| *older)
 }

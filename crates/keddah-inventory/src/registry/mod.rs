@@ -30,6 +30,7 @@ pub use extra::{extra, foreign_family};
 pub use kind::ParameterType;
 pub use structures::{Field, Structure};
 pub use typecheck::{TypeProblem, has_placeholder};
+pub(crate) use typecheck::{as_integer, scalar_text, word};
 
 /// A part of the stack that is set up as a whole.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]

@@ -1,0 +1,183 @@
+//! PostgreSQL and etcd clusters as the hosts' variables form them.
+
+use crate::{Inventory, Params};
+use indexmap::IndexMap;
+use keddah_core::{ClusterName, NodeName, Span};
+
+/// The part an instance plays when its cluster is first built.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum PgRole {
+    /// Takes writes.
+    Primary,
+    /// Follows, and serves reads.
+    Replica,
+    /// Follows, and serves slow analytical queries.
+    Offline,
+    /// Follows synchronously where the cluster asks for that; otherwise a replica.
+    Standby,
+    /// Follows at a distance; otherwise a replica.
+    Delayed,
+}
+
+impl PgRole {
+    /// Reads the inventory's word.
+    pub fn parse(text: &str) -> Option<Self> {
+        [Self::Primary, Self::Replica, Self::Offline, Self::Standby, Self::Delayed]
+            .into_iter()
+            .find(|role| role.as_str() == text)
+    }
+
+    /// The inventory's word.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Primary => "primary",
+            Self::Replica => "replica",
+            Self::Offline => "offline",
+            Self::Standby => "standby",
+            Self::Delayed => "delayed",
+        }
+    }
+}
+
+/// A PostgreSQL cluster.
+#[derive(Debug, Clone)]
+pub struct PgCluster<'inventory> {
+    /// Its name.
+    pub name: ClusterName,
+    /// Its members in the order of the inventory; the ones without a number or role are left out.
+    pub members: Vec<PgMember<'inventory>>,
+}
+
+/// A member of a PostgreSQL cluster.
+#[derive(Debug, Clone)]
+pub struct PgMember<'inventory> {
+    /// The host.
+    pub node: NodeName,
+    /// Its number.
+    pub seq: i64,
+    /// The part it plays first.
+    pub role: PgRole,
+    /// Address of the server to replicate from, when it is not the cluster's primary.
+    pub upstream: Option<String>,
+    /// Whether it takes slow analytical queries.
+    pub offline_query: bool,
+    /// The host's parameters.
+    pub params: Params<'inventory>,
+    /// Where its number is written.
+    pub seq_span: Option<Span>,
+}
+
+impl PgMember<'_> {
+    /// The instance's name, `<cluster>-<seq>`.
+    pub fn instance(&self, cluster: &ClusterName) -> String {
+        format!("{cluster}-{}", self.seq)
+    }
+
+    /// What selectors see of the instance: its scalar parameters, without passwords.
+    pub fn facts(&self) -> serde_json::Value {
+        let mut facts = serde_json::Map::new();
+        for name in ["pg_weight", "pg_port", "pg_version", "pg_conf", "pg_mode"] {
+            facts.insert(name.into(), crate::to_json(&self.params.get(name)));
+        }
+        for (name, sourced) in self.params.vars().iter() {
+            let known = crate::registry::find(name);
+            if known.is_some_and(|parameter| parameter.kind.is_secret()) {
+                continue;
+            }
+            let value = self.params.get(known.map_or(name, |parameter| parameter.name));
+            let value = if value.is_null() { &sourced.value } else { value.as_ref() };
+            if crate::registry::scalar_text(value).is_some() {
+                facts.insert(name.into(), crate::to_json(value));
+            }
+        }
+        facts.insert("inventory_hostname".into(), self.node.as_str().into());
+        facts.insert("pg_seq".into(), self.seq.into());
+        facts.insert("pg_role".into(), self.role.as_str().into());
+        facts.insert("pg_offline_query".into(), self.offline_query.into());
+        serde_json::Value::Object(facts)
+    }
+}
+
+impl<'inventory> PgCluster<'inventory> {
+    /// The member that is primary at first, if there is exactly one.
+    pub fn primary(&self) -> Option<&PgMember<'inventory>> {
+        let mut primaries = self.members.iter().filter(|member| member.role == PgRole::Primary);
+        primaries.next().filter(|_| primaries.next().is_none())
+    }
+
+    /// Address of the server this whole cluster follows, when it is a standby cluster.
+    pub fn upstream(&self) -> Option<&str> {
+        self.primary()?.upstream.as_deref()
+    }
+
+    /// The instances as selectors see them, in the members' order.
+    pub fn facts(&self) -> Vec<serde_json::Value> {
+        self.members.iter().map(PgMember::facts).collect()
+    }
+}
+
+/// The PostgreSQL clusters of an inventory, in the order in which their first members stand. Hosts
+/// whose identity is incomplete or whose cluster's name is no name are left out.
+pub fn pg_clusters(inventory: &Inventory) -> Vec<PgCluster<'_>> {
+    let mut clusters: IndexMap<ClusterName, Vec<PgMember<'_>>> = IndexMap::new();
+    for host in inventory.hosts() {
+        let params = Params::new(inventory, &host.name);
+        let Some(name) = params.opt_str("pg_cluster") else { continue };
+        let Ok(name) = ClusterName::new(name) else { continue };
+        let (Some(seq), Some(role)) =
+            (params.opt_int("pg_seq"), PgRole::parse(&params.str("pg_role")))
+        else {
+            continue;
+        };
+        let member = PgMember {
+            node: host.name.clone(),
+            seq,
+            role,
+            upstream: params.opt_str("pg_upstream"),
+            offline_query: params.bool("pg_offline_query"),
+            seq_span: params.span("pg_seq"),
+            params,
+        };
+        clusters.entry(name).or_default().push(member);
+    }
+    clusters.into_iter().map(|(name, members)| PgCluster { name, members }).collect()
+}
+
+/// An etcd cluster.
+#[derive(Debug, Clone)]
+pub struct EtcdCluster<'inventory> {
+    /// Its name.
+    pub name: String,
+    /// Its members in the order of the inventory.
+    pub members: Vec<EtcdMember<'inventory>>,
+}
+
+/// A member of an etcd cluster.
+#[derive(Debug, Clone)]
+pub struct EtcdMember<'inventory> {
+    /// The host.
+    pub node: NodeName,
+    /// Its number.
+    pub seq: i64,
+    /// The host's parameters.
+    pub params: Params<'inventory>,
+    /// Where its number is written.
+    pub seq_span: Option<Span>,
+}
+
+/// The etcd clusters of an inventory: all hosts with an `etcd_seq`, by `etcd_cluster`.
+pub fn etcd_clusters(inventory: &Inventory) -> Vec<EtcdCluster<'_>> {
+    let mut clusters: IndexMap<String, Vec<EtcdMember<'_>>> = IndexMap::new();
+    for host in inventory.hosts() {
+        let params = Params::new(inventory, &host.name);
+        let Some(seq) = params.opt_int("etcd_seq") else { continue };
+        let member = EtcdMember {
+            node: host.name.clone(),
+            seq,
+            seq_span: params.span("etcd_seq"),
+            params: params.clone(),
+        };
+        clusters.entry(params.str("etcd_cluster")).or_default().push(member);
+    }
+    clusters.into_iter().map(|(name, members)| EtcdCluster { name, members }).collect()
+}

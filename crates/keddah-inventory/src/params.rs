@@ -1,0 +1,302 @@
+//! One host's parameters as the compiler uses them: resolved, defaulted, placeholders filled in.
+
+use crate::registry::{self, Parameter, ParameterType};
+use crate::{Data, HostVars, Inventory, Key, Origin, Sourced, Value};
+use crate::{Interpolator, Unknown, has_placeholders};
+use indexmap::IndexMap;
+use keddah_core::{Diagnostic, NodeName, Secret, Span};
+use std::borrow::Cow;
+
+/// Where a parameter's value comes from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ParamOrigin {
+    /// The inventory; the origin tells the place and who sets it there.
+    File(Origin),
+    /// The registry's default.
+    Default,
+    /// Nobody sets it and it has no default.
+    Unset,
+}
+
+/// The parameters of one host.
+///
+/// Reading never fails: a value that does not fit its type has been reported by
+/// [`crate::check`], and reads as the default. An empty value (`key:` and nothing) means the
+/// default, too.
+#[derive(Debug, Clone)]
+pub struct Params<'inventory> {
+    inventory: &'inventory Inventory,
+    node: NodeName,
+    vars: HostVars,
+}
+
+impl<'inventory> Params<'inventory> {
+    /// The parameters of a host; of a host that is not in the inventory, the defaults.
+    pub fn new(inventory: &'inventory Inventory, node: &NodeName) -> Self {
+        Self { inventory, node: node.clone(), vars: inventory.resolve(node) }
+    }
+
+    /// The host.
+    pub fn node(&self) -> &NodeName {
+        &self.node
+    }
+
+    /// The inventory it stands in.
+    pub fn inventory(&self) -> &'inventory Inventory {
+        self.inventory
+    }
+
+    /// The host's variables as written.
+    pub fn vars(&self) -> &HostVars {
+        &self.vars
+    }
+
+    /// The value as the inventory sets it, under its name or an older one; `None` when nobody
+    /// does, or when the value is empty.
+    pub fn set(&self, name: &str) -> Option<&Sourced> {
+        let given = |name: &str| self.vars.get(name).filter(|given| !given.value.is_null());
+        given(name).or_else(|| registry::aliases_of(name).find_map(given))
+    }
+
+    /// Where the value comes from.
+    pub fn origin(&self, name: &str) -> ParamOrigin {
+        match (self.set(name), registry::find(name).and_then(Parameter::default_ref)) {
+            (Some(sourced), _) => ParamOrigin::File(sourced.origin.clone()),
+            (None, Some(_)) => ParamOrigin::Default,
+            (None, None) => ParamOrigin::Unset,
+        }
+    }
+
+    /// The place of the value, or of its key, in the inventory.
+    pub fn span(&self, name: &str) -> Option<Span> {
+        let sourced = self.set(name)?;
+        sourced.value.span.or(sourced.origin.span)
+    }
+
+    /// The value with placeholders filled in; null when there is neither value nor default.
+    /// Names nobody knows stay as written.
+    pub fn get(&self, name: &str) -> Cow<'_, Value> {
+        let Some(raw) = self.raw(name) else {
+            return Cow::Owned(Value::from(Data::Null));
+        };
+        if !has_placeholders(raw) {
+            return Cow::Borrowed(raw);
+        }
+        Cow::Owned(self.expand(raw).unwrap_or_else(|_| raw.clone()))
+    }
+
+    /// Fills in the placeholders of a value with this host's parameters.
+    ///
+    /// Beside parameters there are `${inventory_hostname}`, the node's address `${ip}`, the
+    /// loopback address `${lo}`, the cluster's virtual address `${vip}` where there is one, and the
+    /// system's roles `${dbsu}`, `${repl}`, `${monitor}`, `${admin}`.
+    ///
+    /// # Errors
+    /// When parameters refer to each other in a circle, or an expression fails.
+    pub fn expand(&self, value: &Value) -> Result<Value, Diagnostic> {
+        let lookup = |name: &str| self.raw(name).cloned().or_else(|| self.built_in(name));
+        Interpolator::new(&lookup, Unknown::Keep).expand(value)
+    }
+
+    fn raw(&self, name: &str) -> Option<&Value> {
+        self.set(name)
+            .map(|sourced| &sourced.value)
+            .or_else(|| registry::find(name).and_then(Parameter::default_ref))
+    }
+
+    fn built_in(&self, name: &str) -> Option<Value> {
+        let text = |text: &str| Some(Value::from(Data::String(text.to_owned())));
+        match name {
+            "inventory_hostname" | "ip" => text(self.node.as_str()),
+            "lo" => text("127.0.0.1"),
+            "vip" if self.bool("pg_vip_enabled") => {
+                text(self.str("pg_vip_address").split('/').next().unwrap_or_default())
+            }
+            "dbsu" => self.raw("pg_dbsu").cloned(),
+            "repl" => self.raw("pg_replication_username").cloned(),
+            "monitor" => self.raw("pg_monitor_username").cloned(),
+            "admin" => self.raw("pg_admin_username").cloned(),
+            _ => None,
+        }
+    }
+
+    /// The value, or the default where the value does not convert.
+    fn converted<T>(&self, name: &str, convert: impl Fn(&Value) -> Option<T>) -> Option<T> {
+        convert(&self.get(name)).or_else(|| {
+            let default = registry::find(name)?.default_ref()?;
+            convert(&self.expand(default).unwrap_or_else(|_| default.clone()))
+        })
+    }
+
+    /// A scalar as text; empty when there is none.
+    pub fn str(&self, name: &str) -> String {
+        let kind = registry::find(name).map_or(ParameterType::Text, |parameter| parameter.kind);
+        self.converted(name, |value| registry::word(value, &kind)).unwrap_or_default()
+    }
+
+    /// A scalar as text; `None` when there is none, or it is empty.
+    pub fn opt_str(&self, name: &str) -> Option<String> {
+        Some(self.str(name)).filter(|text| !text.is_empty())
+    }
+
+    /// A whole number, also from a text of digits; 0 when there is none.
+    pub fn int(&self, name: &str) -> i64 {
+        self.opt_int(name).unwrap_or_default()
+    }
+
+    /// A whole number, also from a text of digits.
+    pub fn opt_int(&self, name: &str) -> Option<i64> {
+        self.converted(name, registry::as_integer)
+    }
+
+    /// A TCP port; 0 when there is none.
+    pub fn port(&self, name: &str) -> u16 {
+        self.converted(name, |value| u16::try_from(registry::as_integer(value)?).ok())
+            .unwrap_or_default()
+    }
+
+    /// A number; 0 when there is none.
+    pub fn float(&self, name: &str) -> f64 {
+        self.converted(name, |value| match value.data {
+            Data::Float(number) => Some(number),
+            _ => registry::as_integer(value).map(|number| number as f64),
+        })
+        .unwrap_or_default()
+    }
+
+    /// A yes or no; false when there is none.
+    pub fn bool(&self, name: &str) -> bool {
+        self.converted(name, Value::as_bool).unwrap_or_default()
+    }
+
+    /// A list's items; empty when there is none.
+    pub fn list(&self, name: &str) -> Vec<Value> {
+        self.converted(name, |value| value.as_list().map(<[Value]>::to_vec)).unwrap_or_default()
+    }
+
+    /// A list of scalars as texts.
+    pub fn texts(&self, name: &str) -> Vec<String> {
+        self.list(name).iter().filter_map(registry::scalar_text).collect()
+    }
+
+    /// A mapping's entries; empty when there is none.
+    pub fn map(&self, name: &str) -> IndexMap<Key, Value> {
+        self.converted(name, |value| value.as_map().cloned()).unwrap_or_default()
+    }
+
+    /// A password; empty when there is none.
+    pub fn secret(&self, name: &str) -> Secret {
+        Secret::new(self.converted(name, registry::scalar_text).unwrap_or_default())
+    }
+
+    /// A size in bytes. Units are powers of 1024, as in PostgreSQL; a bare number is bytes.
+    pub fn size_bytes(&self, name: &str) -> u64 {
+        self.converted(name, |value| size_bytes(&registry::scalar_text(value)?)).unwrap_or_default()
+    }
+
+    /// A span of time in seconds, rounded down; a bare number is seconds.
+    pub fn seconds(&self, name: &str) -> u64 {
+        self.converted(name, |value| seconds(&registry::scalar_text(value)?)).unwrap_or_default()
+    }
+}
+
+/// Reads a size such as `64MiB`: units are powers of 1024 with or without the `i`.
+pub fn size_bytes(text: &str) -> Option<u64> {
+    let (number, unit) = split_unit(text)?;
+    let exponent = match unit.as_str() {
+        "" | "b" => 0,
+        "k" | "kb" | "kib" => 1,
+        "m" | "mb" | "mib" => 2,
+        "g" | "gb" | "gib" => 3,
+        "t" | "tb" | "tib" => 4,
+        _ => return None,
+    };
+    // Sizes people write are exact in a float; the cast saturates.
+    Some((number * 1024_f64.powi(exponent)) as u64)
+}
+
+/// Reads a span of time such as `90s`, `1h` or `7300d`, in whole seconds.
+pub fn seconds(text: &str) -> Option<u64> {
+    let (number, unit) = split_unit(text)?;
+    let factor = match unit.as_str() {
+        "us" => 0.000_001,
+        "ms" => 0.001,
+        "" | "s" | "sec" => 1.0,
+        "m" | "min" => 60.0,
+        "h" | "hour" => 3_600.0,
+        "d" | "day" | "days" => 86_400.0,
+        "w" => 604_800.0,
+        "y" => 31_536_000.0,
+        _ => return None,
+    };
+    Some((number * factor) as u64)
+}
+
+fn split_unit(text: &str) -> Option<(f64, String)> {
+    let text = text.trim();
+    let end = text
+        .find(|character: char| !character.is_ascii_digit() && character != '.')
+        .unwrap_or(text.len());
+    let (number, unit) = text.split_at(end);
+    Some((number.parse().ok()?, unit.trim().to_ascii_lowercase()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use keddah_core::SourceMap;
+
+    fn inventory(text: &str) -> Inventory {
+        let mut sources = SourceMap::default();
+        let (inventory, problems) = crate::load(&mut sources, "t.yml", text.as_bytes());
+        assert!(problems.is_empty(), "{problems:?}");
+        inventory.expect("it loads")
+    }
+
+    #[test]
+    fn values_are_resolved_defaulted_and_filled_in() {
+        let inventory = inventory(
+            "all:\n  children:\n    a:\n      hosts: { 10.0.0.1: { pg_seq: '3' } }\n      \
+             vars: { pg_cluster: pg-a, pg_port: 6000, pg_fs_bkup: /old, pg_listen: '${ip},${lo}', \
+             patroni_watchdog_mode: off, pg_log_dir: '/logs/${pg_cluster}-${pg_seq}', pg_conf: }\n",
+        );
+        let params = Params::new(&inventory, &"10.0.0.1".into());
+        assert_eq!(params.int("pg_seq"), 3);
+        assert_eq!(params.port("pg_port"), 6000);
+        assert_eq!(params.port("pgbouncer_port"), 6432);
+        assert_eq!(params.str("pg_fs_backup"), "/old", "an older name");
+        assert_eq!(params.str("pg_listen"), "10.0.0.1,127.0.0.1");
+        assert_eq!(params.str("patroni_watchdog_mode"), "off", "YAML 1.1 reads off as false");
+        assert_eq!(params.str("pg_log_dir"), "/logs/pg-a-3");
+        assert_eq!(params.str("pg_conf"), "oltp.yml", "empty means the default");
+        assert_eq!(params.texts("node_default_etc_hosts"), ["10.10.10.10 i.pigsty"]);
+        assert_eq!(params.opt_str("pg_upstream"), None);
+        assert_eq!(params.secret("pg_admin_password").reveal(), "DBUser.DBA");
+        assert_eq!(params.size_bytes("pg_dummy_filesize"), 64 << 20);
+        assert_eq!(params.seconds("cert_validity"), 7300 * 86_400);
+        assert!(matches!(params.origin("pg_port"), ParamOrigin::File(_)));
+        assert_eq!(params.origin("pg_conf"), ParamOrigin::Default);
+        assert_eq!(params.origin("pg_upstream"), ParamOrigin::Unset);
+    }
+
+    #[test]
+    fn values_of_a_wrong_type_read_as_the_default() {
+        let inventory =
+            inventory("all: { hosts: { h: { pg_port: x, pg_checksum: 'no', pg_users: 1 } } }\n");
+        let params = Params::new(&inventory, &"h".into());
+        assert_eq!(params.port("pg_port"), 5432);
+        assert!(params.bool("pg_checksum"));
+        assert!(params.list("pg_users").is_empty());
+    }
+
+    #[test]
+    fn units_are_read() {
+        assert_eq!(size_bytes("1GB"), Some(1 << 30));
+        assert_eq!(size_bytes("20 MiB"), Some(20 << 20));
+        assert_eq!(size_bytes("512"), Some(512));
+        assert_eq!(size_bytes("x"), None);
+        assert_eq!(seconds("1h"), Some(3600));
+        assert_eq!(seconds("500ms"), Some(0));
+        assert_eq!(seconds("5 parsecs"), None);
+    }
+}
