@@ -1,0 +1,221 @@
+//! Runs programs: a fixed environment, a time limit, and secrets only through standard input.
+
+use crate::HostError;
+use keddah_core::Secret;
+use rustix::process::{Pid, Signal, kill_process_group};
+use std::process::Stdio;
+use std::time::Duration;
+use tokio::io::AsyncWriteExt;
+
+/// Queries of local tools answer within a second; one that takes this long hangs.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Logins without a profile lack the `sbin` directories in which half of our tools stand.
+const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+
+/// A program to run.
+#[derive(Debug, Clone)]
+pub struct Command {
+    program: String,
+    arguments: Vec<String>,
+    environment: Vec<(String, String)>,
+    input: Option<Secret>,
+    patience: Duration,
+}
+
+/// What a program left behind.
+#[derive(Debug, Clone)]
+pub struct Output {
+    /// The exit code; 128 and the signal's number when a signal ended it, as shells count.
+    pub code: i32,
+    /// Standard output.
+    pub stdout: String,
+    /// Standard error.
+    pub stderr: String,
+}
+
+/// Ends the whole process group when the run is given up, so that no helper goes on working.
+struct Group(Option<Pid>);
+
+impl Drop for Group {
+    fn drop(&mut self) {
+        if let Some(group) = self.0 {
+            // It may be gone already, which is what is wanted.
+            let _ = kill_process_group(group, Signal::KILL);
+        }
+    }
+}
+
+impl Command {
+    /// A program found in the usual directories.
+    pub fn new(program: &str) -> Self {
+        Self {
+            program: program.to_owned(),
+            arguments: Vec::new(),
+            environment: Vec::new(),
+            input: None,
+            patience: PATIENCE,
+        }
+    }
+
+    /// Adds arguments. Everybody on the machine can read them: never a secret.
+    #[must_use]
+    pub fn args<T: AsRef<str>>(mut self, arguments: impl IntoIterator<Item = T>) -> Self {
+        self.arguments.extend(arguments.into_iter().map(|word| word.as_ref().to_owned()));
+        self
+    }
+
+    /// Adds a variable to the program's environment, which otherwise holds only the search path,
+    /// `HOME` and the C locale.
+    #[must_use]
+    pub fn env(mut self, name: &str, value: &str) -> Self {
+        self.environment.push((name.to_owned(), value.to_owned()));
+        self
+    }
+
+    /// What the program reads from its standard input.
+    #[must_use]
+    pub fn input(mut self, input: Secret) -> Self {
+        self.input = Some(input);
+        self
+    }
+
+    /// How long it may take.
+    #[must_use]
+    pub fn patience(mut self, patience: Duration) -> Self {
+        self.patience = patience;
+        self
+    }
+
+    /// Runs it and returns what it left, whatever the exit code.
+    ///
+    /// # Errors
+    /// When it cannot be started or does not end in time; it is ended then.
+    pub async fn run(&self) -> Result<Output, HostError> {
+        let mut child = tokio::process::Command::new(&self.program)
+            .args(&self.arguments)
+            .env_clear()
+            .env("PATH", PATH)
+            .env("HOME", "/root")
+            .env("LC_ALL", "C")
+            .envs(self.environment.iter().map(|(name, value)| (name, value)))
+            .current_dir("/")
+            .stdin(if self.input.is_some() { Stdio::piped() } else { Stdio::null() })
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .process_group(0)
+            .kill_on_drop(true)
+            .spawn()
+            .map_err(|error| HostError::new(format!("cannot run {}: {error}", self.program)))?;
+        let pid = child.id().and_then(|id| Pid::from_raw(i32::try_from(id).ok()?));
+        let mut group = Group(pid);
+        let feed = child.stdin.take().zip(self.input.as_ref());
+        let feeding = async {
+            if let Some((mut pipe, input)) = feed {
+                // A program that does not read to the end says by its exit code what it thinks.
+                let _ = pipe.write_all(input.reveal().as_bytes()).await;
+            }
+        };
+        let running = async { tokio::join!(child.wait_with_output(), feeding).0 };
+        let output = match tokio::time::timeout(self.patience, running).await {
+            Ok(output) => output.map_err(|error| {
+                HostError::new(format!("lost track of {}: {error}", self.program))
+            })?,
+            Err(_) => {
+                return Err(HostError::new(format!(
+                    "`{}` did not end within {} s",
+                    self.line(),
+                    self.patience.as_secs()
+                )));
+            }
+        };
+        group.0 = None;
+        use std::os::unix::process::ExitStatusExt;
+        Ok(Output {
+            code: output
+                .status
+                .code()
+                .unwrap_or_else(|| 128 + output.status.signal().unwrap_or_default()),
+            stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
+            stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
+        })
+    }
+
+    /// Runs it and returns its standard output.
+    ///
+    /// # Errors
+    /// As [`Command::run`], and when the exit code is not 0; the error holds what it said.
+    pub async fn succeed(&self) -> Result<String, HostError> {
+        let output = self.run().await?;
+        if output.code == 0 { Ok(output.stdout) } else { Err(self.failure(&output)) }
+    }
+
+    /// The error for an output that is not wanted.
+    pub fn failure(&self, output: &Output) -> HostError {
+        let said = if output.stderr.trim().is_empty() { &output.stdout } else { &output.stderr };
+        HostError::new(format!("`{}` failed with exit code {}", self.line(), output.code))
+            .with_log(said)
+    }
+
+    /// The command as a person would type it, short enough for one line.
+    fn line(&self) -> String {
+        let mut line = self.program.clone();
+        for (index, word) in self.arguments.iter().enumerate() {
+            if line.len() + word.len() > 120 {
+                line.push_str(&format!(" … ({} more)", self.arguments.len() - index));
+                break;
+            }
+            line.push(' ');
+            line.push_str(word);
+        }
+        line
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn input_reaches_the_program_and_output_comes_back() {
+        let text = "x".repeat(300_000);
+        let output = Command::new("cat").input(Secret::new(text.clone())).succeed().await.unwrap();
+        assert_eq!(output, text);
+    }
+
+    #[tokio::test]
+    async fn the_environment_is_fixed() {
+        let output = Command::new("env").env("EXTRA", "1").succeed().await.unwrap();
+        let mut names: Vec<&str> =
+            output.lines().filter_map(|line| line.split('=').next()).collect();
+        names.sort_unstable();
+        assert_eq!(names, ["EXTRA", "HOME", "LC_ALL", "PATH"]);
+    }
+
+    #[tokio::test]
+    async fn a_failure_holds_what_the_program_said() {
+        let error = Command::new("sh")
+            .args(["-c", "echo out; echo why >&2; exit 3"])
+            .succeed()
+            .await
+            .unwrap_err();
+        assert!(error.message.ends_with("failed with exit code 3"), "{error}");
+        assert_eq!(error.log, ["why"]);
+    }
+
+    #[tokio::test]
+    async fn a_program_that_hangs_is_ended_with_its_children() {
+        let directory = tempfile::tempdir().unwrap();
+        let note = directory.path().join("note");
+        let script = format!("(sleep 0.6; touch {}) & sleep 60", note.display());
+        let error = Command::new("sh")
+            .args(["-c", &script])
+            .patience(Duration::from_millis(200))
+            .run()
+            .await
+            .unwrap_err();
+        assert!(error.message.contains("did not end within"), "{error}");
+        tokio::time::sleep(Duration::from_millis(800)).await;
+        assert!(!note.exists(), "a child went on working");
+    }
+}

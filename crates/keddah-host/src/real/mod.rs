@@ -1,0 +1,183 @@
+//! The machine that this process runs on: one file per kind, each with `observe` and `apply`.
+
+pub(crate) mod write;
+
+use crate::{Host, HostError, Owed};
+use keddah_resource::{
+    Difference, Kind, Material, NodeFacts, Observation, Observed, Probe, ResourceId, Spec,
+    TriggerAction,
+};
+use std::path::PathBuf;
+
+/// This machine.
+#[derive(Debug)]
+pub struct RealHost {
+    owed: Owed,
+}
+
+impl RealHost {
+    /// This machine, with notes that must survive a crash under `state_directory`, such as
+    /// `/var/lib/keddah`.
+    pub fn new(state_directory: impl Into<PathBuf>) -> Self {
+        Self { owed: Owed::new(state_directory) }
+    }
+
+    /// What earlier changes owe to units and postmasters of this machine.
+    pub fn owed(&self) -> &Owed {
+        &self.owed
+    }
+}
+
+macro_rules! not_built_yet {
+    ($($module:ident),*) => { $(
+        mod $module {
+            use crate::{HostError, RealHost};
+            use keddah_resource::kind::$module::{Observed, Spec};
+            use keddah_resource::{Difference, Observation};
+
+            pub async fn observe(
+                _host: &RealHost,
+                specs: &[&Spec],
+            ) -> Vec<Result<Observation, HostError>> {
+                let error = HostError::new(concat!(stringify!($module), " is not built yet"));
+                specs.iter().map(|_| Err(error.clone())).collect()
+            }
+
+            pub async fn apply(
+                _host: &RealHost,
+                _spec: &Spec,
+                _observed: &Observed,
+                _difference: &Difference,
+            ) -> Result<(), HostError> {
+                Err(HostError::new(concat!(stringify!($module), " is not built yet")))
+            }
+        }
+    )* };
+}
+
+not_built_yet!(
+    packages, user, hostname, block, directory, file, symlink, sysctl, trust_anchor, unit,
+    etcd_member, stanza, backup, certificate
+);
+not_built_yet!(
+    pg_instance, postmaster, patroni_config, pg_role, pg_database, pg_schema, pg_extension,
+    pg_privileges, pg_baseline
+);
+
+type Answer = Result<Observation, HostError>;
+
+macro_rules! dispatch {
+    ($($variant:ident => $module:ident;)*) => {
+        impl RealHost {
+            /// Every kind's specs in one batch, all kinds at the same time.
+            async fn observe_all(&self, specs: &[Spec]) -> Vec<Answer> {
+                $(
+                    let $module = async {
+                        let (places, batch): (Vec<usize>, Vec<_>) = specs
+                            .iter()
+                            .enumerate()
+                            .filter_map(|(place, spec)| match spec {
+                                Spec::$variant(spec) => Some((place, spec)),
+                                _ => None,
+                            })
+                            .unzip();
+                        let answers = if batch.is_empty() {
+                            Vec::new()
+                        } else {
+                            $module::observe(self, &batch).await
+                        };
+                        (places, answers)
+                    };
+                )*
+                let ($($module,)*) = tokio::join!($($module),*);
+                let mut ordered: Vec<Option<Answer>> = specs.iter().map(|_| None).collect();
+                for (places, answers) in [$($module),*] {
+                    debug_assert_eq!(places.len(), answers.len(), "a kind lost an answer");
+                    for (place, answer) in places.into_iter().zip(answers) {
+                        ordered[place] = Some(answer);
+                    }
+                }
+                ordered
+                    .into_iter()
+                    .map(|answer| {
+                        answer.unwrap_or_else(|| Err(HostError::new("it was not looked at")))
+                    })
+                    .collect()
+            }
+
+            async fn apply_one(
+                &self,
+                spec: &Spec,
+                observed: &Observed,
+                difference: &Difference,
+            ) -> Result<(), HostError> {
+                match (spec, observed) {
+                    $((Spec::$variant(spec), Observed::$variant(observed)) => {
+                        $module::apply(self, spec, observed, difference).await
+                    })*
+                    _ => Err(HostError::new(format!(
+                        "{} {} was observed as something else",
+                        spec.kind(),
+                        spec.name()
+                    ))),
+                }
+            }
+        }
+    };
+}
+
+dispatch! {
+    Packages => packages;
+    User => user;
+    Hostname => hostname;
+    Block => block;
+    Directory => directory;
+    File => file;
+    Symlink => symlink;
+    Sysctl => sysctl;
+    Certificate => certificate;
+    TrustAnchor => trust_anchor;
+    Unit => unit;
+    EtcdMember => etcd_member;
+    PgInstance => pg_instance;
+    Postmaster => postmaster;
+    PatroniConfig => patroni_config;
+    PgRole => pg_role;
+    PgDatabase => pg_database;
+    PgSchema => pg_schema;
+    PgExtension => pg_extension;
+    PgPrivileges => pg_privileges;
+    PgBaseline => pg_baseline;
+    Stanza => stanza;
+    Backup => backup;
+}
+
+impl Host for RealHost {
+    async fn facts(&self, _probe: &Probe) -> Result<NodeFacts, HostError> {
+        Err(HostError::new("facts are not built yet"))
+    }
+
+    async fn observe(&self, specs: &[Spec]) -> Vec<Result<Observation, HostError>> {
+        self.observe_all(specs).await
+    }
+
+    async fn apply(
+        &self,
+        spec: &Spec,
+        observed: &Observed,
+        difference: &Difference,
+        _material: Option<&Material>,
+    ) -> Result<(), HostError> {
+        if let Some(why) = &difference.impossible {
+            return Err(HostError::new(why.clone()));
+        }
+        self.apply_one(spec, observed, difference).await
+    }
+
+    async fn owe(&self, target: &ResourceId, action: TriggerAction) -> Result<(), HostError> {
+        match target.kind {
+            Kind::Unit | Kind::Postmaster => self.owed.note(target.kind, &target.name, action),
+            other => Err(HostError::new(format!("a {other} can neither reload nor restart"))),
+        }
+    }
+}
