@@ -157,7 +157,16 @@ impl Groups {
             // that systemd has collected already is an error of no interest.
             let _ = output(tool("systemctl").args(["stop", unit]));
         }
-        group.remove()?;
+        // Where a creator was killed, a process that it had just started may enter its group only now.
+        Deadline::in_seconds(KILL_SECONDS).poll(
+            "removing control groups",
+            Duration::from_millis(5),
+            &|| format!("still running: {:?}", group.processes()),
+            || {
+                group.kill()?;
+                Ok(group.remove().is_ok().then_some(()))
+            },
+        )?;
         if self.unit.is_none() {
             let top = group.path.parent().unwrap_or(&group.path);
             // Another sandbox may live there.

@@ -5,19 +5,44 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use rustix::mount::{UnmountFlags, unmount};
 
 use crate::bridge;
+use crate::clock::Deadline;
 use crate::control_group::{Groups, remove_own_mount};
 use crate::error::{Error, FileContext, Result};
 use crate::location::Place;
+use crate::state::State;
+
+/// How long what a killed creator had just started may disturb the removal.
+const SETTLE_SECONDS: u64 = 5;
 
 /// Removes processes, namespaces, mounts and files of the sandbox. The caller holds its lock.
 ///
 /// # Errors
-/// Something could not be removed; the rest is removed all the same as far as it can be.
+/// Something could not be removed.
 pub(crate) fn dismantle(place: &Place) -> Result<()> {
+    let whole = State::read(place).is_ok_and(|state| state.is_none_or(|state| state.complete));
+    let deadline = Deadline::in_seconds(SETTLE_SECONDS);
+    while let Err(error) = attempt(place) {
+        if deadline.passed() {
+            return Err(error);
+        }
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    if whole {
+        return Ok(());
+    }
+    // A creator that was killed a moment ago has left a program such as `ip` at work, for milliseconds:
+    // what that made after we looked is taken away by looking again.
+    std::thread::sleep(Duration::from_millis(100));
+    attempt(place)
+}
+
+/// Removes everything once, each kind as soon as nothing uses it any more.
+fn attempt(place: &Place) -> Result<()> {
     if let Some(groups) = Groups::find(place)? {
         groups.remove()?;
     }

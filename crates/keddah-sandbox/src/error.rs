@@ -62,6 +62,8 @@ pub enum Error {
     NotFound {
         /// The name that was looked for.
         name: String,
+        /// The sandboxes there are.
+        others: Vec<String>,
     },
     /// A sandbox of that name exists already and is made differently.
     Exists {
@@ -144,7 +146,13 @@ impl fmt::Display for Error {
             Self::InvalidNodeCount { count } => {
                 write!(formatter, "a sandbox has 1 to 64 nodes, not {count}")
             }
-            Self::NotFound { name } => write!(formatter, "there is no sandbox named \"{name}\""),
+            Self::NotFound { name, others } => {
+                write!(formatter, "there is no sandbox named \"{name}\"")?;
+                if others.is_empty() {
+                    return Ok(());
+                }
+                write!(formatter, ", but: {}", others.join(", "))
+            }
             Self::Exists { name, found } => write!(
                 formatter,
                 "a sandbox named \"{name}\" exists and has {found}: take it down first, or give another name"

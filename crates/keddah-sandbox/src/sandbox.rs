@@ -233,7 +233,8 @@ impl Sandbox {
     /// [`Error::NotFound`], or a state file that cannot be understood.
     pub fn open(locations: &Locations, name: &str) -> Result<Self> {
         let place = Place::new(locations, name)?;
-        let state = State::read(&place)?.ok_or_else(|| Error::NotFound { name: name.into() })?;
+        let state = State::read(&place)?
+            .ok_or_else(|| Error::NotFound { name: name.into(), others: Self::list(locations) })?;
         Ok(Self { place, state })
     }
 
@@ -297,7 +298,8 @@ impl Sandbox {
     }
 
     fn groups(&self) -> Result<Groups> {
-        Groups::find(&self.place)?.ok_or_else(|| Error::NotFound { name: self.state.name.clone() })
+        Groups::find(&self.place)?
+            .ok_or_else(|| Error::NotFound { name: self.state.name.clone(), others: Vec::new() })
     }
 
     /// Switches a node off.

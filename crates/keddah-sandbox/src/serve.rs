@@ -15,11 +15,11 @@ const IDLE: Duration = Duration::from_secs(120);
 /// No honest request's line or header is longer.
 const LINE_MAX: u64 = 8192;
 
-/// Serves the files below `root` at `address` until the process ends.
+/// Serves the files below `root` at `address` until the process ends: returns only with an error.
 ///
 /// # Errors
-/// The address cannot be listened on. Once it is, this never returns.
-pub fn serve_repository(root: &Path, address: SocketAddr) -> Result<std::convert::Infallible> {
+/// The address cannot be listened on.
+pub fn serve_repository(root: &Path, address: SocketAddr) -> Result<()> {
     let listener = TcpListener::bind(address)
         .map_err(|source| Error::Start { program: format!("a server at {address}"), source })?;
     serve(root, &listener)
@@ -105,7 +105,7 @@ fn read_line(reader: &mut impl BufRead) -> io::Result<Option<String>> {
 fn open_file(path: &Path) -> Option<(File, u64)> {
     let file = File::open(path).ok()?;
     let about = file.metadata().ok()?;
-    about.is_file().then(|| (file, about.len()))
+    about.is_file().then_some((file, about.len()))
 }
 
 /// The file that a request's target names, if it stays below the root.
