@@ -1,6 +1,7 @@
 //! From YAML bytes to a typed, resolved inventory with source spans: Ansible's merge rules, the parameter registry, and keddah check.
 
 pub mod ansible;
+mod check;
 mod interpolate;
 mod inventory;
 mod load;
@@ -13,6 +14,7 @@ pub mod selector;
 mod value;
 mod yaml;
 
+pub use check::{check, secret_spans};
 pub use interpolate::{Interpolator, Unknown, has_placeholders, interpolate};
 pub use inventory::{Group, Host, HostVars, Inventory, Origin, Scope, Sourced};
 pub use load::load;

@@ -4,7 +4,7 @@ use super::default::{NO, NONE, YES, int, json, text};
 use super::kind::ParameterType::{
     Bool, Ip, List, Mapping, Password, Path, Text, TextList, Username,
 };
-use super::kind::{any_of, integer, natural, one_of};
+use super::kind::{integer, natural, one_of};
 use super::{Levels, Module, Parameter, Support, row, section, structures};
 
 pub(super) const PG_ID: &[Parameter] = &section(
@@ -258,7 +258,7 @@ pub(super) const PG_INSTALL: &[Parameter] = &section(
         ),
         row(
             "pg_version",
-            any_of(&["9.6", "10", "11", "12", "13", "14", "15", "16", "17", "18"]),
+            one_of(&["13", "14", "15", "16", "17", "18"]),
             Levels::C,
             int(18),
             "Major version of PostgreSQL to install.",

@@ -1,0 +1,195 @@
+//! Services, selectors, client authentication rules and backup repositories.
+
+use super::objects::twice;
+use super::{Report, error, warning};
+use crate::Params;
+use crate::model::{PgCluster, PgService};
+use crate::registry;
+use crate::selector;
+use keddah_core::Span;
+use serde_json::Value as Json;
+use std::net::IpAddr;
+
+pub(super) fn check(report: &mut Report<'_>) {
+    for cluster in report.clusters.clone() {
+        let member = cluster.primary().or_else(|| cluster.members.first());
+        let Some(params) = member.map(|member| &member.params) else { continue };
+        services(report, &cluster, params);
+        for name in
+            ["pg_hba_rules", "pg_default_hba_rules", "pgb_hba_rules", "pgb_default_hba_rules"]
+        {
+            // The registry's own rules are right.
+            if params.set(name).is_some() {
+                rules(report, params, name);
+            }
+        }
+        repository(report, params);
+        let provider = params.str("pg_service_provider");
+        if !provider.is_empty() && report.inventory.group(&provider).is_none() {
+            report.add(
+                error(
+                    "unknown-group",
+                    params.span("pg_service_provider"),
+                    format!("there is no group `{provider}` to provide the services"),
+                )
+                .help("leave it empty to serve from the cluster's own nodes"),
+            );
+        }
+    }
+}
+
+fn services(report: &mut Report<'_>, cluster: &PgCluster<'_>, params: &Params<'_>) {
+    let business = PgService::business(params);
+    let names: Vec<_> =
+        business.iter().map(|service| (service.name.as_str(), service.name_span)).collect();
+    twice(report, "duplicate-service", "service", &names);
+    let facts = cluster.facts();
+    for service in PgService::all(params) {
+        if service.span.is_none() {
+            continue;
+        }
+        let own = business.iter().any(|other| other.span == service.span);
+        let places = select(report, &service, &service.selector, service.selector_span, &facts);
+        // The default services serve clusters of all shapes: selecting nothing is normal there.
+        if own && places.is_some_and(|places| places.is_empty()) {
+            report.add(
+                warning(
+                    "selects-nothing",
+                    service.selector_span,
+                    format!(
+                        "service `{}` of cluster `{}` has no members: its selector picks none",
+                        service.name, cluster.name
+                    ),
+                )
+                .help("`[]` selects all members; the health check decides who serves"),
+            );
+        }
+        if let Some(backup) = &service.backup {
+            select(report, &service, backup, service.backup_span, &facts);
+        }
+        let address = service.ip.as_str();
+        if address != "*" && address != "vip" && address.parse::<IpAddr>().is_err() {
+            report.error(
+                "bad-address",
+                service.span,
+                format!(
+                    "service `{}` listens on `{address}`, which is not an address",
+                    service.name
+                ),
+            );
+        }
+    }
+}
+
+fn select(
+    report: &mut Report<'_>,
+    service: &PgService,
+    text: &str,
+    span: Option<Span>,
+    facts: &[Json],
+) -> Option<Vec<usize>> {
+    let result = selector::compile(text).and_then(|selector| selector.select(facts));
+    result
+        .map_err(|problem| {
+            let span = span.map(|span| within(report, span, text, problem.offset));
+            report.add(
+                error(
+                    "bad-selector",
+                    span,
+                    format!(
+                        "the selector of service `{}` is wrong: {}",
+                        service.name, problem.reason
+                    ),
+                )
+                .help("selectors are JMESPath expressions, such as [? pg_role == `replica`]"),
+            );
+        })
+        .ok()
+}
+
+/// The place of one byte of a text, where the file holds the text literally.
+fn within(report: &Report<'_>, span: Span, text: &str, offset: usize) -> Span {
+    let file = report.sources.file(span.source);
+    let written = file.text.get(span.start..span.end).unwrap_or_default();
+    match written.find(text) {
+        Some(at) => {
+            let start = span.start + at + offset.min(text.len());
+            let length = text[offset.min(text.len())..].chars().next().map_or(1, char::len_utf8);
+            Span { source: span.source, start, end: (start + length).min(span.end) }
+        }
+        None => span,
+    }
+}
+
+/// Short names of places that clients come from.
+const PLACES: &[&str] = &["world", "intra", "infra", "admin", "cluster", "local", "localhost"];
+
+fn rules(report: &mut Report<'_>, params: &Params<'_>, name: &str) {
+    for rule in params.list(name) {
+        let raw = rule.get("rules").is_some_and(|rules| !rules.is_null());
+        let Some(addresses) = rule.get("addr").filter(|addresses| !addresses.is_null()) else {
+            if !raw && rule.as_map().is_some() {
+                report.add(
+                    error(
+                        "missing-field",
+                        rule.span,
+                        format!("a rule of `{name}` lacks its `addr`"),
+                    )
+                    .help(format!("say where clients come from: {}", PLACES.join(", "))),
+                );
+            }
+            continue;
+        };
+        for address in addresses.as_list().unwrap_or(std::slice::from_ref(addresses)) {
+            for word in address.as_str().unwrap_or_default().split(',').map(str::trim) {
+                place(report, name, word, address.span.or(addresses.span));
+            }
+        }
+    }
+}
+
+fn place(report: &mut Report<'_>, name: &str, word: &str, span: Option<Span>) {
+    let valid = PLACES.contains(&word)
+        || registry::has_placeholder(word)
+        || word.parse::<IpAddr>().is_ok()
+        || word.parse::<ipnet::IpNet>().is_ok()
+        // PostgreSQL takes host names, and domains that begin with a dot.
+        || (word.contains('.') && !word.contains('/') && word.contains(char::is_alphabetic));
+    if valid {
+        return;
+    }
+    let diagnostic =
+        error("bad-address", span, format!("`{word}` in `{name}` is no place clients come from"));
+    report.add(match registry::nearest(word, PLACES.iter().copied()) {
+        Some(near) => diagnostic.help(format!("did you mean `{near}`?")),
+        None => diagnostic.help(format!("use {}, an address or a network", PLACES.join(", "))),
+    });
+}
+
+fn repository(report: &mut Report<'_>, params: &Params<'_>) {
+    if !params.bool("pgbackrest_enabled") {
+        return;
+    }
+    let method = params.str("pgbackrest_method");
+    let repositories = params.map("pgbackrest_repo");
+    match repositories.get(method.as_str()) {
+        Some(repository) if repository.as_map().is_some() => {}
+        Some(repository) => report.error(
+            "wrong-type",
+            repository.span,
+            format!("repository `{method}` of `pgbackrest_repo` must be a mapping of options"),
+        ),
+        None => {
+            let names: Vec<&str> = repositories.keys().map(|key| key.text.as_str()).collect();
+            let span = params.span("pgbackrest_method").or_else(|| params.span("pgbackrest_repo"));
+            report.add(
+                error(
+                    "unknown-repository",
+                    span,
+                    format!("`pgbackrest_repo` has no repository `{method}`"),
+                )
+                .help(format!("it has {}", names.join(", "))),
+            );
+        }
+    }
+}

@@ -1,0 +1,328 @@
+//! Ports and addresses: nothing listens where something else does, and upstreams exist.
+
+use super::{Report, error, warning, with_related};
+use crate::Params;
+use crate::model::{NodeService, PgRole, PgService};
+use crate::registry;
+use ipnet::Ipv4Net;
+use keddah_core::{NodeName, Span};
+use std::collections::{HashMap, HashSet};
+use std::net::IpAddr;
+
+pub(super) fn check(report: &mut Report<'_>) {
+    ports(report);
+    addresses(report);
+    upstreams(report);
+}
+
+/// Something that listens on a node.
+struct Listener {
+    port: u16,
+    /// The address, `*` for all.
+    address: String,
+    /// In words: `pg_port`.
+    what: String,
+    span: Option<Span>,
+}
+
+/// A parameter with a port, and the parameter that switches its owner on.
+type PortRow = (&'static str, Option<&'static str>);
+
+const NODE_PORTS: &[PortRow] = &[
+    ("haproxy_exporter_port", Some("haproxy_enabled")),
+    ("node_exporter_port", Some("node_exporter_enabled")),
+    ("vector_port", Some("vector_enabled")),
+    ("vip_exporter_port", Some("vip_enabled")),
+];
+const ETCD_PORTS: &[PortRow] = &[("etcd_port", None), ("etcd_peer_port", None)];
+const PGSQL_PORTS: &[PortRow] = &[
+    ("pg_port", None),
+    ("patroni_port", Some("patroni_enabled")),
+    ("pgbouncer_port", Some("pgbouncer_enabled")),
+    ("pg_exporter_port", Some("pg_exporter_enabled")),
+    ("pgbouncer_exporter_port", Some("pgbouncer_exporter_enabled")),
+    ("pgbackrest_exporter_port", Some("pgbackrest_exporter_enabled")),
+];
+
+fn ports(report: &mut Report<'_>) {
+    let inventory = report.inventory;
+    let etcd: HashSet<NodeName> = report
+        .etcd
+        .iter()
+        .flat_map(|cluster| cluster.members.iter().map(|member| member.node.clone()))
+        .collect();
+    let pgsql: HashSet<NodeName> = report
+        .clusters
+        .iter()
+        .flat_map(|cluster| cluster.members.iter().map(|member| member.node.clone()))
+        .collect();
+    for host in inventory.hosts() {
+        let params = Params::new(inventory, &host.name);
+        let mut listeners = Vec::new();
+        add_ports(&mut listeners, &params, NODE_PORTS);
+        if params.bool("haproxy_enabled") {
+            listeners.extend(NodeService::all(&params).into_iter().map(|service| Listener {
+                port: service.port,
+                address: service.ip,
+                what: format!("service `{}` of `haproxy_services`", service.name),
+                span: service.port_span,
+            }));
+        }
+        if etcd.contains(&host.name) {
+            add_ports(&mut listeners, &params, ETCD_PORTS);
+        }
+        if pgsql.contains(&host.name) {
+            add_ports(&mut listeners, &params, PGSQL_PORTS);
+            if params.str("pg_service_provider").is_empty() && params.bool("haproxy_enabled") {
+                listeners.extend(PgService::all(&params).into_iter().map(|service| Listener {
+                    port: service.port,
+                    address: service.ip,
+                    what: format!("service `{}`", service.name),
+                    span: service.port_span,
+                }));
+            }
+        }
+        collisions(report, &host.name, &listeners);
+    }
+}
+
+fn add_ports(listeners: &mut Vec<Listener>, params: &Params<'_>, rows: &[PortRow]) {
+    for (name, switch) in rows {
+        if switch.is_none_or(|switch| params.bool(switch)) {
+            listeners.push(Listener {
+                port: params.port(name),
+                address: "*".into(),
+                what: format!("`{name}`"),
+                span: params.span(name),
+            });
+        }
+    }
+}
+
+fn collisions(report: &mut Report<'_>, node: &NodeName, listeners: &[Listener]) {
+    let mut by_port: HashMap<u16, Vec<&Listener>> = HashMap::new();
+    for listener in listeners {
+        let others = by_port.entry(listener.port).or_default();
+        let clash = others.iter().find(|other| {
+            other.address == listener.address || other.address == "*" || listener.address == "*"
+        });
+        if let Some(other) = clash {
+            // Point at what somebody wrote; the other one may be a default.
+            let (primary, secondary) = match (listener.span, other.span) {
+                (None, Some(_)) => (*other, listener),
+                _ => (listener, *other),
+            };
+            let note = if secondary.span.is_none() { " (by default)" } else { "" };
+            report.add(with_related(
+                error(
+                    "port-collision",
+                    primary.span,
+                    format!(
+                        "on node `{node}`, {} and {}{note} both listen on port {}",
+                        primary.what, secondary.what, listener.port
+                    ),
+                )
+                .help("change one of the ports"),
+                secondary.span,
+                "the other one",
+            ));
+        }
+        others.push(listener);
+    }
+}
+
+/// A virtual address and who has it.
+struct Virtual {
+    address: IpAddr,
+    owner: String,
+    span: Option<Span>,
+}
+
+fn addresses(report: &mut Report<'_>) {
+    let mut all: Vec<Virtual> = Vec::new();
+    for cluster in report.clusters.clone() {
+        let member = cluster.primary().or_else(|| cluster.members.first());
+        let Some(params) = member.map(|member| &member.params) else { continue };
+        if !params.bool("pg_vip_enabled") {
+            continue;
+        }
+        let span = params.span("pg_vip_address");
+        let name = &cluster.name;
+        let Ok(network) = params.str("pg_vip_address").parse::<Ipv4Net>() else { continue };
+        if span.is_none() || network.addr().is_loopback() {
+            report.add(
+                error(
+                    "missing-vip",
+                    span.or_else(|| params.span("pg_vip_enabled")),
+                    format!("cluster `{name}` shall have a virtual address, but none is given"),
+                )
+                .help("set `pg_vip_address`, such as 10.10.10.2/24"),
+            );
+            continue;
+        }
+        for member in &cluster.members {
+            let Ok(IpAddr::V4(address)) = member.node.as_str().parse() else { continue };
+            if !network.contains(&address) {
+                report.add(
+                    warning(
+                        "vip-outside-network",
+                        span,
+                        format!("node `{address}` is not in the network {}, where the virtual address of cluster `{name}` lives", network.trunc()),
+                    )
+                    .help("the virtual address moves between nodes of one network only"),
+                );
+            }
+        }
+        let owner = format!("cluster `{name}`");
+        all.push(Virtual { address: network.addr().into(), owner, span });
+    }
+    node_addresses(report, &mut all);
+    for (index, one) in all.iter().enumerate() {
+        let address = one.address;
+        if let Some(host) = report.inventory.host(&address.to_string()) {
+            report.add(with_related(
+                error(
+                    "address-collision",
+                    one.span,
+                    format!("the virtual address {address} of {} is a node's own", one.owner),
+                )
+                .help("choose an address that nothing uses"),
+                host.span,
+                "the node",
+            ));
+        }
+        if let Some(other) = all[..index].iter().find(|other| other.address == address) {
+            report.add(with_related(
+                error(
+                    "address-collision",
+                    one.span,
+                    format!(
+                        "{} and {} have the same virtual address {address}",
+                        other.owner, one.owner
+                    ),
+                )
+                .help("choose an address that nothing uses"),
+                other.span.filter(|span| Some(*span) != one.span),
+                "the other one",
+            ));
+        }
+    }
+}
+
+/// The virtual addresses of node clusters, `vip_address`: once for each `node_cluster`.
+fn node_addresses(report: &mut Report<'_>, all: &mut Vec<Virtual>) {
+    let inventory = report.inventory;
+    let mut seen: HashSet<(String, IpAddr)> = HashSet::new();
+    for host in inventory.hosts() {
+        let params = Params::new(inventory, &host.name);
+        if !params.bool("vip_enabled") {
+            continue;
+        }
+        for name in ["vip_address", "vip_vrid"] {
+            if params.set(name).is_none() {
+                report.add(error(
+                    "missing-vip",
+                    params.span("vip_enabled"),
+                    format!("`vip_enabled` needs `{name}`, which is not set"),
+                ));
+            }
+        }
+        let Ok(address) = params.str("vip_address").parse::<IpAddr>() else { continue };
+        let cluster = params.str("node_cluster");
+        if seen.insert((cluster.clone(), address)) {
+            let owner = format!("node cluster `{cluster}`");
+            all.push(Virtual { address, owner, span: params.span("vip_address") });
+        }
+    }
+}
+
+fn upstreams(report: &mut Report<'_>) {
+    let clusters = report.clusters.clone();
+    let home: HashMap<&str, &str> = clusters
+        .iter()
+        .flat_map(|cluster| {
+            cluster.members.iter().map(|member| (member.node.as_str(), cluster.name.as_str()))
+        })
+        .collect();
+    for cluster in &clusters {
+        let own = cluster.name.as_str();
+        for member in &cluster.members {
+            let Some(upstream) = member.upstream.as_deref() else { continue };
+            let span = member.params.span("pg_upstream");
+            let Some(other) = home.get(upstream) else {
+                let diagnostic = error(
+                    "unknown-upstream",
+                    span,
+                    format!("`pg_upstream: {upstream}` is no PostgreSQL node of this inventory"),
+                );
+                report.add(match registry::nearest(upstream, home.keys().copied()) {
+                    Some(near) => diagnostic.help(format!("did you mean `{near}`?")),
+                    None => diagnostic.help("name the address of a host with `pg_cluster`"),
+                });
+                continue;
+            };
+            let primary = member.role == PgRole::Primary;
+            if upstream == member.node.as_str() {
+                let message = format!("instance {} follows itself", member.instance(&cluster.name));
+                report.error("bad-upstream", span, message);
+            } else if primary && *other == own {
+                report.add(
+                    error(
+                        "bad-upstream",
+                        span,
+                        format!(
+                            "the primary of cluster `{own}` cannot follow its own member {upstream}"
+                        ),
+                    )
+                    .help("a primary with an upstream leads a standby cluster of another cluster"),
+                );
+            } else if !primary && *other != own {
+                report.add(
+                    error(
+                        "bad-upstream",
+                        span,
+                        format!("replica {} of cluster `{own}` cannot follow a node of cluster `{other}`", member.node),
+                    )
+                    .help("replicas follow a member of their own cluster"),
+                );
+            }
+        }
+    }
+    standby_circles(report, &home);
+}
+
+/// Standby clusters that follow each other.
+fn standby_circles(report: &mut Report<'_>, home: &HashMap<&str, &str>) {
+    let clusters = report.clusters.clone();
+    let follows: HashMap<&str, (&str, Option<Span>)> = clusters
+        .iter()
+        .filter_map(|cluster| {
+            let primary = cluster.primary()?;
+            let other = home.get(primary.upstream.as_deref()?)?;
+            Some((cluster.name.as_str(), (*other, primary.params.span("pg_upstream"))))
+        })
+        .filter(|(name, (other, _))| name != other)
+        .collect();
+    let mut reported: HashSet<&str> = HashSet::new();
+    for cluster in &clusters {
+        let start = cluster.name.as_str();
+        let mut path = vec![start];
+        while let Some((next, span)) = path.last().and_then(|name| follows.get(name)) {
+            if *next == start {
+                if path.iter().all(|name| reported.insert(name)) {
+                    path.push(start);
+                    report.error(
+                        "upstream-cycle",
+                        *span,
+                        format!("clusters follow each other: {}", path.join(" → ")),
+                    );
+                }
+                break;
+            }
+            if path.contains(next) {
+                break;
+            }
+            path.push(next);
+        }
+    }
+}
