@@ -36,11 +36,11 @@ pub fn load(
     if let Some(diagnostic) = control_character(source, text) {
         return (None, vec![diagnostic]);
     }
-    let (root, mut diagnostics) = yaml::compose(source, text);
+    let yaml::Composed { root, odd_keys, mut diagnostics } = yaml::compose(source, text);
     let Some(root) = root else {
         return (None, diagnostics);
     };
-    let (inventory, problems) = ansible::build(&root);
+    let (inventory, problems) = ansible::build(&root, odd_keys);
     diagnostics.extend(problems);
     (Some(inventory), diagnostics)
 }

@@ -10,9 +10,10 @@ use std::collections::HashSet;
 /// More hosts than this is a typing error in some range.
 const MAX_HOSTS: usize = 200_000;
 
-/// Builds the inventory; what cannot be understood is reported and left out.
-pub(crate) fn build(root: &Value) -> (Inventory, Vec<Diagnostic>) {
-    let mut builder = Builder::default();
+/// Builds the inventory; what cannot be understood is reported and left out. `odd_keys` are the
+/// places of keys that are not text.
+pub(crate) fn build(root: &Value, odd_keys: HashSet<Span>) -> (Inventory, Vec<Diagnostic>) {
+    let mut builder = Builder { odd_keys, ..Builder::default() };
     builder.add_group("all", None);
     builder.add_group("ungrouped", None);
     builder.add_child("all", "ungrouped", None);
@@ -25,6 +26,7 @@ pub(crate) fn build(root: &Value) -> (Inventory, Vec<Diagnostic>) {
 struct Builder {
     groups: IndexMap<String, Group>,
     hosts: IndexMap<String, Host>,
+    odd_keys: HashSet<Span>,
     diagnostics: Vec<Diagnostic>,
 }
 
@@ -106,6 +108,9 @@ impl Builder {
                 return self.groups.contains_key(name).then_some(name);
             }
         };
+        if self.is_misread(key, "group") {
+            return None;
+        }
         if name.is_empty() {
             self.error("group-name", key.span, "a group needs a name", "");
             return None;
@@ -158,6 +163,8 @@ impl Builder {
                 for (key, value) in entries {
                     match self.group(key, value) {
                         Some(child) => self.add_child(group, child, key.span),
+                        // Said already when the definition was read, except for plain nonsense.
+                        None if value.is_null() || value.as_map().is_some() => {}
                         None => self.error(
                             "group-child",
                             key.span,
@@ -188,7 +195,24 @@ impl Builder {
         );
     }
 
+    /// Reports a name that YAML reads as a number, a boolean or null.
+    fn is_misread(&mut self, key: &Key, what: &str) -> bool {
+        let misread = key.span.is_some_and(|span| self.odd_keys.contains(&span));
+        if misread {
+            self.error(
+                "name-not-text",
+                key.span,
+                format!("the name of this {what} is read as `{}`, which is not text", key.text),
+                "put the name in quotes",
+            );
+        }
+        misread
+    }
+
     fn host(&mut self, group: &str, key: &Key, value: &Value) {
+        if self.is_misread(key, "host") {
+            return;
+        }
         let pattern = match host_pattern::expand(&key.text) {
             Ok(pattern) => pattern,
             Err(reason) => {

@@ -1,6 +1,6 @@
 //! What `ansible-inventory` prints with `--list`, `--host` and `--graph`.
 
-use super::python_json::{Node, dump};
+use super::python_json::{Node, UnsafeTexts, dump};
 use crate::inventory::{Group, HostVars, Inventory};
 use keddah_core::NodeName;
 use std::collections::HashSet;
@@ -79,13 +79,13 @@ pub fn list_json(inventory: &Inventory) -> String {
             document.push((group.name.as_str(), Node::Map(entries)));
         }
     }
-    dump(Node::Map(document))
+    dump(Node::Map(document), UnsafeTexts::Marked)
 }
 
 /// The merged variables of one host as JSON; `None` for an unknown host.
 pub fn host_json(inventory: &Inventory, host: &NodeName) -> Option<String> {
     inventory.host(host.as_str())?;
-    Some(dump(visible(&inventory.resolve(host))))
+    Some(dump(visible(&inventory.resolve(host)), UnsafeTexts::Plain))
 }
 
 /// The tree of groups and hosts below a group; `None` for an unknown group.

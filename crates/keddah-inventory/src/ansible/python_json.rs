@@ -11,14 +11,26 @@ pub(super) enum Node<'a> {
     Map(Vec<(&'a str, Node<'a>)>),
 }
 
-/// The document as text, without a line break at the end.
-pub(super) fn dump(node: Node<'_>) -> String {
-    let mut out = String::new();
-    write_node(&mut out, node, 0);
-    out
+/// How `!unsafe` texts are written: `--list` marks them, `--host` does not.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum UnsafeTexts {
+    Marked,
+    Plain,
 }
 
-fn write_node(out: &mut String, node: Node<'_>, depth: usize) {
+/// The document as text, without a line break at the end.
+pub(super) fn dump(node: Node<'_>, unsafe_texts: UnsafeTexts) -> String {
+    let mut out = Output { text: String::new(), unsafe_texts };
+    write_node(&mut out, node, 0);
+    out.text
+}
+
+struct Output {
+    text: String,
+    unsafe_texts: UnsafeTexts,
+}
+
+fn write_node(out: &mut Output, node: Node<'_>, depth: usize) {
     match node {
         Node::Value(value) => write_value(out, value, depth),
         Node::Text(text) => write_text(out, text),
@@ -27,16 +39,17 @@ fn write_node(out: &mut String, node: Node<'_>, depth: usize) {
     }
 }
 
-fn write_value(out: &mut String, value: &Value, depth: usize) {
+fn write_value(out: &mut Output, value: &Value, depth: usize) {
     match &value.data {
-        Data::Null => out.push_str("null"),
-        Data::Bool(flag) => out.push_str(if *flag { "true" } else { "false" }),
+        Data::Null => out.text.push_str("null"),
+        Data::Bool(flag) => out.text.push_str(if *flag { "true" } else { "false" }),
         Data::Int(number) => {
-            let _ = write!(out, "{number}");
+            let _ = write!(out.text, "{number}");
         }
-        Data::BigInt(digits) => out.push_str(digits),
-        Data::Float(number) => out.push_str(&python_float(*number)),
+        Data::BigInt(digits) => out.text.push_str(digits),
+        Data::Float(number) => out.text.push_str(&python_float(*number)),
         Data::String(text) => write_text(out, text),
+        Data::Unsafe(text) if out.unsafe_texts == UnsafeTexts::Plain => write_text(out, text),
         Data::Unsafe(text) => {
             write_map(out, vec![("__ansible_unsafe", text.as_str())], depth, marked)
         }
@@ -51,28 +64,28 @@ fn write_value(out: &mut String, value: &Value, depth: usize) {
     }
 }
 
-fn marked(out: &mut String, text: &str, _depth: usize) {
+fn marked(out: &mut Output, text: &str, _depth: usize) {
     write_text(out, text);
 }
 
-fn line(out: &mut String, depth: usize) {
-    out.push('\n');
+fn line(out: &mut Output, depth: usize) {
+    out.text.push('\n');
     for _ in 0..depth {
-        out.push_str("    ");
+        out.text.push_str("    ");
     }
 }
 
 fn write_list<Item>(
-    out: &mut String,
+    out: &mut Output,
     items: impl Iterator<Item = Item>,
     depth: usize,
-    write_item: fn(&mut String, Item, usize),
+    write_item: fn(&mut Output, Item, usize),
 ) {
-    out.push('[');
+    out.text.push('[');
     let mut empty = true;
     for item in items {
         if !empty {
-            out.push(',');
+            out.text.push(',');
         }
         empty = false;
         line(out, depth + 1);
@@ -81,52 +94,52 @@ fn write_list<Item>(
     if !empty {
         line(out, depth);
     }
-    out.push(']');
+    out.text.push(']');
 }
 
 fn write_map<Item>(
-    out: &mut String,
+    out: &mut Output,
     mut entries: Vec<(&str, Item)>,
     depth: usize,
-    write_item: fn(&mut String, Item, usize),
+    write_item: fn(&mut Output, Item, usize),
 ) {
     entries.sort_by(|(left, _), (right, _)| left.cmp(right));
-    out.push('{');
+    out.text.push('{');
     let mut empty = true;
     for (key, item) in entries {
         if !empty {
-            out.push(',');
+            out.text.push(',');
         }
         empty = false;
         line(out, depth + 1);
         write_text(out, key);
-        out.push_str(": ");
+        out.text.push_str(": ");
         write_item(out, item, depth + 1);
     }
     if !empty {
         line(out, depth);
     }
-    out.push('}');
+    out.text.push('}');
 }
 
-fn write_text(out: &mut String, text: &str) {
-    out.push('"');
+fn write_text(out: &mut Output, text: &str) {
+    out.text.push('"');
     for c in text.chars() {
         match c {
-            '"' => out.push_str("\\\""),
-            '\\' => out.push_str("\\\\"),
-            '\n' => out.push_str("\\n"),
-            '\r' => out.push_str("\\r"),
-            '\t' => out.push_str("\\t"),
-            '\u{8}' => out.push_str("\\b"),
-            '\u{c}' => out.push_str("\\f"),
+            '"' => out.text.push_str("\\\""),
+            '\\' => out.text.push_str("\\\\"),
+            '\n' => out.text.push_str("\\n"),
+            '\r' => out.text.push_str("\\r"),
+            '\t' => out.text.push_str("\\t"),
+            '\u{8}' => out.text.push_str("\\b"),
+            '\u{c}' => out.text.push_str("\\f"),
             c if c < ' ' => {
-                let _ = write!(out, "\\u{:04x}", u32::from(c));
+                let _ = write!(out.text, "\\u{:04x}", u32::from(c));
             }
-            c => out.push(c),
+            c => out.text.push(c),
         }
     }
-    out.push('"');
+    out.text.push('"');
 }
 
 /// A float as Python's `repr` (and so its JSON) writes it: `1.0`, `1e-05`, `1e+16`, `Infinity`.

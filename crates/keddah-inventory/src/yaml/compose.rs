@@ -2,11 +2,11 @@
 //! input can exhaust the stack or the memory.
 
 use super::map::{MapBuilder, Slot};
-use super::parser::{Event, Parser, Properties};
+use super::parser::{Event, Parser, Properties, Style};
 use super::tag::{self, Dialect};
 use crate::value::{Data, Value};
 use keddah_core::{Diagnostic, Severity, SourceId, Span};
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::ops::Range;
 
 /// Real inventories nest about ten levels; recursive code over values stays safe below this.
@@ -19,8 +19,18 @@ const MAX_ALIAS_COST: usize = 2_000_000;
 /// So many errors of one document are worth reading.
 const MAX_ERRORS: usize = 100;
 
-/// Composes the only document of a text. `None` means that it could not be read to its end.
-pub(crate) fn compose(source: SourceId, text: &str) -> (Option<Value>, Vec<Diagnostic>) {
+/// A document as far as it could be composed.
+pub(crate) struct Composed {
+    /// Its value; `None` when it could not be read to its end.
+    pub root: Option<Value>,
+    /// Where mappings have keys that are numbers, booleans or null: as names of groups and hosts
+    /// they are mistakes.
+    pub odd_keys: HashSet<Span>,
+    pub diagnostics: Vec<Diagnostic>,
+}
+
+/// Composes the only document of a text.
+pub(crate) fn compose(source: SourceId, text: &str) -> Composed {
     // Ansible tries JSON first, where `1e3` is a number and `<<` an ordinary key.
     let looks_like_json = text.trim_start().starts_with(['{', '[']);
     let is_json = looks_like_json && serde_json::from_str::<serde::de::IgnoredAny>(text).is_ok();
@@ -29,13 +39,19 @@ pub(crate) fn compose(source: SourceId, text: &str) -> (Option<Value>, Vec<Diagn
         dialect: if is_json { Dialect::Json } else { Dialect::Yaml },
         stack: Vec::new(),
         anchors: HashMap::new(),
+        anchor_names: HashMap::new(),
         alias_cost: 0,
         root: None,
+        odd_keys: HashSet::new(),
         diagnostics: Vec::new(),
     };
     let complete = composer.run(text);
     let root = composer.root.unwrap_or_else(|| Value::from(Data::Null));
-    (complete.then_some(root), composer.diagnostics)
+    Composed {
+        root: complete.then_some(root),
+        odd_keys: composer.odd_keys,
+        diagnostics: composer.diagnostics,
+    }
 }
 
 /// A finished node that an alias can repeat.
@@ -54,6 +70,7 @@ enum Content {
 struct Frame {
     content: Content,
     properties: Properties,
+    style: Style,
     start: usize,
     height: usize,
     cost: usize,
@@ -64,8 +81,10 @@ struct Composer {
     dialect: Dialect,
     stack: Vec<Frame>,
     anchors: HashMap<usize, Anchored>,
+    anchor_names: HashMap<String, Span>,
     alias_cost: usize,
     root: Option<Value>,
+    odd_keys: HashSet<Span>,
     diagnostics: Vec<Diagnostic>,
 }
 
@@ -148,16 +167,25 @@ impl Composer {
                     }
                     return true;
                 }
+                if plain && text.starts_with(['?', ':']) && self.in_flow() {
+                    self.ambiguous(&text, span);
+                }
                 let data =
                     tag::construct_scalar(&text, plain, &properties, self.dialect, at_key, span);
                 let data = self.or_null(data);
                 self.node(Value { data, span: Some(span) }, span, &properties, 0, cost(&text))
             }
-            Event::ListStart(properties) => self.open(Content::List(Vec::new()), properties, span),
-            Event::MapStart(properties) => {
-                self.open(Content::Map(MapBuilder::default()), properties, span)
+            Event::ListStart(properties, style) => {
+                self.open(Content::List(Vec::new()), properties, style, span)
+            }
+            Event::MapStart(properties, style) => {
+                self.open(Content::Map(MapBuilder::default()), properties, style, span)
             }
             Event::End => self.close(span),
+            Event::Anchor(name) => {
+                self.anchor(name, span);
+                true
+            }
             Event::Alias(anchor) => self.alias(anchor, span),
             Event::UnknownAlias(name) => {
                 self.diagnostics.push(
@@ -172,6 +200,23 @@ impl Composer {
                 self.node(null, span, &Properties::default(), 0, 1)
             }
         }
+    }
+
+    fn in_flow(&self) -> bool {
+        self.stack.last().is_some_and(|frame| frame.style == Style::Flow)
+    }
+
+    /// Between brackets, YAML 1.1 takes these two characters as indicators even without a space
+    /// behind them, and reads something else than is meant.
+    fn ambiguous(&mut self, text: &str, span: Span) {
+        self.diagnostics.push(
+            Diagnostic::error(
+                "yaml-ambiguous-scalar",
+                span,
+                format!("`{text}` in brackets must be quoted, because of its first character"),
+            )
+            .help("put the value in quotes"),
+        );
     }
 
     fn or_null(&mut self, data: Result<Data, Diagnostic>) -> Data {
@@ -193,16 +238,24 @@ impl Composer {
         false
     }
 
-    fn open(&mut self, content: Content, properties: Properties, span: Span) -> bool {
+    fn open(&mut self, content: Content, properties: Properties, style: Style, span: Span) -> bool {
         if self.stack.len() >= MAX_DEPTH {
             return self.too_deep(span);
         }
-        self.stack.push(Frame { content, properties, start: span.start, height: 0, cost: 1 });
+        self.stack.push(Frame {
+            content,
+            properties,
+            style,
+            start: span.start,
+            height: 0,
+            cost: 1,
+        });
         true
     }
 
     fn close(&mut self, end: Span) -> bool {
-        let Some(Frame { content, properties, start, height, cost }) = self.stack.pop() else {
+        let Some(Frame { content, properties, style: _, start, height, cost }) = self.stack.pop()
+        else {
             return true;
         };
         let span = self.span(start..end.end);
@@ -229,6 +282,23 @@ impl Composer {
             .help("repeat less with aliases of aliases"),
         );
         false
+    }
+
+    /// YAML allows to define an anchor anew, but the parser that Ansible uses refuses it.
+    fn anchor(&mut self, name: String, span: Span) {
+        if let Some(first) = self.anchor_names.get(&name) {
+            self.diagnostics.push(
+                Diagnostic::error(
+                    "yaml-duplicate-anchor",
+                    span,
+                    format!("the anchor `{name}` is defined twice"),
+                )
+                .related(*first, "first defined here")
+                .help("give each anchor a name of its own"),
+            );
+        } else {
+            self.anchor_names.insert(name, span);
+        }
     }
 
     fn alias(&mut self, anchor: usize, span: Span) -> bool {
@@ -281,7 +351,7 @@ impl Composer {
         match &mut frame.content {
             Content::List(items) => items.push(value),
             Content::Map(map) if map.slot.is_none() => {
-                map.take_key(value, span, &mut self.diagnostics);
+                map.take_key(value, span, &mut self.odd_keys, &mut self.diagnostics);
             }
             Content::Map(map) => map.take_value(value, &mut self.diagnostics),
         }

@@ -5,7 +5,7 @@ use crate::value::{Data, Key, Value};
 use indexmap::IndexMap;
 use indexmap::map::MutableKeys;
 use keddah_core::{Diagnostic, Span};
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 pub(super) type Entries = IndexMap<Key, Value>;
 
@@ -33,7 +33,16 @@ pub(super) struct MapBuilder {
 
 impl MapBuilder {
     /// Turns a composed node into the key of the next value.
-    pub fn take_key(&mut self, value: Value, span: Span, diagnostics: &mut Vec<Diagnostic>) {
+    pub fn take_key(
+        &mut self,
+        value: Value,
+        span: Span,
+        odd_keys: &mut HashSet<Span>,
+        diagnostics: &mut Vec<Diagnostic>,
+    ) {
+        if !matches!(value.data, Data::String(_) | Data::Unsafe(_)) {
+            odd_keys.insert(span);
+        }
         let (text, number) = match value.data {
             Data::String(text) | Data::Unsafe(text) => (text, None),
             Data::Null => ("null".to_owned(), None),

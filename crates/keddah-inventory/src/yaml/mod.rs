@@ -6,4 +6,4 @@ mod parser;
 mod scalar;
 mod tag;
 
-pub(crate) use compose::compose;
+pub(crate) use compose::{Composed, compose};

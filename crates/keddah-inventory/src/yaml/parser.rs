@@ -1,7 +1,7 @@
 //! The only module that knows the YAML parser crate: its events, in our words, with byte ranges.
 
 use granit_parser::{
-    ErrorKind, Event as GranitEvent, Parser as GranitParser, ScalarStyle, StrInput,
+    ErrorKind, Event as GranitEvent, Parser as GranitParser, ScalarStyle, StrInput, StructureStyle,
 };
 use std::borrow::Cow;
 use std::ops::Range;
@@ -15,6 +15,24 @@ pub(super) struct Properties {
     pub tag: Option<String>,
 }
 
+/// How a collection is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Style {
+    /// By indentation.
+    Block,
+    /// In brackets or braces.
+    Flow,
+}
+
+impl From<StructureStyle> for Style {
+    fn from(style: StructureStyle) -> Self {
+        match style {
+            StructureStyle::Block => Self::Block,
+            StructureStyle::Flow => Self::Flow,
+        }
+    }
+}
+
 /// One step through the document.
 #[derive(Debug)]
 pub(super) enum Event<'text> {
@@ -25,9 +43,11 @@ pub(super) enum Event<'text> {
         plain: bool,
         properties: Properties,
     },
-    ListStart(Properties),
-    MapStart(Properties),
+    ListStart(Properties, Style),
+    MapStart(Properties, Style),
     End,
+    /// The anchor of the node that the event before this one began.
+    Anchor(String),
     Alias(usize),
     UnknownAlias(String),
 }
@@ -49,6 +69,7 @@ impl<'text> Parser<'text> {
     pub fn new(text: &'text str) -> Self {
         let mut options = granit_parser::options! {
             emit_unresolved_aliases: true,
+            emit_anchor_events: true,
         };
         options.set_emit_comments(false);
         Self { inner: GranitParser::new_from_str_with_options(text, options) }
@@ -74,13 +95,14 @@ impl<'text> Parser<'text> {
                         properties: properties(anchor, tag.as_deref()),
                     }
                 }
-                GranitEvent::SequenceStart(_, anchor, tag) => {
-                    Event::ListStart(properties(anchor, tag.as_deref()))
+                GranitEvent::SequenceStart(style, anchor, tag) => {
+                    Event::ListStart(properties(anchor, tag.as_deref()), style.into())
                 }
-                GranitEvent::MappingStart(_, anchor, tag) => {
-                    Event::MapStart(properties(anchor, tag.as_deref()))
+                GranitEvent::MappingStart(style, anchor, tag) => {
+                    Event::MapStart(properties(anchor, tag.as_deref()), style.into())
                 }
                 GranitEvent::SequenceEnd | GranitEvent::MappingEnd => Event::End,
+                GranitEvent::Anchor(_, name) => Event::Anchor(name.into_owned()),
                 GranitEvent::Alias(anchor) => Event::Alias(anchor),
                 GranitEvent::UnresolvedAlias(name) => Event::UnknownAlias(name.into_owned()),
                 // Stream and document ends say nothing that the next event does not; the enum is

@@ -54,7 +54,8 @@ pub(super) fn construct_scalar(
     as_key: bool,
     span: Span,
 ) -> Result<Data, Diagnostic> {
-    let Some(tag) = properties.tag.as_deref() else {
+    // The lone `!` is no tag to the parser that Ansible uses.
+    let Some(tag) = properties.tag.as_deref().filter(|tag| *tag != "!") else {
         return if is_plain {
             plain(text, dialect, as_key, span)
         } else {
@@ -63,7 +64,6 @@ pub(super) fn construct_scalar(
     };
     let misfit = || unknown_tag(tag, "this value", span);
     match tag {
-        "!" => return Ok(Data::String(text.to_owned())),
         // Ansible resolves the content afresh, even when it is quoted.
         "!unsafe" => {
             return Ok(match plain(text, Dialect::Yaml, as_key, span)? {

@@ -1,0 +1,90 @@
+//! Finds `ansible-inventory` and asks it many questions at once.
+
+use serde::Deserialize;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+/// What one run of `ansible-inventory` gave.
+#[derive(Debug, Deserialize)]
+pub struct Answer {
+    pub status: i32,
+    pub stdout: String,
+    pub stderr: String,
+}
+
+impl Answer {
+    /// Whether Ansible could not read the inventory.
+    pub fn refused(&self) -> bool {
+        self.status != 0 || self.stderr.contains("Unable to parse")
+    }
+}
+
+/// The Python interpreter that has Ansible.
+pub struct Oracle {
+    python: PathBuf,
+}
+
+#[allow(clippy::disallowed_methods, reason = "where Ansible is installed is known only outside")]
+fn environment(name: &str) -> Option<String> {
+    std::env::var(name).ok()
+}
+
+impl Oracle {
+    /// `None` when there is no Ansible and the caller may skip.
+    pub fn find() -> Option<Self> {
+        let program = environment("KEDDAH_ANSIBLE_INVENTORY").map(PathBuf::from).or_else(|| {
+            std::env::split_paths(&environment("PATH")?)
+                .map(|folder| folder.join("ansible-inventory"))
+                .find(|path| path.is_file())
+        });
+        let Some(program) = program else {
+            assert!(
+                environment("KEDDAH_SKIP_ORACLE").as_deref() == Some("1"),
+                "ansible-inventory is needed to judge this crate: install ansible-core 2.19, point \
+                 KEDDAH_ANSIBLE_INVENTORY to the program, or set KEDDAH_SKIP_ORACLE=1",
+            );
+            // Straight to the stream: the test harness would swallow what is printed.
+            let _ = std::io::stderr().write_all(
+                b"\nSKIPPED: no ansible-inventory to compare with (KEDDAH_SKIP_ORACLE=1)\n",
+            );
+            return None;
+        };
+        let script = std::fs::read_to_string(&program)
+            .unwrap_or_else(|error| panic!("{}: {error}", program.display()));
+        let python = script
+            .lines()
+            .next()
+            .and_then(|line| line.strip_prefix("#!"))
+            .unwrap_or_else(|| panic!("{} is not a script", program.display()));
+        Some(Self { python: PathBuf::from(python.trim()) })
+    }
+
+    /// Runs `ansible-inventory` with each list of arguments.
+    pub fn ask(&self, questions: &[Vec<String>]) -> Vec<Answer> {
+        let driver = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/oracle/driver.py");
+        let configuration = Path::new(env!("CARGO_TARGET_TMPDIR")).join("empty.cfg");
+        std::fs::write(&configuration, "").unwrap();
+        let mut child = Command::new(&self.python)
+            .arg(driver)
+            // Nobody's configuration takes part.
+            .env_clear()
+            .env("PATH", environment("PATH").unwrap_or_default())
+            .env("HOME", env!("CARGO_TARGET_TMPDIR"))
+            .env("LC_ALL", "C.UTF-8")
+            .env("ANSIBLE_CONFIG", configuration)
+            .env("ANSIBLE_NOCOLOR", "1")
+            .current_dir(env!("CARGO_TARGET_TMPDIR"))
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap_or_else(|error| panic!("{}: {error}", self.python.display()));
+        let input = serde_json::to_vec(questions).unwrap();
+        child.stdin.take().unwrap().write_all(&input).unwrap();
+        let output = child.wait_with_output().unwrap();
+        assert!(output.status.success(), "the Ansible driver failed");
+        let answers: Vec<Answer> = serde_json::from_slice(&output.stdout).unwrap();
+        assert_eq!(answers.len(), questions.len());
+        answers
+    }
+}
