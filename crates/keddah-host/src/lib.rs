@@ -5,6 +5,8 @@ mod error;
 mod fake;
 mod owed;
 pub mod real;
+pub mod rest;
+pub mod sql;
 
 pub use error::HostError;
 pub use owed::Owed;

@@ -1,5 +1,20 @@
 //! The machine that this process runs on: one file per kind, each with `observe` and `apply`.
 
+pub(crate) mod accounts;
+mod block;
+mod directory;
+mod file;
+mod patroni_config;
+mod pg_baseline;
+mod pg_database;
+mod pg_extension;
+mod pg_inside;
+mod pg_instance;
+mod pg_privileges;
+mod pg_role;
+mod pg_schema;
+mod postmaster;
+mod symlink;
 pub(crate) mod write;
 
 use crate::{Host, HostError, Owed};
@@ -56,12 +71,16 @@ macro_rules! not_built_yet {
 }
 
 not_built_yet!(
-    packages, user, hostname, block, directory, file, symlink, sysctl, trust_anchor, unit,
-    etcd_member, stanza, backup, certificate
-);
-not_built_yet!(
-    pg_instance, postmaster, patroni_config, pg_role, pg_database, pg_schema, pg_extension,
-    pg_privileges, pg_baseline
+    packages,
+    user,
+    hostname,
+    sysctl,
+    trust_anchor,
+    unit,
+    etcd_member,
+    stanza,
+    backup,
+    certificate
 );
 
 type Answer = Result<Observation, HostError>;

@@ -1,0 +1,169 @@
+//! The cluster's dynamic configuration: read and changed through the node's own Patroni.
+
+use crate::HostError;
+use crate::real::RealHost;
+use crate::rest::{NoAnswer, Patroni};
+use crate::sql::{Purpose, Session, account_of, quote_array, quote_literal};
+use futures_util::future::join_all;
+use keddah_resource::kind::PgConnection;
+use keddah_resource::kind::patroni_config::{Observed, Spec};
+use keddah_resource::{Difference, Observation};
+use serde::Deserialize;
+use serde_json::{Map, Value};
+use std::collections::{BTreeMap, BTreeSet};
+use std::os::unix::fs::MetadataExt;
+use std::time::Duration;
+use tokio::time::{Instant, sleep};
+
+/// Where Debian's packages, and everybody who has no reason to differ, keep sockets.
+const SOCKET_DIRECTORY: &str = "/var/run/postgresql";
+
+/// The DCS answers within a second, or has an election first.
+const STORED: Duration = Duration::from_secs(10);
+
+/// Patroni reloads PostgreSQL right after a change; whether it did is good to know, and no more.
+const TAKEN_OVER: Duration = Duration::from_secs(2);
+
+/// Looks at clusters' configurations.
+pub async fn observe(_host: &RealHost, specs: &[&Spec]) -> Vec<Result<Observation, HostError>> {
+    join_all(specs.iter().map(|spec| look(spec))).await
+}
+
+async fn look(spec: &Spec) -> Result<Observation, HostError> {
+    let document = match document(spec).await {
+        Ok(Some(document)) => document,
+        Ok(None) => {
+            let because = format!("the cluster {} does not exist yet", spec.cluster);
+            return Ok(Observation::NotYet { because });
+        }
+        Err(NoAnswer::NotRunning) => {
+            return Ok(Observation::NotYet { because: "Patroni does not run yet".to_owned() });
+        }
+        Err(NoAnswer::Failed(error)) => return Err(error),
+    };
+    let mut observed = Observed { document, contexts: BTreeMap::new() };
+    if let Some(difference) = spec.diff(&observed) {
+        let names: BTreeSet<&str> = difference.fields.iter().map(|field| field.field()).collect();
+        observed.contexts = contexts(spec, &names).await?;
+    }
+    Ok(Observation::Known(observed.into()))
+}
+
+/// The document; `None` before the cluster exists.
+async fn document(spec: &Spec) -> Result<Option<Map<String, Value>>, NoAnswer> {
+    let answer = Patroni::new(&spec.api).config().await?;
+    // Patroni answers 502 as long as there is no configuration in the DCS.
+    if matches!(answer.status.as_u16(), 404 | 502) {
+        return Ok(None);
+    }
+    if !answer.status.is_success() {
+        return Err(NoAnswer::Failed(HostError::new(format!(
+            "Patroni cannot read the configuration of {} ({})",
+            spec.cluster, answer.status
+        ))));
+    }
+    serde_json::from_slice(&answer.body).map(Some).map_err(|error| {
+        NoAnswer::Failed(HostError::new(format!(
+            "Patroni's configuration of {} is not a JSON object: {error}",
+            spec.cluster
+        )))
+    })
+}
+
+#[derive(Debug, Deserialize)]
+struct Context {
+    name: String,
+    context: String,
+}
+
+/// `pg_settings.context` of these parameters, from the server on this node that belongs to the
+/// cluster; nothing when it does not run.
+async fn contexts(
+    spec: &Spec,
+    names: &BTreeSet<&str>,
+) -> Result<BTreeMap<String, String>, HostError> {
+    let Some(session) = member(spec).await else { return Ok(BTreeMap::new()) };
+    let rows: Vec<Context> = session
+        .rows(&format!(
+            "select name, context from pg_settings where name = any({})",
+            quote_array(names.iter().copied())
+        ))
+        .await?;
+    Ok(rows.into_iter().map(|row| (row.name, row.context)).collect())
+}
+
+/// A session with the cluster's server on this node. Patroni gives each server its cluster's name
+/// (`cluster_name`), by which it is told from others on the same node.
+async fn member(spec: &Spec) -> Option<Session> {
+    let scope = Patroni::new(&spec.api).status().await.ok()?.patroni.scope;
+    let passwd = tokio::fs::read_to_string("/etc/passwd").await.ok()?;
+    let mut directory = tokio::fs::read_dir(SOCKET_DIRECTORY).await.ok()?;
+    while let Ok(Some(entry)) = directory.next_entry().await {
+        let name = entry.file_name();
+        let port = name.to_str().and_then(|name| name.strip_prefix(".s.PGSQL."));
+        let Some(port) = port.and_then(|port| port.parse().ok()) else { continue };
+        let Ok(metadata) = entry.metadata().await else { continue };
+        let Some(superuser) = account_of(&passwd, metadata.uid()) else { continue };
+        let connection =
+            PgConnection { socket_directory: SOCKET_DIRECTORY.to_owned(), port, superuser };
+        let Ok(session) = Session::open(&connection, "postgres", Purpose::Observe).await else {
+            continue;
+        };
+        let query =
+            format!("select 1 where current_setting('cluster_name') = {}", quote_literal(&scope));
+        if matches!(session.scalar(&query).await, Ok(Some(_))) {
+            return Some(session);
+        }
+    }
+    None
+}
+
+/// Changes the configuration in the DCS, and sees that it is there.
+///
+/// # Errors
+/// When Patroni refuses, or the DCS does not keep it.
+pub async fn apply(
+    _host: &RealHost,
+    spec: &Spec,
+    observed: &Observed,
+    difference: &Difference,
+) -> Result<(), HostError> {
+    const LOADED: &str = "select pg_conf_load_time()::text";
+    let present = observed.parameters();
+    let parameters_differ = difference.fields.iter().any(|change| {
+        spec.parameters.contains_key(change.field()) || present.contains_key(change.field())
+    });
+    let before = match parameters_differ {
+        true => match member(spec).await {
+            Some(session) => session.scalar(LOADED).await?,
+            None => None,
+        },
+        false => None,
+    };
+    Patroni::new(&spec.api).patch_config(&spec.patch(observed)).await?;
+    let until = Instant::now() + STORED;
+    loop {
+        let document = document(spec).await.map_err(NoAnswer::into_error)?.unwrap_or_default();
+        let stored = Observed { document, contexts: BTreeMap::new() };
+        let Some(remaining) = spec.diff(&stored) else { break };
+        if Instant::now() > until {
+            let names: Vec<&str> = remaining.fields.iter().map(|field| field.field()).collect();
+            return Err(HostError::new(format!(
+                "the DCS does not keep these settings of {}: {}",
+                spec.cluster,
+                names.join(", ")
+            )));
+        }
+        sleep(Duration::from_millis(100)).await;
+    }
+    let Some(before) = before else { return Ok(()) };
+    let until = Instant::now() + TAKEN_OVER;
+    while Instant::now() < until {
+        let Some(session) = member(spec).await else { break };
+        if session.scalar(LOADED).await?.as_ref() != Some(&before) {
+            break;
+        }
+        sleep(Duration::from_millis(50)).await;
+    }
+    Ok(())
+}

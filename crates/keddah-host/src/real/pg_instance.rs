@@ -1,0 +1,153 @@
+//! Instances: Patroni makes and starts them; here they are looked at and waited for.
+
+use crate::HostError;
+use crate::command::Command;
+use crate::real::RealHost;
+use crate::rest::{NoAnswer, Patroni, Status};
+use futures_util::future::join_all;
+use keddah_resource::kind::pg_instance::{Observed, Origin, Spec};
+use keddah_resource::{Difference, Observation};
+use std::path::Path;
+use std::time::Duration;
+use tokio::time::Instant;
+
+/// The unit that runs Patroni.
+const UNIT: &str = "patroni";
+
+/// How long `start failed` may last: Patroni says so also between two attempts of its own.
+const START_PATIENCE: Duration = Duration::from_secs(10);
+
+/// Looks at instances.
+pub async fn observe(_host: &RealHost, specs: &[&Spec]) -> Vec<Result<Observation, HostError>> {
+    join_all(specs.iter().map(|spec| look(spec))).await
+}
+
+async fn look(spec: &Spec) -> Result<Observation, HostError> {
+    let version = Path::new(&spec.data_directory).join("PG_VERSION");
+    let initialized = tokio::fs::try_exists(&version)
+        .await
+        .map_err(|error| HostError::path("read", &version, &error))?;
+    let status = match Patroni::new(&spec.api).status().await {
+        Ok(status) => Some(status),
+        Err(NoAnswer::NotRunning) => None,
+        Err(NoAnswer::Failed(error)) => return Err(error),
+    };
+    let (state, role) = status.map(|status| (status.state, status.role)).unzip();
+    Ok(Observation::Known(Observed { initialized, state, role }.into()))
+}
+
+/// Waits until the instance serves: a new cluster's first instance as its leader, a replica with
+/// its replication under way.
+///
+/// # Errors
+/// When it does not get there in time, or Patroni has given up; with the end of Patroni's log.
+pub async fn apply(
+    _host: &RealHost,
+    spec: &Spec,
+    observed: &Observed,
+    _difference: &Difference,
+) -> Result<(), HostError> {
+    let must_lead = spec.origin == Origin::Bootstrap && !observed.initialized;
+    let patience = Duration::from_secs(u64::from(spec.patience_seconds));
+    let patroni = Patroni::new(&spec.api);
+    let start = Instant::now();
+    let mut failing_since: Option<Instant> = None;
+    let mut looked_at_unit = start;
+    let mut pause = Duration::from_millis(100);
+    let mut last = "it does not answer".to_owned();
+    loop {
+        match patroni.status().await {
+            Ok(status) if serves(&status, must_lead) => return Ok(()),
+            Ok(status) => {
+                let failing = status.state.ends_with("failed");
+                failing_since = failing.then(|| failing_since.unwrap_or_else(Instant::now));
+                last = describe(&status);
+            }
+            Err(NoAnswer::NotRunning) => {}
+            Err(NoAnswer::Failed(error)) => last = error.message,
+        }
+        if failing_since.is_some_and(|since| since.elapsed() > START_PATIENCE) {
+            return Err(gave_up(spec, &last).await);
+        }
+        if start.elapsed() > patience {
+            let message = format!("{last} after {} s", patience.as_secs());
+            return Err(gave_up(spec, &message).await);
+        }
+        if looked_at_unit.elapsed() > Duration::from_secs(1) {
+            looked_at_unit = Instant::now();
+            if let Some(state) = ended().await {
+                return Err(gave_up(spec, &format!("the unit {UNIT} is {state}")).await);
+            }
+        }
+        tokio::time::sleep(pause).await;
+        pause = Duration::from_millis(250);
+    }
+}
+
+/// Whether an instance with this status does its work.
+fn serves(status: &Status, must_lead: bool) -> bool {
+    if !Spec::serves(&status.state) {
+        return false;
+    }
+    if status.leads() {
+        return true;
+    }
+    // Older versions do not tell how replication goes; then the state must do.
+    let streams = status.replication_state.as_deref().is_none_or(|state| state == "streaming");
+    !must_lead && streams
+}
+
+fn describe(status: &Status) -> String {
+    let Status { state, role, replication_state, .. } = status;
+    match replication_state {
+        Some(replication) => format!("it is {role}, {state}, its replication {replication}"),
+        None => format!("it is {role}, {state}"),
+    }
+}
+
+/// The unit's state when it has ended for good; one that starts or restarts is given its time.
+async fn ended() -> Option<String> {
+    let output = Command::new("systemctl").args(["is-active", UNIT]).run().await.ok()?;
+    let state = output.stdout.trim().to_owned();
+    matches!(state.as_str(), "failed" | "inactive").then_some(state)
+}
+
+async fn gave_up(spec: &Spec, why: &str) -> HostError {
+    HostError::new(format!("the instance {} does not serve: {why}", spec.instance))
+        .with_log(&journal().await)
+        .with_hint(format!("read more with journalctl -u {UNIT} on the node"))
+}
+
+/// The end of Patroni's log.
+pub(super) async fn journal() -> String {
+    let arguments = ["-u", UNIT, "-n", "20", "--no-pager", "-o", "cat"];
+    match Command::new("journalctl").args(arguments).run().await {
+        Ok(output) => output.stdout,
+        Err(_) => String::new(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn status(state: &str, role: &str, replication: Option<&str>) -> Status {
+        Status {
+            state: state.to_owned(),
+            role: role.to_owned(),
+            replication_state: replication.map(str::to_owned),
+            ..Status::default()
+        }
+    }
+
+    #[test]
+    fn who_serves() {
+        assert!(serves(&status("running", "master", None), true));
+        assert!(serves(&status("running", "standby_leader", Some("in archive recovery")), true));
+        assert!(!serves(&status("running", "replica", Some("streaming")), true));
+        assert!(serves(&status("running", "replica", Some("streaming")), false));
+        assert!(serves(&status("streaming", "replica", None), false));
+        assert!(!serves(&status("running", "replica", Some("in archive recovery")), false));
+        assert!(!serves(&status("creating replica", "replica", None), false));
+    }
+}

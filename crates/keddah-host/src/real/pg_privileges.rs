@@ -1,0 +1,148 @@
+//! Default privileges in one database, and what PUBLIC may create there.
+
+use crate::HostError;
+use crate::real::RealHost;
+use crate::real::pg_inside::{self, Inside, answer};
+use crate::sql::{Session, Transaction, identifier, quote_array};
+use keddah_resource::kind::pg_privileges::{DefaultPrivilege, Observed, Spec};
+use keddah_resource::{Difference, Observation};
+use serde::Deserialize;
+use std::collections::{BTreeMap, BTreeSet};
+
+/// All that the catalog says, in one row.
+#[derive(Debug, Deserialize)]
+struct Row {
+    defaults: Vec<Default>,
+    public_create: bool,
+}
+
+#[derive(Debug, Deserialize)]
+struct Default {
+    creator: String,
+    objects: String,
+    privilege: String,
+    /// Absent for PUBLIC, which is no role.
+    grantee: Option<String>,
+}
+
+/// A creator without an entry of his own has the privileges that PostgreSQL is built with, and
+/// granting those again makes no entry; so they count as there.
+fn query(creators: &BTreeSet<&str>) -> String {
+    format!(
+        "select coalesce((select json_agg(json_build_object('creator', r.rolname, \
+           'objects', t.objects, 'privilege', a.privilege_type, 'grantee', g.rolname)) \
+           from pg_roles r \
+           cross join (values ('r', 'r', 'TABLES'), ('S', 's', 'SEQUENCES'), \
+             ('f', 'f', 'FUNCTIONS'), ('T', 'T', 'TYPES'), ('n', 'n', 'SCHEMAS')) \
+             as t (type, built_in, objects) \
+           left join pg_default_acl d on d.defaclrole = r.oid and d.defaclnamespace = 0 \
+             and d.defaclobjtype = t.type::\"char\" \
+           cross join lateral aclexplode(coalesce(d.defaclacl, \
+             acldefault(t.built_in::\"char\", r.oid))) a \
+           left join pg_roles g on g.oid = a.grantee \
+           where (g.oid is not null or a.grantee = 0) \
+             and (d.oid is not null or r.rolname = any({creators}))), '[]') as defaults, \
+         exists (select 1 from pg_database b cross join lateral \
+             aclexplode(coalesce(b.datacl, acldefault('d', b.datdba))) a \
+             where b.datname = current_database() and a.grantee = 0 \
+             and a.privilege_type = 'CREATE') \
+           or exists (select 1 from pg_namespace n cross join lateral \
+             aclexplode(coalesce(n.nspacl, acldefault('n', n.nspowner))) a \
+             where n.nspname = 'public' and a.grantee = 0 and a.privilege_type = 'CREATE') \
+           as public_create",
+        creators = quote_array(creators.iter().copied())
+    )
+}
+
+/// Looks at privileges.
+pub async fn observe(_host: &RealHost, specs: &[&Spec]) -> Vec<Result<Observation, HostError>> {
+    let questions: Vec<Inside<'_>> = specs.iter().map(|spec| Inside::Privileges(spec)).collect();
+    pg_inside::observe(&questions).await
+}
+
+/// Looks at privileges in the session's database.
+pub(super) async fn read(
+    session: &Session,
+    specs: &[&Spec],
+) -> Vec<Result<Observation, HostError>> {
+    if specs.is_empty() {
+        return Vec::new();
+    }
+    let creators: BTreeSet<&str> = specs
+        .iter()
+        .flat_map(|spec| &spec.defaults)
+        .map(|privilege| privilege.creator.as_str())
+        .collect();
+    answer(specs, session.rows::<Row>(&query(&creators)).await, |spec, rows| {
+        let row = rows.first();
+        let defaults = row
+            .into_iter()
+            .flat_map(|row| &row.defaults)
+            .map(|found| DefaultPrivilege {
+                creator: found.creator.clone(),
+                objects: found.objects.clone(),
+                privilege: found.privilege.clone(),
+                grantee: found.grantee.clone().unwrap_or_else(|| public_in(spec)),
+            })
+            .collect();
+        Observed { defaults, public_create: row.is_some_and(|row| row.public_create) }.into()
+    })
+}
+
+/// PUBLIC, spelled as the spec spells it; no role can have that name in any case.
+fn public_in(spec: &Spec) -> String {
+    let declared = spec.defaults.iter().map(|privilege| &privilege.grantee);
+    declared.into_iter().find(|grantee| is_public(grantee)).cloned().unwrap_or("PUBLIC".to_owned())
+}
+
+fn is_public(grantee: &str) -> bool {
+    grantee.eq_ignore_ascii_case("public")
+}
+
+/// Grants the default privileges that are missing, and sets what PUBLIC may create.
+///
+/// # Errors
+/// When the server refuses: a role of a privilege does not exist, or it is the primary no more.
+pub async fn apply(
+    _host: &RealHost,
+    spec: &Spec,
+    observed: &Observed,
+    _difference: &Difference,
+) -> Result<(), HostError> {
+    let session = Session::open_for_change(&spec.connection, &spec.database).await?;
+    let mut missing: BTreeMap<(&str, &str, &str), Vec<&str>> = BTreeMap::new();
+    for privilege in spec.defaults.difference(&observed.defaults) {
+        let DefaultPrivilege { creator, objects, privilege, grantee } = privilege;
+        missing.entry((creator, objects, grantee)).or_default().push(privilege);
+    }
+    let mut transaction = Transaction::default();
+    for ((creator, objects, grantee), privileges) in missing {
+        for word in privileges.iter().chain([&objects]) {
+            if !word.chars().all(|letter| letter.is_ascii_alphabetic() || letter == ' ') {
+                return Err(HostError::new(format!("{word:?} is no privilege or object type")));
+            }
+        }
+        let grantee = if is_public(grantee) { "public".to_owned() } else { identifier(grantee)? };
+        transaction.add(format!(
+            "alter default privileges for role {} grant {} on {objects} to {grantee}",
+            identifier(creator)?,
+            privileges.join(", ")
+        ));
+    }
+    let database = identifier(&spec.database)?;
+    let exists = session.scalar("select 1 from pg_namespace where nspname = 'public'").await?;
+    match (spec.public_create, observed.public_create) {
+        (false, true) => {
+            transaction.add(format!("revoke create on database {database} from public"));
+            if exists.is_some() {
+                transaction.add("revoke create on schema public from public");
+            }
+        }
+        // In the database itself PostgreSQL never lets PUBLIC create, nor does Keddah.
+        (true, false) if exists.is_some() => {
+            transaction.add("grant create on schema public to public");
+        }
+        _ => {}
+    }
+    transaction.run(&session).await
+}

@@ -1,0 +1,80 @@
+//! Schemas: made, given to their owner, dropped only while nothing is in them.
+
+use crate::HostError;
+use crate::real::RealHost;
+use crate::real::pg_inside::{self, Inside, answer};
+use crate::sql::{Session, Transaction, identifier, quote_array, quote_literal};
+use keddah_resource::kind::pg_schema::{Observed, Spec};
+use keddah_resource::{Difference, Observation};
+use serde::Deserialize;
+
+#[derive(Debug, Deserialize)]
+struct Row {
+    name: String,
+    owner: String,
+}
+
+/// Looks at schemas.
+pub async fn observe(_host: &RealHost, specs: &[&Spec]) -> Vec<Result<Observation, HostError>> {
+    let questions: Vec<Inside<'_>> = specs.iter().map(|spec| Inside::Schema(spec)).collect();
+    pg_inside::observe(&questions).await
+}
+
+/// Looks at schemas of the session's database.
+pub(super) async fn read(
+    session: &Session,
+    specs: &[&Spec],
+) -> Vec<Result<Observation, HostError>> {
+    if specs.is_empty() {
+        return Vec::new();
+    }
+    let query = format!(
+        "select nspname as name, pg_get_userbyid(nspowner) as owner from pg_namespace \
+         where nspname = any({})",
+        quote_array(specs.iter().map(|spec| spec.schema.as_str()))
+    );
+    answer(specs, session.rows::<Row>(&query).await, |spec, rows| {
+        let row = rows.iter().find(|row| row.name == spec.schema);
+        Observed { owner: row.map(|row| row.owner.clone()) }.into()
+    })
+}
+
+/// Makes a schema, changes its owner, or drops it when it is empty.
+///
+/// # Errors
+/// When the server refuses, as it does for a schema that is to be dropped with something in it.
+pub async fn apply(
+    _host: &RealHost,
+    spec: &Spec,
+    _observed: &Observed,
+    _difference: &Difference,
+) -> Result<(), HostError> {
+    let session = Session::open_for_change(&spec.connection, &spec.database).await?;
+    let quoted = identifier(&spec.schema)?;
+    let mut transaction = Transaction::default();
+    if !spec.present {
+        transaction.add(format!("drop schema if exists {quoted} restrict"));
+        return transaction.run(&session).await.map_err(|mut error| {
+            // The server's hint is to drop what is in it too; Keddah never does.
+            error.hint = Some(format!(
+                "move or drop what is in the schema {} of the database {} first",
+                spec.schema, spec.database
+            ));
+            error
+        });
+    }
+    let literal = quote_literal(&spec.schema);
+    let exists = format!("select 1 from pg_namespace where nspname = {literal}");
+    let exists = session.scalar(&exists).await?.is_some();
+    match (&spec.owner, exists) {
+        (Some(owner), false) => {
+            transaction.add(format!("create schema {quoted} authorization {}", identifier(owner)?));
+        }
+        (Some(owner), true) => {
+            transaction.add(format!("alter schema {quoted} owner to {}", identifier(owner)?));
+        }
+        (None, false) => transaction.add(format!("create schema {quoted}")),
+        (None, true) => return Ok(()),
+    }
+    transaction.run(&session).await
+}

@@ -1,0 +1,152 @@
+//! The running postmaster: reloads that are checked, restarts that are waited for.
+
+use crate::HostError;
+use crate::real::{RealHost, pg_instance};
+use crate::rest::{NoAnswer, Patroni};
+use crate::sql::{Purpose, Session, Unreachable};
+use futures_util::future::join_all;
+use keddah_resource::kind::postmaster::{Observed, Spec};
+use keddah_resource::{Class, Difference, Kind, Observation, TriggerAction};
+use serde::Deserialize;
+use std::time::Duration;
+use tokio::time::{Instant, sleep};
+
+/// A replica's Patroni learns of a changed cluster setting within one `loop_wait` (10 s), and
+/// PostgreSQL marks it as pending right after.
+const SETTING_ARRIVES: Duration = Duration::from_secs(15);
+
+/// A reload takes milliseconds; a busy machine may take longer.
+const RELOAD_PATIENCE: Duration = Duration::from_secs(5);
+
+/// Looks at postmasters.
+pub async fn observe(host: &RealHost, specs: &[&Spec]) -> Vec<Result<Observation, HostError>> {
+    join_all(specs.iter().map(|spec| look(host, spec))).await
+}
+
+async fn look(host: &RealHost, spec: &Spec) -> Result<Observation, HostError> {
+    let owes = host.owed().owes(Kind::Postmaster, &spec.instance)?;
+    let (running, pending_restart) = match Patroni::new(&spec.api).status().await {
+        Ok(status) => (runs(&status.state), status.pending_restart),
+        Err(NoAnswer::NotRunning) => (false, false),
+        Err(NoAnswer::Failed(error)) => return Err(error),
+    };
+    Ok(Observation::Known(Observed { running, pending_restart, owes }.into()))
+}
+
+fn runs(state: &str) -> bool {
+    keddah_resource::kind::pg_instance::Spec::serves(state)
+}
+
+/// Reloads or restarts, and crosses out what was owed.
+///
+/// # Errors
+/// When a configuration file is wrong, or the restart does not end well in time.
+pub async fn apply(
+    host: &RealHost,
+    spec: &Spec,
+    _observed: &Observed,
+    difference: &Difference,
+) -> Result<(), HostError> {
+    let done = if difference.class >= Class::Restart {
+        restart(spec, difference).await?;
+        TriggerAction::Restart
+    } else {
+        reload(spec).await?;
+        TriggerAction::Reload
+    };
+    host.owed().cross_out(Kind::Postmaster, &spec.instance, done)
+}
+
+async fn restart(spec: &Spec, difference: &Difference) -> Result<(), HostError> {
+    let patroni = Patroni::new(&spec.api);
+    let patience = Duration::from_secs(u64::from(spec.patience_seconds));
+    if difference.reason.contains(&Kind::PatroniConfig.to_string()) {
+        // Restarted too early, it would start with the old value. When the setting never shows
+        // up as pending, this instance has it already.
+        let until = Instant::now() + SETTING_ARRIVES;
+        while Instant::now() < until {
+            if patroni.status().await.map_err(NoAnswer::into_error)?.pending_restart {
+                break;
+            }
+            sleep(Duration::from_millis(100)).await;
+        }
+    }
+    let until = Instant::now() + patience;
+    if let Err(error) = patroni.restart(patience).await {
+        return Err(error.with_log(&pg_instance::journal().await));
+    }
+    let mut last = String::new();
+    while Instant::now() < until {
+        match patroni.status().await {
+            Ok(status) if runs(&status.state) && !status.pending_restart => return Ok(()),
+            Ok(status) if runs(&status.state) => "a restart is still pending".clone_into(&mut last),
+            Ok(status) => last = format!("it is {}", status.state),
+            Err(error) => last = error.into_error().message,
+        }
+        sleep(Duration::from_millis(100)).await;
+    }
+    let message = format!(
+        "the instance {} does not serve {} s after its restart: {last}",
+        spec.instance, spec.patience_seconds
+    );
+    Err(HostError::new(message).with_log(&pg_instance::journal().await))
+}
+
+/// A line of a configuration file that PostgreSQL does not understand.
+#[derive(Debug, Deserialize)]
+struct Mistake {
+    place: String,
+    error: String,
+}
+
+/// Checks the files, reloads, and waits until the server has taken them over. PostgreSQL itself
+/// goes on with the old rules when there is a mistake in the new ones, and tells only its log.
+async fn reload(spec: &Spec) -> Result<(), HostError> {
+    let session = open(spec).await?;
+    let hba_file = if session.version().await? >= 160_000 {
+        "file_name"
+    } else {
+        "current_setting('hba_file')"
+    };
+    // A parameter that waits for a restart is listed as an error too; it is none.
+    let mistakes: Vec<Mistake> = session
+        .rows(&format!(
+            "select {hba_file} || ':' || line_number as place, error from pg_hba_file_rules \
+             where error is not null union all \
+             select coalesce(sourcefile || ':' || sourceline, name, ''), error \
+             from pg_file_settings where error is not null \
+             and error <> 'setting could not be applied'"
+        ))
+        .await?;
+    if !mistakes.is_empty() {
+        let lines: Vec<String> =
+            mistakes.iter().map(|Mistake { place, error }| format!("{place}: {error}")).collect();
+        return Err(HostError::new(format!(
+            "PostgreSQL would not take over its configuration: {}",
+            lines.first().map(String::as_str).unwrap_or_default()
+        ))
+        .with_log(&lines.join("\n")));
+    }
+    let loaded = "select pg_conf_load_time()::text";
+    let before = session.scalar(loaded).await?;
+    session.execute("select pg_reload_conf()").await?;
+    let until = Instant::now() + RELOAD_PATIENCE;
+    while Instant::now() < until {
+        // A session that is opened now has the time that the postmaster itself has.
+        if open(spec).await?.scalar(loaded).await? != before {
+            return Ok(());
+        }
+        sleep(Duration::from_millis(20)).await;
+    }
+    Err(HostError::new(format!(
+        "the instance {} did not take over its configuration within {} s; its log says why",
+        spec.instance,
+        RELOAD_PATIENCE.as_secs()
+    )))
+}
+
+async fn open(spec: &Spec) -> Result<Session, HostError> {
+    Session::open(&spec.connection, "postgres", Purpose::Observe)
+        .await
+        .map_err(Unreachable::into_error)
+}

@@ -1,0 +1,344 @@
+//! A small client for the Patroni REST API of this node.
+
+use crate::HostError;
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use http_body_util::{BodyExt, Full, Limited};
+use hyper::body::Bytes;
+use hyper::header::{AUTHORIZATION, CONTENT_TYPE, HOST, HeaderValue};
+use hyper::{Method, Request, StatusCode};
+use hyper_util::rt::TokioIo;
+use keddah_resource::PatroniFacts;
+use keddah_resource::kind::postmaster::PatroniApi;
+use serde::Deserialize;
+use serde_json::Value;
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::TcpStream;
+use tokio_rustls::TlsConnector;
+use tokio_rustls::rustls::pki_types::pem::PemObject;
+use tokio_rustls::rustls::pki_types::{CertificateDer, ServerName};
+use tokio_rustls::rustls::{ClientConfig, RootCertStore, crypto};
+
+/// A question to a Patroni of the same node; it asks PostgreSQL and the DCS before it answers,
+/// each with a time limit of its own that is shorter.
+const PATIENCE: Duration = Duration::from_secs(15);
+
+/// No answer of Patroni is as long; a configuration of 10,000 lines fits.
+const LARGEST_ANSWER: usize = 8 * 1024 * 1024;
+
+/// An answer.
+#[derive(Debug)]
+pub struct Answer {
+    /// The status code.
+    pub status: StatusCode,
+    /// The body.
+    pub body: Bytes,
+}
+
+/// Why there is no answer.
+#[derive(Debug)]
+pub enum NoAnswer {
+    /// Nobody listens: Patroni does not run.
+    NotRunning,
+    /// Anything else.
+    Failed(HostError),
+}
+
+impl NoAnswer {
+    /// For a caller who needs the answer.
+    pub fn into_error(self) -> HostError {
+        match self {
+            NoAnswer::NotRunning => HostError::new("Patroni does not run"),
+            NoAnswer::Failed(error) => error,
+        }
+    }
+}
+
+/// What `GET /patroni` says, as far as it matters here. Patroni answers it in every state.
+#[derive(Debug, Clone, Default, Deserialize)]
+pub struct Status {
+    /// `running`, `starting`, `stopped`, `start failed`, …
+    pub state: String,
+    /// `primary` (before Patroni 4: `master`), `replica`, `standby_leader`, …
+    #[serde(default)]
+    pub role: String,
+    /// Whether PostgreSQL waits for a restart to take over a parameter.
+    #[serde(default)]
+    pub pending_restart: bool,
+    /// Of a replica: `streaming` or `in archive recovery`.
+    #[serde(default)]
+    pub replication_state: Option<String>,
+    /// The timeline.
+    #[serde(default)]
+    pub timeline: Option<u64>,
+    /// Patroni itself.
+    #[serde(default)]
+    pub patroni: Identity,
+}
+
+impl Status {
+    /// Whether the instance leads its cluster.
+    pub fn leads(&self) -> bool {
+        matches!(self.role.as_str(), "primary" | "master" | "standby_leader")
+    }
+}
+
+/// Patroni about itself.
+#[derive(Debug, Clone, Default, Deserialize)]
+pub struct Identity {
+    /// The cluster.
+    #[serde(default)]
+    pub scope: String,
+}
+
+/// The Patroni of this node.
+#[derive(Debug, Clone, Copy)]
+pub struct Patroni<'a> {
+    api: &'a PatroniApi,
+}
+
+impl<'a> Patroni<'a> {
+    /// A client; nothing is sent yet.
+    pub fn new(api: &'a PatroniApi) -> Self {
+        Self { api }
+    }
+
+    /// State, role and whatever else `GET /patroni` tells.
+    ///
+    /// # Errors
+    /// When there is no answer, or not the expected one.
+    pub async fn status(&self) -> Result<Status, NoAnswer> {
+        let answer = self.send(Method::GET, "/patroni", None, PATIENCE).await?;
+        serde_json::from_slice(&answer.body).map_err(|error| {
+            let status = answer.status;
+            NoAnswer::Failed(HostError::new(format!(
+                "port {} does not answer like Patroni ({status}): {error}",
+                self.api.port
+            )))
+        })
+    }
+
+    /// The dynamic configuration (`GET /config`), as it comes: before there is a cluster, Patroni
+    /// answers with an error status.
+    ///
+    /// # Errors
+    /// When there is no answer.
+    pub async fn config(&self) -> Result<Answer, NoAnswer> {
+        self.send(Method::GET, "/config", None, PATIENCE).await
+    }
+
+    /// Changes the dynamic configuration (`PATCH /config`).
+    ///
+    /// # Errors
+    /// When there is no answer, or a refusal.
+    pub async fn patch_config(&self, patch: &Value) -> Result<(), HostError> {
+        let answer = self.send(Method::PATCH, "/config", Some(patch), PATIENCE).await;
+        accepted("change of the cluster's configuration", answer)
+    }
+
+    /// Restarts PostgreSQL and waits for that (`POST /restart`).
+    ///
+    /// # Errors
+    /// When there is no answer in time, or a refusal.
+    pub async fn restart(&self, patience: Duration) -> Result<(), HostError> {
+        let nothing = Value::Object(serde_json::Map::new());
+        let answer = self.send(Method::POST, "/restart", Some(&nothing), patience).await;
+        accepted("restart of PostgreSQL", answer)
+    }
+
+    /// Makes Patroni read its own file again (`POST /reload`).
+    ///
+    /// # Errors
+    /// When there is no answer, or a refusal.
+    pub async fn reload(&self) -> Result<(), HostError> {
+        let answer = self.send(Method::POST, "/reload", None, PATIENCE).await;
+        accepted("reload of Patroni", answer)
+    }
+
+    /// Whether PostgreSQL runs (`GET /health`).
+    ///
+    /// # Errors
+    /// When there is no answer.
+    pub async fn healthy(&self) -> Result<bool, NoAnswer> {
+        let answer = self.send(Method::GET, "/health", None, PATIENCE).await?;
+        Ok(answer.status.is_success())
+    }
+
+    async fn send(
+        &self,
+        method: Method,
+        path: &str,
+        body: Option<&Value>,
+        patience: Duration,
+    ) -> Result<Answer, NoAnswer> {
+        match tokio::time::timeout(patience, self.exchange(method, path, body)).await {
+            Ok(Err(error)) if error.kind() == io::ErrorKind::ConnectionRefused => {
+                Err(NoAnswer::NotRunning)
+            }
+            Ok(answer) => answer.map_err(|error| {
+                let PatroniApi { address, port, .. } = self.api;
+                NoAnswer::Failed(HostError::new(format!(
+                    "Patroni at {address}:{port}{path}: {error}"
+                )))
+            }),
+            Err(_) => Err(NoAnswer::Failed(HostError::new(format!(
+                "Patroni did not answer {path} within {} s",
+                patience.as_secs()
+            )))),
+        }
+    }
+
+    async fn exchange(
+        &self,
+        method: Method,
+        path: &str,
+        body: Option<&Value>,
+    ) -> io::Result<Answer> {
+        let request = self.request(method, path, body).map_err(io::Error::other)?;
+        // An address that stands for all of them is listened on, never connected to.
+        let address = match self.api.address.as_str() {
+            "" | "0.0.0.0" | "*" | "::" => "127.0.0.1",
+            address => address,
+        };
+        let stream = TcpStream::connect((address, self.api.port)).await?;
+        let Some(ca_path) = &self.api.ca_path else {
+            return converse(stream, request).await;
+        };
+        let name = ServerName::try_from(address.to_owned()).map_err(io::Error::other)?;
+        let connector = TlsConnector::from(Arc::new(trusting(ca_path).await?));
+        converse(connector.connect(name, stream).await?, request).await
+    }
+
+    fn request(
+        &self,
+        method: Method,
+        path: &str,
+        body: Option<&Value>,
+    ) -> Result<Request<Full<Bytes>>, hyper::http::Error> {
+        let changes = method != Method::GET;
+        let mut request = Request::builder()
+            .method(method)
+            .uri(path)
+            .header(HOST, format!("{}:{}", self.api.address, self.api.port));
+        if changes && !self.api.username.is_empty() {
+            let pair = format!("{}:{}", self.api.username, self.api.password.reveal());
+            let mut value = HeaderValue::try_from(format!("Basic {}", STANDARD.encode(pair)))?;
+            value.set_sensitive(true);
+            request = request.header(AUTHORIZATION, value);
+        }
+        let body = match body {
+            Some(body) => {
+                request = request.header(CONTENT_TYPE, "application/json");
+                Full::from(body.to_string())
+            }
+            None => Full::default(),
+        };
+        request.body(body)
+    }
+}
+
+/// Sends one request over a connection of its own and reads the answer.
+async fn converse<S>(stream: S, request: Request<Full<Bytes>>) -> io::Result<Answer>
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream))
+        .await
+        .map_err(io::Error::other)?;
+    // What breaks the connection also breaks the request, and is told there.
+    let driver = tokio::spawn(connection);
+    let response = sender.send_request(request).await.map_err(io::Error::other)?;
+    let (head, body) = response.into_parts();
+    let body = Limited::new(body, LARGEST_ANSWER).collect().await.map_err(io::Error::other)?;
+    driver.abort();
+    Ok(Answer { status: head.status, body: body.to_bytes() })
+}
+
+/// TLS that trusts one CA and nothing else.
+async fn trusting(ca_path: &str) -> io::Result<ClientConfig> {
+    let because = |error: String| io::Error::other(format!("{ca_path}: {error}"));
+    let pem = tokio::fs::read(ca_path).await.map_err(|error| because(error.to_string()))?;
+    let mut roots = RootCertStore::empty();
+    for certificate in CertificateDer::pem_slice_iter(&pem) {
+        let certificate = certificate.map_err(|error| because(error.to_string()))?;
+        roots.add(certificate).map_err(|error| because(error.to_string()))?;
+    }
+    Ok(ClientConfig::builder_with_provider(Arc::new(crypto::ring::default_provider()))
+        .with_safe_default_protocol_versions()
+        .map_err(io::Error::other)?
+        .with_root_certificates(roots)
+        .with_no_client_auth())
+}
+
+/// Turns a refusal into an error with Patroni's own words.
+fn accepted(what: &str, answer: Result<Answer, NoAnswer>) -> Result<(), HostError> {
+    let answer = answer.map_err(NoAnswer::into_error)?;
+    if answer.status.is_success() {
+        return Ok(());
+    }
+    let words: String = String::from_utf8_lossy(&answer.body).trim().chars().take(400).collect();
+    let status = answer.status;
+    Err(HostError::new(format!("Patroni refused the {what} ({status}): {words}")))
+}
+
+/// What the node's Patroni says of itself on a port; `None` when there is no Patroni.
+///
+/// Patroni speaks TLS exactly when its configuration says so, which is not known before the node
+/// was looked at; so both ways are tried. `ca` is the path of the CA for the second.
+pub async fn patroni_facts(port: u16, ca: Option<&str>) -> Option<PatroniFacts> {
+    let mut api = PatroniApi {
+        address: "127.0.0.1".to_owned(),
+        port,
+        ca_path: None,
+        username: String::new(),
+        password: keddah_core::Secret::default(),
+    };
+    let status = match (Patroni::new(&api).status().await, ca) {
+        (Ok(status), _) => status,
+        (Err(NoAnswer::Failed(_)), Some(ca)) => {
+            api.ca_path = Some(ca.to_owned());
+            Patroni::new(&api).status().await.ok()?
+        }
+        _ => return None,
+    };
+    let Status { role, state, patroni, .. } = status;
+    Some(PatroniFacts { role, state, scope: patroni.scope })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn answers_of_both_generations_of_patroni_are_understood() {
+        let running = r#"{"state": "running", "postmaster_start_time": "2026-01-01", "role": "master",
+            "server_version": 150012, "xlog": {"location": 67108960}, "timeline": 1,
+            "pending_restart": true, "patroni": {"version": "3.0.2", "scope": "pg-test"}}"#;
+        let status: Status = serde_json::from_str(running).unwrap();
+        assert!(status.leads() && status.pending_restart);
+        assert_eq!(status.patroni.scope, "pg-test");
+        let starting = r#"{"state": "starting", "role": "replica",
+            "patroni": {"version": "4.0.7", "scope": "pg-test", "name": "pg-test-2"}}"#;
+        let status: Status = serde_json::from_str(starting).unwrap();
+        assert!(!status.leads() && !status.pending_restart);
+    }
+
+    #[test]
+    fn the_password_is_in_the_request_and_in_no_debug_output() {
+        let api = PatroniApi {
+            address: "127.0.0.1".to_owned(),
+            port: 8008,
+            ca_path: None,
+            username: "admin".to_owned(),
+            password: keddah_core::Secret::new("hunter2"),
+        };
+        let request = Patroni::new(&api).request(Method::POST, "/restart", None).unwrap();
+        let shown = format!("{:?}", request.headers());
+        assert!(!shown.contains(&STANDARD.encode("admin:hunter2")), "{shown}");
+        let sent = request.headers()[AUTHORIZATION].to_str().unwrap();
+        assert_eq!(sent, format!("Basic {}", STANDARD.encode("admin:hunter2")));
+    }
+}

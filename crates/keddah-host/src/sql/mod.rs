@@ -1,0 +1,261 @@
+//! SQL sessions over the Unix socket, as the database superuser, by peer authentication.
+
+pub(crate) mod grouped;
+mod parameter;
+mod peer;
+mod quote;
+mod transaction;
+
+pub use parameter::{as_declared, assignments};
+pub use quote::{identifier, quote_array, quote_identifier, quote_literal};
+pub use transaction::Transaction;
+
+pub(crate) use peer::account_of;
+
+use crate::HostError;
+use keddah_resource::kind::PgConnection;
+use serde::de::DeserializeOwned;
+use std::time::Duration;
+use tokio_postgres::error::SqlState;
+use tokio_postgres::{Client, Config, NoTls, SimpleQueryMessage};
+
+/// A local server that has not answered after this time hangs.
+const CONNECT_PATIENCE: Duration = Duration::from_secs(10);
+
+/// What a session is for; it decides how long it may wait and whether it may write.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Purpose {
+    /// To look only: a standby will do, and nothing can be changed by accident.
+    Observe,
+    /// To change something; never waits long behind somebody's lock.
+    Change,
+}
+
+impl Purpose {
+    /// Settings that must hold whatever the role or the database has as defaults. The search path
+    /// keeps objects that users made from being called instead of the catalog's.
+    fn options(self) -> &'static str {
+        match self {
+            Purpose::Observe => {
+                "-c search_path=pg_catalog -c statement_timeout=30s -c lock_timeout=10s \
+                 -c default_transaction_read_only=on -c client_min_messages=error \
+                 -c standard_conforming_strings=on -c datestyle=ISO"
+            }
+            // Ten minutes: copying a large template takes minutes. 15 s for a lock: longer than
+            // any statement of ours holds one.
+            Purpose::Change => {
+                "-c search_path=pg_catalog -c statement_timeout=600s -c lock_timeout=15s \
+                 -c default_transaction_read_only=off -c client_min_messages=error \
+                 -c standard_conforming_strings=on -c datestyle=ISO"
+            }
+        }
+    }
+}
+
+/// Why there is no session.
+#[derive(Debug, Clone)]
+pub enum Unreachable {
+    /// The server or the database is not there yet: what a plan may wait for.
+    NotYet {
+        /// What has to happen first.
+        because: String,
+    },
+    /// Anything else.
+    Failed(HostError),
+}
+
+impl Unreachable {
+    /// For a change, which cannot wait: no session is an error, whatever the reason.
+    pub fn into_error(self) -> HostError {
+        match self {
+            Unreachable::NotYet { because } => HostError::new(because),
+            Unreachable::Failed(error) => error,
+        }
+    }
+}
+
+/// A session in one database.
+#[derive(Debug)]
+pub struct Session {
+    client: Client,
+    database: String,
+}
+
+impl Session {
+    /// Opens a session.
+    ///
+    /// # Errors
+    /// See [`Unreachable`].
+    pub async fn open(
+        connection: &PgConnection,
+        database: &str,
+        purpose: Purpose,
+    ) -> Result<Self, Unreachable> {
+        let opening = Self::open_socket(connection, database, purpose);
+        match tokio::time::timeout(CONNECT_PATIENCE, opening).await {
+            Ok(session) => session,
+            Err(_) => Err(Unreachable::Failed(HostError::new(format!(
+                "PostgreSQL on port {} accepts connections but does not answer",
+                connection.port
+            )))),
+        }
+    }
+
+    async fn open_socket(
+        connection: &PgConnection,
+        database: &str,
+        purpose: Purpose,
+    ) -> Result<Self, Unreachable> {
+        let PgConnection { socket_directory, port, superuser } = connection;
+        let path = peer::socket_path(socket_directory, *port);
+        let stream = match peer::connect_as(path.clone(), superuser).await {
+            Ok(stream) => stream,
+            Err(error) if no_server(&error, &path) => {
+                return Err(Unreachable::NotYet {
+                    because: format!("PostgreSQL does not run on port {port} yet"),
+                });
+            }
+            Err(error) => {
+                return Err(Unreachable::Failed(HostError::new(format!(
+                    "cannot connect to {} as {superuser}: {error}",
+                    path.display()
+                ))));
+            }
+        };
+        let stream = stream
+            .set_nonblocking(true)
+            .and_then(|()| tokio::net::UnixStream::from_std(stream))
+            .map_err(|error| {
+                Unreachable::Failed(HostError::new(format!("{}: {error}", path.display())))
+            })?;
+        let mut config = Config::new();
+        config
+            .user(superuser)
+            .dbname(database)
+            .application_name("keddah")
+            .options(purpose.options());
+        let (client, driver) =
+            config.connect_raw(stream, NoTls).await.map_err(|error| refused(&error, database))?;
+        // Ends by itself when the client is dropped; what goes wrong on the way is told to the
+        // query that is waiting.
+        tokio::spawn(async move {
+            let _ = driver.await;
+        });
+        Ok(Self { client, database: database.to_owned() })
+    }
+
+    /// Opens a session for changes, on a server that takes them.
+    ///
+    /// # Errors
+    /// When there is no session, or when the server is in recovery: it was demoted meanwhile.
+    pub async fn open_for_change(
+        connection: &PgConnection,
+        database: &str,
+    ) -> Result<Self, HostError> {
+        let session = Self::open(connection, database, Purpose::Change)
+            .await
+            .map_err(Unreachable::into_error)?;
+        if session.scalar("select pg_is_in_recovery()").await?.as_deref() == Some("t") {
+            return Err(HostError::new(format!(
+                "the server on port {} is not the primary any more; plan again",
+                connection.port
+            )));
+        }
+        Ok(session)
+    }
+
+    /// The database it is in.
+    pub fn database(&self) -> &str {
+        &self.database
+    }
+
+    /// Reads the rows of a query as values: column names are field names.
+    ///
+    /// # Errors
+    /// When the query fails, or its columns are not those of `T`.
+    pub async fn rows<T: DeserializeOwned>(&self, query: &str) -> Result<Vec<T>, HostError> {
+        let wrapped =
+            format!("select coalesce(json_agg(answer), '[]')::text from ({query}) answer");
+        let text = self.scalar(&wrapped).await?.unwrap_or_default();
+        serde_json::from_str(&text).map_err(|error| {
+            HostError::new(format!("PostgreSQL answered in an unknown form: {error}"))
+        })
+    }
+
+    /// The first column of the first row as text.
+    ///
+    /// # Errors
+    /// When the query fails.
+    pub async fn scalar(&self, query: &str) -> Result<Option<String>, HostError> {
+        let messages = self.client.simple_query(query).await.map_err(|error| failed(&error))?;
+        Ok(messages.iter().find_map(|message| match message {
+            SimpleQueryMessage::Row(row) => row.try_get(0).ok().flatten().map(str::to_owned),
+            _ => None,
+        }))
+    }
+
+    /// Runs one statement outside of a transaction.
+    ///
+    /// # Errors
+    /// When it fails.
+    pub async fn execute(&self, statement: &str) -> Result<(), HostError> {
+        self.client.batch_execute(statement).await.map_err(|error| failed(&error))
+    }
+
+    /// The server's version as in `server_version_num`, such as 150012.
+    ///
+    /// # Errors
+    /// When the query fails.
+    pub async fn version(&self) -> Result<u32, HostError> {
+        let text = self.scalar("select current_setting('server_version_num')").await?;
+        text.as_deref()
+            .and_then(|text| text.parse().ok())
+            .ok_or_else(|| HostError::new("PostgreSQL does not say which version it is".to_owned()))
+    }
+
+    pub(crate) fn client(&self) -> &Client {
+        &self.client
+    }
+}
+
+/// Whether a failed `connect()` means that no server runs.
+fn no_server(error: &std::io::Error, path: &std::path::Path) -> bool {
+    match error.kind() {
+        std::io::ErrorKind::ConnectionRefused => true,
+        // Also when the account itself does not exist yet: then neither does the socket.
+        std::io::ErrorKind::NotFound => !path.exists(),
+        _ => false,
+    }
+}
+
+/// What a refused connection means.
+fn refused(error: &tokio_postgres::Error, database: &str) -> Unreachable {
+    match error.code() {
+        Some(&SqlState::CANNOT_CONNECT_NOW) => {
+            Unreachable::NotYet { because: "PostgreSQL is starting or stopping".to_owned() }
+        }
+        Some(&SqlState::INVALID_CATALOG_NAME) => {
+            Unreachable::NotYet { because: format!("the database {database} does not exist yet") }
+        }
+        _ => Unreachable::Failed(failed(error)),
+    }
+}
+
+/// The server's error for people: message and SQLSTATE, details as log lines.
+pub(crate) fn failed(error: &tokio_postgres::Error) -> HostError {
+    let Some(told) = error.as_db_error() else {
+        let cause = std::error::Error::source(error).map(|cause| format!(": {cause}"));
+        return HostError::new(format!("PostgreSQL: {error}{}", cause.unwrap_or_default()));
+    };
+    let mut failure =
+        HostError::new(format!("PostgreSQL: {} ({})", told.message(), told.code().code()));
+    failure.log = told
+        .detail()
+        .into_iter()
+        .chain(told.where_())
+        .flat_map(str::lines)
+        .map(str::to_owned)
+        .collect();
+    failure.hint = told.hint().map(str::to_owned);
+    failure
+}
