@@ -1,0 +1,138 @@
+//! Directories.
+
+use super::accounts::Accounts;
+use super::write::{on_disk, parent, real_path, set_ownership, sync_directory};
+use crate::{HostError, RealHost};
+use keddah_resource::kind::directory::{Observed, Permissions, Spec};
+use keddah_resource::{Difference, Observation};
+use std::fs::{self, DirBuilder, File};
+use std::io::{self, ErrorKind};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt};
+use std::path::{Component, Path};
+
+/// Looks at directories.
+pub async fn observe(_host: &RealHost, specs: &[&Spec]) -> Vec<Result<Observation, HostError>> {
+    let accounts = match Accounts::read() {
+        Ok(accounts) => accounts,
+        Err(error) => return specs.iter().map(|_| Err(error.clone())).collect(),
+    };
+    specs
+        .iter()
+        .map(|spec| look(spec, &accounts).map(|observed| Observation::Known(observed.into())))
+        .collect()
+}
+
+fn look(spec: &Spec, accounts: &Accounts) -> Result<Observed, HostError> {
+    let path = Path::new(&spec.path);
+    // Where a directory should be, a link to one will do; where none should be, it will not.
+    let found =
+        if spec.permissions.is_some() { fs::metadata(path) } else { fs::symlink_metadata(path) };
+    match found {
+        Ok(found) if found.is_dir() => {
+            let permissions = accounts.permissions(found.uid(), found.gid(), found.mode());
+            Ok(Observed { permissions: Some(permissions) })
+        }
+        Ok(found) => Err(not_a_directory(path, &found)),
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(Observed { permissions: None }),
+        Err(error) => Err(HostError::path("read", path, &error)),
+    }
+}
+
+fn not_a_directory(path: &Path, found: &fs::Metadata) -> HostError {
+    let what = if found.is_symlink() { "symbolic link" } else { "file" };
+    HostError::new(format!("{} is a {what}, not a directory", path.display()))
+        .with_hint("move it away if it is not needed")
+}
+
+/// Makes, changes or removes one directory.
+pub async fn apply(
+    _host: &RealHost,
+    spec: &Spec,
+    _observed: &Observed,
+    _difference: &Difference,
+) -> Result<(), HostError> {
+    let spec = spec.clone();
+    on_disk(move || match &spec.permissions {
+        Some(permissions) => ensure(Path::new(&spec.path), permissions),
+        None => remove_all(Path::new(&spec.path)),
+    })
+    .await
+}
+
+/// Missing parents are made too, for root to write and all to pass.
+fn ensure(path: &Path, permissions: &Permissions) -> Result<(), HostError> {
+    let ownership = Accounts::read()?.ownership(permissions)?;
+    let path = real_path(path)?;
+    let failed = |error: io::Error| HostError::path("make", &path, &error);
+    DirBuilder::new().recursive(true).mode(0o755).create(parent(&path)).map_err(failed)?;
+    // Closed at first: a run that is killed now leaves a mode that differs, never one too open.
+    match DirBuilder::new().mode(0o700).create(&path) {
+        Ok(()) => {}
+        Err(error) if error.kind() == ErrorKind::AlreadyExists && path.is_dir() => {}
+        Err(error) => return Err(failed(error)),
+    }
+    let directory = File::open(&path).map_err(failed)?;
+    set_ownership(&directory, ownership).map_err(failed)?;
+    sync_directory(parent(&path)).map_err(failed)
+}
+
+/// Removes a directory with all in it. The path is looked at once more, because what is lost here
+/// is lost for good: absolute, without `..`, at least two names deep after links on the way to it
+/// are resolved, and itself not a link. Links inside are removed, not followed.
+fn remove_all(path: &Path) -> Result<(), HostError> {
+    let refused =
+        |why: &str| Err(HostError::new(format!("{} is not removed: {why}", path.display())));
+    if !path.is_absolute() || path.components().any(|part| part == Component::ParentDir) {
+        return refused("the path is not absolute and plain");
+    }
+    let failed = |error: io::Error| HostError::path("remove", path, &error);
+    let found = match fs::symlink_metadata(path) {
+        Ok(found) => found,
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
+        Err(error) => return Err(failed(error)),
+    };
+    if !found.is_dir() {
+        return Err(not_a_directory(path, &found));
+    }
+    let real = fs::canonicalize(path).map_err(failed)?;
+    let names = real.components().filter(|part| matches!(part, Component::Normal(_))).count();
+    if names < 2 {
+        return refused("it stands directly below the root directory");
+    }
+    fs::remove_dir_all(&real).map_err(failed)?;
+    sync_directory(parent(&real)).map_err(failed)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::fs::symlink;
+
+    #[test]
+    fn removing_keeps_to_what_was_named() {
+        let directory = tempfile::tempdir().unwrap();
+        let outside = directory.path().join("outside");
+        fs::create_dir(&outside).unwrap();
+        fs::write(outside.join("data"), "precious").unwrap();
+        let inside = directory.path().join("inside");
+        fs::create_dir_all(inside.join("deeper")).unwrap();
+        symlink(&outside, inside.join("link")).unwrap();
+        let link = directory.path().join("link");
+        symlink(&outside, &link).unwrap();
+
+        assert!(remove_all(&link).unwrap_err().message.contains("symbolic link"));
+        remove_all(&inside).unwrap();
+        assert!(!inside.exists());
+        assert_eq!(fs::read(outside.join("data")).unwrap(), b"precious");
+        remove_all(&inside).unwrap();
+    }
+
+    #[test]
+    fn roots_and_crooked_paths_are_refused() {
+        let directory = tempfile::tempdir().unwrap();
+        let crooked = directory.path().join("a/../..");
+        for path in [Path::new("/"), Path::new("/etc"), Path::new("relative/path"), &crooked] {
+            assert!(remove_all(path).unwrap_err().message.contains("is not removed"));
+        }
+    }
+}

@@ -1,0 +1,118 @@
+//! Whole files.
+
+use super::accounts::Accounts;
+use super::write::{Candidate, on_disk, remove, set_permissions};
+use crate::command::Command;
+use crate::{HostError, RealHost};
+use keddah_resource::kind::file::{Observed, ObservedFile, Present, Spec, digest};
+use keddah_resource::{Difference, Observation};
+use std::fs::File;
+use std::io::{ErrorKind, Read};
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
+
+/// Looks at files.
+pub async fn observe(_host: &RealHost, specs: &[&Spec]) -> Vec<Result<Observation, HostError>> {
+    let accounts = match Accounts::read() {
+        Ok(accounts) => accounts,
+        Err(error) => return specs.iter().map(|_| Err(error.clone())).collect(),
+    };
+    specs
+        .iter()
+        .map(|spec| look(spec, &accounts).map(|observed| Observation::Known(observed.into())))
+        .collect()
+}
+
+/// Looks at one file. That a directory on the way to it is missing means "absent" too.
+fn look(spec: &Spec, accounts: &Accounts) -> Result<Observed, HostError> {
+    let path = Path::new(&spec.path);
+    let failed = |error| HostError::path("read", path, &error);
+    if spec.present.is_none() {
+        // A link that leads nowhere still has to go.
+        return match path.symlink_metadata() {
+            Ok(found) if found.is_dir() => Err(is_a_directory(path)),
+            Ok(found) => {
+                let permissions = accounts.permissions(found.uid(), found.gid(), found.mode());
+                let present = ObservedFile { digest: String::new(), text: None, permissions };
+                Ok(Observed { present: Some(present) })
+            }
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(Observed { present: None }),
+            Err(error) => Err(failed(error)),
+        };
+    }
+    let mut file = match File::open(path) {
+        Ok(file) => file,
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Observed { present: None }),
+        Err(error) => return Err(failed(error)),
+    };
+    let found = file.metadata().map_err(failed)?;
+    if found.is_dir() {
+        return Err(is_a_directory(path));
+    }
+    let mut content = Vec::new();
+    file.read_to_end(&mut content).map_err(failed)?;
+    Ok(Observed {
+        present: Some(ObservedFile {
+            digest: digest(&content),
+            text: if spec.is_secret() { None } else { String::from_utf8(content).ok() },
+            permissions: accounts.permissions(found.uid(), found.gid(), found.mode()),
+        }),
+    })
+}
+
+fn is_a_directory(path: &Path) -> HostError {
+    HostError::new(format!("{} is a directory, not a file", path.display()))
+        .with_hint("move it away if nothing in it is needed")
+}
+
+/// Writes or removes one file.
+pub async fn apply(
+    _host: &RealHost,
+    spec: &Spec,
+    _observed: &Observed,
+    _difference: &Difference,
+) -> Result<(), HostError> {
+    let Some(present) = &spec.present else {
+        let path = spec.path.clone();
+        return on_disk(move || remove(Path::new(&path))).await;
+    };
+    let candidate = {
+        let (path, present) = (spec.path.clone(), present.clone());
+        on_disk(move || candidate(Path::new(&path), &present)).await?
+    };
+    let Some(candidate) = candidate else { return Ok(()) };
+    if let Some(words) = &present.check {
+        check(spec, words, candidate.path()).await?;
+    }
+    on_disk(move || candidate.commit()).await
+}
+
+/// The new content beside the old; nothing when only owner and mode had to be set.
+fn candidate(path: &Path, present: &Present) -> Result<Option<Candidate>, HostError> {
+    let Present { content, permissions, check: _ } = present;
+    let content = content.reveal().as_bytes();
+    let ownership = Accounts::read()?.ownership(permissions)?;
+    if std::fs::read(path).is_ok_and(|now| now == content) {
+        set_permissions(path, ownership)?;
+        return Ok(None);
+    }
+    Candidate::write(path, content, ownership).map(Some)
+}
+
+/// Lets the program that will read the file judge it first.
+async fn check(spec: &Spec, words: &[String], candidate: &Path) -> Result<(), HostError> {
+    let Some((program, arguments)) = words.split_first() else { return Ok(()) };
+    let path = candidate.to_string_lossy();
+    let arguments = arguments.iter().map(|word| word.replace("{}", &path));
+    let output = Command::new(program).args(arguments).run().await?;
+    if output.code == 0 {
+        return Ok(());
+    }
+    let error = HostError::new(format!("{program} refuses the new content of {}", spec.path));
+    if spec.is_secret() {
+        // What it complains about may quote the content.
+        return Err(error);
+    }
+    let said = format!("{}\n{}", output.stdout, output.stderr);
+    Err(error.with_log(&said.replace(&*path, &spec.path)))
+}
