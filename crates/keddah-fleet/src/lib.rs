@@ -1,1 +1,33 @@
-//! Many machines at once: transports, the agent conversation, and the execution of a Plan.
+//! Many machines at once: reaching them, talking to them, and carrying out a plan on all of them.
+//!
+//! ```text
+//!  controller                                         node
+//!  Fleet ── Session ── frames over stdin/stdout ── agent::serve ── Host
+//!    │         (ssh, sudo, or a pipe in this process)     │
+//!  execute(Plan) ── Event* ──►                        one lock per node
+//! ```
+//!
+//! Nothing stays running on a node: the agent is this very program, started for one conversation,
+//! and it ends when the conversation does.
+
+pub mod agent;
+mod bootstrap;
+mod converge;
+mod execute;
+mod fleet;
+mod frame;
+mod lock;
+pub mod pki;
+mod protocol;
+mod session;
+mod shell;
+mod transport;
+
+pub use execute::{ExecuteError, Execution, Stop, execute};
+pub use fleet::Fleet;
+pub use frame::{FrameError, MAXIMUM_FRAME};
+pub use lock::NodeLock;
+pub use protocol::{Holder, PROTOCOL};
+pub use session::{Session, SessionError};
+pub use shell::{quote, split};
+pub use transport::{Become, Controller, SshTarget, Target};

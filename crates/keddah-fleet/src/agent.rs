@@ -1,0 +1,142 @@
+//! The node's end of the conversation.
+//!
+//! Requests are served at the same time as they come. When the controller goes away, what was
+//! begun is finished and nothing else is begun; then the agent ends, and the node's lock with it.
+
+use crate::FrameError;
+use crate::converge::{converge, failure};
+use crate::frame;
+use crate::lock::{LockError, NodeLock};
+use crate::protocol::{Answer, Ask, Hello, MARKER, PROTOCOL, Request, Response, Welcome};
+use keddah_host::Host;
+use keddah_plan::Failure;
+use std::cell::{Cell, RefCell};
+use std::path::PathBuf;
+use std::rc::Rc;
+use std::sync::Arc;
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
+use tokio::sync::mpsc;
+use tokio::task::{JoinSet, LocalSet};
+
+/// Where the lock of a node is.
+pub const LOCK_PATH: &str = "/run/keddah/lock";
+
+/// What an agent has to know.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// The hash of this executable, or any text that the controller also has.
+    pub build: String,
+    /// The lock file; `None` for a host that nobody else can change, such as a test's.
+    pub lock_path: Option<PathBuf>,
+}
+
+/// Serves one conversation until the controller hangs up.
+///
+/// # Errors
+/// When the streams break, or the other end is not a controller of this build.
+pub async fn serve<H: Host + 'static>(
+    host: Arc<H>,
+    reader: impl AsyncRead + Unpin,
+    writer: impl AsyncWrite + Unpin + 'static,
+    settings: Settings,
+) -> Result<(), FrameError> {
+    LocalSet::new().run_until(converse(host, reader, writer, settings)).await
+}
+
+struct Agent<H> {
+    host: Arc<H>,
+    lock_path: Option<PathBuf>,
+    lock: RefCell<Option<NodeLock>>,
+    stopping: Cell<bool>,
+}
+
+async fn converse<H: Host + 'static>(
+    host: Arc<H>,
+    mut reader: impl AsyncRead + Unpin,
+    mut writer: impl AsyncWrite + Unpin + 'static,
+    settings: Settings,
+) -> Result<(), FrameError> {
+    writer.write_all(format!("{MARKER}\n").as_bytes()).await.map_err(FrameError::Io)?;
+    writer.flush().await.map_err(FrameError::Io)?;
+    let Some(Hello { protocol, build }) = frame::read(&mut reader).await? else { return Ok(()) };
+    let welcome = Welcome { protocol: PROTOCOL, build: settings.build.clone() };
+    frame::write(&mut writer, &welcome).await?;
+    if protocol != PROTOCOL || build != settings.build {
+        // The welcome has told the controller, which explains it better.
+        return Ok(());
+    }
+
+    let agent = Rc::new(Agent {
+        host,
+        lock_path: settings.lock_path,
+        lock: RefCell::new(None),
+        stopping: Cell::new(false),
+    });
+    let (answers, mut queue) = mpsc::unbounded_channel::<Response>();
+    let writing = tokio::task::spawn_local(async move {
+        let mut broken = false;
+        while let Some(response) = queue.recv().await {
+            // A controller that went away does not stop what was begun.
+            broken = broken || frame::write(&mut writer, &response).await.is_err();
+        }
+        let _ = writer.shutdown().await;
+    });
+    let mut running = JoinSet::new();
+    let ended = loop {
+        match frame::read::<Request>(&mut reader).await {
+            Ok(Some(Request { number, ask })) => {
+                let (agent, answers) = (agent.clone(), answers.clone());
+                running.spawn_local(async move {
+                    let answer = agent.answer(ask).await;
+                    let _ = answers.send(Response { number, answer });
+                });
+            }
+            Ok(None) => break Ok(()),
+            // A controller that was killed is the same as one that hung up.
+            Err(FrameError::Io(_)) => break Ok(()),
+            Err(error) => break Err(error),
+        }
+        while running.try_join_next().is_some() {}
+    };
+    agent.stopping.set(true);
+    while running.join_next().await.is_some() {}
+    drop(answers);
+    let _ = writing.await;
+    ended
+}
+
+impl<H: Host> Agent<H> {
+    async fn answer(&self, ask: Ask) -> Answer {
+        match ask {
+            Ask::Facts(probe) => match self.host.facts(&probe).await {
+                Ok(facts) => Answer::Facts(Box::new(facts)),
+                Err(error) => Answer::Failed(failure(error)),
+            },
+            Ask::Observe(specs) => {
+                let observed = self.host.observe(&specs).await;
+                Answer::Observed(observed.into_iter().map(|one| one.map_err(failure)).collect())
+            }
+            Ask::Lock(holder) => {
+                let Some(path) = &self.lock_path else { return Answer::Locked };
+                match NodeLock::take(path, &holder).await {
+                    Ok(lock) => {
+                        *self.lock.borrow_mut() = Some(lock);
+                        Answer::Locked
+                    }
+                    Err(LockError::Busy(holder)) => Answer::Busy(holder),
+                    Err(LockError::Io(error)) => {
+                        Answer::Failed(Failure::new(format!("{}: {error}", path.display())))
+                    }
+                }
+            }
+            Ask::Owe { target, action } => match self.host.owe(&target, action).await {
+                Ok(()) => Answer::Owed,
+                Err(error) => Answer::Failed(failure(error)),
+            },
+            Ask::Converge(request) => match converge(&*self.host, &request, &self.stopping).await {
+                Ok(class) => Answer::Converged(class),
+                Err(failure) => Answer::Failed(failure),
+            },
+        }
+    }
+}

@@ -1,0 +1,80 @@
+//! One change on its node: look, compare with what was promised, do it, and look again.
+
+use crate::protocol::Converge;
+use keddah_host::{Host, HostError};
+use keddah_plan::Failure;
+use keddah_resource::{Class, Difference, Observation, Observed, Spec};
+use std::cell::Cell;
+
+/// The words of the host for a person at the controller.
+pub(crate) fn failure(error: HostError) -> Failure {
+    let HostError { message, log, hint } = error;
+    Failure { message, log, hint }
+}
+
+/// Carries out one change. `stopping` is set when the controller is gone: nothing new is begun.
+///
+/// # Errors
+/// When the node is not as the plan says, when the change fails, or when something still differs
+/// afterwards.
+pub(crate) async fn converge<H: Host>(
+    host: &H,
+    request: &Converge,
+    stopping: &Cell<bool>,
+) -> Result<Option<Class>, Failure> {
+    let Converge { id, spec, promise, cause, triggers, material } = request;
+    if stopping.get() {
+        return Err(gone());
+    }
+    if let Some(action) = cause {
+        host.owe(id, *action).await.map_err(failure)?;
+    }
+    let observed = look(host, spec).await?;
+    let Some(difference) = spec.diff(&observed) else { return Ok(None) };
+    if let Some(why) = &difference.impossible {
+        return Err(Failure::new("it cannot be changed like this").hint(why));
+    }
+    if !promise.allows(&difference) {
+        return Err(Failure::new(format!(
+            "the node has changed since the plan was made: it would now be a change of class \
+             \"{}\" ({})",
+            difference.class, difference.reason
+        ))
+        .hint("plan again, and review what is different"));
+    }
+    // Before the change, so that a crash in the middle cannot lose a restart.
+    for trigger in triggers {
+        if trigger.target.node == id.node && difference.class >= trigger.from_class {
+            host.owe(&trigger.target, trigger.action).await.map_err(failure)?;
+        }
+    }
+    if stopping.get() {
+        return Err(gone());
+    }
+    host.apply(spec, &observed, &difference, material.as_ref()).await.map_err(failure)?;
+    match spec.diff(&look(host, spec).await?) {
+        None => Ok(Some(difference.class)),
+        Some(left) => Err(still_differs(&left)),
+    }
+}
+
+async fn look<H: Host>(host: &H, spec: &Spec) -> Result<Observed, Failure> {
+    match host.observe(std::slice::from_ref(spec)).await.into_iter().next() {
+        Some(Ok(Observation::Known(observed))) => Ok(observed),
+        Some(Ok(Observation::NotYet { because })) => {
+            Err(Failure::new(format!("it still cannot be looked at: {because}")))
+        }
+        Some(Err(error)) => Err(failure(error)),
+        None => Err(Failure::new("the node did not say what is there")),
+    }
+}
+
+fn gone() -> Failure {
+    Failure::new("the controller went away before this was begun")
+}
+
+fn still_differs(left: &Difference) -> Failure {
+    let fields: Vec<&str> = left.fields.iter().map(|field| field.field()).collect();
+    let what = if fields.is_empty() { left.reason.clone() } else { fields.join(", ") };
+    Failure::new(format!("it was carried out, but it still differs: {what}"))
+}

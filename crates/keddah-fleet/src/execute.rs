@@ -1,0 +1,374 @@
+//! Carrying out a plan: each change as soon as what it waits for is done, on all nodes at once.
+//!
+//! No choices are made here. A failure stops what waits for it and nothing else.
+
+use crate::pki::Authority;
+use crate::protocol::Converge;
+use crate::{Fleet, Holder, Session, SessionError};
+use keddah_core::NodeName;
+use keddah_plan::{Event, Failure, Plan, PlannedChange, SkipReason};
+use keddah_resource::{Class, DesiredFleet, Resource, ResourceId, Spec, TriggerAction};
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
+use std::fmt;
+use std::sync::Arc;
+use tokio::sync::{mpsc, watch};
+use tokio::task::JoinSet;
+use tokio::time::Instant;
+
+/// Changes of one node that run at the same time: enough to overlap waiting, few enough that a
+/// small machine still serves while it is changed.
+const PER_NODE: usize = 8;
+
+/// Whether to go on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Stop {
+    /// Go on.
+    No,
+    /// Begin nothing new; finish what runs.
+    Gently,
+    /// Return at once; nodes finish what they have begun.
+    Now,
+}
+
+/// What is carried out, and with what.
+pub struct Execution<'a> {
+    /// What should be.
+    pub desired: &'a DesiredFleet,
+    /// The reviewed plan.
+    pub plan: &'a Plan,
+    /// The nodes.
+    pub fleet: &'a Fleet,
+    /// Who signs certificates.
+    pub authority: &'a Authority,
+    /// Seconds since 1970-01-01 UTC, for the validity of certificates.
+    pub now: i64,
+    /// Who does it, for those who find a node locked.
+    pub holder: Holder,
+    /// Where to tell what happens.
+    pub events: mpsc::UnboundedSender<Event>,
+    /// Whether to go on.
+    pub stop: watch::Receiver<Stop>,
+}
+
+/// Why nothing was begun.
+#[derive(Debug)]
+pub enum ExecuteError {
+    /// Nodes that others change, and who; or that cannot be locked.
+    Locked(BTreeMap<NodeName, SessionError>),
+    /// The plan has a change that the desired fleet does not know.
+    UnknownChange(ResourceId),
+}
+
+impl fmt::Display for ExecuteError {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            ExecuteError::Locked(nodes) => {
+                formatter.write_str("nothing was changed, for not every node can be locked:")?;
+                for (node, error) in nodes {
+                    write!(formatter, "\n  {node}: {error}")?;
+                }
+                Ok(())
+            }
+            ExecuteError::UnknownChange(id) => {
+                write!(formatter, "the plan changes {id}, which is not declared")
+            }
+        }
+    }
+}
+
+impl std::error::Error for ExecuteError {}
+
+/// Locks the nodes that change, then carries out the plan. How it went is told by events alone.
+///
+/// # Errors
+/// When nothing was begun.
+pub async fn execute(execution: Execution<'_>) -> Result<(), ExecuteError> {
+    let mut resources = Vec::with_capacity(execution.plan.changes.len());
+    for change in &execution.plan.changes {
+        let resource = execution.desired.get(&change.id);
+        let unknown = || ExecuteError::UnknownChange(change.id.clone());
+        resources.push(resource.ok_or_else(unknown)?);
+    }
+    lock_nodes(&execution).await?;
+    Scheduler::new(&execution, resources).run().await;
+    Ok(())
+}
+
+async fn lock_nodes(execution: &Execution<'_>) -> Result<(), ExecuteError> {
+    let mut locking = JoinSet::new();
+    let mut refused = BTreeMap::new();
+    for node in execution.plan.changed_nodes() {
+        let Some(session) = execution.fleet.session(node).cloned() else {
+            let failure = Failure::new("there is no connection");
+            refused.insert(node.clone(), SessionError::Lost(failure));
+            continue;
+        };
+        let holder = execution.holder.clone();
+        locking.spawn(async move { (session.node().clone(), session.lock(&holder).await) });
+    }
+    while let Some(joined) = locking.join_next().await {
+        match joined {
+            Ok((_, Ok(()))) => {}
+            Ok((node, Err(error))) => {
+                refused.insert(node, error);
+            }
+            Err(panic) => std::panic::resume_unwind(panic.into_panic()),
+        }
+    }
+    if refused.is_empty() { Ok(()) } else { Err(ExecuteError::Locked(refused)) }
+}
+
+#[derive(Clone, Copy, PartialEq)]
+enum State {
+    Waiting,
+    Running,
+    Over,
+}
+
+/// One change on its way: who, what, and how it ended.
+type Finished = (usize, Result<Option<Class>, SessionError>, Instant);
+
+struct Scheduler<'a> {
+    execution: &'a Execution<'a>,
+    resources: Vec<&'a Resource>,
+    index: HashMap<&'a ResourceId, usize>,
+    waiting: Vec<usize>,
+    successors: Vec<Vec<usize>>,
+    states: Vec<State>,
+    causes: Vec<Option<TriggerAction>>,
+    ready: BTreeMap<&'a NodeName, VecDeque<usize>>,
+    load: BTreeMap<&'a NodeName, usize>,
+    lost: BTreeSet<&'a NodeName>,
+    running: JoinSet<Finished>,
+}
+
+impl<'a> Scheduler<'a> {
+    fn new(execution: &'a Execution<'a>, resources: Vec<&'a Resource>) -> Self {
+        let changes = &execution.plan.changes;
+        let index: HashMap<&ResourceId, usize> =
+            changes.iter().enumerate().map(|(at, change)| (&change.id, at)).collect();
+        let mut successors = vec![Vec::new(); changes.len()];
+        let mut waiting = vec![0; changes.len()];
+        for (at, change) in changes.iter().enumerate() {
+            for before in change.after.iter().filter_map(|id| index.get(id)) {
+                successors[*before].push(at);
+                waiting[at] += 1;
+            }
+        }
+        let mut ready: BTreeMap<&NodeName, VecDeque<usize>> = BTreeMap::new();
+        for at in (0..changes.len()).filter(|&at| waiting[at] == 0) {
+            ready.entry(&changes[at].id.node).or_default().push_back(at);
+        }
+        Self {
+            execution,
+            resources,
+            index,
+            waiting,
+            successors,
+            states: vec![State::Waiting; changes.len()],
+            causes: vec![None; changes.len()],
+            ready,
+            load: BTreeMap::new(),
+            lost: BTreeSet::new(),
+            running: JoinSet::new(),
+        }
+    }
+
+    fn change(&self, at: usize) -> &'a PlannedChange {
+        &self.execution.plan.changes[at]
+    }
+
+    fn tell(&self, event: Event) {
+        // Nobody watching is no reason to stop.
+        let _ = self.execution.events.send(event);
+    }
+
+    async fn run(mut self) {
+        let mut stop = self.execution.stop.clone();
+        let mut stopping = false;
+        loop {
+            let wish = *stop.borrow_and_update();
+            if wish >= Stop::Gently && !stopping {
+                stopping = true;
+                self.tell(Event::Stopping { running: self.running.len() });
+                for at in 0..self.states.len() {
+                    self.skip(at, &SkipReason::Interrupted);
+                }
+            }
+            if wish == Stop::Now {
+                self.running.detach_all();
+                return;
+            }
+            self.dispatch();
+            if self.running.is_empty() {
+                return;
+            }
+            tokio::select! {
+                Some(joined) = self.running.join_next() => match joined {
+                    Ok(finished) => self.finish(finished),
+                    Err(panic) => std::panic::resume_unwind(panic.into_panic()),
+                },
+                Ok(()) = stop.changed() => {}
+            }
+        }
+    }
+
+    fn dispatch(&mut self) {
+        let nodes: Vec<&NodeName> = self.ready.keys().copied().collect();
+        for node in nodes {
+            while self.load.get(node).copied().unwrap_or_default() < PER_NODE {
+                let Some(at) = self.ready.get_mut(node).and_then(VecDeque::pop_front) else {
+                    self.ready.remove(node);
+                    break;
+                };
+                if self.states[at] == State::Waiting {
+                    self.start(at);
+                }
+            }
+        }
+    }
+
+    fn start(&mut self, at: usize) {
+        let change = self.change(at);
+        let Some(session) = self.execution.fleet.session(&change.id.node).cloned() else {
+            self.lose(at, Failure::new("there is no connection"));
+            return;
+        };
+        self.states[at] = State::Running;
+        *self.load.entry(&change.id.node).or_default() += 1;
+        self.tell(Event::ChangeStarted { id: change.id.clone() });
+        let started = Instant::now();
+        let request = match self.request(at) {
+            Ok(request) => request,
+            Err(failure) => {
+                self.running
+                    .spawn(async move { (at, Err(SessionError::Failed(failure)), started) });
+                return;
+            }
+        };
+        let debts = self.debts_elsewhere(at);
+        self.running.spawn(async move {
+            for (session, target, action) in debts {
+                if let Err(error) = session.owe(&target, action).await {
+                    let failure =
+                        Failure::new(format!("cannot note the restart of {target}: {error}"));
+                    return (at, Err(SessionError::Failed(failure)), started);
+                }
+            }
+            (at, session.converge(request).await, started)
+        });
+    }
+
+    fn request(&self, at: usize) -> Result<Box<Converge>, Failure> {
+        let (change, resource) = (self.change(at), self.resources[at]);
+        let material = match &resource.spec {
+            Spec::Certificate(spec) => {
+                let issued = self.execution.authority.issue(spec, self.execution.now);
+                Some(issued.map_err(|error| Failure::new(error.to_string()))?)
+            }
+            _ => None,
+        };
+        Ok(Box::new(Converge {
+            id: change.id.clone(),
+            spec: resource.spec.clone(),
+            promise: change.promise(),
+            cause: self.causes[at],
+            triggers: resource.triggers.clone(),
+            material,
+        }))
+    }
+
+    /// What this change will ask of targets on other nodes, to be written down there beforehand.
+    fn debts_elsewhere(&self, at: usize) -> Vec<(Arc<Session>, ResourceId, TriggerAction)> {
+        let change = self.change(at);
+        if change.certainty != keddah_plan::Certainty::Known {
+            return Vec::new();
+        }
+        let elsewhere = self.resources[at].triggers.iter().filter(|trigger| {
+            trigger.target.node != change.id.node
+                && change.difference.class >= trigger.from_class
+                && self.index.contains_key(&trigger.target)
+        });
+        elsewhere
+            .filter_map(|trigger| {
+                let session = self.execution.fleet.session(&trigger.target.node)?.clone();
+                Some((session, trigger.target.clone(), trigger.action))
+            })
+            .collect()
+    }
+
+    fn finish(&mut self, (at, result, started): Finished) {
+        let change = self.change(at);
+        let id = change.id.clone();
+        let milliseconds = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
+        if let Some(load) = self.load.get_mut(&change.id.node) {
+            *load -= 1;
+        }
+        self.states[at] = State::Over;
+        match result {
+            Ok(changed) => {
+                self.tell(Event::ChangeFinished { id, changed, milliseconds });
+                if let Some(class) = changed {
+                    for trigger in &self.resources[at].triggers {
+                        if class >= trigger.from_class
+                            && let Some(&target) = self.index.get(&trigger.target)
+                        {
+                            self.causes[target] = self.causes[target].max(Some(trigger.action));
+                        }
+                    }
+                }
+                for next in self.successors[at].clone() {
+                    self.waiting[next] -= 1;
+                    if self.waiting[next] == 0 {
+                        self.ready.entry(&self.change(next).id.node).or_default().push_back(next);
+                    }
+                }
+            }
+            Err(SessionError::Lost(failure)) => self.lose(at, failure),
+            Err(SessionError::Failed(failure)) => self.fail(at, failure, milliseconds),
+            Err(busy @ SessionError::Busy(_)) => {
+                self.fail(at, Failure::new(busy.to_string()), milliseconds);
+            }
+        }
+    }
+
+    fn fail(&mut self, at: usize, failure: Failure, milliseconds: u64) {
+        let id = self.change(at).id.clone();
+        self.tell(Event::ChangeFailed { id: id.clone(), failure, milliseconds });
+        let because = SkipReason::DependencyFailed { id };
+        for next in self.successors[at].clone() {
+            self.skip(next, &because);
+        }
+    }
+
+    /// The node is gone: whatever is left on it, and whatever waits for that, is not begun.
+    fn lose(&mut self, at: usize, failure: Failure) {
+        let node = &self.change(at).id.node;
+        if self.lost.insert(node) {
+            self.tell(Event::NodeLost { node: node.clone(), failure });
+        }
+        let because = SkipReason::NodeLost { node: node.clone() };
+        for next in self.successors[at].clone() {
+            self.skip(next, &because);
+        }
+        for other in 0..self.states.len() {
+            if self.change(other).id.node == *node {
+                self.skip(other, &because);
+            }
+        }
+    }
+
+    /// Skips a change that was not begun, and everything that waits for it.
+    fn skip(&mut self, at: usize, because: &SkipReason) {
+        let mut open = vec![at];
+        while let Some(at) = open.pop() {
+            if self.states[at] != State::Waiting {
+                continue;
+            }
+            self.states[at] = State::Over;
+            let id = self.change(at).id.clone();
+            self.tell(Event::ChangeSkipped { id, because: because.clone() });
+            open.extend(&self.successors[at]);
+        }
+    }
+}

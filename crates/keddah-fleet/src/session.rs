@@ -1,0 +1,315 @@
+//! The controller's end of one conversation: many requests in flight over one stream.
+
+use crate::frame;
+use crate::protocol::{
+    Answer, Ask, Converge, Hello, Holder, MARKER, PROTOCOL, Request, Response, Welcome,
+};
+use keddah_core::NodeName;
+use keddah_plan::{Failure, Outcome};
+use keddah_resource::{Class, NodeFacts, Observation, Probe, ResourceId, Spec, TriggerAction};
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::sync::{mpsc, oneshot};
+
+/// Text a login shell may print before the agent speaks; more is not a greeting.
+const MAXIMUM_NOISE: usize = 64 * 1024;
+
+/// Why a request has no answer.
+#[derive(Debug, Clone)]
+pub enum SessionError {
+    /// The node says why.
+    Failed(Failure),
+    /// The node cannot be talked to any more.
+    Lost(Failure),
+    /// Somebody else changes the node.
+    Busy(Option<Holder>),
+}
+
+impl fmt::Display for SessionError {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            SessionError::Failed(failure) | SessionError::Lost(failure) => failure.fmt(formatter),
+            SessionError::Busy(Some(holder)) => write!(formatter, "it is held by {holder}"),
+            SessionError::Busy(None) => formatter.write_str("it is held by another keddah"),
+        }
+    }
+}
+
+impl std::error::Error for SessionError {}
+
+/// What came of waiting for the agent's first line.
+pub(crate) enum Opening {
+    /// The agent speaks.
+    Agent,
+    /// The node does not have this build of the agent.
+    Missing,
+    /// The stream ended; this is what was printed instead.
+    Ended(String),
+}
+
+/// Reads lines until the agent's marker, `missing`, or the end.
+pub(crate) async fn opening(
+    reader: &mut (impl AsyncRead + Unpin),
+    missing: &str,
+) -> std::io::Result<Opening> {
+    let mut noise = Vec::new();
+    let mut line = Vec::new();
+    loop {
+        let mut byte = [0_u8];
+        // Byte by byte, for what follows the marker is not ours; it is one short line.
+        if reader.read(&mut byte).await? == 0 || noise.len() > MAXIMUM_NOISE {
+            noise.extend_from_slice(&line);
+            return Ok(Opening::Ended(String::from_utf8_lossy(&noise).trim().to_owned()));
+        }
+        if byte[0] != b'\n' {
+            line.push(byte[0]);
+            // A prompt or greeting without a line feed may stand right before the marker.
+            continue;
+        }
+        let text = String::from_utf8_lossy(&line);
+        let text = text.trim_end();
+        if text.ends_with(MARKER) {
+            return Ok(Opening::Agent);
+        }
+        if text.ends_with(missing) {
+            return Ok(Opening::Missing);
+        }
+        noise.append(&mut line);
+        noise.push(b'\n');
+    }
+}
+
+type Pending = Arc<Mutex<Option<HashMap<u64, oneshot::Sender<Answer>>>>>;
+
+/// A conversation with one node.
+#[derive(Debug)]
+pub struct Session {
+    node: NodeName,
+    outgoing: mpsc::UnboundedSender<Vec<u8>>,
+    pending: Pending,
+    next: AtomicU64,
+    /// Why the connection ended, told by whoever holds the process behind it.
+    epitaph: Arc<Mutex<Option<Failure>>>,
+}
+
+impl Session {
+    /// Greets an agent whose marker line has been read.
+    ///
+    /// # Errors
+    /// When the agent is of another build, or the stream breaks.
+    pub(crate) async fn greet(
+        node: &NodeName,
+        build: &str,
+        mut reader: impl AsyncRead + Unpin + Send + 'static,
+        mut writer: impl AsyncWrite + Unpin + Send + 'static,
+    ) -> Result<Self, Failure> {
+        let hello = Hello { protocol: PROTOCOL, build: build.to_owned() };
+        let broken = |error: crate::FrameError| Failure::new(format!("{node}: {error}"));
+        frame::write(&mut writer, &hello).await.map_err(broken)?;
+        let welcome: Option<Welcome> = frame::read(&mut reader).await.map_err(broken)?;
+        let Some(Welcome { protocol, build: theirs }) = welcome else {
+            return Err(Failure::new(format!("{node}: the agent ended at once")));
+        };
+        if protocol != PROTOCOL || theirs != build {
+            return Err(Failure::new(format!("{node}: the agent is another build ({theirs})")));
+        }
+
+        let (outgoing, mut queue) = mpsc::unbounded_channel::<Vec<u8>>();
+        let pending: Pending = Arc::new(Mutex::new(Some(HashMap::new())));
+        tokio::spawn(async move {
+            while let Some(bytes) = queue.recv().await {
+                if writer.write_all(&bytes).await.is_err() || writer.flush().await.is_err() {
+                    break;
+                }
+            }
+            let _ = writer.shutdown().await;
+        });
+        let answers = pending.clone();
+        let epitaph = Arc::new(Mutex::new(None));
+        let cause = epitaph.clone();
+        tokio::spawn(async move {
+            loop {
+                match frame::read::<Response>(&mut reader).await {
+                    Ok(Some(Response { number, answer })) => {
+                        let waiting = lock(&answers).as_mut().and_then(|map| map.remove(&number));
+                        if let Some(waiting) = waiting {
+                            let _ = waiting.send(answer);
+                        }
+                    }
+                    Ok(None) => break,
+                    Err(error) => {
+                        lock(&cause).get_or_insert_with(|| Failure::new(error.to_string()));
+                        break;
+                    }
+                }
+            }
+            // Dropping the senders tells everybody who waits.
+            lock(&answers).take();
+        });
+        let next = AtomicU64::new(0);
+        Ok(Self { node: node.clone(), outgoing, pending, next, epitaph })
+    }
+
+    /// Opens a conversation over streams whose other end is an agent, as in a test.
+    ///
+    /// # Errors
+    /// When what answers is not an agent of this build.
+    pub async fn over(
+        node: &NodeName,
+        build: &str,
+        mut reader: impl AsyncRead + Unpin + Send + 'static,
+        writer: impl AsyncWrite + Unpin + Send + 'static,
+    ) -> Result<Self, Failure> {
+        // No shell is involved, so nothing can say that the agent is missing.
+        match opening(&mut reader, "\0").await {
+            Ok(Opening::Agent) => Self::greet(node, build, reader, writer).await,
+            Ok(Opening::Missing) => Err(Failure::new(format!("{node}: no agent"))),
+            Ok(Opening::Ended(text)) => {
+                Err(Failure::new(format!("{node}: no agent, but `{text}`")))
+            }
+            Err(error) => Err(Failure::new(format!("{node}: {error}"))),
+        }
+    }
+
+    /// The node.
+    pub fn node(&self) -> &NodeName {
+        &self.node
+    }
+
+    /// Where to write down why the connection ended.
+    pub(crate) fn epitaph(&self) -> Arc<Mutex<Option<Failure>>> {
+        self.epitaph.clone()
+    }
+
+    fn lost(&self) -> SessionError {
+        let told = lock(&self.epitaph).clone();
+        let failure = told.unwrap_or_else(|| Failure::new("the connection ended"));
+        SessionError::Lost(Failure {
+            message: format!("{} is out of reach: {}", self.node, failure.message),
+            ..failure
+        })
+    }
+
+    async fn ask(&self, ask: Ask) -> Result<Answer, SessionError> {
+        let number = self.next.fetch_add(1, Ordering::Relaxed);
+        let bytes = frame::encode(&Request { number, ask })
+            .map_err(|error| SessionError::Failed(Failure::new(error.to_string())))?;
+        let (sender, receiver) = oneshot::channel();
+        match lock(&self.pending).as_mut() {
+            Some(map) => map.insert(number, sender),
+            None => return Err(self.lost()),
+        };
+        if self.outgoing.send(bytes).is_err() {
+            return Err(self.lost());
+        }
+        match receiver.await {
+            Ok(Answer::Failed(failure)) => Err(SessionError::Failed(failure)),
+            Ok(Answer::Busy(holder)) => Err(SessionError::Busy(holder)),
+            Ok(answer) => Ok(answer),
+            Err(_) => {
+                // The reason arrives with the end of the process, a moment after the stream's.
+                tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+                Err(self.lost())
+            }
+        }
+    }
+
+    fn confused(&self) -> SessionError {
+        SessionError::Lost(Failure::new(format!("{} answered something else", self.node)))
+    }
+
+    /// What the node is.
+    ///
+    /// # Errors
+    /// When the node cannot say, or is lost.
+    pub async fn facts(&self, probe: &Probe) -> Result<NodeFacts, SessionError> {
+        match self.ask(Ask::Facts(probe.clone())).await? {
+            Answer::Facts(facts) => Ok(*facts),
+            _ => Err(self.confused()),
+        }
+    }
+
+    /// What is there, in the order of the specs.
+    ///
+    /// # Errors
+    /// When the node is lost; what cannot be looked at is an outcome of its own.
+    pub async fn observe(&self, specs: Vec<Spec>) -> Result<Vec<Outcome>, SessionError> {
+        let count = specs.len();
+        match self.ask(Ask::Observe(specs)).await? {
+            Answer::Observed(observed) if observed.len() == count => Ok(observed
+                .into_iter()
+                .map(|one| match one {
+                    Ok(Observation::Known(observed)) => Outcome::Observed(observed),
+                    Ok(Observation::NotYet { because }) => Outcome::NotYet { because },
+                    Err(failure) => Outcome::Failed(failure),
+                })
+                .collect()),
+            _ => Err(self.confused()),
+        }
+    }
+
+    /// Lets nobody else change the node while this conversation lasts.
+    ///
+    /// # Errors
+    /// [`SessionError::Busy`] when somebody else does.
+    pub async fn lock(&self, holder: &Holder) -> Result<(), SessionError> {
+        match self.ask(Ask::Lock(holder.clone())).await? {
+            Answer::Locked => Ok(()),
+            _ => Err(self.confused()),
+        }
+    }
+
+    /// Notes what a target will have to do.
+    ///
+    /// # Errors
+    /// When it cannot be written down, or the node is lost.
+    pub(crate) async fn owe(
+        &self,
+        target: &ResourceId,
+        action: TriggerAction,
+    ) -> Result<(), SessionError> {
+        match self.ask(Ask::Owe { target: target.clone(), action }).await? {
+            Answer::Owed => Ok(()),
+            _ => Err(self.confused()),
+        }
+    }
+
+    /// Carries out one change; answers what it cost, or `None` when nothing was left to do.
+    ///
+    /// # Errors
+    /// When it fails, or the node is lost.
+    pub(crate) async fn converge(
+        &self,
+        request: Box<Converge>,
+    ) -> Result<Option<Class>, SessionError> {
+        match self.ask(Ask::Converge(request)).await? {
+            Answer::Converged(class) => Ok(class),
+            _ => Err(self.confused()),
+        }
+    }
+}
+
+/// A poisoned lock means that another task panicked; the data, a map or an option, is whole.
+pub(crate) fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn greetings_of_the_shell_are_skipped_and_quoted() {
+        let mut text = &b"Welcome!\nno mail.\nprompt> keddah-agent-1\nrest"[..];
+        assert!(matches!(opening(&mut text, "missing").await.unwrap(), Opening::Agent));
+        assert_eq!(text, b"rest");
+        let mut text = &b"motd\nmissing\n"[..];
+        assert!(matches!(opening(&mut text, "missing").await.unwrap(), Opening::Missing));
+        let mut text = &b"This account is\ncurrently not available."[..];
+        let Opening::Ended(text) = opening(&mut text, "missing").await.unwrap() else { panic!() };
+        assert_eq!(text, "This account is\ncurrently not available.");
+    }
+}

@@ -1,0 +1,325 @@
+//! Reaching a node: by the user's own OpenSSH, by sudo on this machine, or within this process.
+
+use crate::bootstrap::{self, MISSING};
+use crate::session::{Opening, Session, lock, opening};
+use crate::{agent, quote};
+use keddah_core::NodeName;
+use keddah_host::RealHost;
+use keddah_plan::Failure;
+use std::collections::VecDeque;
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+use tokio::io::{AsyncBufReadExt, BufReader};
+use tokio::process::{Child, ChildStdin, ChildStdout, Command};
+
+/// Seconds until a node that does not answer counts as out of reach.
+const CONNECT_SECONDS: u32 = 10;
+
+/// Seconds that OpenSSH keeps a connection for the next command: a plan, a look at it, an apply.
+const PERSIST_SECONDS: u32 = 60;
+
+/// Lines of a process's standard error that are kept for its failure.
+const KEPT_LINES: usize = 20;
+
+/// Buffered bytes between the two ends of a conversation within this process.
+const PIPE_BYTES: usize = 256 * 1024;
+
+/// Whether to become root by `sudo -n` when the login is another account.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Become {
+    /// When it is not root already.
+    IfNeeded,
+    /// Never (`ansible_become: false`).
+    Never,
+}
+
+/// A node behind OpenSSH. Whatever is `None` is left to the user's `ssh_config`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SshTarget {
+    /// `ansible_host`, or the inventory's name for it.
+    pub host: String,
+    /// `ansible_port`.
+    pub port: Option<u16>,
+    /// `ansible_user`.
+    pub user: Option<String>,
+    /// `ansible_ssh_private_key_file`.
+    pub private_key_file: Option<String>,
+    /// `ansible_ssh_common_args` and `ansible_ssh_extra_args`, split.
+    pub arguments: Vec<String>,
+    /// `ansible_become`.
+    pub become_root: Become,
+}
+
+/// Where a node is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Target {
+    /// Behind OpenSSH.
+    Ssh(SshTarget),
+    /// This machine, as a node (`ansible_connection: local`).
+    Local(Become),
+    /// This machine, as the controller: its own files, under the user's own account, unlocked.
+    Controller,
+}
+
+/// What of this machine is needed to reach others.
+#[derive(Debug, Clone)]
+pub struct Controller {
+    /// This program, to be copied to nodes.
+    pub executable: PathBuf,
+    /// Its SHA-256 in hexadecimal digits.
+    pub build: String,
+    /// A private directory for the sockets of OpenSSH's connection sharing. Its path must be
+    /// short: a socket's path has at most 107 bytes.
+    pub control_directory: PathBuf,
+    /// Where a node keeps what it owes: `/var/lib/keddah`.
+    pub state_directory: PathBuf,
+}
+
+impl Controller {
+    /// Opens a conversation with a node, bringing the agent there first when it is missing.
+    ///
+    /// # Errors
+    /// When the node is out of reach, with OpenSSH's own words.
+    pub async fn connect(&self, node: &NodeName, target: &Target) -> Result<Session, Failure> {
+        match target {
+            Target::Controller => self.within(node, None).await,
+            Target::Local(become_root) => {
+                let root = rustix::process::geteuid().is_root();
+                if root || *become_root == Become::Never {
+                    let lock = root.then(|| PathBuf::from(agent::LOCK_PATH));
+                    return self.within(node, lock).await;
+                }
+                let mut command = Command::new("sudo");
+                command.arg("-n").arg("--").arg(&self.executable);
+                command.args(["agent", "--build", &self.build]);
+                let process = Process::start(&mut command)?;
+                process
+                    .converse(node, &self.build, "sudo")
+                    .await
+                    .map(Conversation::session)?
+                    .ok_or_else(|| Failure::new(format!("{node}: the agent did not start")))
+            }
+            Target::Ssh(target) => self.ssh(node, target).await,
+        }
+    }
+
+    /// A thread of this process is the node's end: its blocking work must not hold up the fleet.
+    async fn within(
+        &self,
+        node: &NodeName,
+        lock_path: Option<PathBuf>,
+    ) -> Result<Session, Failure> {
+        let (ours, theirs) = tokio::io::duplex(PIPE_BYTES);
+        let settings = agent::Settings { build: self.build.clone(), lock_path };
+        let state_directory = self.state_directory.clone();
+        std::thread::Builder::new()
+            .name(format!("agent {node}"))
+            .spawn(move || {
+                let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+                let Ok(runtime) = runtime else { return };
+                let (reader, writer) = tokio::io::split(theirs);
+                let host = Arc::new(RealHost::new(state_directory));
+                let _ = runtime.block_on(agent::serve(host, reader, writer, settings));
+            })
+            .map_err(|error| Failure::new(format!("cannot start a thread: {error}")))?;
+        let (reader, writer) = tokio::io::split(ours);
+        Session::over(node, &self.build, reader, writer).await
+    }
+
+    async fn ssh(&self, node: &NodeName, target: &SshTarget) -> Result<Session, Failure> {
+        let run = bootstrap::run(&self.build, target.become_root);
+        for attempt in 0.. {
+            let process = Process::start(&mut self.ssh_command(target, &run))?;
+            let conversation = process.converse(node, &self.build, "ssh").await;
+            let hint = || format!("try it by hand: {}", by_hand(target));
+            let conversation = conversation.map_err(|failure| match failure.hint {
+                None => failure.hint(hint()),
+                Some(_) => failure,
+            })?;
+            match conversation {
+                Conversation::Open(session) => return Ok(session),
+                Conversation::Missing if attempt == 0 => self.install(node, target).await?,
+                Conversation::Missing => break,
+            }
+        }
+        Err(Failure::new(format!("{node}: the agent was copied there, but it is not found"))
+            .hint("is /var/lib/keddah mounted noexec?"))
+    }
+
+    /// Streams this program to the node.
+    async fn install(&self, node: &NodeName, target: &SshTarget) -> Result<(), Failure> {
+        let failed = |what: &str| Failure::new(format!("{node}: cannot copy the agent: {what}"));
+        let script = bootstrap::install(&self.build, target.become_root);
+        let Process { mut child, mut stdin, stdout, stderr } =
+            Process::start(&mut self.ssh_command(target, &script))?;
+        drop(stdout);
+        let mut file = tokio::fs::File::open(&self.executable)
+            .await
+            .map_err(|error| failed(&format!("{}: {error}", self.executable.display())))?;
+        // When the other end refuses, its standard error says more than a broken pipe.
+        let copied = tokio::io::copy(&mut file, &mut stdin).await;
+        drop(stdin);
+        let status = child.wait().await.map_err(|error| failed(&error.to_string()))?;
+        if status.success() && copied.is_ok() {
+            return Ok(());
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+        let log: Vec<String> = lock(&stderr).iter().cloned().collect();
+        let last = log.last().map_or("the connection broke", String::as_str).to_owned();
+        Err(Failure { message: failed(&last).message, log, hint: None })
+    }
+
+    fn ssh_command(&self, target: &SshTarget, remote: &str) -> Command {
+        let SshTarget { host, port: _, user: _, private_key_file: _, arguments: _, become_root: _ } =
+            target;
+        let mut command = Command::new("ssh");
+        command.args(["-T", "-o", "BatchMode=yes"]);
+        command.arg("-o").arg(format!("ConnectTimeout={CONNECT_SECONDS}"));
+        command.args(["-o", "ServerAliveInterval=5", "-o", "ServerAliveCountMax=3"]);
+        command.args(["-o", "ControlMaster=auto"]);
+        command.arg("-o").arg(format!("ControlPersist={PERSIST_SECONDS}"));
+        command.arg("-o").arg(control_path(&self.control_directory));
+        command.args(login(target));
+        command.arg("--").arg(host).arg(remote);
+        command
+    }
+}
+
+fn control_path(directory: &Path) -> String {
+    // `%` begins a token of OpenSSH's, and a blank would end the value.
+    let directory = directory.to_string_lossy().replace('%', "%%");
+    format!("ControlPath=\"{directory}/%C\"")
+}
+
+fn login(target: &SshTarget) -> Vec<String> {
+    let mut arguments = Vec::new();
+    if let Some(port) = target.port {
+        arguments.extend(["-p".to_owned(), port.to_string()]);
+    }
+    if let Some(user) = &target.user {
+        arguments.extend(["-l".to_owned(), user.clone()]);
+    }
+    if let Some(key) = &target.private_key_file {
+        arguments.extend(["-i".to_owned(), key.clone()]);
+    }
+    arguments.extend(target.arguments.iter().cloned());
+    arguments
+}
+
+fn by_hand(target: &SshTarget) -> String {
+    let words = login(target);
+    let words = words.iter().map(String::as_str).chain([target.host.as_str(), "true"]);
+    format!("ssh {}", words.map(quote).collect::<Vec<_>>().join(" "))
+}
+
+/// A process whose standard streams lead to an agent.
+struct Process {
+    child: Child,
+    stdin: ChildStdin,
+    stdout: ChildStdout,
+    stderr: Arc<Mutex<VecDeque<String>>>,
+}
+
+enum Conversation {
+    Open(Session),
+    Missing,
+}
+
+impl Conversation {
+    fn session(self) -> Option<Session> {
+        match self {
+            Conversation::Open(session) => Some(session),
+            Conversation::Missing => None,
+        }
+    }
+}
+
+impl Process {
+    fn start(command: &mut Command) -> Result<Self, Failure> {
+        let program = command.as_std().get_program().to_string_lossy().into_owned();
+        let mut child = command
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            // Ctrl-C is for the controller, which then ends the conversation in order.
+            .process_group(0)
+            .spawn()
+            .map_err(|error| Failure::new(format!("cannot run {program}: {error}")))?;
+        let stderr = Arc::new(Mutex::new(VecDeque::new()));
+        if let Some(stream) = child.stderr.take() {
+            let kept = stderr.clone();
+            tokio::spawn(async move {
+                let mut lines = BufReader::new(stream).lines();
+                while let Ok(Some(line)) = lines.next_line().await {
+                    let mut kept = lock(&kept);
+                    if kept.len() == KEPT_LINES {
+                        kept.pop_front();
+                    }
+                    kept.push_back(line.trim_end().to_owned());
+                }
+            });
+        }
+        match (child.stdin.take(), child.stdout.take()) {
+            (Some(stdin), Some(stdout)) => Ok(Self { child, stdin, stdout, stderr }),
+            _ => Err(Failure::new(format!("cannot talk to {program}"))),
+        }
+    }
+
+    async fn converse(
+        self,
+        node: &NodeName,
+        build: &str,
+        program: &'static str,
+    ) -> Result<Conversation, Failure> {
+        let Self { mut child, stdin, mut stdout, stderr } = self;
+        let printed = match opening(&mut stdout, MISSING).await {
+            Ok(Opening::Agent) => {
+                let session = Session::greet(node, build, stdout, stdin).await?;
+                let epitaph = session.epitaph();
+                tokio::spawn(async move {
+                    let status = child.wait().await;
+                    let failure = ending(program, status, &stderr, "");
+                    *lock(&epitaph) = Some(failure);
+                });
+                return Ok(Conversation::Open(session));
+            }
+            Ok(Opening::Missing) => {
+                drop(stdin);
+                let _ = child.wait().await;
+                return Ok(Conversation::Missing);
+            }
+            Ok(Opening::Ended(printed)) => printed,
+            Err(error) => error.to_string(),
+        };
+        drop(stdin);
+        let status = child.wait().await;
+        // The reader of standard error may be a moment behind.
+        tokio::time::sleep(Duration::from_millis(50)).await;
+        let failure = ending(program, status, &stderr, &printed);
+        Err(Failure { message: format!("{node} is out of reach: {}", failure.message), ..failure })
+    }
+}
+
+fn ending(
+    program: &str,
+    status: std::io::Result<std::process::ExitStatus>,
+    stderr: &Mutex<VecDeque<String>>,
+    printed: &str,
+) -> Failure {
+    let log: Vec<String> = lock(stderr).iter().cloned().collect();
+    let status = match status {
+        Ok(status) => status.to_string(),
+        Err(error) => error.to_string(),
+    };
+    let mut message = match log.iter().rev().find(|line| !line.is_empty()) {
+        Some(line) => line.clone(),
+        None => format!("{program} ended with {status}"),
+    };
+    if !printed.is_empty() {
+        let first = printed.lines().next().unwrap_or_default();
+        message = format!("{message}; instead of the agent, the login printed `{first}`");
+    }
+    Failure { message, log, hint: None }
+}
