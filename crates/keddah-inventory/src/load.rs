@@ -42,6 +42,7 @@ pub fn load(
     };
     let (inventory, problems) = ansible::build(&root, odd_keys);
     diagnostics.extend(problems);
+    diagnostics.sort_by_key(|problem| problem.primary.as_ref().map(|label| label.span.start));
     (Some(inventory), diagnostics)
 }
 

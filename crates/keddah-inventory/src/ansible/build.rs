@@ -85,27 +85,42 @@ impl Builder {
             );
         }
         for (key, value) in entries {
-            self.group(key, value);
+            self.group(key, value, None);
         }
     }
 
     /// Reads a group's definition; the name of the group when there is one now.
-    fn group<'key>(&mut self, key: &'key Key, value: &Value) -> Option<&'key str> {
+    fn group<'key>(
+        &mut self,
+        key: &'key Key,
+        value: &Value,
+        parent: Option<&str>,
+    ) -> Option<&'key str> {
         let name = key.text.as_str();
         let sections = match &value.data {
             Data::Map(sections) => Some(sections),
             Data::Null => None,
             _ => {
-                self.warning(
-                    "group-not-mapping",
-                    key.span,
-                    format!(
-                        "`{name}` is no group: its definition is {}, so it is skipped",
-                        value.describe()
+                let known = self.groups.contains_key(name);
+                let what = value.describe();
+                let help =
+                    "a group has `hosts:`, `children:` and `vars:`; parameters go under `vars:`";
+                match parent {
+                    // Ansible gives up when a child is no group at all.
+                    Some(parent) if !known => self.error(
+                        "group-not-mapping",
+                        key.span,
+                        format!("`{name}` below `{parent}` is no group: its definition is {what}"),
+                        help,
                     ),
-                    "a group has `hosts:`, `children:` and `vars:`; parameters go under `vars:`",
-                );
-                return self.groups.contains_key(name).then_some(name);
+                    _ => self.warning(
+                        "group-not-mapping",
+                        key.span,
+                        format!("this definition of `{name}` is {what}, so it is skipped"),
+                        help,
+                    ),
+                }
+                return known.then_some(name);
             }
         };
         if self.is_misread(key, "group") {
@@ -161,16 +176,8 @@ impl Builder {
             }
             "children" => {
                 for (key, value) in entries {
-                    match self.group(key, value) {
-                        Some(child) => self.add_child(group, child, key.span),
-                        // Said already when the definition was read, except for plain nonsense.
-                        None if value.is_null() || value.as_map().is_some() => {}
-                        None => self.error(
-                            "group-child",
-                            key.span,
-                            format!("`{}` is not a group that `{group}` could contain", key.text),
-                            "",
-                        ),
+                    if let Some(child) = self.group(key, value, Some(group)) {
+                        self.add_child(group, child, key.span);
                     }
                 }
             }

@@ -102,7 +102,7 @@ impl Composer {
                     let end =
                         text[offset..].chars().next().map_or(offset, |c| offset + c.len_utf8());
                     let span = self.span(offset..end);
-                    let mut diagnostic = Diagnostic::error("yaml-syntax", span, error.message);
+                    let mut diagnostic = Diagnostic::error(error.code, span, error.message);
                     if let Some(help) = error.help {
                         diagnostic = diagnostic.help(help);
                     }
@@ -196,10 +196,21 @@ impl Composer {
                     )
                     .help(format!("define it with `&{name}`, or quote a text that starts with *")),
                 );
-                let null = Value { data: Data::Null, span: Some(span) };
-                self.node(null, span, &Properties::default(), 0, 1)
+                self.placeholder(span)
             }
         }
+    }
+
+    /// Stands in for a node that was already reported as unusable.
+    fn placeholder(&mut self, span: Span) -> bool {
+        // Nobody needs to hear that nothing cannot be merged.
+        if let Some(Frame { content: Content::Map(map), .. }) = self.stack.last_mut()
+            && let Some(slot @ Slot::Merge(_)) = &mut map.slot
+        {
+            *slot = Slot::Dropped;
+        }
+        let null = Value { data: Data::Null, span: Some(span) };
+        self.node(null, span, &Properties::default(), 0, 1)
     }
 
     fn in_flow(&self) -> bool {
@@ -313,8 +324,7 @@ impl Composer {
                 )
                 .help("move the anchor to a value that does not contain the alias"),
             );
-            let null = Value { data: Data::Null, span: Some(span) };
-            return self.node(null, span, &Properties::default(), 0, 1);
+            return self.placeholder(span);
         };
         if !self.spend(cost, span) {
             return false;

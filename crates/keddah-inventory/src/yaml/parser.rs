@@ -55,6 +55,7 @@ pub(super) enum Event<'text> {
 /// Why the text is not YAML.
 #[derive(Debug)]
 pub(super) struct SyntaxError {
+    pub code: &'static str,
     pub offset: usize,
     pub message: String,
     pub help: Option<&'static str>,
@@ -120,36 +121,87 @@ fn properties(anchor: usize, tag: Option<&granit_parser::Tag>) -> Properties {
 
 fn syntax_error(error: &granit_parser::ScanError) -> SyntaxError {
     let kind = error.kind();
-    let help = match kind {
+    let (message, help) = explain(kind);
+    SyntaxError {
+        code: match kind {
+            ErrorKind::RecursionLimitExceeded => "yaml-too-deep",
+            _ => "yaml-syntax",
+        },
+        offset: error.marker().byte_offset().unwrap_or_default(),
+        message: message.map_or_else(|| kind.to_string(), str::to_owned),
+        help,
+    }
+}
+
+/// Our words for the mistakes that people make; the parser's own words do for the others.
+fn explain(kind: &ErrorKind) -> (Option<&'static str>, Option<&'static str>) {
+    let (message, help) = match kind {
         ErrorKind::TabNotAllowed
         | ErrorKind::TabInBlockIndentation
         | ErrorKind::TabInIndentation
         | ErrorKind::TabInPlainScalar
-        | ErrorKind::TabAtBlockScalarStart => Some("indent with spaces, never with tabs"),
+        | ErrorKind::TabAtBlockScalarStart => {
+            ("a tab cannot stand here", "indent with spaces, never with tabs")
+        }
         ErrorKind::UnclosedQuotedScalar
         | ErrorKind::DocumentIndicatorInQuotedScalar
-        | ErrorKind::InvalidQuotedScalarIndent => Some("look for a quote that is never closed"),
+        | ErrorKind::InvalidQuotedScalarIndent => (
+            "the text in quotes does not end before this line",
+            "look above for a quote that is never closed",
+        ),
+        ErrorKind::InvalidTrailingSingleQuotedScalar
+        | ErrorKind::InvalidTrailingDoubleQuotedScalar => (
+            "something follows the closing quote",
+            "quote the whole value; within single quotes, write a single quote twice",
+        ),
+        ErrorKind::UnknownQuotedScalarEscape => (
+            "double quotes know no such escape",
+            "use single quotes, where a backslash is a backslash, or write it twice",
+        ),
         ErrorKind::UnclosedFlowCollection { .. }
         | ErrorKind::UnexpectedEofFlowMapping
         | ErrorKind::UnexpectedEofFlowSequence
-        | ErrorKind::ExpectedFlowMappingSeparator
-        | ErrorKind::ExpectedFlowSequenceSeparator => {
-            Some("look for a missing comma or a bracket that is never closed")
+        | ErrorKind::InvalidFlowScalarIndent => {
+            ("a bracket is never closed", "look above for a `[` or `{` without its partner")
         }
-        ErrorKind::UnexpectedCharacter { .. } => {
-            Some("quote the value when it starts with a special character such as @ or `")
+        ErrorKind::InvalidColonPlacement => (
+            "a colon cannot stand here between brackets",
+            "look above for a bracket that is never closed, or quote the value",
+        ),
+        ErrorKind::MismatchedFlowCollectionEnd { .. } | ErrorKind::MisplacedFlowCollectionEnd => {
+            ("this bracket closes none that is open", "`[` is closed by `]`, and `{` by `}`")
         }
-        ErrorKind::MappingValueNotAllowed
-        | ErrorKind::SimpleKeyExpected
+        ErrorKind::ExpectedFlowMappingSeparator | ErrorKind::ExpectedFlowSequenceSeparator => (
+            "a comma or the closing bracket is missing before this",
+            "separate entries by commas, and quote values that contain special characters",
+        ),
+        ErrorKind::UnexpectedCharacter { .. } => (
+            "a value cannot start with this character",
+            "quote values that start with a special character such as @, ` or %",
+        ),
+        ErrorKind::MappingValueNotAllowed => (
+            "a colon cannot stand here",
+            "quote values that contain `: `, and write a space behind each key's colon",
+        ),
+        ErrorKind::SimpleKeyExpected
         | ErrorKind::ExpectedBlockMappingKey
-        | ErrorKind::InvalidIndentation => {
-            Some("check the indentation, and quote values that contain `: `")
+        | ErrorKind::InvalidIndentation
+        | ErrorKind::ExpectedBlockSequenceEntry
+        | ErrorKind::BlockSequenceEntryNotAllowed => (
+            "this line does not fit the lines above it",
+            "check its indentation, and that it reads `key: value` or `- item`",
+        ),
+        ErrorKind::ExpectedDocumentStart => (
+            "the text goes on after its end",
+            "an inventory is one YAML mapping; rewrite an INI inventory as YAML first",
+        ),
+        ErrorKind::UnsupportedYamlMajorVersion => {
+            ("this version of YAML is unknown", "remove the line that starts with %YAML")
         }
-        _ => None,
+        ErrorKind::RecursionLimitExceeded => {
+            ("values nest too deep", "no inventory needs that; look for a bracket too many")
+        }
+        _ => return (None, None),
     };
-    SyntaxError {
-        offset: error.marker().byte_offset().unwrap_or_default(),
-        message: kind.to_string(),
-        help,
-    }
+    (Some(message), Some(help))
 }
