@@ -14,7 +14,11 @@ fn main() -> std::io::Result<()> {
         for diagnostic in diagnostics {
             let place = diagnostic.primary.map(|label| sources.location(label.span));
             let place = place.unwrap_or_else(|| path.clone());
-            writeln!(out, "{place}: {:?} {}: {}", diagnostic.severity, diagnostic.code, diagnostic.message)?;
+            writeln!(
+                out,
+                "{place}: {:?} {}: {}",
+                diagnostic.severity, diagnostic.code, diagnostic.message
+            )?;
         }
     }
     Ok(())

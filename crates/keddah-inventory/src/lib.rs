@@ -14,7 +14,7 @@ pub mod selector;
 mod value;
 mod yaml;
 
-pub use check::{check, secret_spans};
+pub use check::{CODES as DIAGNOSTIC_CODES, check, secret_spans};
 pub use interpolate::{Interpolator, Unknown, has_placeholders, interpolate};
 pub use inventory::{Group, Host, HostVars, Inventory, Origin, Scope, Sourced};
 pub use load::load;

@@ -93,9 +93,9 @@ impl<'inventory> Params<'inventory> {
     ///
     /// # Errors
     /// When parameters refer to each other in a circle, or an expression fails.
-    pub fn expand(&self, value: &Value) -> Result<Value, Diagnostic> {
+    pub fn expand(&self, value: &Value) -> Result<Value, Box<Diagnostic>> {
         let lookup = |name: &str| self.raw(name).cloned().or_else(|| self.built_in(name));
-        Interpolator::new(&lookup, Unknown::Keep).expand(value)
+        Interpolator::new(&lookup, Unknown::Keep).expand(value).map_err(Into::into)
     }
 
     fn raw(&self, name: &str) -> Option<&Value> {

@@ -121,7 +121,9 @@ fn kind_schema(kind: &ParameterType, definitions: &mut Map<String, Json>) -> Jso
             "type": "string",
             "anyOf": [{ "format": "ipv4" }, { "format": "ipv6" }],
         }),
-        ParameterType::IpOrEmpty | ParameterType::IpList => json!({ "type": "string" }),
+        ParameterType::IpOrEmpty | ParameterType::IpList | ParameterType::Cidr => {
+            json!({ "type": "string" })
+        }
         ParameterType::Cidr4 => json!({
             "type": "string",
             "pattern": "^[0-9]{1,3}(\\.[0-9]{1,3}){3}/[0-9]{1,2}$",

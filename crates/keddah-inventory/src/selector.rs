@@ -50,7 +50,7 @@ pub fn compile(text: &str) -> Result<Selector, SelectorError> {
     let rewritten = rewrite_literals(text);
     let expression = jmespath::compile(&rewritten.text).map_err(|error| {
         let reason = match &error.reason {
-            jmespath::ErrorReason::Parse(reason) => reason.clone(),
+            jmespath::ErrorReason::Parse(reason) => plain(reason),
             jmespath::ErrorReason::Runtime(reason) => reason.to_string(),
         };
         SelectorError { offset: rewritten.source_offset(error.offset, text.len()), reason }
@@ -83,10 +83,11 @@ impl Selector {
                 instance
             })
             .collect();
-        let result = self
-            .expression
-            .search(Json::Array(marked))
-            .map_err(|error| SelectorError { offset: 0, reason: error.reason.to_string() })?;
+        let result = self.expression.search(Json::Array(marked)).map_err(|error| {
+            let reason = error.reason.to_string();
+            let reason = reason.strip_prefix("Runtime error: ").unwrap_or(&reason).to_owned();
+            SelectorError { offset: 0, reason }
+        })?;
         let mut places: Vec<usize> = match result.as_array() {
             Some(items) => items.iter().filter_map(|item| place(item)).collect(),
             None => place(&result).into_iter().collect(),
@@ -101,6 +102,22 @@ fn place(value: &jmespath::Variable) -> Option<usize> {
     let number = value.as_object()?.get(PLACE)?.as_number()?;
     // Places are small counts that a float holds exactly.
     Some(number as usize)
+}
+
+/// The parser's words without its jargon.
+fn plain(reason: &str) -> String {
+    let Some((_, token)) = reason.split_once(" -- found ") else {
+        return reason.to_owned();
+    };
+    match token {
+        "Eof" => "it ends too early".into(),
+        "Rbracket" => "`]` is not expected here".into(),
+        "Lbracket" => "`[` is not expected here".into(),
+        "Rparen" => "`)` is not expected here".into(),
+        "Lparen" => "`(` is not expected here".into(),
+        "Rbrace" => "`}` is not expected here".into(),
+        token => format!("{token} is not expected here"),
+    }
 }
 
 /// An expression after the rewrite, with the way back to the source.

@@ -244,6 +244,10 @@ fn duplicate_numbers(
     let mut seen: HashMap<i64, Option<Span>> = HashMap::new();
     for (number, span) in numbers {
         if let Some(first) = seen.get(&number) {
+            // One line for several hosts is reported as set at the wrong level.
+            if span.is_some() && *first == span {
+                continue;
+            }
             report.add(with_related(
                 error(
                     "duplicate-seq",

@@ -1,6 +1,7 @@
 //! `keddah check`: everything that is wrong with an inventory, all at once.
 
 mod access;
+mod codes;
 mod identity;
 mod network;
 mod objects;
@@ -8,6 +9,7 @@ mod parameters;
 mod passwords;
 mod secrets;
 
+pub use codes::CODES;
 pub use secrets::secret_spans;
 
 use crate::Inventory;

@@ -1,9 +1,9 @@
 //! Ports and addresses: nothing listens where something else does, and upstreams exist.
 
+use super::objects::twice;
 use super::{Report, error, warning, with_related};
 use crate::Params;
 use crate::model::{NodeService, PgRole, PgService};
-use crate::registry;
 use ipnet::Ipv4Net;
 use keddah_core::{NodeName, Span};
 use std::collections::{HashMap, HashSet};
@@ -61,7 +61,11 @@ fn ports(report: &mut Report<'_>) {
         let mut listeners = Vec::new();
         add_ports(&mut listeners, &params, NODE_PORTS);
         if params.bool("haproxy_enabled") {
-            listeners.extend(NodeService::all(&params).into_iter().map(|service| Listener {
+            let services = NodeService::all(&params);
+            let names: Vec<_> =
+                services.iter().map(|service| (service.name.as_str(), service.span)).collect();
+            twice(report, "duplicate-service", "service", &names);
+            listeners.extend(services.into_iter().map(|service| Listener {
                 port: service.port,
                 address: service.ip,
                 what: format!("service `{}` of `haproxy_services`", service.name),
@@ -250,15 +254,16 @@ fn upstreams(report: &mut Report<'_>) {
             let Some(upstream) = member.upstream.as_deref() else { continue };
             let span = member.params.span("pg_upstream");
             let Some(other) = home.get(upstream) else {
-                let diagnostic = error(
-                    "unknown-upstream",
-                    span,
-                    format!("`pg_upstream: {upstream}` is no PostgreSQL node of this inventory"),
+                report.add(
+                    error(
+                        "unknown-upstream",
+                        span,
+                        format!(
+                            "`pg_upstream: {upstream}` is no PostgreSQL node of this inventory"
+                        ),
+                    )
+                    .help("name the address of a host with `pg_cluster`"),
                 );
-                report.add(match registry::nearest(upstream, home.keys().copied()) {
-                    Some(near) => diagnostic.help(format!("did you mean `{near}`?")),
-                    None => diagnostic.help("name the address of a host with `pg_cluster`"),
-                });
                 continue;
             };
             let primary = member.role == PgRole::Primary;

@@ -2,9 +2,9 @@
 
 use super::{Report, error, warning, with_related};
 use crate::Params;
-use crate::model::{PgDatabase, PgUser, State};
+use crate::model::{HbaRule, PgDatabase, PgUser, State};
 use crate::registry;
-use keddah_core::Span;
+use keddah_core::{Severity, Span};
 use std::collections::{HashMap, HashSet};
 
 /// Roles that PostgreSQL itself has (documentation, "Predefined Roles", up to 18).
@@ -38,6 +38,7 @@ pub(super) fn check(report: &mut Report<'_>) {
         memberships(report, params, &users);
         cycles(report, &users);
         owners(report, params, &users, &databases);
+        rules(report, params, &users);
     }
 }
 
@@ -96,7 +97,7 @@ pub(super) fn twice(
 }
 
 /// The roles that the cluster will have.
-fn existing<'user>(users: &'user [PgUser]) -> HashSet<&'user str> {
+fn existing(users: &[PgUser]) -> HashSet<&str> {
     users
         .iter()
         .filter(|user| user.state == State::Present)
@@ -178,6 +179,28 @@ fn owners(
                     database.span,
                     format!("database `{name}` is a copy of `{template}`, which does not exist"),
                 );
+            }
+        }
+    }
+}
+
+/// Roles in client authentication rules that somebody wrote.
+fn rules(report: &mut Report<'_>, params: &Params<'_>, users: &[PgUser]) {
+    let existing = existing(users);
+    let superuser = params.str("pg_dbsu");
+    let rules = HbaRule::postgres(params).into_iter().chain(HbaRule::pgbouncer(params));
+    for rule in rules.filter(|rule| rule.span.is_some()) {
+        for user in &rule.users {
+            let name = user.strip_prefix('+').unwrap_or(user);
+            // PgBouncer may know users that the inventory does not, and so may PostgreSQL.
+            let special = ["all", "public", superuser.as_str()].contains(&name)
+                || name.starts_with(['/', '@'])
+                || registry::has_placeholder(name);
+            if !special && !existing.contains(name) {
+                let mut diagnostic =
+                    unknown_role(rule.user_span, name, "this rule is for", &existing);
+                diagnostic.severity = Severity::Warning;
+                report.add(diagnostic);
             }
         }
     }

@@ -4,7 +4,7 @@ use super::{Report, error, warning, with_related};
 use crate::registry::{self, Module, Parameter, ParameterType, Support};
 use crate::{Data, Inventory, Key, Params, Scope, Value};
 use indexmap::IndexMap;
-use keddah_core::{NodeName, Severity, Span};
+use keddah_core::{Diagnostic, NodeName, Severity, Span};
 use std::collections::{BTreeMap, HashMap, HashSet};
 
 pub(super) fn check(report: &mut Report<'_>) {
@@ -116,7 +116,7 @@ fn known(
         );
     }
     let what = format!("`{}`", key.text);
-    problems(report, &parameter.kind, value, &what, key.span);
+    problems(report, &parameter.kind, value, &what, key.span, true);
     if crate::has_placeholders(value) {
         placeholders(report, layer, parameter, value, &what);
     }
@@ -128,13 +128,12 @@ fn problems(
     value: &Value,
     what: &str,
     fallback: Option<Span>,
+    show: bool,
 ) {
     for problem in kind.check(value, what) {
         let span = problem.span.or(fallback);
-        let diagnostic = match problem.severity {
-            Severity::Error => error(problem.code, span, problem.message),
-            Severity::Warning => warning(problem.code, span, problem.message),
-        };
+        let message = if show { problem.sentence() } else { problem.message };
+        let diagnostic = Diagnostic::new(problem.severity, problem.code, span, message);
         report.add(match problem.help {
             Some(help) => diagnostic.help(help),
             None => diagnostic,
@@ -154,7 +153,8 @@ fn placeholders(
     let params = Params::new(report.inventory, host);
     match params.expand(value) {
         Ok(expanded) => {
-            problems(report, &parameter.kind, &expanded, what, value.span);
+            // What was filled in may be a password: the message does not show it.
+            problems(report, &parameter.kind, &expanded, what, value.span, false);
             let mut unknown = Vec::new();
             placeholder_names(&expanded, &mut |name, span| {
                 if let Some(near) = registry::suggest(name) {
@@ -175,7 +175,7 @@ fn placeholders(
             if parameter.support == Support::Unmanaged {
                 diagnostic.severity = Severity::Warning;
             }
-            report.add(diagnostic);
+            report.add(*diagnostic);
         }
     }
 }

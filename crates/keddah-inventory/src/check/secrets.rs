@@ -30,10 +30,8 @@ fn entry(key: &str, kind: Option<&ParameterType>, value: &Value, spans: &mut Vec
         return;
     }
     match &value.data {
-        Data::String(text) | Data::Unsafe(text) => {
-            if has_credentials(text) {
-                spans.extend(value.span);
-            }
+        Data::String(text) | Data::Unsafe(text) if has_credentials(text) => {
+            spans.extend(value.span);
         }
         Data::Vault(_) => spans.extend(value.span),
         Data::List(items) => {

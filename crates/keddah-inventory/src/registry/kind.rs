@@ -35,6 +35,8 @@ pub enum ParameterType {
     IpList,
     /// An IPv4 address with its prefix length.
     Cidr4,
+    /// A network in CIDR notation.
+    Cidr,
     /// A whole number within bounds.
     Integer {
         /// Smallest allowed.
@@ -120,6 +122,7 @@ impl ParameterType {
             Self::Ip | Self::IpOrEmpty => "ip",
             Self::IpList => "ip(s)",
             Self::Cidr4 => "cidr4",
+            Self::Cidr => "cidr",
             Self::Integer { .. } | Self::IntegerOr { .. } => "int",
             Self::Port => "port",
             Self::Float { .. } => "float",

@@ -14,8 +14,11 @@ pub struct TypeProblem {
     pub severity: Severity,
     /// Where the value (or the key) stands.
     pub span: Option<Span>,
-    /// One sentence, which never shows a secret value.
+    /// One sentence without the offending value: what must be, and where.
     pub message: String,
+    /// What stands there instead, `None` where the message says it all. Not for values that
+    /// placeholders were filled into: they may have become secrets.
+    pub found: Option<String>,
     /// What to do about it.
     pub help: Option<String>,
 }
@@ -24,6 +27,16 @@ pub struct TypeProblem {
 /// told yet.
 pub fn has_placeholder(text: &str) -> bool {
     text.contains("${") || text.contains("{{") || text.contains("{%")
+}
+
+impl TypeProblem {
+    /// The whole sentence, with what stands there.
+    pub fn sentence(&self) -> String {
+        match &self.found {
+            Some(found) => format!("{}, but is {found}", self.message),
+            None => self.message.clone(),
+        }
+    }
 }
 
 impl ParameterType {
@@ -50,6 +63,7 @@ impl ParameterType {
             Self::IpOrEmpty => "an IP address or ''".into(),
             Self::IpList => "IP addresses separated by commas".into(),
             Self::Cidr4 => "an IPv4 address with prefix length, such as 10.10.10.2/24".into(),
+            Self::Cidr => "a network such as 10.0.0.0/8".into(),
             Self::Integer { min, max } if *max >= i64::from(i32::MAX) => {
                 format!("a whole number from {min} on")
             }
@@ -92,19 +106,7 @@ fn check(kind: &ParameterType, value: &Value, what: &str, problems: &mut Vec<Typ
         ParameterType::TextList => each(&ParameterType::Text, kind, value, what, problems),
         ParameterType::PathList => each(&ParameterType::RelativePath, kind, value, what, problems),
         ParameterType::PortList => each(&ParameterType::Port, kind, value, what, problems),
-        ParameterType::CidrList => match value.as_list() {
-            Some(items) => {
-                for item in items {
-                    let fits = item.as_str().is_some_and(|text| {
-                        has_placeholder(text) || text.parse::<ipnet::IpNet>().is_ok()
-                    });
-                    if !fits {
-                        wrong(kind, item, what, problems);
-                    }
-                }
-            }
-            None => wrong(kind, value, what, problems),
-        },
+        ParameterType::CidrList => each(&ParameterType::Cidr, kind, value, what, problems),
         // An encrypted value is a secret by its nature.
         ParameterType::Password => match &value.data {
             Data::Null | Data::List(_) | Data::Map(_) => wrong(kind, value, what, problems),
@@ -114,6 +116,7 @@ fn check(kind: &ParameterType, value: &Value, what: &str, problems: &mut Vec<Typ
                     severity: Severity::Warning,
                     span: value.span,
                     message: format!("{what} is not text, so YAML may have changed it"),
+                    found: None,
                     help: Some("put the password in quotes".into()),
                 });
             }
@@ -188,6 +191,7 @@ fn fits(kind: &ParameterType, value: &Value) -> bool {
         ParameterType::Cidr4 => {
             text.is_some_and(|text| text.contains('/') && text.parse::<ipnet::Ipv4Net>().is_ok())
         }
+        ParameterType::Cidr => text.is_some_and(|text| text.parse::<ipnet::IpNet>().is_ok()),
         ParameterType::Integer { min, max } => {
             integer.is_some_and(|number| (*min..=*max).contains(&number))
         }
@@ -229,11 +233,8 @@ fn entry(structure: &Structure, value: &Value, what: &str, problems: &mut Vec<Ty
                 code: "wrong-type",
                 severity: Severity::Error,
                 span: value.span,
-                message: format!(
-                    "{what} must be a mapping of {} fields, but is {}",
-                    structure.name,
-                    found(value)
-                ),
+                message: format!("{what} must be a mapping of {} fields", structure.name),
+                found: Some(found(value)),
                 help: None,
             });
         }
@@ -249,6 +250,7 @@ fn entry(structure: &Structure, value: &Value, what: &str, problems: &mut Vec<Ty
                     severity: Severity::Error,
                     span: key.span,
                     message: format!("{what} has no field `{}`", key.text),
+                    found: None,
                     help: nearest(&key.text, names).map(|near| format!("did you mean `{near}`?")),
                 });
             }
@@ -266,6 +268,7 @@ fn entry(structure: &Structure, value: &Value, what: &str, problems: &mut Vec<Ty
                 severity: Severity::Error,
                 span: value.span,
                 message: format!("{what} lacks its field `{}`", field.name),
+                found: None,
                 help: None,
             });
         }
@@ -295,7 +298,8 @@ fn wrong(kind: &ParameterType, value: &Value, what: &str, problems: &mut Vec<Typ
         _ => None,
     };
     let shown = match &value.data {
-        _ if kind.is_secret() => found(value),
+        // A list of users written as one text holds passwords.
+        _ if kind.is_secret() || matches!(kind, ParameterType::List(_)) => found(value),
         Data::String(text) if text.len() <= 60 => format!("`{text}`"),
         Data::Int(number) => format!("`{number}`"),
         Data::Bool(flag) => format!("`{flag}`"),
@@ -305,7 +309,8 @@ fn wrong(kind: &ParameterType, value: &Value, what: &str, problems: &mut Vec<Typ
         code: "wrong-type",
         severity: Severity::Error,
         span: value.span,
-        message: format!("{what} must be {}, but is {shown}", kind.expected()),
+        message: format!("{what} must be {}", kind.expected()),
+        found: Some(shown),
         help,
     });
 }
