@@ -1,1 +1,141 @@
 //! Pure compilation: an inventory and the facts of its nodes become the resources of the desired fleet.
+//!
+//! One folder or file per module of the inventory: `ca`, `node`, `etcd`, `pgsql`. Everything is
+//! decided here, certificates, ports and sizes included, so that apply has no choices left.
+
+mod ca;
+mod compiler;
+mod etcd;
+mod node;
+mod pgsql;
+mod release;
+mod templates;
+mod topology;
+
+pub use ca::{Authority, CA_PATH, CONTROLLER};
+pub use compiler::{Compiled, Input};
+pub use templates::{TemplateError, Templates};
+
+use compiler::{Compiler, Node, problem};
+use keddah_core::{Diagnostic, NodeName};
+use keddah_inventory::{Inventory, Params};
+use keddah_resource::{DesiredFleet, Kind, Probe, ResourceId};
+use release::{POSTGRESQL_VERSIONS, Release};
+use std::collections::BTreeMap;
+use topology::Topology;
+
+/// What each node of an inventory should be asked when it says hello.
+pub fn probes(inventory: &Inventory) -> BTreeMap<NodeName, Probe> {
+    inventory
+        .hosts()
+        .map(|host| {
+            let params = Params::new(inventory, &host.name);
+            let mut probe = Probe::default();
+            if params.opt_str("pg_cluster").is_some() {
+                probe.patroni_port = Some(params.port("patroni_port"));
+                probe.packages =
+                    POSTGRESQL_VERSIONS.map(|version| format!("postgresql-{version}")).collect();
+            }
+            if params.opt_int("etcd_seq").is_some() {
+                probe.etcd_port = Some(params.port("etcd_port"));
+                probe.etcd_tls = Some([
+                    CA_PATH.to_owned(),
+                    "/etc/etcd/server.crt".to_owned(),
+                    "/etc/etcd/server.key".to_owned(),
+                ]);
+            }
+            (host.name.clone(), probe)
+        })
+        .collect()
+}
+
+/// Turns an inventory into what should be on every node that has facts.
+///
+/// # Errors
+/// When the inventory asks for something these nodes cannot be, with its place where it has one.
+pub fn compile(input: &Input<'_>) -> Result<Compiled, Vec<Diagnostic>> {
+    let topology = Topology::of(input.inventory).map_err(|problem| vec![*problem])?;
+    let mut nodes = Vec::new();
+    let mut problems = Vec::new();
+    for host in input.inventory.hosts() {
+        let Some(facts) = input.facts.get(&host.name) else { continue };
+        let params = Params::new(input.inventory, &host.name);
+        let Some(release) = Release::of(facts) else {
+            problems.push(*problem(
+                "unsupported-distribution",
+                host.span,
+                format!(
+                    "{} runs {} {}; Keddah knows the packages of Debian 12 and 13",
+                    host.name, facts.distribution.id, facts.distribution.version
+                ),
+            ));
+            continue;
+        };
+        let hostname = hostname(&topology, &params, facts);
+        nodes.push(Node {
+            address: host.name.as_str().to_owned(),
+            hostname,
+            facts,
+            release,
+            packages: ResourceId::new(&host.name, Kind::Packages, "node"),
+            trust: ResourceId::new(&host.name, Kind::File, CA_PATH),
+            name: host.name.clone(),
+            params,
+        });
+    }
+    let validity = Params::new(
+        input.inventory,
+        &input.inventory.hosts().next().map_or_else(|| NodeName::new(""), |host| host.name.clone()),
+    )
+    .seconds("cert_validity");
+    let mut compiler = Compiler {
+        input,
+        topology,
+        fleet: DesiredFleet::default(),
+        notes: Vec::new(),
+        verifiers: pgsql::verifier::Verifiers::new(input.authority.seed.clone()),
+        certificate_days: u32::try_from(validity / 86_400).unwrap_or(u32::MAX).clamp(1, 36_500),
+    };
+    if problems.is_empty() {
+        if let Err(problem) = compiler.fleet_of(&nodes) {
+            problems.push(*problem);
+        }
+    }
+    if !problems.is_empty() {
+        return Err(problems);
+    }
+    let unknown = compiler.fleet.unknown_dependencies();
+    debug_assert!(unknown.is_empty(), "dependencies on nothing: {unknown:?}");
+    compiler.notes.sort();
+    compiler.notes.dedup();
+    Ok(Compiled { fleet: compiler.fleet, notes: compiler.notes })
+}
+
+impl<'a> Compiler<'a> {
+    fn fleet_of(&mut self, nodes: &[Node<'a>]) -> Result<(), compiler::Problem> {
+        let authority = self.authority();
+        for node in nodes {
+            self.trust(node, authority.as_ref());
+            self.node(node)?;
+        }
+        let etcd = self.etcd(nodes)?;
+        self.pgsql(nodes, &etcd)
+    }
+}
+
+/// The host name a node should have: its own parameter, or its PostgreSQL instance's name.
+fn hostname(
+    topology: &Topology<'_>,
+    params: &Params<'_>,
+    facts: &keddah_resource::NodeFacts,
+) -> String {
+    if let Some(name) = params.opt_str("nodename") {
+        return name;
+    }
+    if !params.bool("nodename_overwrite") || !params.bool("node_id_from_pg") {
+        return facts.hostname.clone();
+    }
+    topology
+        .instance_on(params.node())
+        .map_or_else(|| facts.hostname.clone(), |(cluster, member)| member.instance(&cluster.name))
+}

@@ -1,0 +1,149 @@
+//! The CA module: the fleet's authority, trusted on every node.
+
+use crate::compiler::{Compiler, Node};
+use keddah_core::{NodeName, Secret};
+use keddah_resource::kind::directory::{self, Permissions};
+use keddah_resource::kind::{certificate, file, trust_anchor};
+use keddah_resource::{Module, Resource, ResourceId};
+
+/// Where every node keeps the CA's certificate.
+pub const CA_PATH: &str = "/etc/pki/ca.crt";
+
+/// Days before its end at which a certificate is renewed.
+const RENEW_DAYS: u32 = 30;
+
+/// What the compiler knows of the fleet's certificate authority.
+#[derive(Debug, Clone)]
+pub struct Authority {
+    /// Its certificate in PEM.
+    pub certificate_pem: String,
+    /// SHA-256 of its certificate (DER) in hexadecimal digits.
+    pub fingerprint: String,
+    /// The private key in PEM, when this very run has made it and apply must write it down.
+    pub fresh_key: Option<Secret>,
+    /// Where the controller keeps it, such as `files/pki/ca`.
+    pub directory: String,
+    /// Derived from the private key, for whatever must be secret, stable and the same on all
+    /// nodes: the salts of password verifiers.
+    pub seed: Secret,
+}
+
+/// The name of the pseudo node that stands for the machine Keddah runs on.
+pub const CONTROLLER: &str = "controller";
+
+impl Compiler<'_> {
+    /// Writes down an authority that this run has made; everything that trusts it waits for that.
+    pub(crate) fn authority(&mut self) -> Option<ResourceId> {
+        let authority = self.input.authority;
+        let key = authority.fresh_key.clone()?;
+        let controller = NodeName::new(CONTROLLER);
+        let me = (self.input.controller_user.as_str(), self.input.controller_group.as_str());
+        let permissions = |mode| Permissions::new(me.0, me.1, mode);
+        let path = &authority.directory;
+        let directory = self.fleet.add(Resource::new(
+            &controller,
+            Module::Ca,
+            directory::Spec::present(path.clone(), permissions(0o700)),
+        ));
+        let key = self.fleet.add(
+            Resource::new(
+                &controller,
+                Module::Ca,
+                file::Spec::secret(format!("{path}/ca.key"), key, permissions(0o600)),
+            )
+            .after([directory]),
+        );
+        // The certificate comes last: an authority whose certificate is there is complete.
+        Some(
+            self.fleet.add(
+                Resource::new(
+                    &controller,
+                    Module::Ca,
+                    file::Spec::text(
+                        format!("{path}/ca.crt"),
+                        authority.certificate_pem.clone(),
+                        permissions(0o644),
+                    ),
+                )
+                .after([key]),
+            ),
+        )
+    }
+
+    /// Makes a node trust the authority; returns what its certificates wait for.
+    pub(crate) fn trust(&mut self, node: &Node<'_>, authority: Option<&ResourceId>) -> ResourceId {
+        let pki = self.fleet.add(Resource::new(
+            &node.name,
+            Module::Ca,
+            directory::Spec::present("/etc/pki", Permissions::root(0o755)),
+        ));
+        let certificate = self.fleet.add(
+            Resource::new(
+                &node.name,
+                Module::Ca,
+                file::Spec::text(
+                    CA_PATH,
+                    self.input.authority.certificate_pem.clone(),
+                    Permissions::root(0o644),
+                ),
+            )
+            .after([pki])
+            .after(authority.cloned()),
+        );
+        self.fleet.add(
+            Resource::new(
+                &node.name,
+                Module::Ca,
+                trust_anchor::Spec {
+                    anchor: "keddah".to_owned(),
+                    certificate: self.input.authority.certificate_pem.clone(),
+                },
+            )
+            .after([certificate.clone(), node.packages.clone()]),
+        );
+        certificate
+    }
+
+    /// A certificate for a service on a node.
+    pub(crate) fn certificate(
+        &self,
+        node: &Node<'_>,
+        wanted: CertificateFor<'_>,
+    ) -> certificate::Spec {
+        let CertificateFor { directory, common_name, dns_names, addresses, owner } = wanted;
+        let mut dns_names: Vec<String> = dns_names;
+        dns_names.extend([common_name.to_owned(), "localhost".to_owned(), node.hostname.clone()]);
+        let mut addresses: Vec<String> = addresses;
+        addresses.extend([node.address.clone(), "127.0.0.1".to_owned()]);
+        for names in [&mut dns_names, &mut addresses] {
+            names.retain(|name| !name.is_empty());
+            names.sort();
+            names.dedup();
+        }
+        certificate::Spec {
+            certificate_path: format!("{directory}/server.crt"),
+            key_path: format!("{directory}/server.key"),
+            common_name: common_name.to_owned(),
+            dns_names,
+            addresses,
+            issuer: self.input.authority.fingerprint.clone(),
+            validity_days: self.certificate_days,
+            renew_days: RENEW_DAYS.min(self.certificate_days / 3),
+            permissions: Permissions::new(owner, owner, 0o600),
+        }
+    }
+}
+
+/// What a certificate is for.
+pub(crate) struct CertificateFor<'a> {
+    /// Where `server.crt` and `server.key` stand.
+    pub directory: &'a str,
+    /// The subject's common name, also a DNS name.
+    pub common_name: &'a str,
+    /// More DNS names.
+    pub dns_names: Vec<String>,
+    /// More addresses.
+    pub addresses: Vec<String>,
+    /// The account that reads the key.
+    pub owner: &'a str,
+}

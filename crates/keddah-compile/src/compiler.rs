@@ -1,0 +1,176 @@
+//! What all modules of the compiler share: the input, the fleet that grows, and small helpers.
+
+use crate::ca::Authority;
+use crate::release::Release;
+use crate::templates::Templates;
+use crate::topology::Topology;
+use keddah_core::{Diagnostic, NodeName, Severity, Span};
+use keddah_inventory::{Inventory, Params};
+use keddah_resource::kind::directory::{self, Permissions};
+use keddah_resource::kind::file;
+use keddah_resource::{DesiredFleet, Module, NodeFacts, Resource, ResourceId};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// Everything that compilation depends on; it reads nothing else.
+#[derive(Debug)]
+pub struct Input<'a> {
+    /// The inventory, already checked.
+    pub inventory: &'a Inventory,
+    /// What the nodes say of themselves; a node without facts is left out.
+    pub facts: &'a BTreeMap<NodeName, NodeFacts>,
+    /// The certificate authority.
+    pub authority: &'a Authority,
+    /// Templates, the user's over ours.
+    pub templates: &'a Templates,
+    /// SQL files that databases name as their `baseline`, by that name.
+    pub baselines: &'a BTreeMap<String, String>,
+    /// Public keys of the person at the controller, for `node_admin_pk_current`.
+    pub public_keys: &'a [String],
+    /// Whole days since 1970-01-01, UTC.
+    pub today: i64,
+    /// The account that runs Keddah on the controller.
+    pub controller_user: String,
+    /// Its group.
+    pub controller_group: String,
+    /// Instances that `keddah remove` takes away, by host.
+    pub removing: &'a BTreeSet<NodeName>,
+}
+
+/// What compilation yields.
+#[derive(Debug, Default)]
+pub struct Compiled {
+    /// All resources.
+    pub fleet: DesiredFleet,
+    /// What a person should know although nothing is wrong, such as a kernel that cannot be tuned.
+    pub notes: Vec<String>,
+}
+
+/// Why an inventory does not compile for these nodes.
+pub(crate) type Problem = Box<Diagnostic>;
+
+/// A problem at a place of the inventory.
+pub(crate) fn problem(
+    code: &'static str,
+    span: Option<Span>,
+    message: impl Into<String>,
+) -> Problem {
+    Box::new(Diagnostic::new(Severity::Error, code, span, message))
+}
+
+/// One node, as all modules see it.
+#[derive(Debug, Clone)]
+pub(crate) struct Node<'a> {
+    /// The inventory's name for it.
+    pub name: NodeName,
+    /// Its IP address.
+    pub address: String,
+    /// The host name it should have.
+    pub hostname: String,
+    /// What it says of itself.
+    pub facts: &'a NodeFacts,
+    /// Its distribution.
+    pub release: Release,
+    /// Its parameters.
+    pub params: Params<'a>,
+    /// The resource that installs the NODE module's packages.
+    pub packages: ResourceId,
+    /// The resource that puts the CA's certificate in place.
+    pub trust: ResourceId,
+}
+
+impl Node<'_> {
+    /// The directories above a path that Keddah makes when they are missing: all but `/` and those
+    /// every Linux system has.
+    pub fn parents_of(&self, path: &str) -> Vec<String> {
+        const GIVEN: &[&str] = &[
+            "/var", "/var/lib", "/var/log", "/var/run", "/etc", "/usr", "/run", "/home", "/opt",
+            "/srv", "/tmp",
+        ];
+        let mut parents = Vec::new();
+        let mut at = 0;
+        while let Some(next) = path[at + 1..].find('/') {
+            at += next + 1;
+            let parent = &path[..at];
+            if !GIVEN.contains(&parent) {
+                parents.push(parent.to_owned());
+            }
+        }
+        parents
+    }
+}
+
+/// The state of one compilation.
+pub(crate) struct Compiler<'a> {
+    pub input: &'a Input<'a>,
+    pub topology: Topology<'a>,
+    pub fleet: DesiredFleet,
+    pub notes: Vec<String>,
+    /// Password verifiers.
+    pub verifiers: crate::pgsql::verifier::Verifiers,
+    /// Days that certificates of nodes are valid.
+    pub certificate_days: u32,
+}
+
+impl Compiler<'_> {
+    /// Renders a template; a failure is a problem without a place in the inventory.
+    pub fn render(&self, template: &str, context: serde_json::Value) -> Result<String, Problem> {
+        self.input
+            .templates
+            .render(template, context)
+            .map_err(|error| problem("template", None, error.to_string()))
+    }
+
+    /// Adds a directory and those above it; returns the last.
+    pub fn directories(
+        &mut self,
+        node: &Node<'_>,
+        module: Module,
+        path: &str,
+        permissions: Permissions,
+        after: &[ResourceId],
+    ) -> ResourceId {
+        let mut above = None;
+        for parent in node.parents_of(path) {
+            let resource = Resource::new(
+                &node.name,
+                module,
+                directory::Spec::present(parent, Permissions::root(0o755)),
+            );
+            above = Some(self.fleet.add(resource.after(above)));
+        }
+        self.fleet.add(
+            Resource::new(&node.name, module, directory::Spec::present(path, permissions))
+                .after(above)
+                .after(after.iter().cloned()),
+        )
+    }
+
+    /// A drop-in of a unit, `<unit>.d/keddah.conf`; returns what the unit waits for.
+    pub fn drop_in(
+        &mut self,
+        node: &Node<'_>,
+        module: Module,
+        unit: &str,
+        template: &str,
+        context: serde_json::Value,
+        restarts: Option<&ResourceId>,
+    ) -> Result<Vec<ResourceId>, Problem> {
+        let text = self.render(template, context)?;
+        let path = format!("/etc/systemd/system/{unit}.d");
+        let directory = self.fleet.add(Resource::new(
+            &node.name,
+            module,
+            directory::Spec::present(path.clone(), Permissions::root(0o755)),
+        ));
+        let mut resource = Resource::new(
+            &node.name,
+            module,
+            file::Spec::text(format!("{path}/keddah.conf"), text, Permissions::root(0o644)),
+        )
+        .after([directory]);
+        if let Some(unit) = restarts {
+            resource = resource.restarts(unit);
+        }
+        Ok(vec![self.fleet.add(resource)])
+    }
+}

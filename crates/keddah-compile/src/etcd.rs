@@ -1,0 +1,216 @@
+//! The ETCD module: the consensus store, one member a node, TLS for peers and clients.
+
+use crate::ca::CertificateFor;
+use crate::compiler::{Compiler, Node, Problem};
+use crate::topology::EtcdMember;
+use keddah_resource::kind::directory::{self, Permissions};
+use keddah_resource::kind::{etcd_member, file, packages, unit};
+use keddah_resource::{Class, Module, Resource, ResourceId};
+use serde_json::json;
+
+/// Where a member keeps its configuration and certificate.
+const DIRECTORY: &str = "/etc/etcd";
+
+/// Open files of a member: a few thousand watchers at the most.
+const OPEN_FILES: u64 = 65_536;
+
+/// How a member comes to be.
+enum Birth<'a> {
+    /// All members start together.
+    Together,
+    /// It is announced to a cluster that serves, through this member.
+    Joins(&'a EtcdMember),
+    /// It already is a member.
+    Done,
+}
+
+impl Compiler<'_> {
+    /// All members; returns their units, which whoever needs etcd waits for.
+    pub(crate) fn etcd(&mut self, nodes: &[Node<'_>]) -> Result<Vec<ResourceId>, Problem> {
+        let members = self.topology.etcd.clone();
+        // A running member's list is the truth about who belongs to the cluster.
+        let serving = members.iter().find(|member| {
+            self.input.facts.get(&member.node).is_some_and(|facts| facts.etcd.is_some())
+        });
+        let listed: Vec<String> = serving
+            .and_then(|member| self.input.facts.get(&member.node)?.etcd.as_ref())
+            .map(|etcd| etcd.members.iter().flat_map(|one| one.peer_urls.clone()).collect())
+            .unwrap_or_default();
+        let mut units = Vec::new();
+        // Members that a joining one will find when its turn comes.
+        let mut present: Vec<&EtcdMember> =
+            members.iter().filter(|member| listed.contains(&member.peer_url())).collect();
+        let mut previous_join: Option<ResourceId> = None;
+        let mut previous_restart: Option<ResourceId> = None;
+        for member in &members {
+            let Some(node) = nodes.iter().find(|node| node.name == member.node) else { continue };
+            let birth = match serving {
+                None => Birth::Together,
+                Some(_) if listed.contains(&member.peer_url()) => Birth::Done,
+                Some(through) => {
+                    present.push(member);
+                    Birth::Joins(through)
+                }
+            };
+            let initial: Vec<&EtcdMember> = match birth {
+                Birth::Together => members.iter().collect(),
+                Birth::Joins(_) | Birth::Done => present.clone(),
+            };
+            let unit = self.etcd_member(node, member, &birth, &initial, previous_join.as_ref())?;
+            if let Some(resource) = self.fleet.get_mut(&unit) {
+                resource.restart_after.extend(previous_restart.replace(unit.clone()));
+            }
+            if matches!(birth, Birth::Joins(_)) {
+                previous_join = Some(unit.clone());
+            }
+            units.push(unit);
+        }
+        Ok(units)
+    }
+
+    fn etcd_member(
+        &mut self,
+        node: &Node<'_>,
+        member: &EtcdMember,
+        birth: &Birth<'_>,
+        initial: &[&EtcdMember],
+        previous_join: Option<&ResourceId>,
+    ) -> Result<ResourceId, Problem> {
+        let cluster = member.cluster.as_str();
+        let resource = |spec: keddah_resource::Spec| {
+            Resource::new(&node.name, Module::Etcd, spec).in_cluster(cluster)
+        };
+        let unit_id = ResourceId::new(&node.name, keddah_resource::Kind::Unit, "etcd.service");
+        let packages = self.fleet.add(
+            resource(
+                packages::Spec {
+                    set: "etcd".to_owned(),
+                    names: node
+                        .release
+                        .etcd_packages()
+                        .iter()
+                        .map(|&name| name.to_owned())
+                        .collect(),
+                }
+                .into(),
+            )
+            .after([node.packages.clone()]),
+        );
+        let owner = || Permissions::new("etcd", "etcd", 0o700);
+        let directory = self.fleet.add(
+            resource(directory::Spec::present(DIRECTORY, Permissions::root(0o755)).into())
+                .after([packages.clone()]),
+        );
+        let mut data = Vec::new();
+        for path in node.parents_of(&member.data_directory) {
+            data.push(
+                self.fleet
+                    .add(resource(directory::Spec::present(path, Permissions::root(0o755)).into())),
+            );
+        }
+        let data = self.fleet.add(
+            resource(directory::Spec::present(member.data_directory.clone(), owner()).into())
+                .after([packages.clone()])
+                .after(data),
+        );
+        let certificate = self.certificate(
+            node,
+            CertificateFor {
+                directory: DIRECTORY,
+                common_name: &member.name,
+                dns_names: vec![cluster.to_owned()],
+                addresses: Vec::new(),
+                owner: "etcd",
+            },
+        );
+        let paths = (certificate.certificate_path.clone(), certificate.key_path.clone());
+        // etcd reads renewed certificates by itself at the next handshake: no restart.
+        let certificate = self
+            .fleet
+            .add(resource(certificate.into()).after([directory.clone(), node.trust.clone()]));
+        let environment = self.render(
+            "etcd/etcd.env",
+            json!({
+                "member": member.name,
+                "data_directory": member.data_directory,
+                "address": node.address,
+                "port": member.port,
+                "peer_port": member.peer_port,
+                "election_timeout": member.election_timeout,
+                "heartbeat_interval": member.heartbeat_interval,
+            }),
+        )?;
+        let environment = self.fleet.add(
+            resource(
+                file::Spec::text("/etc/default/etcd", environment, Permissions::root(0o644)).into(),
+            )
+            .after([packages.clone()])
+            .restarts(&unit_id),
+        );
+        let mut before = vec![packages, directory.clone(), data, certificate, environment];
+        before.extend(self.drop_in(
+            node,
+            Module::Etcd,
+            "etcd.service",
+            "systemd/etcd.conf",
+            json!({ "open_files": OPEN_FILES.min(node.facts.open_files_limit) }),
+            None,
+        )?);
+        if !matches!(birth, Birth::Done) {
+            let joins = matches!(birth, Birth::Joins(_));
+            let text = self.render(
+                "etcd/bootstrap.env",
+                json!({
+                    "members": initial
+                        .iter()
+                        .map(|one| format!("{}={}", one.name, one.peer_url()))
+                        .collect::<Vec<_>>(),
+                    "state": if joins { "existing" } else { "new" },
+                    "token": cluster,
+                }),
+            )?;
+            before.push(
+                self.fleet.add(
+                    resource(
+                        file::Spec::text(
+                            format!("{DIRECTORY}/bootstrap.env"),
+                            text,
+                            Permissions::root(0o644),
+                        )
+                        .into(),
+                    )
+                    .after([directory]),
+                ),
+            );
+        }
+        if let Birth::Joins(through) = birth {
+            let announcement = Resource::new(
+                &through.node,
+                Module::Etcd,
+                etcd_member::Spec {
+                    member: member.name.clone(),
+                    peer_url: member.peer_url(),
+                    present: true,
+                    connection: etcd_member::EtcdConnection {
+                        endpoint: format!("https://127.0.0.1:{}", through.port),
+                        ca_path: crate::ca::CA_PATH.to_owned(),
+                        certificate_path: paths.0,
+                        key_path: paths.1,
+                    },
+                },
+            )
+            .in_cluster(cluster)
+            .after(previous_join.cloned())
+            // A member that is announced and does not start counts as lost: prepare it first.
+            .after(before.clone());
+            before.push(self.fleet.add(announcement));
+        }
+        let spec = unit::Spec {
+            patience_seconds: 60,
+            restart_class: Class::OrderedRestart,
+            ..unit::Spec::running("etcd.service")
+        }
+        .ready_when_open(&node.address, member.port);
+        Ok(self.fleet.add(resource(spec.into()).after(before)))
+    }
+}

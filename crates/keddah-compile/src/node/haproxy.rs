@@ -1,0 +1,117 @@
+//! HAProxy on a node: its admin page, the services of PostgreSQL clusters, and the node's own.
+
+use crate::compiler::{Compiler, Node, Problem};
+use crate::pgsql::services::Listener;
+use keddah_core::Secret;
+use keddah_inventory::model::NodeService;
+use keddah_resource::kind::directory::Permissions;
+use keddah_resource::kind::{file, unit};
+use keddah_resource::{Kind, Module, Resource, ResourceId};
+use serde_json::json;
+
+/// Open files of one proxied connection: a socket to either side.
+const FILES_PER_CONNECTION: u64 = 2;
+
+/// Files HAProxy needs beside connections: listeners, health checks, logs.
+const OTHER_FILES: u64 = 1000;
+
+/// Connections nobody needs more of; HAProxy reserves memory for each.
+const MOST_CONNECTIONS: u64 = 65_536;
+
+impl Compiler<'_> {
+    pub(super) fn haproxy(&mut self, node: &Node<'_>) -> Result<(), Problem> {
+        let params = &node.params;
+        if !params.bool("haproxy_enabled") {
+            return Ok(());
+        }
+        let unit = ResourceId::new(&node.name, Kind::Unit, "haproxy.service");
+        let mut services = self.cluster_listeners(node)?;
+        services.extend(NodeService::all(params).iter().map(node_listener));
+        let maxconn = (node.facts.open_files_limit.saturating_sub(OTHER_FILES)
+            / FILES_PER_CONNECTION)
+            .clamp(1000, MOST_CONNECTIONS);
+        let authenticated = params.bool("haproxy_auth_enabled");
+        let text = self.render(
+            "haproxy/haproxy.cfg",
+            json!({
+                "maxconn": maxconn,
+                "client_timeout": params.str("haproxy_client_timeout"),
+                "server_timeout": params.str("haproxy_server_timeout"),
+                "exporter_port": params.port("haproxy_exporter_port"),
+                "auth_enabled": authenticated,
+                "services": services,
+            }),
+        )?;
+        let userlist = self.render(
+            "haproxy/auth.cfg",
+            json!({
+                "username": params.str("haproxy_admin_username"),
+                "password": params.secret("haproxy_admin_password").reveal(),
+            }),
+        )?;
+        let resource = |spec: file::Spec| {
+            Resource::new(&node.name, Module::Node, spec)
+                .after([node.packages.clone()])
+                .reloads(&unit)
+        };
+        let secrets = self.fleet.add(resource(file::Spec::secret(
+            "/etc/haproxy/auth.cfg",
+            Secret::new(userlist),
+            Permissions::new("root", "haproxy", 0o640),
+        )));
+        // Checked together with the passwords' file, without which it does not parse. A server
+        // named by host name must resolve already, hence only a warning about those.
+        let configuration = self.fleet.add(
+            resource(
+                file::Spec::text("/etc/haproxy/haproxy.cfg", text, Permissions::root(0o644))
+                    .checked_by(&[
+                        "haproxy",
+                        "-c",
+                        "-q",
+                        "-f",
+                        "{}",
+                        "-f",
+                        "/etc/haproxy/auth.cfg",
+                    ]),
+            )
+            .after([secrets.clone(), node.trust.clone()]),
+        );
+        let mut before = vec![node.packages.clone(), secrets, configuration];
+        before.extend(self.drop_in(
+            node,
+            Module::Node,
+            "haproxy.service",
+            "systemd/haproxy.conf",
+            json!({}),
+            Some(&unit),
+        )?);
+        let spec = unit::Spec::running("haproxy.service")
+            .ready_when_open("127.0.0.1", params.port("haproxy_exporter_port"));
+        self.fleet.add(Resource::new(&node.name, Module::Node, spec).after(before));
+        Ok(())
+    }
+}
+
+/// A service of `haproxy_services`.
+fn node_listener(service: &NodeService) -> Listener {
+    Listener {
+        name: service.name.clone(),
+        comment: "from haproxy_services".to_owned(),
+        bind: vec![format!("{}:{}", service.ip, service.port)],
+        mode: service.protocol.clone(),
+        maxconn: service.maxconn,
+        balance: service.balance.clone(),
+        options: service.options.clone(),
+        default_server: service.default_options.clone().unwrap_or_default(),
+        servers: service
+            .servers
+            .iter()
+            .map(|server| crate::pgsql::services::Server {
+                name: server.name.clone(),
+                address: server.ip.clone(),
+                port: server.port,
+                options: server.options.clone().unwrap_or_default(),
+            })
+            .collect(),
+    }
+}

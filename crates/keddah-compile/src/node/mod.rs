@@ -1,0 +1,200 @@
+//! The NODE module: what every other module stands on.
+
+mod haproxy;
+mod tuning;
+
+use crate::compiler::{Compiler, Node, Problem, problem};
+use keddah_resource::kind::directory::Permissions;
+use keddah_resource::kind::{block, file, hostname, packages, unit, user};
+use keddah_resource::{Module, Resource, ResourceId};
+use std::fmt::Write;
+
+impl Compiler<'_> {
+    /// Identity, packages, hosts, time, administrators, kernel and HAProxy of one node.
+    pub(crate) fn node(&mut self, node: &Node<'_>) -> Result<(), Problem> {
+        let resource = |spec: keddah_resource::Spec| Resource::new(&node.name, Module::Node, spec);
+        if node.params.bool("nodename_overwrite") && node.hostname != node.facts.hostname
+            || node.hostname == node.facts.hostname
+        {
+            self.fleet.add(resource(hostname::Spec { hostname: node.hostname.clone() }.into()));
+        }
+        let mut names: Vec<String> =
+            node.release.node_packages().iter().map(|&name| name.to_owned()).collect();
+        names.extend(node.params.texts("node_packages").iter().flat_map(|line| words(line)));
+        names.sort();
+        names.dedup();
+        self.fleet.add(resource(packages::Spec { set: "node".to_owned(), names }.into()));
+        self.hosts(node);
+        self.time(node);
+        self.administrator(node)?;
+        self.crontab(node);
+        self.kernel(node);
+        self.haproxy(node)
+    }
+
+    /// `/etc/hosts`: the node itself, and what the inventory lists.
+    fn hosts(&mut self, node: &Node<'_>) {
+        if !node.params.bool("node_write_etc_hosts") {
+            return;
+        }
+        let mut text = format!("{} {}\n", node.address, node.hostname);
+        let declared = node.params.texts("node_default_etc_hosts");
+        for line in declared.iter().chain(&node.params.texts("node_etc_hosts")) {
+            let _ = writeln!(text, "{}", line.trim());
+        }
+        let spec = block::Spec { path: "/etc/hosts".to_owned(), marker: "hosts".to_owned(), text };
+        self.fleet.add(Resource::new(&node.name, Module::Node, spec));
+    }
+
+    /// chrony with the inventory's servers.
+    fn time(&mut self, node: &Node<'_>) {
+        if !node.params.bool("node_ntp_enabled") {
+            return;
+        }
+        let unit = ResourceId::new(&node.name, keddah_resource::Kind::Unit, "chrony.service");
+        let mut text = String::from("# Written by Keddah; edit the inventory instead.\n");
+        for server in node.params.texts("node_ntp_servers") {
+            let _ = writeln!(text, "{server}");
+        }
+        let file = self.fleet.add(
+            Resource::new(
+                &node.name,
+                Module::Node,
+                file::Spec::text(
+                    "/etc/chrony/sources.d/keddah.sources",
+                    text,
+                    Permissions::root(0o644),
+                ),
+            )
+            .after([node.packages.clone()])
+            .restarts(&unit),
+        );
+        let mut before = vec![file];
+        if node.facts.sysctl_read_only {
+            // A container shares its host's clock and may not set it.
+            let text = "# Written by Keddah: a container may not set the clock.\nDAEMON_OPTS=\"-F 1 -x\"\n";
+            before.push(
+                self.fleet.add(
+                    Resource::new(
+                        &node.name,
+                        Module::Node,
+                        file::Spec::text("/etc/default/chrony", text, Permissions::root(0o644)),
+                    )
+                    .after([node.packages.clone()])
+                    .restarts(&unit),
+                ),
+            );
+        }
+        let spec = unit::Spec::running("chrony.service");
+        self.fleet.add(Resource::new(&node.name, Module::Node, spec).after(before));
+    }
+
+    /// The administrator's account, with sudo as `node_admin_sudo` says.
+    fn administrator(&mut self, node: &Node<'_>) -> Result<(), Problem> {
+        if !node.params.bool("node_admin_enabled") {
+            return Ok(());
+        }
+        let account = node.params.str("node_admin_username");
+        let mut authorized_keys = node.params.texts("node_admin_pk_list");
+        if node.params.bool("node_admin_pk_current") {
+            authorized_keys.extend(self.input.public_keys.iter().cloned());
+        }
+        authorized_keys.sort();
+        authorized_keys.dedup();
+        let user = self.fleet.add(
+            Resource::new(
+                &node.name,
+                Module::Node,
+                user::Spec {
+                    account: account.clone(),
+                    uid: u32::try_from(node.params.int("node_admin_uid"))
+                        .ok()
+                        .filter(|&uid| uid > 0),
+                    home: format!("/home/{account}"),
+                    shell: "/bin/bash".to_owned(),
+                    groups: Vec::new(),
+                    authorized_keys,
+                },
+            )
+            .after([node.packages.clone()]),
+        );
+        let sudo = node.params.str("node_admin_sudo");
+        self.sudoers(node, Module::Node, &account, &sudo, user)
+    }
+
+    /// What an account may do as root: `none`, `limit`, `all` (with a password) or `nopass`.
+    pub(crate) fn sudoers(
+        &mut self,
+        node: &Node<'_>,
+        module: Module,
+        account: &str,
+        privilege: &str,
+        user: ResourceId,
+    ) -> Result<(), Problem> {
+        let path = format!("/etc/sudoers.d/keddah-{account}");
+        let rule = match privilege {
+            "none" | "no" => {
+                self.fleet
+                    .add(Resource::new(&node.name, module, file::Spec::absent(path)).after([user]));
+                return Ok(());
+            }
+            "limit" => {
+                let units = ["patroni", "pgbouncer", "haproxy", "vip-manager"];
+                let verbs = ["start", "stop", "restart", "reload", "status"];
+                let commands: Vec<String> = units
+                    .iter()
+                    .flat_map(|unit| {
+                        verbs.iter().map(move |verb| format!("/usr/bin/systemctl {verb} {unit}"))
+                    })
+                    .collect();
+                format!("{account} ALL=(root) NOPASSWD: {}", commands.join(", "))
+            }
+            "all" => format!("{account} ALL=(ALL:ALL) ALL"),
+            "nopass" => format!("{account} ALL=(ALL:ALL) NOPASSWD: ALL"),
+            other => {
+                return Err(problem(
+                    "invalid-sudo",
+                    node.params.span("node_admin_sudo"),
+                    format!("`{other}` is not a sudo privilege; use none, limit, all or nopass"),
+                ));
+            }
+        };
+        let text = format!("# Written by Keddah; edit the inventory instead.\n{rule}\n");
+        let spec = file::Spec::text(path, text, Permissions::root(0o440))
+            .checked_by(&["visudo", "-c", "-q", "-f", "{}"]);
+        self.fleet
+            .add(Resource::new(&node.name, module, spec).after([user, node.packages.clone()]));
+        Ok(())
+    }
+
+    /// `node_crontab`: lines with the account in the sixth field, as in `/etc/crontab`.
+    fn crontab(&mut self, node: &Node<'_>) {
+        let lines = node.params.texts("node_crontab");
+        let path = "/etc/cron.d/keddah-node";
+        let spec = if lines.is_empty() {
+            file::Spec::absent(path)
+        } else {
+            file::Spec::text(path, cron_table(&lines), Permissions::root(0o644))
+        };
+        self.fleet
+            .add(Resource::new(&node.name, Module::Node, spec).after([node.packages.clone()]));
+    }
+}
+
+/// A table for `/etc/cron.d` with a path on which PostgreSQL's programs are found.
+pub(crate) fn cron_table(lines: &[String]) -> String {
+    let mut text = String::from(
+        "# Written by Keddah; edit the inventory instead.\n\
+         SHELL=/bin/sh\n\
+         PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin:/usr/pgsql/bin:/pg/bin\n",
+    );
+    for line in lines {
+        let _ = writeln!(text, "{}", line.trim());
+    }
+    text
+}
+
+/// Package lists may hold several names in one text, separated by blanks or commas.
+pub(crate) fn words(line: &str) -> Vec<String> {
+    line.split([' ', ',', '\t']).filter(|word| !word.is_empty()).map(str::to_owned).collect()
+}

@@ -1,0 +1,182 @@
+//! Backups of a cluster with pgBackRest (point-in-time recovery document).
+
+use super::layout::Files;
+use super::{Cluster, Instance};
+use crate::compiler::{Compiler, Problem, problem};
+use crate::node::cron_table;
+use keddah_core::Secret;
+use keddah_inventory::to_json;
+use keddah_resource::kind::directory::{self, Permissions};
+use keddah_resource::kind::{backup, file, stanza};
+use keddah_resource::{Kind, Module, Resource, ResourceId, Spec};
+use serde_json::{Value, json};
+
+/// Where pgBackRest reads its configuration, and passwords beside it.
+const CONFIGURATION: &str = "/etc/pgbackrest/pgbackrest.conf";
+const SECRETS: &str = "/etc/pgbackrest/conf.d/secrets.conf";
+
+/// Options of a repository that hold secrets.
+const SECRET_OPTIONS: &[&str] = &[
+    "s3-key",
+    "s3-key-secret",
+    "cipher-pass",
+    "azure-key",
+    "gcs-key",
+    "sftp-private-key-passphrase",
+];
+
+impl Compiler<'_> {
+    /// The files of one node.
+    pub(super) fn backup_files(
+        &mut self,
+        cluster: &Cluster<'_>,
+        instance: &Instance<'_>,
+        files: &Files,
+    ) -> Result<(), Problem> {
+        let node = &instance.node;
+        let params = &instance.member.params;
+        let superuser = cluster.superuser();
+        let resource =
+            |spec: Spec| Resource::new(&node.name, Module::Pgsql, spec).in_cluster(&cluster.name);
+        let owned = |mode| Permissions::new(&superuser, &superuser, mode);
+        if params.bool("pgbackrest_enabled") {
+            let (plain, secret) = repository(instance)?;
+            let text = self.render(
+                "pgbackrest/pgbackrest.conf",
+                json!({
+                    "cluster": cluster.name,
+                    "data_directory": params.str("pg_data"),
+                    "port": params.port("pg_port"),
+                    "socket_directory": params.str("pg_localhost"),
+                    "superuser": superuser,
+                    "repository": plain,
+                    "log_directory": params.str("pgbackrest_log_dir"),
+                    "processes": (node.facts.cores / 2).clamp(1, 8),
+                }),
+            )?;
+            let mut above = Vec::new();
+            for path in ["/etc/pgbackrest", "/etc/pgbackrest/conf.d"] {
+                above.push(
+                    self.fleet.add(
+                        resource(directory::Spec::present(path, owned(0o750)).into())
+                            .after([files.packages.clone()])
+                            .after(above.last().cloned()),
+                    ),
+                );
+            }
+            let spec = file::Spec::text(CONFIGURATION, text, owned(0o640));
+            self.fleet.add(resource(spec.into()).after(above.clone()));
+            let spec = if secret.is_empty() {
+                file::Spec::absent(SECRETS)
+            } else {
+                let text = format!("[global]\n{}\n", secret.join("\n"));
+                file::Spec::secret(SECRETS, Secret::new(text), owned(0o600))
+            };
+            self.fleet.add(resource(spec.into()).after(above));
+            let script = self.render(
+                "bin/pg-backup",
+                json!({
+                    "cluster": cluster.name,
+                    "superuser": superuser,
+                    "socket_directory": params.str("pg_localhost"),
+                    "port": params.port("pg_port"),
+                }),
+            )?;
+            let spec = file::Spec::text("/pg/bin/pg-backup", script, owned(0o755));
+            self.fleet.add(resource(spec.into()).after(files.directories.clone()));
+        }
+        // Lines of the superuser's own table, which has no account column.
+        let lines: Vec<String> = params
+            .texts("pg_crontab")
+            .iter()
+            .filter_map(|line| with_account(line, &superuser))
+            .collect();
+        let path = "/etc/cron.d/keddah-pgsql";
+        let spec = if lines.is_empty() {
+            file::Spec::absent(path)
+        } else {
+            file::Spec::text(path, cron_table(&lines), Permissions::root(0o644))
+        };
+        self.fleet.add(resource(spec.into()).after([node.packages.clone()]));
+        Ok(())
+    }
+
+    /// The stanza, and the first full backup.
+    pub(super) fn cluster_backup(&mut self, cluster: &Cluster<'_>, settled: &[ResourceId]) {
+        let params = &cluster.params;
+        // A standby cluster's data is backed up where it is written.
+        if !params.bool("pgbackrest_enabled") || cluster.leader().member.upstream.is_some() {
+            return;
+        }
+        let leader = cluster.leader();
+        let account = cluster.superuser();
+        let resource = |spec: Spec| {
+            Resource::new(&leader.node.name, Module::Pgsql, spec).in_cluster(&cluster.name)
+        };
+        let secrets = leader.id(Kind::File, SECRETS);
+        let stanza = self.fleet.add(
+            resource(
+                stanza::Spec { stanza: cluster.name.clone(), account: account.clone() }.into(),
+            )
+            .after(settled.iter().cloned())
+            .after([leader.id(Kind::File, CONFIGURATION), secrets]),
+        );
+        if params.bool("pgbackrest_init_backup") {
+            let spec =
+                backup::Spec { stanza: cluster.name.clone(), account, patience_seconds: 24 * 3600 };
+            self.fleet.add(resource(spec.into()).after([stanza]));
+        }
+    }
+}
+
+/// A line of a user's crontab with the account in the sixth field; `None` for blank lines.
+fn with_account(line: &str, account: &str) -> Option<String> {
+    let line = line.trim();
+    if line.is_empty() || line.starts_with('#') {
+        return None;
+    }
+    let fields = if line.starts_with('@') { 1 } else { 5 };
+    let mut rest = line;
+    let mut schedule = Vec::new();
+    for _ in 0..fields {
+        let (field, tail) = rest.split_once(char::is_whitespace)?;
+        schedule.push(field);
+        rest = tail.trim_start();
+    }
+    Some(format!("{} {account} {rest}", schedule.join(" ")))
+}
+
+/// The chosen repository as lines of pgBackRest's configuration: open ones and secret ones.
+fn repository(instance: &Instance<'_>) -> Result<(Vec<String>, Vec<String>), Problem> {
+    let params = &instance.member.params;
+    let method = params.str("pgbackrest_method");
+    let repositories = params.map("pgbackrest_repo");
+    let Some(entries) = repositories.get(method.as_str()).map(to_json) else {
+        let names: Vec<&str> = repositories.keys().map(|key| key.text.as_str()).collect();
+        return Err(problem(
+            "unknown-repository",
+            params.span("pgbackrest_method"),
+            format!("pgbackrest_repo has no repository `{method}`; it has {}", names.join(", ")),
+        ));
+    };
+    let (mut plain, mut secret) = (Vec::new(), Vec::new());
+    for (name, value) in entries.as_object().into_iter().flatten() {
+        let option = name.replace('_', "-");
+        let option = option.strip_prefix("repo1-").unwrap_or(&option).to_owned();
+        let text = match value {
+            Value::String(text) => text.clone(),
+            Value::Bool(true) => "y".to_owned(),
+            Value::Bool(false) => "n".to_owned(),
+            Value::Null => continue,
+            other => other.to_string(),
+        };
+        let line = format!("repo1-{option}={text}");
+        if SECRET_OPTIONS.contains(&option.as_str()) {
+            secret.push(line);
+        } else {
+            plain.push(line);
+        }
+    }
+    plain.sort();
+    Ok((plain, secret))
+}

@@ -1,0 +1,239 @@
+//! An instance's account, packages and directories (the layout of the PGSQL module: `/pg` leads to
+//! the cluster's directory, backups lie on a disk of their own).
+
+use super::{Cluster, Instance};
+use crate::ca::CertificateFor;
+use crate::compiler::{Compiler, Problem};
+use crate::node::words;
+use crate::release::extension_package;
+use keddah_inventory::model::{PgDatabase, PgExtension};
+use keddah_resource::kind::directory::{self, Permissions};
+use keddah_resource::kind::{file, packages, symlink, user};
+use keddah_resource::{Kind, Module, Resource, ResourceId, Spec};
+
+/// What the other files of an instance wait for.
+pub(super) struct Files {
+    /// The packages are installed.
+    pub packages: ResourceId,
+    /// `/pg` and everything below it that Keddah makes is there.
+    pub directories: Vec<ResourceId>,
+    /// The certificate is in place.
+    pub certificate: ResourceId,
+}
+
+impl Compiler<'_> {
+    pub(super) fn layout(
+        &mut self,
+        cluster: &Cluster<'_>,
+        instance: &Instance<'_>,
+    ) -> Result<Files, Problem> {
+        let node = &instance.node;
+        let params = &instance.member.params;
+        let superuser = cluster.superuser();
+        let resource =
+            |spec: Spec| Resource::new(&node.name, Module::Pgsql, spec).in_cluster(&cluster.name);
+        let home = params.str("pg_dbsu_home");
+        let account = self.fleet.add(resource(
+            user::Spec {
+                account: superuser.clone(),
+                uid: u32::try_from(params.int("pg_dbsu_uid")).ok().filter(|&uid| uid > 0),
+                home: home.clone(),
+                shell: "/bin/bash".to_owned(),
+                groups: Vec::new(),
+                authorized_keys: Vec::new(),
+            }
+            .into(),
+        ));
+        let sudo = params.str("pg_dbsu_sudo");
+        self.sudoers(node, Module::Pgsql, &superuser, &sudo, account.clone())?;
+        let packages = self.pg_packages(cluster, instance, &account);
+
+        let owned = |mode| Permissions::new(&superuser, &superuser, mode);
+        let mut directories = Vec::new();
+        directories.push(self.directories(
+            node,
+            Module::Pgsql,
+            &home,
+            owned(0o700),
+            &[account.clone()],
+        ));
+        let base = self.directories(
+            node,
+            Module::Pgsql,
+            &instance.directory,
+            owned(0o700),
+            &[account.clone()],
+        );
+        let link = self.fleet.add(
+            resource(
+                symlink::Spec { path: "/pg".to_owned(), target: instance.directory.clone() }.into(),
+            )
+            .after([base.clone()]),
+        );
+        let below = [
+            (params.str("pg_data"), 0o700),
+            ("/pg/bin".to_owned(), 0o755),
+            ("/pg/conf".to_owned(), 0o700),
+            ("/pg/tmp".to_owned(), 0o700),
+            (CERTIFICATES.to_owned(), 0o700),
+            ("/pg/log".to_owned(), 0o755),
+            (params.str("pg_log_dir"), 0o700),
+            (params.str("patroni_log_dir"), 0o700),
+            (params.str("pgbouncer_log_dir"), 0o700),
+            (params.str("pgbackrest_log_dir"), 0o700),
+        ];
+        for (path, mode) in below {
+            let path = instance.real(&path);
+            directories.push(self.owned_directory(cluster, instance, &path, owned(mode), &base));
+        }
+        let backups =
+            format!("{}/{}-{}", params.str("pg_fs_backup"), cluster.name, cluster.version);
+        let backups_made =
+            self.directories(node, Module::Pgsql, &backups, owned(0o700), &[account.clone()]);
+        directories.push(
+            self.fleet.add(
+                resource(
+                    symlink::Spec {
+                        path: format!("{}/backup", instance.directory),
+                        target: backups,
+                    }
+                    .into(),
+                )
+                .after([backups_made, base.clone()]),
+            ),
+        );
+        directories.push(link.clone());
+        // Inventories name programs by pg_bin_dir, wherever the distribution keeps them.
+        let programs = format!("/usr/lib/postgresql/{}", cluster.version);
+        if params.str("pg_bin_dir") == "/usr/pgsql/bin" {
+            self.fleet.add(
+                resource(symlink::Spec { path: "/usr/pgsql".to_owned(), target: programs }.into())
+                    .after([packages.clone()]),
+            );
+        }
+        let certificate = self.certificate(
+            node,
+            CertificateFor {
+                directory: CERTIFICATES,
+                common_name: &instance.name,
+                dns_names: dns_names(cluster, instance),
+                addresses: virtual_address(instance),
+                owner: &superuser,
+            },
+        );
+        let mut certificate = resource(certificate.into())
+            .after([node.trust.clone(), link])
+            .after(directories.clone())
+            .reloads(&instance.postmaster())
+            .reloads(&instance.patroni());
+        if params.bool("pgbouncer_enabled") {
+            certificate = certificate.reloads(&instance.pgbouncer());
+        }
+        let certificate = self.fleet.add(certificate);
+        Ok(Files { packages, directories, certificate })
+    }
+
+    fn owned_directory(
+        &mut self,
+        cluster: &Cluster<'_>,
+        instance: &Instance<'_>,
+        path: &str,
+        permissions: Permissions,
+        base: &ResourceId,
+    ) -> ResourceId {
+        if path.starts_with(&format!("{}/", instance.directory)) {
+            let parent = path.rsplit_once('/').map_or("", |(parent, _)| parent);
+            let above = instance.id(Kind::Directory, parent);
+            let after = if self.fleet.get(&above).is_some() { above } else { base.clone() };
+            self.fleet.add(
+                Resource::new(
+                    &instance.node.name,
+                    Module::Pgsql,
+                    directory::Spec::present(path, permissions),
+                )
+                .in_cluster(&cluster.name)
+                .after([after]),
+            )
+        } else {
+            self.directories(&instance.node, Module::Pgsql, path, permissions, &[base.clone()])
+        }
+    }
+
+    fn pg_packages(
+        &mut self,
+        cluster: &Cluster<'_>,
+        instance: &Instance<'_>,
+        account: &ResourceId,
+    ) -> ResourceId {
+        let node = &instance.node;
+        let params = &instance.member.params;
+        let resource =
+            |spec: Spec| Resource::new(&node.name, Module::Pgsql, spec).in_cluster(&cluster.name);
+        // Debian's package would make and start a cluster of its own.
+        let directory = self.fleet.add(resource(
+            directory::Spec::present("/etc/postgresql-common", Permissions::root(0o755)).into(),
+        ));
+        let no_cluster = self.fleet.add(
+            resource(
+                file::Spec::text(
+                    "/etc/postgresql-common/createcluster.conf",
+                    "# Written by Keddah: Patroni makes the clusters.\ncreate_main_cluster = false\n\
+                     start_conf = 'manual'\n",
+                    Permissions::root(0o644),
+                )
+                .into(),
+            )
+            .after([directory]),
+        );
+        let mut names = node.release.pgsql_packages(cluster.version);
+        let extensions = PgDatabase::business(params)
+            .into_iter()
+            .flat_map(|database| database.extensions)
+            .chain(PgExtension::defaults(params));
+        names.extend(
+            extensions.filter_map(|extension| extension_package(&extension.name, cluster.version)),
+        );
+        for word in params.texts("pg_extensions").iter().flat_map(|line| words(line)) {
+            match extension_package(&word, cluster.version) {
+                Some(package) => names.push(package),
+                None if word.starts_with("postgresql-") && !word.contains(['*', '$']) => {
+                    names.push(word);
+                }
+                None => self.notes.push(format!(
+                    "{}: pg_extensions names `{word}`, for which no package of this distribution \
+                     is known; it is not installed",
+                    cluster.name
+                )),
+            }
+        }
+        names.sort();
+        names.dedup();
+        self.fleet.add(resource(packages::Spec { set: "pgsql".to_owned(), names }.into()).after([
+            node.packages.clone(),
+            account.clone(),
+            no_cluster,
+        ]))
+    }
+}
+
+const CERTIFICATES: &str = super::CERTIFICATES;
+
+/// The names under which clients reach an instance.
+fn dns_names(cluster: &Cluster<'_>, instance: &Instance<'_>) -> Vec<String> {
+    let suffix = instance.member.params.str("pg_dns_suffix");
+    let mut names = vec![cluster.name.clone()];
+    if !suffix.is_empty() {
+        names.push(format!("{}{suffix}", cluster.name));
+        names.push(format!("{}{suffix}", instance.name));
+    }
+    names
+}
+
+/// The cluster's virtual address, when it has one.
+fn virtual_address(instance: &Instance<'_>) -> Vec<String> {
+    let params = &instance.member.params;
+    if !params.bool("pg_vip_enabled") {
+        return Vec::new();
+    }
+    vec![params.str("pg_vip_address").split('/').next().unwrap_or_default().to_owned()]
+}

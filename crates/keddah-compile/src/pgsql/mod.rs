@@ -1,0 +1,229 @@
+//! The PGSQL module: highly available PostgreSQL clusters and every way into them.
+
+mod backup;
+mod hba;
+mod layout;
+mod objects;
+mod parameters;
+mod patroni;
+mod pool;
+mod roles;
+pub(crate) mod services;
+pub(crate) mod verifier;
+
+use crate::compiler::{Compiler, Node, Problem, problem};
+use crate::release::POSTGRESQL_VERSIONS;
+use keddah_core::NodeName;
+use keddah_inventory::model::{PgCluster, PgMember};
+use keddah_inventory::{ParamOrigin, Params};
+use keddah_resource::kind::PgConnection;
+use keddah_resource::kind::postmaster::PatroniApi;
+use keddah_resource::{Kind, NodeFacts, ResourceId};
+
+/// Where an instance's certificate and key stand.
+const CERTIFICATES: &str = "/pg/cert";
+
+/// A cluster as the files of this module see it.
+pub(super) struct Cluster<'a> {
+    /// Its name.
+    pub name: String,
+    /// PostgreSQL's major version.
+    pub version: u32,
+    /// Its instances whose nodes answer, by number.
+    pub instances: Vec<Instance<'a>>,
+    /// The node that leads now, or that will be made the first primary.
+    pub leader: NodeName,
+    /// Whether it exists: some member's Patroni says so.
+    pub exists: bool,
+    /// The leader's parameters, for everything that is one for the whole cluster.
+    pub params: Params<'a>,
+}
+
+/// An instance and the node it stands on.
+pub(super) struct Instance<'a> {
+    /// Its name, `<cluster>-<seq>`.
+    pub name: String,
+    /// What the inventory says of it.
+    pub member: PgMember<'a>,
+    /// Its node.
+    pub node: Node<'a>,
+    /// The cluster's directory on the node, to which `/pg` points.
+    pub directory: String,
+}
+
+impl Cluster<'_> {
+    /// The smallest of what the members say.
+    fn least(&self, of: impl Fn(&NodeFacts) -> u64) -> u64 {
+        self.instances.iter().map(|instance| of(instance.node.facts)).min().unwrap_or_default()
+    }
+
+    /// The instance that leads.
+    fn leader(&self) -> &Instance<'_> {
+        self.instances
+            .iter()
+            .find(|instance| instance.node.name == self.leader)
+            .unwrap_or(&self.instances[0])
+    }
+
+    /// How agents reach PostgreSQL on their own node.
+    fn connection(&self) -> PgConnection {
+        PgConnection {
+            socket_directory: self.params.str("pg_localhost"),
+            port: self.params.port("pg_port"),
+            superuser: self.superuser(),
+        }
+    }
+
+    /// The operating system account that runs it, and the role of the same name.
+    fn superuser(&self) -> String {
+        self.params.str("pg_dbsu")
+    }
+}
+
+impl Instance<'_> {
+    /// How the agent reaches Patroni on this node.
+    fn api(&self) -> PatroniApi {
+        let params = &self.member.params;
+        PatroniApi {
+            address: self.node.address.clone(),
+            port: params.port("patroni_port"),
+            ca_path: params.bool("patroni_ssl_enabled").then(|| crate::ca::CA_PATH.to_owned()),
+            username: params.str("patroni_username"),
+            password: params.secret("patroni_password"),
+        }
+    }
+
+    /// A path below `/pg`, as the path that the link leads to.
+    fn real(&self, path: &str) -> String {
+        match path.strip_prefix("/pg/") {
+            Some(rest) => format!("{}/{rest}", self.directory),
+            None => path.to_owned(),
+        }
+    }
+
+    fn id(&self, kind: Kind, name: &str) -> ResourceId {
+        ResourceId::new(&self.node.name, kind, name)
+    }
+
+    fn postmaster(&self) -> ResourceId {
+        self.id(Kind::Postmaster, &self.name)
+    }
+
+    fn pgbouncer(&self) -> ResourceId {
+        self.id(Kind::Unit, "pgbouncer.service")
+    }
+
+    fn patroni(&self) -> ResourceId {
+        self.id(Kind::Unit, "patroni.service")
+    }
+}
+
+impl<'a> Compiler<'a> {
+    /// All clusters whose nodes answer.
+    pub(crate) fn pgsql(&mut self, nodes: &[Node<'a>], etcd: &[ResourceId]) -> Result<(), Problem> {
+        for cluster in self.topology.clusters.clone() {
+            if let Some(cluster) = self.cluster(&cluster, nodes)? {
+                self.pg_cluster(&cluster, etcd)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// A cluster with its version and leader settled; `None` when none of its nodes answers.
+    fn cluster(
+        &self,
+        model: &PgCluster<'a>,
+        nodes: &[Node<'a>],
+    ) -> Result<Option<Cluster<'a>>, Problem> {
+        let mut instances = Vec::new();
+        for member in &model.members {
+            let Some(node) = nodes.iter().find(|node| node.name == member.node) else { continue };
+            if self.input.removing.contains(&node.name) {
+                continue;
+            }
+            instances.push((member.clone(), node.clone()));
+        }
+        instances.sort_by_key(|(member, _)| member.seq);
+        let Some((first, first_node)) = instances.first() else { return Ok(None) };
+        let version = version(&first.params, first_node)?;
+        if self.topology.etcd.is_empty() {
+            return Err(problem(
+                "no-etcd",
+                first.seq_span,
+                format!(
+                    "the cluster `{}` needs etcd, and the inventory has none: add a group with \
+                     etcd_seq for one or three hosts",
+                    model.name
+                ),
+            ));
+        }
+        let serves = |node: &Node<'_>, roles: &[&str]| {
+            node.facts.patroni.as_ref().is_some_and(|patroni| {
+                patroni.scope == model.name.as_str()
+                    && matches!(patroni.state.as_str(), "running" | "streaming")
+                    && (roles.is_empty() || roles.contains(&patroni.role.as_str()))
+            })
+        };
+        let leads = |node: &Node<'_>| serves(node, &["primary", "master", "standby_leader"]);
+        let exists = instances.iter().any(|(_, node)| serves(node, &[]));
+        let first_primary = model.primary().map(|member| &member.node);
+        let leader = instances
+            .iter()
+            .find(|(_, node)| leads(node))
+            .or_else(|| instances.iter().find(|(_, node)| Some(&node.name) == first_primary))
+            .unwrap_or(&instances[0]);
+        let (leader, params) = (leader.1.name.clone(), leader.0.params.clone());
+        let name = model.name.as_str().to_owned();
+        let instances = instances
+            .into_iter()
+            .map(|(member, node)| Instance {
+                name: member.instance(&model.name),
+                directory: format!("{}/{name}-{version}", member.params.str("pg_fs_main")),
+                member,
+                node,
+            })
+            .collect();
+        Ok(Some(Cluster { name, version, instances, leader, exists, params }))
+    }
+
+    fn pg_cluster(&mut self, cluster: &Cluster<'_>, etcd: &[ResourceId]) -> Result<(), Problem> {
+        let mut ready = Vec::new();
+        for instance in &cluster.instances {
+            let files = self.layout(cluster, instance)?;
+            self.backup_files(cluster, instance, &files)?;
+            self.instance(cluster, instance, &files, etcd)?;
+            self.pool(cluster, instance, &files)?;
+            ready.push(instance.postmaster());
+        }
+        let settled = self.patroni_config(cluster, &ready)?;
+        self.cluster_backup(cluster, &settled);
+        let roles = self.roles(cluster, &settled)?;
+        self.objects(cluster, &roles)
+    }
+}
+
+/// PostgreSQL's major version for a cluster: what the inventory asks for, or, where it asks for
+/// nothing, the newest that the node's package sources are known to offer.
+fn version(params: &Params<'_>, node: &Node<'_>) -> Result<u32, Problem> {
+    let wanted = u32::try_from(params.int("pg_version")).unwrap_or_default();
+    let offered = |version: u32| {
+        version == node.release.postgresql()
+            || node.facts.package_candidates.contains_key(&format!("postgresql-{version}"))
+    };
+    if offered(wanted) {
+        return Ok(wanted);
+    }
+    if params.origin("pg_version") == ParamOrigin::Default {
+        let newest = POSTGRESQL_VERSIONS.rev().find(|&version| offered(version));
+        return Ok(newest.unwrap_or(node.release.postgresql()));
+    }
+    Err(problem(
+        "unavailable-version",
+        params.span("pg_version"),
+        format!(
+            "the package sources of {} do not offer PostgreSQL {wanted}; they offer {}",
+            node.name,
+            node.release.postgresql()
+        ),
+    ))
+}

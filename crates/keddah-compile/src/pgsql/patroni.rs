@@ -1,0 +1,434 @@
+//! Patroni: its configuration on each node, the instances it makes, and the cluster's settings in
+//! the DCS.
+
+use super::hba::{self, Aliases, Dialect};
+use super::layout::Files;
+use super::{CERTIFICATES, Cluster, Instance};
+use crate::compiler::{Compiler, Problem, problem};
+use keddah_core::Secret;
+use keddah_inventory::Params;
+use keddah_inventory::model::{HbaRule, RtoPlan};
+use keddah_resource::kind::directory::{self, Permissions};
+use keddah_resource::kind::{file, patroni_config, pg_instance, postmaster, unit};
+use keddah_resource::{Class, Kind, Module, Resource, ResourceId, Spec, TriggerAction};
+use serde_json::{Map, Value, json};
+use std::collections::BTreeMap;
+
+/// Patroni reads all files of this directory and lays them over each other.
+const DIRECTORY: &str = "/etc/patroni/conf.d";
+
+/// The rules that PostgreSQL reads; Patroni is told to leave them alone.
+const HBA_FILE: &str = "/pg/conf/pg_hba.conf";
+
+/// Seconds a first `initdb` or a base backup of an empty cluster may take; a large clone is
+/// bounded by its progress, which Patroni reports, not by a clock.
+const MAKE_SECONDS: u32 = 600;
+
+impl Compiler<'_> {
+    /// One instance: files, unit, and the instance itself.
+    pub(super) fn instance(
+        &mut self,
+        cluster: &Cluster<'_>,
+        instance: &Instance<'_>,
+        files: &Files,
+        etcd: &[ResourceId],
+    ) -> Result<(), Problem> {
+        let node = &instance.node;
+        let superuser = cluster.superuser();
+        let postmaster = instance.postmaster();
+        let patroni = instance.patroni();
+        let owned = || Permissions::new(&superuser, &superuser, 0o600);
+        let resource =
+            |spec: Spec| Resource::new(&node.name, Module::Pgsql, spec).in_cluster(&cluster.name);
+
+        let directory = self.fleet.add(
+            resource(
+                directory::Spec::present(
+                    DIRECTORY,
+                    Permissions::new(&superuser, &superuser, 0o700),
+                )
+                .into(),
+            )
+            .after([files.packages.clone()]),
+        );
+        let mut before = files.directories.clone();
+        before.extend([files.certificate.clone(), files.packages.clone()]);
+        let settings = self.patroni_settings(cluster, instance);
+        let text = yaml("how Patroni runs this instance", &settings)?;
+        before.push(
+            self.fleet.add(
+                resource(
+                    file::Spec::text(format!("{DIRECTORY}/10-patroni.yml"), text, owned()).into(),
+                )
+                .after([directory.clone()])
+                .reloads(&patroni),
+            ),
+        );
+        // Apart, because PostgreSQL restarts when these change.
+        let text = yaml("where PostgreSQL listens", &listen(instance))?;
+        before.push(
+            self.fleet.add(
+                resource(
+                    file::Spec::text(format!("{DIRECTORY}/20-listen.yml"), text, owned()).into(),
+                )
+                .after([directory.clone()])
+                .reloads(&patroni)
+                .restarts(&postmaster),
+            ),
+        );
+        let text = yaml("passwords", &secrets(&instance.member.params, &superuser))?;
+        before.push(
+            self.fleet.add(
+                resource(
+                    file::Spec::secret(
+                        format!("{DIRECTORY}/90-secrets.yml"),
+                        Secret::new(text),
+                        owned(),
+                    )
+                    .into(),
+                )
+                .after([directory.clone()])
+                .reloads(&patroni),
+            ),
+        );
+        let first = !cluster.exists && node.name == cluster.leader;
+        if first {
+            let text = yaml("how the cluster is made; not read again", &self.bootstrap(cluster)?)?;
+            before.push(
+                self.fleet.add(
+                    resource(
+                        file::Spec::text(format!("{DIRECTORY}/05-bootstrap.yml"), text, owned())
+                            .into(),
+                    )
+                    .after([directory]),
+                ),
+            );
+        }
+        let rules = self.hba(cluster, instance, Dialect::PostgreSql)?;
+        before.push(
+            self.fleet.add(
+                resource(file::Spec::text(HBA_FILE, rules, owned()).into())
+                    .after(files.directories.clone())
+                    .reloads(&postmaster),
+            ),
+        );
+        before.extend(self.drop_in(
+            node,
+            Module::Pgsql,
+            "patroni.service",
+            "systemd/patroni.conf",
+            json!({
+                "superuser": superuser,
+                "open_files": node.facts.open_files_limit.min(1_048_576),
+            }),
+            None,
+        )?);
+        before.extend(etcd.iter().cloned());
+        let leader = cluster.leader();
+        if node.name != cluster.leader {
+            // A replica that starts before its cluster exists would race the primary for it.
+            before.push(leader.id(Kind::PgInstance, &leader.name));
+        }
+        let port = instance.member.params.port("patroni_port");
+        let unit = unit::Spec {
+            // Patroni takes PostgreSQL down with it.
+            restart_class: Class::OrderedRestart,
+            ..unit::Spec::running("patroni.service")
+        }
+        .ready_when_open(&node.address, port);
+        let unit = self.fleet.add(resource(unit.into()).after(before));
+        let made = self.fleet.add(
+            resource(
+                pg_instance::Spec {
+                    instance: instance.name.clone(),
+                    data_directory: instance.member.params.str("pg_data"),
+                    origin: if first {
+                        pg_instance::Origin::Bootstrap
+                    } else {
+                        pg_instance::Origin::Clone
+                    },
+                    api: instance.api(),
+                    patience_seconds: MAKE_SECONDS,
+                }
+                .into(),
+            )
+            .after([unit]),
+        );
+        let mut postmaster = resource(
+            postmaster::Spec {
+                instance: instance.name.clone(),
+                api: instance.api(),
+                connection: cluster.connection(),
+                patience_seconds: 120,
+            }
+            .into(),
+        )
+        .after([made]);
+        if node.name == cluster.leader {
+            // Replicas first: they must not have less of anything than the primary.
+            postmaster.restart_after = cluster
+                .instances
+                .iter()
+                .filter(|other| other.name != instance.name)
+                .map(Instance::postmaster)
+                .collect();
+        }
+        self.fleet.add(postmaster);
+        Ok(())
+    }
+
+    fn patroni_settings(&self, cluster: &Cluster<'_>, instance: &Instance<'_>) -> Value {
+        let params = &instance.member.params;
+        let address = &instance.node.address;
+        let port = params.port("patroni_port");
+        let mut restapi = json!({
+            "listen": format!("0.0.0.0:{port}"),
+            "connect_address": format!("{address}:{port}"),
+        });
+        let mut ctl = Value::Null;
+        if params.bool("patroni_ssl_enabled") {
+            restapi["certfile"] = format!("{CERTIFICATES}/server.crt").into();
+            restapi["keyfile"] = format!("{CERTIFICATES}/server.key").into();
+            restapi["cafile"] = crate::ca::CA_PATH.into();
+            ctl = json!({
+                "cacert": crate::ca::CA_PATH,
+                "certfile": format!("{CERTIFICATES}/server.crt"),
+                "keyfile": format!("{CERTIFICATES}/server.key"),
+            });
+        }
+        let hosts: Vec<String> = self
+            .topology
+            .etcd
+            .iter()
+            .map(|member| format!("{}:{}", member.address, member.port))
+            .collect();
+        let mut parameters = json!({
+            "unix_socket_directories": params.str("pg_localhost"),
+            "hba_file": HBA_FILE,
+        });
+        let delay = params.str("pg_delay");
+        if !matches!(delay.as_str(), "" | "0") && instance.node.name != cluster.leader {
+            parameters["recovery_min_apply_delay"] = delay.into();
+        }
+        let mut tags = json!({ "clonefrom": true });
+        if let Some(source) = self.cascades_from(cluster, instance) {
+            tags["replicatefrom"] = source.into();
+        }
+        let mut settings = json!({
+            "scope": cluster.name,
+            "namespace": params.str("pg_namespace"),
+            "name": instance.name,
+            "log": { "dir": params.str("patroni_log_dir"), "level": "INFO", "file_num": 4, "file_size": 10_485_760 },
+            "restapi": restapi,
+            "etcd3": {
+                "hosts": hosts,
+                "protocol": "https",
+                "cacert": crate::ca::CA_PATH,
+                "cert": format!("{CERTIFICATES}/server.crt"),
+                "key": format!("{CERTIFICATES}/server.key"),
+            },
+            "postgresql": {
+                "data_dir": params.str("pg_data"),
+                "bin_dir": format!("/usr/lib/postgresql/{}/bin", cluster.version),
+                "pgpass": "/pg/tmp/patroni.pgpass",
+                "use_unix_socket": true,
+                "use_unix_socket_repl": true,
+                "remove_data_directory_on_rewind_failure": true,
+                "remove_data_directory_on_diverged_timelines": true,
+                "create_replica_methods": ["basebackup"],
+                "basebackup": [{ "checkpoint": "fast" }],
+                "parameters": parameters,
+            },
+            "tags": tags,
+            "watchdog": { "mode": params.str("patroni_watchdog_mode") },
+        });
+        if !ctl.is_null() {
+            settings["ctl"] = ctl;
+        }
+        settings
+    }
+
+    /// The member of the same cluster that an instance replicates from, when it is not the leader.
+    fn cascades_from(&self, cluster: &Cluster<'_>, instance: &Instance<'_>) -> Option<String> {
+        let upstream = instance.member.upstream.as_deref()?;
+        cluster
+            .instances
+            .iter()
+            .find(|other| other.node.address == upstream && other.name != instance.name)
+            .map(|other| other.name.clone())
+    }
+
+    /// Patroni's own settings that are one for the whole cluster.
+    fn dynamic_settings(cluster: &Cluster<'_>) -> BTreeMap<String, Value> {
+        let params = &cluster.params;
+        let plan = RtoPlan::of(params);
+        let synchronous = params.str("pg_conf").starts_with("crit");
+        let mut settings = BTreeMap::from([
+            ("ttl".to_owned(), json!(plan.ttl)),
+            ("loop_wait".to_owned(), json!(plan.loop_wait)),
+            ("retry_timeout".to_owned(), json!(plan.retry_timeout)),
+            ("primary_start_timeout".to_owned(), json!(plan.primary_start_timeout)),
+            ("maximum_lag_on_failover".to_owned(), json!(params.size_bytes("pg_rpo"))),
+            // With etcd gone, a primary that reaches all members goes on.
+            ("failsafe_mode".to_owned(), json!(true)),
+            ("synchronous_mode".to_owned(), json!(synchronous)),
+        ]);
+        if params.str("patroni_mode") == "pause" {
+            settings.insert("pause".to_owned(), json!(true));
+        }
+        settings.insert("standby_cluster".to_owned(), standby_cluster(cluster));
+        settings
+    }
+
+    fn bootstrap(&self, cluster: &Cluster<'_>) -> Result<Value, Problem> {
+        let params = &cluster.params;
+        let mut settings: Map<String, Value> = Self::dynamic_settings(cluster)
+            .into_iter()
+            .filter(|(_, value)| !value.is_null())
+            .collect();
+        settings.insert(
+            "postgresql".to_owned(),
+            json!({
+                "use_pg_rewind": true,
+                "use_slots": true,
+                "parameters": self.parameters(cluster)?,
+            }),
+        );
+        let mut initdb = vec![
+            json!({ "encoding": params.str("pg_encoding") }),
+            json!({ "locale": params.str("pg_locale") }),
+            json!({ "lc-collate": params.str("pg_lc_collate") }),
+            json!({ "lc-ctype": params.str("pg_lc_ctype") }),
+        ];
+        if params.bool("pg_checksum") {
+            initdb.push(json!("data-checksums"));
+        }
+        Ok(json!({ "bootstrap": { "dcs": settings, "initdb": initdb } }))
+    }
+
+    /// The cluster's settings in the DCS; returns what objects inside the cluster wait for.
+    pub(super) fn patroni_config(
+        &mut self,
+        cluster: &Cluster<'_>,
+        postmasters: &[ResourceId],
+    ) -> Result<Vec<ResourceId>, Problem> {
+        let leader = cluster.leader();
+        let parameters = self.parameters(cluster)?;
+        let spec = patroni_config::Spec {
+            cluster: cluster.name.clone(),
+            settings: Self::dynamic_settings(cluster),
+            parameters,
+            postgresql: BTreeMap::from([
+                ("use_pg_rewind".to_owned(), json!(true)),
+                ("use_slots".to_owned(), json!(true)),
+            ]),
+            api: leader.api(),
+        };
+        let mut resource = Resource::new(&leader.node.name, Module::Pgsql, spec)
+            .in_cluster(&cluster.name)
+            .after([leader.id(Kind::PgInstance, &leader.name)]);
+        for postmaster in postmasters {
+            resource = resource.triggers(postmaster, TriggerAction::Restart, Class::OrderedRestart);
+        }
+        self.fleet.add(resource);
+        Ok(vec![leader.postmaster()])
+    }
+
+    /// An instance's or its pool's authentication rules.
+    pub(super) fn hba(
+        &self,
+        cluster: &Cluster<'_>,
+        instance: &Instance<'_>,
+        dialect: Dialect,
+    ) -> Result<String, Problem> {
+        let params = &instance.member.params;
+        let aliases = Aliases {
+            superuser: cluster.superuser(),
+            replication: params.str("pg_replication_username"),
+            monitor: params.str("pg_monitor_username"),
+            admin: params.str("pg_admin_username"),
+            intranet: params.texts("node_firewall_intranet"),
+            infra: self.topology.infra.clone(),
+            admin_address: params.str("admin_ip"),
+            cluster: cluster
+                .instances
+                .iter()
+                .map(|instance| instance.node.address.clone())
+                .collect(),
+            password_method: params.str("pg_pwd_enc"),
+        };
+        let rules = match dialect {
+            Dialect::PostgreSql => HbaRule::postgres(params),
+            Dialect::PgBouncer => HbaRule::pgbouncer(params),
+        };
+        let (role, offline) = (instance.member.role, instance.member.offline_query);
+        hba::render(&rules, &aliases, dialect, role, offline).map_err(|errors| {
+            let first = &errors[0];
+            problem("invalid-hba-rule", first.span, first.message.clone())
+        })
+    }
+}
+
+/// Where the whole cluster replicates from, when it is a standby cluster.
+fn standby_cluster(cluster: &Cluster<'_>) -> Value {
+    let leader = cluster.leader();
+    let Some(upstream) = leader.member.upstream.as_deref() else { return Value::Null };
+    if cluster.instances.iter().any(|instance| instance.node.address == upstream) {
+        return Value::Null;
+    }
+    let params = &cluster.params;
+    let mut settings = json!({
+        "host": upstream,
+        "port": params.port("pg_port"),
+        "create_replica_methods": ["basebackup"],
+    });
+    let delay = params.str("pg_delay");
+    if !matches!(delay.as_str(), "" | "0") {
+        settings["recovery_min_apply_delay"] = delay.into();
+    }
+    settings
+}
+
+fn listen(instance: &Instance<'_>) -> Value {
+    let params = &instance.member.params;
+    let port = params.port("pg_port");
+    json!({
+        "postgresql": {
+            "listen": format!("{}:{port}", params.str("pg_listen")),
+            "connect_address": format!("{}:{port}", instance.node.address),
+        }
+    })
+}
+
+fn secrets(params: &Params<'_>, superuser: &str) -> Value {
+    let replication = json!({
+        "username": params.str("pg_replication_username"),
+        "password": params.secret("pg_replication_password").reveal(),
+    });
+    let mut authentication = json!({
+        "superuser": { "username": superuser },
+        "replication": replication,
+        // pg_rewind as the replication user needs no superuser over the network.
+        "rewind": replication,
+    });
+    let password = params.secret("pg_dbsu_password");
+    if !password.is_empty() {
+        authentication["superuser"]["password"] = password.reveal().into();
+    }
+    json!({
+        "restapi": {
+            "authentication": {
+                "username": params.str("patroni_username"),
+                "password": params.secret("patroni_password").reveal(),
+            }
+        },
+        "postgresql": { "authentication": authentication },
+    })
+}
+
+/// A document for Patroni, whose reader is PyYAML.
+fn yaml(what: &str, document: &Value) -> Result<String, Problem> {
+    let body = serde_saphyr::to_string(document)
+        .map_err(|error| problem("internal", None, format!("cannot write YAML: {error}")))?;
+    Ok(format!("# {what}. Written by Keddah; edit the inventory instead.\n{body}"))
+}

@@ -1,0 +1,161 @@
+//! PgBouncer on an instance's node: one pool a database, in front of the local server.
+
+use super::hba::Dialect;
+use super::layout::Files;
+use super::{CERTIFICATES, Cluster, Instance};
+use crate::compiler::{Compiler, Problem};
+use keddah_core::Secret;
+use keddah_inventory::model::{DatabaseState, PgDatabase, PgUser, State};
+use keddah_resource::kind::directory::Permissions;
+use keddah_resource::kind::{file, unit};
+use keddah_resource::{Module, Resource, Spec};
+use serde_json::json;
+use std::fmt::Write;
+
+/// Clients a pool holds at the most, where the limit of open files allows it.
+const MOST_CLIENTS: u64 = 20_000;
+
+impl Compiler<'_> {
+    pub(super) fn pool(
+        &mut self,
+        cluster: &Cluster<'_>,
+        instance: &Instance<'_>,
+        files: &Files,
+    ) -> Result<(), Problem> {
+        let node = &instance.node;
+        let params = &instance.member.params;
+        let unit = instance.pgbouncer();
+        let resource =
+            |spec: Spec| Resource::new(&node.name, Module::Pgsql, spec).in_cluster(&cluster.name);
+        if !params.bool("pgbouncer_enabled") {
+            let spec = unit::Spec::stopped("pgbouncer.service");
+            self.fleet.add(resource(spec.into()).after([files.packages.clone()]));
+            return Ok(());
+        }
+        let superuser = cluster.superuser();
+        let owned = || Permissions::new(&superuser, &superuser, 0o640);
+        let databases = database_lines(cluster);
+        let users = PgUser::all(params);
+        let rules = self.hba(cluster, instance, Dialect::PgBouncer)?;
+        let settings = self.render(
+            "pgbouncer/pgbouncer.ini",
+            json!({
+                "log_directory": params.str("pgbouncer_log_dir"),
+                "auth_query": params.bool("pgbouncer_auth_query"),
+                "monitor": params.str("pg_monitor_username"),
+                "admin": params.str("pg_admin_username"),
+                "superuser": superuser,
+                "pool_mode": params.str("pgbouncer_poolmode"),
+                "max_client_conn": (node.facts.open_files_limit / 2).min(MOST_CLIENTS),
+                "default_pool_size": 64,
+                "max_db_connections": 100,
+                "ignored_parameters": params.texts("pgbouncer_ignore_param"),
+                "client_sslmode": params.str("pgbouncer_sslmode"),
+                "certificates": CERTIFICATES,
+            }),
+        )?;
+        // Apart, because PgBouncer takes these only when it starts.
+        let listen = format!(
+            "; Written by Keddah: a change of these restarts PgBouncer.\nlisten_addr = {}\n\
+             listen_port = {}\nunix_socket_dir = {}\n",
+            params.str("pg_listen"),
+            params.port("pgbouncer_port"),
+            params.str("pg_localhost"),
+        );
+        let mut userlist = String::new();
+        for user in users.iter().filter(|user| user.pgbouncer && user.state == State::Present) {
+            if let Some(verifier) = self.verifiers.of(user) {
+                let _ = writeln!(userlist, "{} {}", quoted(&user.name), quoted(verifier.reveal()));
+            }
+        }
+        let mut before = vec![files.packages.clone(), files.certificate.clone()];
+        before.extend(files.directories.clone());
+        let texts = [
+            ("pgbouncer.ini", settings),
+            ("database.txt", databases),
+            ("useropts.txt", user_lines(&users)),
+            ("pgb_hba.conf", rules),
+        ];
+        for (name, text) in texts {
+            let spec = file::Spec::text(format!("/etc/pgbouncer/{name}"), text, owned());
+            let added = resource(spec.into()).after([files.packages.clone()]).reloads(&unit);
+            before.push(self.fleet.add(added));
+        }
+        let spec = file::Spec::text("/etc/pgbouncer/listen.ini", listen, owned());
+        before.push(
+            self.fleet.add(resource(spec.into()).after([files.packages.clone()]).restarts(&unit)),
+        );
+        let spec =
+            file::Spec::secret("/etc/pgbouncer/userlist.txt", Secret::new(userlist), owned());
+        before.push(
+            self.fleet.add(resource(spec.into()).after([files.packages.clone()]).reloads(&unit)),
+        );
+        before.extend(self.drop_in(
+            node,
+            Module::Pgsql,
+            "pgbouncer.service",
+            "systemd/pgbouncer.conf",
+            json!({ "open_files": node.facts.open_files_limit.min(1_048_576), "superuser": superuser }),
+            Some(&unit),
+        )?);
+        let spec = unit::Spec::running("pgbouncer.service")
+            .ready_when_open(&node.address, params.port("pgbouncer_port"));
+        self.fleet.add(resource(spec.into()).after(before));
+        Ok(())
+    }
+}
+
+/// `database.txt`: the databases that PgBouncer offers, over the local socket.
+fn database_lines(cluster: &Cluster<'_>) -> String {
+    let params = &cluster.params;
+    let target = format!("host={} port={}", params.str("pg_localhost"), params.port("pg_port"));
+    let mut text = String::from("; Written by Keddah; edit the inventory instead.\n");
+    let _ = writeln!(text, "postgres = {target} pool_mode=session");
+    for database in PgDatabase::business(params) {
+        let offered = database.pgbouncer
+            && database.allowconn
+            && database.state != DatabaseState::Absent
+            && database.name != "postgres";
+        if !offered {
+            continue;
+        }
+        let mut line = format!("{} = {target}", quoted(&database.name));
+        if let Some(user) = &database.pool_auth_user {
+            let _ = write!(line, " auth_user={user}");
+        }
+        if let Some(mode) = database.pool_mode {
+            let _ = write!(line, " pool_mode={}", mode.as_str());
+        }
+        let _ = write!(line, " pool_size={}", database.pool_size);
+        let _ = write!(line, " reserve_pool={}", database.pool_reserve);
+        let _ = write!(line, " min_pool_size={}", database.pool_size_min);
+        if database.pool_connlimit >= 0 {
+            let _ = write!(line, " max_db_connections={}", database.pool_connlimit);
+        }
+        let _ = writeln!(text, "{line}");
+    }
+    text
+}
+
+/// `useropts.txt`: what is said of single users.
+fn user_lines(users: &[PgUser]) -> String {
+    let mut text = String::from("; Written by Keddah; edit the inventory instead.\n");
+    for user in users.iter().filter(|user| user.pgbouncer && user.state == State::Present) {
+        let mut options = Vec::new();
+        if let Some(mode) = user.pool_mode {
+            options.push(format!("pool_mode={}", mode.as_str()));
+        }
+        if user.pool_connlimit >= 0 {
+            options.push(format!("max_user_connections={}", user.pool_connlimit));
+        }
+        if !options.is_empty() {
+            let _ = writeln!(text, "{} = {}", quoted(&user.name), options.join(" "));
+        }
+    }
+    text
+}
+
+/// Names and passwords in PgBouncer's files: in double quotes, a quote doubled.
+fn quoted(text: &str) -> String {
+    format!("\"{}\"", text.replace('"', "\"\""))
+}

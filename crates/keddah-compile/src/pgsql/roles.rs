@@ -1,0 +1,125 @@
+//! Roles of a cluster: the default ones and those of the business (access control document).
+
+use super::Cluster;
+use crate::compiler::{Compiler, Problem, problem};
+use keddah_inventory::model::{PgUser, State};
+use keddah_resource::kind::pg_role;
+use keddah_resource::{Kind, Module, Resource, ResourceId};
+use std::collections::{BTreeMap, BTreeSet};
+
+impl Compiler<'_> {
+    /// All roles, on the leader; returns what databases wait for.
+    pub(super) fn roles(
+        &mut self,
+        cluster: &Cluster<'_>,
+        settled: &[ResourceId],
+    ) -> Result<Vec<ResourceId>, Problem> {
+        if !cluster.params.bool("pg_provision") {
+            return Ok(settled.to_vec());
+        }
+        let mut users: BTreeMap<String, PgUser> = BTreeMap::new();
+        for user in PgUser::all(&cluster.params) {
+            // A business user of a default role's name takes its place.
+            users.insert(user.name.clone(), user);
+        }
+        let node = &cluster.leader().node.name;
+        let connection = cluster.connection();
+        let id =
+            |name: &str| ResourceId::new(node, Kind::PgRole, format!("{}/{name}", connection.port));
+        let mut ids = Vec::new();
+        for user in users.values() {
+            let parents: Vec<ResourceId> = user
+                .roles
+                .iter()
+                .filter(|membership| {
+                    users.get(&membership.role).is_some_and(|role| role.state == State::Present)
+                })
+                .map(|membership| id(&membership.role))
+                .collect();
+            let spec = pg_role::Spec {
+                connection: connection.clone(),
+                role: user.name.clone(),
+                present: match user.state {
+                    State::Absent => None,
+                    State::Present => Some(self.role(cluster, user)?),
+                },
+            };
+            ids.push(
+                self.fleet.add(
+                    Resource::new(node, Module::Pgsql, spec)
+                        .in_cluster(&cluster.name)
+                        .after(settled.iter().cloned())
+                        .after(parents),
+                ),
+            );
+        }
+        Ok(ids)
+    }
+
+    fn role(&self, cluster: &Cluster<'_>, user: &PgUser) -> Result<pg_role::Role, Problem> {
+        // The role that initdb makes has everything, and PostgreSQL does not let it lose that.
+        let everything = user.name == cluster.superuser();
+        let member_of: BTreeSet<String> = user
+            .roles
+            .iter()
+            .filter(|membership| membership.state == State::Present)
+            .map(|membership| membership.role.clone())
+            .collect();
+        Ok(pg_role::Role {
+            login: user.login,
+            superuser: user.superuser || everything,
+            createdb: user.createdb || everything,
+            createrole: user.createrole || everything,
+            inherit: user.inherit,
+            replication: user.replication || everything,
+            bypassrls: user.bypassrls || everything,
+            connection_limit: i32::try_from(user.connlimit).unwrap_or(-1),
+            expiry: self.expiry(user)?,
+            verifier: self.verifiers.of(user),
+            member_of,
+            parameters: user.parameters.iter().cloned().collect(),
+            comment: user.comment.clone(),
+        })
+    }
+
+    fn expiry(&self, user: &PgUser) -> Result<pg_role::Expiry, Problem> {
+        if let Some(days) = user.expire_in.and_then(|days| u32::try_from(days).ok()) {
+            return Ok(pg_role::Expiry::Within {
+                days,
+                date: date(self.input.today + i64::from(days)),
+                renew_before: date(self.input.today + i64::from(days / 2)),
+            });
+        }
+        let Some(text) = user.expire_at.as_deref() else { return Ok(pg_role::Expiry::Never) };
+        if text == "infinity" {
+            return Ok(pg_role::Expiry::Never);
+        }
+        let day = text.get(..10).unwrap_or_default();
+        let format = time::macros::format_description!("[year]-[month]-[day]");
+        if time::Date::parse(day, &format).is_err() {
+            return Err(problem(
+                "invalid-date",
+                user.span,
+                format!("expire_at of `{}` is `{text}`; write it as YYYY-MM-DD", user.name),
+            ));
+        }
+        Ok(pg_role::Expiry::At(day.to_owned()))
+    }
+}
+
+/// A day as `YYYY-MM-DD`, counted from 1970-01-01; days beyond the calendar become its last.
+fn date(days: i64) -> String {
+    let epoch =
+        time::Date::from_calendar_date(1970, time::Month::January, 1).expect("1970-01-01 is a day");
+    let day = epoch.checked_add(time::Duration::days(days)).unwrap_or(time::Date::MAX);
+    format!("{:04}-{:02}-{:02}", day.year(), u8::from(day.month()), day.day())
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn days_become_dates() {
+        assert_eq!(super::date(0), "1970-01-01");
+        assert_eq!(super::date(20_778), "2026-11-21");
+    }
+}

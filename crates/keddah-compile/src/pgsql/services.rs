@@ -1,0 +1,140 @@
+//! Services of PostgreSQL clusters as HAProxy listeners (services document).
+
+use crate::compiler::{Compiler, Node, Problem, problem};
+use keddah_inventory::model::{PgCluster, PgService, RtoPlan};
+use keddah_inventory::selector;
+use serde::Serialize;
+
+/// One `listen` section of HAProxy.
+#[derive(Debug, Clone, Serialize)]
+pub(crate) struct Listener {
+    /// Its name.
+    pub name: String,
+    /// What it is for, as a comment.
+    pub comment: String,
+    /// `address:port` to listen on.
+    pub bind: Vec<String>,
+    /// `tcp` or `http`.
+    pub mode: String,
+    /// Most client connections.
+    pub maxconn: i64,
+    /// How a server is picked.
+    pub balance: String,
+    /// Further lines.
+    pub options: Vec<String>,
+    /// Options of all servers.
+    pub default_server: String,
+    /// The servers.
+    pub servers: Vec<Server>,
+}
+
+/// One server behind a listener.
+#[derive(Debug, Clone, Serialize)]
+pub(crate) struct Server {
+    /// Its name.
+    pub name: String,
+    /// Its address.
+    pub address: String,
+    /// Its port.
+    pub port: u16,
+    /// Its options.
+    pub options: String,
+}
+
+impl Compiler<'_> {
+    /// The services that a node's HAProxy offers: those of the cluster it is a member of, unless
+    /// other nodes provide them, and those of clusters that name a group it stands in.
+    pub(crate) fn cluster_listeners(&self, node: &Node<'_>) -> Result<Vec<Listener>, Problem> {
+        let mut listeners = Vec::new();
+        for cluster in &self.topology.clusters {
+            let Some(first) = cluster.members.first() else { continue };
+            let provider = first.params.str("pg_service_provider");
+            let provides = if provider.is_empty() {
+                cluster.members.iter().any(|member| member.node == node.name)
+            } else {
+                let group = provider.split(':').next().unwrap_or_default();
+                self.input.inventory.members(group).iter().any(|host| host.name == node.name)
+            };
+            if !provides {
+                continue;
+            }
+            for service in PgService::all(&first.params) {
+                listeners.push(self.listener(cluster, &service)?);
+            }
+        }
+        Ok(listeners)
+    }
+
+    fn listener(&self, cluster: &PgCluster<'_>, service: &PgService) -> Result<Listener, Problem> {
+        let facts = cluster.facts();
+        let chosen = |text: &str, span| {
+            selector::compile(text)
+                .and_then(|selector| selector.select(&facts))
+                .map_err(|error| problem("invalid-selector", span, error.to_string()))
+        };
+        let members = chosen(&service.selector, service.selector_span)?;
+        let backups = match &service.backup {
+            Some(backup) => chosen(backup, service.backup_span)?,
+            None => Vec::new(),
+        };
+        let mut servers = Vec::new();
+        for (index, member) in cluster.members.iter().enumerate() {
+            let standby = backups.contains(&index);
+            if !(members.contains(&index) || standby) || self.input.removing.contains(&member.node)
+            {
+                continue;
+            }
+            let mut options = format!("check port {}", service.check_port.port(&member.params));
+            if member.params.bool("patroni_ssl_enabled") {
+                options.push_str(" check-ssl verify required ca-file ca.crt");
+            }
+            options.push_str(&format!(" weight {}", member.params.int("pg_weight")));
+            if standby {
+                options.push_str(" backup");
+            }
+            servers.push(Server {
+                name: member.instance(&cluster.name),
+                address: member.node.as_str().to_owned(),
+                port: service.dest.port(&member.params),
+                options,
+            });
+        }
+        servers.sort_by(|one, other| one.name.cmp(&other.name));
+        let params = &cluster.members[0].params;
+        let vip = params.str("pg_vip_address");
+        let bind = match service.ip.as_str() {
+            "vip" => vip.split('/').next().unwrap_or_default().to_owned(),
+            other => other.to_owned(),
+        };
+        let plan = RtoPlan::of(params);
+        Ok(Listener {
+            name: format!("{}-{}", cluster.name, service.name),
+            comment: format!("{} of {}", service.name, cluster.name),
+            bind: vec![format!("{bind}:{}", service.port)],
+            mode: "tcp".to_owned(),
+            maxconn: service.maxconn,
+            balance: service.balance.clone(),
+            options: vec![
+                "option httpchk".to_owned(),
+                "option http-keep-alive".to_owned(),
+                format!("http-check send meth OPTIONS uri {}", service.check),
+                format!("http-check expect status {}", service.check_code),
+            ],
+            default_server: service.options.clone().unwrap_or_else(|| default_options(&plan)),
+            servers,
+        })
+    }
+}
+
+/// Server options when the inventory names none.
+///
+/// A server that Patroni calls primary serves at once: it is asked twice a second while it is
+/// down, and taken at the second good answer. `on-marked-down shutdown-sessions` ends sessions on
+/// a server that lost its part, so that no client goes on writing to an old primary's pool.
+fn default_options(plan: &RtoPlan) -> String {
+    format!(
+        "inter {} fastinter {} downinter 500ms rise 2 fall {} on-marked-down shutdown-sessions \
+         maxconn 3000 maxqueue 128 weight 100",
+        plan.inter, plan.fastinter, plan.fall
+    )
+}

@@ -1,0 +1,55 @@
+//! Password verifiers: secret, stable, and the same on all nodes, so that PgBouncer's copy equals
+//! PostgreSQL's and a login can be passed through.
+
+use hmac::{Hmac, KeyInit, Mac};
+use keddah_core::Secret;
+use keddah_inventory::model::PgUser;
+use keddah_resource::scram;
+use std::cell::RefCell;
+use std::collections::HashMap;
+
+/// Makes verifiers, each once: thousands of iterations are the point of them.
+#[derive(Debug)]
+pub(crate) struct Verifiers {
+    seed: Secret,
+    made: RefCell<HashMap<(String, String), Secret>>,
+}
+
+impl Verifiers {
+    /// Verifiers whose salts come from this seed.
+    pub fn new(seed: Secret) -> Self {
+        Self { seed, made: RefCell::default() }
+    }
+
+    /// A user's verifier: as given, or made from the password; `None` without a password.
+    pub fn of(&self, user: &PgUser) -> Option<Secret> {
+        let password = user.password.as_ref()?;
+        if scram::is_verifier(password.reveal()) || is_md5(password.reveal()) {
+            return Some(password.clone());
+        }
+        let key = (user.name.clone(), password.reveal().to_owned());
+        let mut made = self.made.borrow_mut();
+        let verifier =
+            made.entry(key).or_insert_with(|| scram::verifier(password, &self.salt(&user.name)));
+        Some(verifier.clone())
+    }
+
+    /// Must not depend on the password: a salt that does would let guesses be tested cheaply.
+    fn salt(&self, role: &str) -> [u8; 16] {
+        let mut mac = Hmac::<sha2::Sha256>::new_from_slice(self.seed.reveal().as_bytes())
+            .expect("HMAC takes keys of any length");
+        mac.update(b"scram-salt\0");
+        mac.update(role.as_bytes());
+        let bytes = mac.finalize().into_bytes();
+        let mut salt = [0; 16];
+        salt.copy_from_slice(&bytes[..16]);
+        salt
+    }
+}
+
+/// A password that is already an MD5 hash, as older inventories hold them.
+fn is_md5(password: &str) -> bool {
+    password.strip_prefix("md5").is_some_and(|digest| {
+        digest.len() == 32 && digest.bytes().all(|byte| byte.is_ascii_hexdigit())
+    })
+}

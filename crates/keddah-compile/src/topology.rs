@@ -1,0 +1,107 @@
+//! Who belongs to what: the clusters of an inventory with what compilation asks of them again and
+//! again.
+
+use crate::compiler::{Problem, problem};
+use keddah_core::NodeName;
+use keddah_inventory::Inventory;
+use keddah_inventory::model::{self, PgCluster};
+
+/// The clusters of an inventory.
+#[derive(Debug, Clone)]
+pub(crate) struct Topology<'a> {
+    /// PostgreSQL's.
+    pub clusters: Vec<PgCluster<'a>>,
+    /// The members of the one etcd cluster, by their number.
+    pub etcd: Vec<EtcdMember>,
+    /// Addresses of the infrastructure nodes.
+    pub infra: Vec<String>,
+}
+
+/// A member of the etcd cluster.
+#[derive(Debug, Clone)]
+pub(crate) struct EtcdMember {
+    /// The host.
+    pub node: NodeName,
+    /// The cluster's name.
+    pub cluster: String,
+    /// Its own name, `<cluster>-<seq>`.
+    pub name: String,
+    /// Its address.
+    pub address: String,
+    /// Where clients go.
+    pub port: u16,
+    /// Where the other members go.
+    pub peer_port: u16,
+    /// Its data.
+    pub data_directory: String,
+    /// Milliseconds without a heartbeat until an election.
+    pub election_timeout: i64,
+    /// Milliseconds between heartbeats.
+    pub heartbeat_interval: i64,
+}
+
+impl EtcdMember {
+    /// The URL by which the other members know it.
+    pub fn peer_url(&self) -> String {
+        format!("https://{}:{}", self.address, self.peer_port)
+    }
+}
+
+impl<'a> Topology<'a> {
+    /// Reads the clusters.
+    ///
+    /// # Errors
+    /// When there is more than one etcd cluster: Patroni would not know which to use.
+    pub fn of(inventory: &'a Inventory) -> Result<Self, Problem> {
+        let mut etcd_clusters = model::etcd_clusters(inventory);
+        if let Some(second) = etcd_clusters.get(1) {
+            let span = second.members.first().and_then(|member| member.seq_span);
+            return Err(problem(
+                "second-etcd-cluster",
+                span,
+                format!(
+                    "`{}` is a second etcd cluster beside `{}`; one serves all PostgreSQL clusters",
+                    second.name, etcd_clusters[0].name
+                ),
+            ));
+        }
+        let mut etcd: Vec<EtcdMember> = etcd_clusters
+            .drain(..)
+            .flat_map(|cluster| {
+                let name = cluster.name;
+                cluster.members.into_iter().map(move |member| {
+                    let params = &member.params;
+                    EtcdMember {
+                        name: format!("{name}-{}", member.seq),
+                        cluster: name.clone(),
+                        address: member.node.as_str().to_owned(),
+                        port: params.port("etcd_port"),
+                        peer_port: params.port("etcd_peer_port"),
+                        data_directory: params.str("etcd_data"),
+                        election_timeout: params.int("etcd_election_timeout"),
+                        heartbeat_interval: params.int("etcd_heartbeat_interval"),
+                        node: member.node,
+                    }
+                })
+            })
+            .collect();
+        etcd.sort_by(|one, other| one.name.cmp(&other.name));
+        let infra = inventory
+            .hosts()
+            .filter(|host| inventory.resolve(&host.name).get("infra_seq").is_some())
+            .map(|host| host.name.as_str().to_owned())
+            .collect();
+        Ok(Self { clusters: model::pg_clusters(inventory), etcd, infra })
+    }
+
+    /// The PostgreSQL instance on a node, with its cluster.
+    pub fn instance_on(&self, node: &NodeName) -> Option<(&PgCluster<'a>, &model::PgMember<'a>)> {
+        self.clusters.iter().find_map(|cluster| {
+            cluster
+                .members
+                .iter()
+                .find(|member| member.node == *node)
+                .map(|member| (cluster, member))
+        })
+    }
+}

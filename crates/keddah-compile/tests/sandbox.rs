@@ -1,0 +1,179 @@
+//! The sandbox's inventory, compiled for four nodes of Debian 13.
+
+use keddah_compile::{Authority, Compiled, Input, Templates, compile};
+use keddah_core::{NodeName, Secret, SourceMap};
+use keddah_resource::{
+    Distribution, EtcdFacts, EtcdMemberFacts, Kind, NodeFacts, PatroniFacts, Spec,
+};
+use std::collections::{BTreeMap, BTreeSet};
+
+const INVENTORY: &str = include_str!("../../../conf/sandbox.yml");
+
+fn facts() -> NodeFacts {
+    NodeFacts {
+        hostname: "node".to_owned(),
+        distribution: Distribution {
+            id: "debian".to_owned(),
+            version: "13".to_owned(),
+            codename: "trixie".to_owned(),
+        },
+        architecture: "x86_64".to_owned(),
+        cores: 2,
+        memory_bytes: 24 << 30,
+        sysctl_read_only: true,
+        open_files_limit: 20_000,
+        interfaces: Vec::new(),
+        package_candidates: BTreeMap::new(),
+        patroni: None,
+        etcd: None,
+    }
+}
+
+fn compiled(text: &str, facts: &BTreeMap<NodeName, NodeFacts>) -> Compiled {
+    let mut sources = SourceMap::default();
+    let (inventory, problems) =
+        keddah_inventory::load(&mut sources, "sandbox.yml", text.as_bytes());
+    assert!(problems.is_empty(), "{problems:?}");
+    let inventory = inventory.expect("it loads");
+    let authority = Authority {
+        certificate_pem: "-----BEGIN CERTIFICATE-----\n".to_owned(),
+        fingerprint: "00".repeat(32),
+        fresh_key: Some(Secret::new("key")),
+        directory: "files/pki/ca".to_owned(),
+        seed: Secret::new("seed"),
+    };
+    let input = Input {
+        inventory: &inventory,
+        facts,
+        authority: &authority,
+        templates: &Templates::new(&BTreeMap::new()).expect("our templates parse"),
+        baselines: &BTreeMap::new(),
+        public_keys: &[],
+        today: 20_000,
+        controller_user: "root".to_owned(),
+        controller_group: "root".to_owned(),
+        removing: &BTreeSet::new(),
+    };
+    let compiled = compile(&input).expect("it compiles");
+    assert_eq!(compiled.fleet.unknown_dependencies(), []);
+    compiled.fleet.ordered().expect("nothing waits for itself");
+    compiled
+}
+
+fn four_nodes() -> BTreeMap<NodeName, NodeFacts> {
+    (10..14).map(|last| (NodeName::new(format!("10.10.10.{last}")), facts())).collect()
+}
+
+fn file(compiled: &Compiled, node: &str, path: &str) -> Option<String> {
+    let resource =
+        compiled.fleet.iter().find(|one| one.id.node.as_str() == node && one.id.name == path)?;
+    match &resource.spec {
+        Spec::File(file) => Some(file.present.as_ref()?.content.reveal().to_owned()),
+        other => panic!("{path} is a {}", other.kind()),
+    }
+}
+
+#[test]
+fn every_resource_settles() {
+    for resource in compiled(INVENTORY, &four_nodes()).fleet.iter() {
+        let settled = resource.spec.settled();
+        assert_eq!(resource.spec.diff(&settled), None, "{}", resource.id);
+    }
+}
+
+#[test]
+fn what_a_replica_of_pg_test_reads() {
+    let compiled = compiled(INVENTORY, &four_nodes());
+    for path in [
+        "/etc/patroni/conf.d/10-patroni.yml",
+        "/etc/patroni/conf.d/20-listen.yml",
+        "/pg/conf/pg_hba.conf",
+        "/etc/pgbouncer/pgbouncer.ini",
+        "/etc/pgbouncer/database.txt",
+        "/etc/pgbouncer/pgb_hba.conf",
+        "/etc/haproxy/haproxy.cfg",
+        "/etc/pgbackrest/pgbackrest.conf",
+        "/pg/bin/pg-backup",
+    ] {
+        let name = path.trim_start_matches('/').replace('/', "-");
+        insta::assert_snapshot!(name, file(&compiled, "10.10.10.13", path).expect(path));
+    }
+}
+
+#[test]
+fn the_first_primary_alone_is_told_how_to_make_the_cluster() {
+    let path = "/etc/patroni/conf.d/05-bootstrap.yml";
+    let bare = compiled(INVENTORY, &four_nodes());
+    insta::assert_snapshot!("bootstrap", file(&bare, "10.10.10.11", path).expect("it is told"));
+    assert_eq!(file(&bare, "10.10.10.12", path), None);
+    let mut nodes = four_nodes();
+    let node = nodes.get_mut(&NodeName::new("10.10.10.12")).expect("it is there");
+    node.patroni = Some(PatroniFacts {
+        role: "primary".to_owned(),
+        state: "running".to_owned(),
+        scope: "pg-test".to_owned(),
+    });
+    let failed_over = compiled(INVENTORY, &nodes);
+    assert_eq!(file(&failed_over, "10.10.10.11", path), None, "the cluster exists");
+    let roles: BTreeSet<String> = failed_over
+        .fleet
+        .iter()
+        .filter(|one| one.id.kind == Kind::PgRole && one.cluster.as_deref() == Some("pg-test"))
+        .map(|one| one.id.node.to_string())
+        .collect();
+    assert_eq!(roles, BTreeSet::from(["10.10.10.12".to_owned()]), "roles are made by the leader");
+}
+
+#[test]
+fn secrets_stand_in_secret_files_only() {
+    let poisoned = INVENTORY
+        .replace("password: test", "password: P0ison")
+        .replace("admin_ip: 10.10.10.10", "admin_ip: 10.10.10.10\n    pg_replication_password: P0ison\n    pg_dbsu_password: P0ison\n    patroni_password: P0ison\n    haproxy_admin_password: P0ison");
+    let compiled = compiled(&poisoned, &four_nodes());
+    let mut secret_files = 0;
+    for resource in compiled.fleet.iter() {
+        let difference = match &resource.spec {
+            Spec::File(file) if file.is_secret() => {
+                secret_files += 1;
+                let mode = file.present.as_ref().map(|present| present.permissions.mode);
+                assert_eq!(mode.map(|mode| mode & 0o007), Some(0), "{}", resource.id);
+                continue;
+            }
+            spec => format!("{spec:?}"),
+        };
+        assert!(!difference.contains("P0ison"), "{}", resource.id);
+    }
+    assert!(secret_files > 8, "{secret_files}");
+}
+
+#[test]
+fn a_member_joins_an_etcd_cluster_that_serves() {
+    let text = INVENTORY.replace(
+        "hosts: { 10.10.10.10: { etcd_seq: 1 } }",
+        "hosts: { 10.10.10.10: { etcd_seq: 1 }, 10.10.10.11: { etcd_seq: 2 } }",
+    );
+    let together = compiled(&text, &four_nodes());
+    let bootstrap = "/etc/etcd/bootstrap.env";
+    let first = file(&together, "10.10.10.10", bootstrap).expect("both start together");
+    assert!(
+        first.contains("etcd-1=https://10.10.10.10:2380,etcd-2=https://10.10.10.11:2380"),
+        "{first}"
+    );
+    assert!(first.contains("STATE=new"), "{first}");
+
+    let mut nodes = four_nodes();
+    let node = nodes.get_mut(&NodeName::new("10.10.10.10")).expect("it is there");
+    node.etcd = Some(EtcdFacts {
+        members: vec![EtcdMemberFacts {
+            id: "1".to_owned(),
+            name: "etcd-1".to_owned(),
+            peer_urls: vec!["https://10.10.10.10:2380".to_owned()],
+        }],
+    });
+    let joining = compiled(&text, &nodes);
+    assert_eq!(file(&joining, "10.10.10.10", bootstrap), None, "it is a member already");
+    let second = file(&joining, "10.10.10.11", bootstrap).expect("it joins");
+    assert!(second.contains("STATE=existing"), "{second}");
+    let announced = joining.fleet.iter().find(|one| one.id.kind == Kind::EtcdMember);
+    assert_eq!(announced.map(|one| one.id.node.as_str()), Some("10.10.10.10"));
+}
