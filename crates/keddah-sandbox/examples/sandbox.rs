@@ -52,7 +52,7 @@ fn run() -> Result<(), Box<dyn std::error::Error>> {
         "start" => open()?.start(&word(1))?,
         "cut" => open()?.cut(&word(1))?,
         "heal" => open()?.heal(&word(1))?,
-        "down" => println!("{}", Sandbox::down(&locations, &name)?),
+        "down" => println!("{:?}", Sandbox::down(&locations, &name)?),
         other => return Err(format!("unknown: {other}").into()),
     }
     Ok(())

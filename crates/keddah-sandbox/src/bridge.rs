@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::net::Ipv4Addr;
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
@@ -136,6 +137,11 @@ pub(crate) fn namespaces(place: &Place) -> Vec<String> {
         .collect();
     names.sort_by_key(|name| std::cmp::Reverse(name.len()));
     names
+}
+
+/// The number by which the kernel tells network namespaces apart, if there is one of that name.
+pub(crate) fn namespace_number(namespace: &str) -> Option<u64> {
+    fs::metadata(network_namespace_path(namespace)).ok().map(|about| about.ino())
 }
 
 /// Removes the directory of named network namespaces once the last is gone, with the mount that `ip`

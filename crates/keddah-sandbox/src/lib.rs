@@ -27,6 +27,6 @@ pub use error::{Error, Result};
 pub use image::{Image, ImageKind, Progress, Suite, ensure_image};
 pub use location::{BRIDGE_ADDRESS, Locations};
 pub use requirements::check_requirements;
-pub use sandbox::{Sandbox, UpOptions};
+pub use sandbox::{Removed, Sandbox, UpOptions};
 pub use serve::serve_repository;
 pub use state::{NodeCondition, NodeStatus, Status, StopMode};

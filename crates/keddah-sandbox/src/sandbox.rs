@@ -3,7 +3,8 @@
 use std::ffi::{OsStr, OsString};
 use std::fs;
 use std::net::{SocketAddr, TcpStream};
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
@@ -12,7 +13,7 @@ use rustix::mount::MountFlags;
 use crate::bridge;
 use crate::clock::Deadline;
 use crate::control_group::Groups;
-use crate::dismantle::{dismantle, remove_empty_parents};
+use crate::dismantle::{dismantle, remains, remove_empty_parents};
 use crate::error::{Error, FileContext, Result};
 use crate::image::{Image, ImageKind, Progress, Suite, ensure_image};
 use crate::location::{BRIDGE_ADDRESS, Locations, Place, network_namespace_path, number_nodes};
@@ -39,7 +40,8 @@ pub struct UpOptions {
     pub suite: Suite,
     /// Which packages the nodes have from the start.
     pub image: ImageKind,
-    /// Keep the nodes' files in memory: faster, and the only way where the disk is an overlay itself.
+    /// Keep the nodes' files in memory: faster, and done unasked where the disk is an overlay itself,
+    /// which the kernel does not stack again (a container of a build service).
     pub in_memory: bool,
     /// The Debian mirror to build images from, if not the one in the machine's package sources.
     pub mirror: Option<String>,
@@ -77,10 +79,11 @@ impl Sandbox {
             options.mirror.as_deref(),
             progress,
         )?;
+        let in_memory = options.in_memory || on_overlay(&locations.data)?;
         let lock = Lock::acquire(&place.lock_file())?;
         if let Some(state) = State::read(&place)?.filter(|state| state.complete) {
             let sandbox = Self { place, state };
-            sandbox.check_same(options)?;
+            sandbox.check_same(options, in_memory)?;
             sandbox.start_stopped(progress)?;
             return Ok(sandbox);
         }
@@ -92,7 +95,7 @@ impl Sandbox {
             image: options.image,
             image_root: image.root.clone(),
             repository: image.repository.clone(),
-            in_memory: options.in_memory,
+            in_memory,
             complete: false,
             nodes: nodes
                 .into_iter()
@@ -113,11 +116,11 @@ impl Sandbox {
         }
     }
 
-    fn check_same(&self, options: &UpOptions) -> Result<()> {
+    fn check_same(&self, options: &UpOptions, in_memory: bool) -> Result<()> {
         let state = &self.state;
         let same = state.suite == options.suite
             && state.image == options.image
-            && state.in_memory == options.in_memory
+            && state.in_memory == in_memory
             && state.nodes.len() == usize::from(options.nodes);
         if same {
             return Ok(());
@@ -141,7 +144,7 @@ impl Sandbox {
                 .on("protect", directory)?;
         }
         self.state.write(place)?;
-        if options.in_memory {
+        if self.state.in_memory {
             rustix::mount::mount(
                 "tmpfs",
                 &place.data,
@@ -406,18 +409,56 @@ impl Sandbox {
     }
 
     /// Takes a sandbox away, whatever state it is in: afterwards no process, mount, namespace or file of
-    /// it is left. True if there was anything.
+    /// it is left.
     ///
     /// # Errors
     /// Something cannot be removed: it is named.
-    pub fn down(locations: &Locations, name: &str) -> Result<bool> {
+    pub fn down(locations: &Locations, name: &str) -> Result<Removed> {
         check_requirements()?;
         let place = Place::new(locations, name)?;
         let lock = Lock::acquire(&place.lock_file())?;
-        let existed = !crate::dismantle::remains(&place)?.is_empty();
+        let existed = !remains(&place)?.is_empty();
+        let network = bridge::namespace_number(&place.network_namespace());
         dismantle(&place)?;
         lock.remove()?;
         remove_empty_parents(&place);
-        Ok(existed)
+        Ok(Removed { existed, still_inside: network.map(processes_in_network).unwrap_or_default() })
     }
+}
+
+/// What taking a sandbox away came to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Removed {
+    /// False if there was no such sandbox.
+    pub existed: bool,
+    /// Processes of this machine, by number and name, that were started inside the sandbox's network
+    /// (see [`Sandbox::command_in_network`]) and still run. They are their owner's, so they are left
+    /// alone; with the last of them the nameless network ends.
+    pub still_inside: Vec<(u32, String)>,
+}
+
+/// The processes in a network namespace, by number and name.
+fn processes_in_network(number: u64) -> Vec<(u32, String)> {
+    let Ok(entries) = fs::read_dir("/proc") else { return Vec::new() };
+    entries
+        .flatten()
+        .filter_map(|entry| {
+            let process = entry.file_name().to_str()?.parse().ok()?;
+            let network = fs::metadata(entry.path().join("ns/net")).ok()?;
+            // One that has just been killed has no command line any more.
+            let words = fs::read(entry.path().join("cmdline")).ok()?;
+            (network.ino() == number && !words.is_empty()).then_some(())?;
+            let name = fs::read_to_string(entry.path().join("comm")).ok()?;
+            Some((process, name.trim_end().to_owned()))
+        })
+        .collect()
+}
+
+/// True if the directory, or the nearest above it that exists, lies on an overlay.
+fn on_overlay(directory: &Path) -> Result<bool> {
+    /// The kernel's number for that kind of file system (linux/magic.h, OVERLAYFS_SUPER_MAGIC).
+    const OVERLAY: i64 = 0x794c_7630;
+    let existing = directory.ancestors().find(|path| path.exists()).unwrap_or(directory);
+    let about = rustix::fs::statfs(existing).on("inspect", existing)?;
+    Ok(about.f_type == OVERLAY)
 }

@@ -127,7 +127,9 @@ impl Guard {
     fn down(self) {
         let traces = Traces::of(self.name);
         assert!(!traces.processes().is_empty(), "the check itself must be able to fail");
-        assert!(Sandbox::down(&locations(), self.name).unwrap());
+        let removed = Sandbox::down(&locations(), self.name).unwrap();
+        assert!(removed.existed);
+        assert_eq!(removed.still_inside, []);
         traces.assert_gone();
     }
 }
@@ -337,12 +339,17 @@ fn bare_nodes_install_packages() {
 fn two_sandboxes_stand_side_by_side() {
     let one = Guard::up("test-side", 1);
     let two = Guard::up("test-side-two", 1);
+    let mut guest = one.sandbox.command_in_network(&["sleep", "60"]).spawn().unwrap();
     one.exec("1", "echo one > /etc/which");
     two.exec("1", "echo two > /etc/which");
     assert_eq!(one.ssh("node-1", "cat /etc/which").1, "one");
     assert_eq!(two.ssh("node-1", "cat /etc/which").1, "two");
     let traces = Traces::of(one.name);
-    Sandbox::down(&locations(), one.name).unwrap();
+    let removed = Sandbox::down(&locations(), one.name).unwrap();
+    // What was started in the network is not the sandbox's to end, but it is told.
+    assert_eq!(removed.still_inside, [(guest.id(), "sleep".to_owned())]);
+    guest.kill().unwrap();
+    guest.wait().unwrap();
     // Names that begin alike are not mistaken for each other.
     assert_eq!(two.ssh("node-1", "cat /etc/which").1, "two");
     two.down();

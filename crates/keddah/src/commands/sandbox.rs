@@ -186,7 +186,7 @@ pub fn run(args: SandboxArgs, cache: Option<PathBuf>) -> Result<ExitCode, Error>
             let mut sandbox = open()?;
             nodes.iter().try_for_each(|node| sandbox.heal(node))?;
         }
-        SandboxCommand::Down => render::down(&name, Sandbox::down(&locations, &name)?),
+        SandboxCommand::Down => render::down(&name, &Sandbox::down(&locations, &name)?),
         SandboxCommand::Serve { directory, address } => {
             keddah_sandbox::serve_repository(&directory, address)?;
         }

@@ -2,7 +2,7 @@
 
 use std::io::{self, Write};
 
-use keddah_sandbox::{NodeCondition, NodeStatus, Progress, Status};
+use keddah_sandbox::{NodeCondition, NodeStatus, Progress, Removed, Status};
 
 /// Shows what happens while a sandbox is made.
 #[derive(Debug, Clone, Copy)]
@@ -44,9 +44,19 @@ pub fn status_json(status: &Status) {
 }
 
 /// Says that a sandbox is gone.
-pub fn down(name: &str, existed: bool) {
-    let line = if existed { "is down" } else { "was not up" };
-    let _ = writeln!(io::stderr(), "sandbox {name} {line}");
+pub fn down(name: &str, removed: &Removed) {
+    let _ = io::stderr().write_all(down_text(name, removed).as_bytes());
+}
+
+fn down_text(name: &str, removed: &Removed) -> String {
+    let Removed { existed, still_inside } = removed;
+    let mut text = format!("sandbox {name} {}\n", if *existed { "is down" } else { "was not up" });
+    for (process, command) in still_inside {
+        text.push_str(&format!(
+            "warning: process {process} ({command}) still runs in what was its network\n"
+        ));
+    }
+    text
 }
 
 fn status_text(status: &Status) -> String {
@@ -99,6 +109,16 @@ mod tests {
     use keddah_sandbox::{ImageKind, Suite};
 
     use super::*;
+
+    #[test]
+    fn whoever_is_still_inside_is_named() {
+        let removed = Removed { existed: true, still_inside: vec![(42, "psql".into())] };
+        assert_eq!(
+            down_text("default", &removed),
+            "sandbox default is down\n\
+             warning: process 42 (psql) still runs in what was its network\n"
+        );
+    }
 
     #[test]
     fn a_status_names_what_is_off_and_what_is_cut() {
