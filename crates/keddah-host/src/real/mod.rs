@@ -22,6 +22,7 @@ use keddah_resource::{
     Difference, Kind, Material, NodeFacts, Observation, Observed, Probe, ResourceId, Spec,
     TriggerAction,
 };
+use pg_inside::Inside;
 use std::path::PathBuf;
 
 /// This machine.
@@ -95,6 +96,7 @@ macro_rules! dispatch {
                         let (places, batch): (Vec<usize>, Vec<_>) = specs
                             .iter()
                             .enumerate()
+                            .filter(|(_, spec)| Inside::of(spec).is_none())
                             .filter_map(|(place, spec)| match spec {
                                 Spec::$variant(spec) => Some((place, spec)),
                                 _ => None,
@@ -108,9 +110,18 @@ macro_rules! dispatch {
                         (places, answers)
                     };
                 )*
-                let ($($module,)*) = tokio::join!($($module),*);
+                // These kinds share one session per database.
+                let inside = async {
+                    let (places, questions): (Vec<usize>, Vec<Inside<'_>>) = specs
+                        .iter()
+                        .enumerate()
+                        .filter_map(|(place, spec)| Some((place, Inside::of(spec)?)))
+                        .unzip();
+                    (places, pg_inside::observe(&questions).await)
+                };
+                let ($($module,)* inside) = tokio::join!($($module,)* inside);
                 let mut ordered: Vec<Option<Answer>> = specs.iter().map(|_| None).collect();
-                for (places, answers) in [$($module),*] {
+                for (places, answers) in [$($module,)* inside] {
                     debug_assert_eq!(places.len(), answers.len(), "a kind lost an answer");
                     for (place, answer) in places.into_iter().zip(answers) {
                         ordered[place] = Some(answer);
