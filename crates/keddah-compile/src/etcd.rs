@@ -27,7 +27,8 @@ enum Birth<'a> {
 impl Compiler<'_> {
     /// All members; returns their units, which whoever needs etcd waits for.
     pub(crate) fn etcd(&mut self, nodes: &[Node<'_>]) -> Result<Vec<ResourceId>, Problem> {
-        let members = self.topology.etcd.clone();
+        let mut members = self.topology.etcd.clone();
+        members.retain(|member| !self.input.removing.contains(&member.node));
         // A running member's list is the truth about who belongs to the cluster.
         let serving = members.iter().find(|member| {
             self.input.facts.get(&member.node).is_some_and(|facts| facts.etcd.is_some())

@@ -9,6 +9,7 @@ mod etcd;
 mod node;
 mod pgsql;
 mod release;
+mod removal;
 mod templates;
 mod topology;
 
@@ -113,6 +114,9 @@ pub fn compile(input: &Input<'_>) -> Result<Compiled, Vec<Diagnostic>> {
 
 impl<'a> Compiler<'a> {
     fn fleet_of(&mut self, nodes: &[Node<'a>]) -> Result<(), compiler::Problem> {
+        if !self.input.removing.is_empty() {
+            self.removals(nodes)?;
+        }
         let authority = self.authority();
         for node in nodes {
             self.trust(node, authority.as_ref());

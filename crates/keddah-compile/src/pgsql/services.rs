@@ -49,7 +49,9 @@ impl Compiler<'_> {
         for cluster in &self.topology.clusters {
             let Some(first) = cluster.members.first() else { continue };
             let provider = first.params.str("pg_service_provider");
-            let provides = if provider.is_empty() {
+            let provides = if self.input.removing.contains(&node.name) {
+                false
+            } else if provider.is_empty() {
                 cluster.members.iter().any(|member| member.node == node.name)
             } else {
                 let group = provider.split(':').next().unwrap_or_default();
