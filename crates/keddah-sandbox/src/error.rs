@@ -89,6 +89,13 @@ pub enum Error {
         /// The node's name.
         node: String,
     },
+    /// The node ended while it booted.
+    Died {
+        /// The node's name.
+        node: String,
+        /// The last lines of its console.
+        log: String,
+    },
     /// Something did not happen in time.
     TimedOut {
         /// What was waited for.
@@ -162,6 +169,7 @@ impl fmt::Display for Error {
             }
             Self::NotRunning { node } => write!(formatter, "{node} is not running"),
             Self::AlreadyRunning { node } => write!(formatter, "{node} is running already"),
+            Self::Died { node, log } => write!(formatter, "{node} ended while it booted:\n{log}"),
             Self::TimedOut { what, waited, log } => {
                 write!(formatter, "{what} took more than {} seconds", waited.as_secs())?;
                 if log.is_empty() { Ok(()) } else { write!(formatter, ":\n{log}") }

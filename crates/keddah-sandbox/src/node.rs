@@ -6,6 +6,7 @@ use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use crate::bridge;
@@ -31,6 +32,9 @@ const SHUTDOWN_SECONDS: u64 = 100;
 
 /// The pause between two looks at a booting node: short against a boot of half a second.
 const LOOK: Duration = Duration::from_millis(25);
+
+/// The time within which a started process has entered its group, even where many others wait for a core.
+const ENTRY: Duration = Duration::from_secs(5);
 
 /// systemd's signal for an orderly power-off: SIGRTMIN+4.
 const POWER_OFF_SIGNAL: &str = "-38";
@@ -173,18 +177,22 @@ pub(crate) fn power_on(
 /// Waits until the node's systemd has finished its boot and, unless the cable is cut, sshd answers.
 ///
 /// # Errors
-/// [`Error::TimedOut`] or [`Error::NotRunning`], with the console's last lines.
+/// [`Error::TimedOut`] or [`Error::Died`], with the console's last lines.
 pub(crate) fn wait_until_ready(place: &Place, groups: &Groups, node: &NodeState) -> Result<()> {
     let group = groups.member(&node.name);
     let deadline = Deadline::in_seconds(BOOT_SECONDS);
     let log = || last_lines(&place.log(&node.name));
     let what = format!("booting {}", node.name);
+    let entered = AtomicBool::new(false);
     let alive = || {
-        // The process needs a moment to enter its group.
-        if group.populated()? || deadline.elapsed() < Duration::from_secs(2) {
+        if group.populated()? {
+            entered.store(true, Ordering::Relaxed);
             return Ok(());
         }
-        Err(Error::TimedOut { what: what.clone(), waited: deadline.elapsed(), log: log() })
+        if !entered.load(Ordering::Relaxed) && deadline.elapsed() < ENTRY {
+            return Ok(());
+        }
+        Err(Error::Died { node: node.name.clone(), log: log() })
     };
     let init = deadline.poll(&what, LOOK, &log, || {
         alive()?;

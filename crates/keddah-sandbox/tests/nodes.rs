@@ -22,11 +22,12 @@ use keddah_sandbox::{
     Error, ImageKind, Locations, NodeCondition, Sandbox, StopMode, Suite, UpOptions, ensure_image,
 };
 
-const TESTS: [(&str, fn()); 7] = [
+const TESTS: [(&str, fn()); 8] = [
     ("nodes_boot_and_answer", nodes_boot_and_answer),
     ("a_cut_node_is_reached_by_nobody", a_cut_node_is_reached_by_nobody),
     ("power_loss_is_silent_and_files_survive", power_loss_is_silent_and_files_survive),
     ("bare_nodes_install_packages", bare_nodes_install_packages),
+    ("warm_nodes_have_packages_and_run_none", warm_nodes_have_packages_and_run_none),
     ("two_sandboxes_stand_side_by_side", two_sandboxes_stand_side_by_side),
     ("a_killed_creator_leaves_nothing_that_down_misses", a_killed_creator_leaves_nothing),
     ("a_killed_build_takes_its_programs_along", a_killed_build_takes_its_programs_along),
@@ -100,8 +101,12 @@ struct Guard {
 
 impl Guard {
     fn up(name: &'static str, nodes: u8) -> Self {
+        Self::up_with(name, &options(name, nodes))
+    }
+
+    fn up_with(name: &'static str, options: &UpOptions) -> Self {
         Sandbox::down(&locations(), name).unwrap();
-        Self { name, sandbox: Sandbox::up(&locations(), &options(name, nodes), &|_| {}).unwrap() }
+        Self { name, sandbox: Sandbox::up(&locations(), options, &|_| {}).unwrap() }
     }
 
     /// What a command in a node writes, with its exit code.
@@ -334,6 +339,39 @@ fn bare_nodes_install_packages() {
     assert_eq!(code, 0, "{text}");
     assert_eq!(guard.exec("1", "jq -n 1+1"), (0, "2".into()));
     guard.down();
+}
+
+fn warm_nodes_have_packages_and_run_none() {
+    const NAME: &str = "test-warm";
+    for (suite, version) in [(Suite::Trixie, "13"), (Suite::Bookworm, "12")] {
+        let warm = UpOptions { suite, image: ImageKind::Warm, ..options(NAME, 1) };
+        let guard = Guard::up_with(NAME, &warm);
+        let release = guard.exec("1", "cut -d . -f 1 /etc/debian_version").1;
+        assert_eq!(release, version);
+        assert_eq!(guard.exec("1", "systemctl is-system-running"), (0, "running".into()));
+        let running = "systemctl list-units --type=service --state=running --plain --no-legend \
+                       | cut -d ' ' -f 1 | sort | tr '\\n' ' '";
+        assert_eq!(
+            guard.exec("1", running).1,
+            "dbus.service ssh.service systemd-journald.service systemd-logind.service"
+        );
+        for unit in ["postgresql", "patroni", "etcd", "haproxy", "pgbouncer", "chrony", "cron"] {
+            assert_eq!(
+                guard.exec("1", &format!("systemctl is-enabled {unit}")),
+                (1, "disabled".into()),
+                "{unit}"
+            );
+        }
+        // No cluster was made, and what kept it from being made is gone: the files are the package's.
+        assert_eq!(guard.exec("1", "pg_lsclusters --no-header"), (0, String::new()));
+        assert_eq!(guard.exec("1", "dpkg --verify postgresql-common"), (0, String::new()));
+        assert_eq!(guard.exec("1", "ls /etc/postgresql-common/createcluster.d").1, "");
+        assert_eq!(guard.exec("1", "ls /usr/sbin/policy-rc.d 2>/dev/null").1, "");
+        // One of them can be enabled and started as on any machine.
+        assert_eq!(guard.exec("1", "systemctl enable --now etcd 2>/dev/null").0, 0);
+        assert_eq!(guard.exec("1", "systemctl is-active etcd").1, "active");
+        guard.down();
+    }
 }
 
 fn two_sandboxes_stand_side_by_side() {
