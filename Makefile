@@ -1,0 +1,58 @@
+# Two commands do everything on a fresh Debian machine with Rust, as root or with sudo:
+#   make demo    a highly available PostgreSQL cluster on four sandbox nodes
+#   make test    every test, on real nodes where they touch a machine
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+SUDO := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
+KEDDAH := target/release/keddah
+CACHE ?= /var/cache/keddah
+SUITE ?= trixie
+IMAGE ?= warm
+NODES ?= 4
+# What the sandbox needs of this machine, a psql to connect with, and what the tests compare with.
+PACKAGES := systemd-container debootstrap iproute2 openssh-client apt-utils dpkg-dev gnupg \
+            postgresql-client openssl procps
+TEST_PACKAGES := postgresql python3-venv
+ANSIBLE := $(CACHE)/ansible
+
+.PHONY: help demo test check unit e2e bench build packages test-packages clean down docs
+
+help: ## this list
+	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 16
+
+packages:
+	@$(SUDO) scripts/apt-install $(PACKAGES)
+
+test-packages: packages
+	@$(SUDO) scripts/apt-install $(TEST_PACKAGES)
+	@$(SUDO) scripts/ansible-oracle $(ANSIBLE)
+
+build: ## the release binary
+	@cargo build --release --locked --bin keddah
+
+demo: packages build ## boot four nodes, apply conf/sandbox.yml, say how to connect
+	@$(SUDO) scripts/demo $(KEDDAH) $(SUITE) $(IMAGE) $(NODES)
+
+down: ## take the demo's sandbox down
+	@$(SUDO) $(KEDDAH) sandbox down
+
+check: ## formatting and lints
+	@cargo fmt --all --check
+	@cargo clippy --workspace --all-targets --locked -- -D warnings
+
+unit: test-packages ## tests that need no nodes
+	@$(SUDO) env "PATH=$(ANSIBLE)/bin:$$PATH" "HOME=$$HOME" cargo test --workspace --locked
+
+e2e: packages build ## scenarios on sandbox nodes
+	@$(SUDO) env "PATH=$$PATH" "HOME=$$HOME" scripts/e2e $(KEDDAH) $(SUITE)
+
+test: check unit e2e ## everything
+
+bench: packages build ## the figures of docs/benchmarks.md
+	@$(SUDO) env "PATH=$$PATH" scripts/bench $(KEDDAH)
+
+docs: ## write the reference pages anew from the parameter registry
+	@cargo run --quiet --bin keddah -- params --markdown > docs/parameters.md
+
+clean: ## build products
+	@cargo clean
