@@ -10,7 +10,7 @@ SUITE ?= trixie
 IMAGE ?= warm
 NODES ?= 4
 # What the sandbox needs of this machine, a psql to connect with, and what the tests compare with.
-PACKAGES := systemd-container debootstrap iproute2 openssh-client apt-utils dpkg-dev gnupg \
+PACKAGES := systemd-container debootstrap iproute2 openssh-client debian-archive-keyring \
             postgresql-client openssl procps
 TEST_PACKAGES := postgresql python3-venv
 ANSIBLE := $(CACHE)/ansible
