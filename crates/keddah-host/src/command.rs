@@ -3,6 +3,9 @@
 use crate::HostError;
 use keddah_core::Secret;
 use rustix::process::{Pid, Signal, kill_process_group};
+use std::fs::File;
+use std::io::{Read, Seek};
+use std::os::unix::process::ExitStatusExt;
 use std::process::Stdio;
 use std::time::Duration;
 use tokio::io::AsyncWriteExt;
@@ -21,6 +24,7 @@ pub struct Command {
     environment: Vec<(String, String)>,
     input: Option<Secret>,
     patience: Duration,
+    outlives_us: bool,
 }
 
 /// What a program left behind.
@@ -46,6 +50,25 @@ impl Drop for Group {
     }
 }
 
+fn memory_file() -> Result<File, HostError> {
+    rustix::fs::memfd_create("output", rustix::fs::MemfdFlags::CLOEXEC)
+        .map(File::from)
+        .map_err(|error| HostError::new(format!("no memory for a program's output: {error}")))
+}
+
+fn another(file: &File) -> Result<File, HostError> {
+    file.try_clone()
+        .map_err(|error| HostError::new(format!("no file for a program's output: {error}")))
+}
+
+fn content(mut file: File) -> Result<Vec<u8>, HostError> {
+    let mut bytes = Vec::new();
+    file.rewind()
+        .and_then(|()| file.read_to_end(&mut bytes))
+        .map_err(|error| HostError::new(format!("cannot read a program's output: {error}")))?;
+    Ok(bytes)
+}
+
 impl Command {
     /// A program found in the usual directories.
     pub fn new(program: &str) -> Self {
@@ -55,6 +78,7 @@ impl Command {
             environment: Vec::new(),
             input: None,
             patience: PATIENCE,
+            outlives_us: false,
         }
     }
 
@@ -63,6 +87,12 @@ impl Command {
     pub fn args<T: AsRef<str>>(mut self, arguments: impl IntoIterator<Item = T>) -> Self {
         self.arguments.extend(arguments.into_iter().map(|word| word.as_ref().to_owned()));
         self
+    }
+
+    /// Adds one argument.
+    #[must_use]
+    pub fn arg(self, argument: impl AsRef<str>) -> Self {
+        self.args([argument])
     }
 
     /// Adds a variable to the program's environment, which otherwise holds only the search path,
@@ -80,6 +110,14 @@ impl Command {
         self
     }
 
+    /// Lets it go on when nobody waits for it any more, because it does more harm to be ended
+    /// half-way; only its own patience ends it.
+    #[must_use]
+    pub fn outlives_us(mut self) -> Self {
+        self.outlives_us = true;
+        self
+    }
+
     /// How long it may take.
     #[must_use]
     pub fn patience(mut self, patience: Duration) -> Self {
@@ -92,6 +130,12 @@ impl Command {
     /// # Errors
     /// When it cannot be started or does not end in time; it is ended then.
     pub async fn run(&self) -> Result<Output, HostError> {
+        // A program that outlives this process must not die of a pipe that nobody reads.
+        let files = if self.outlives_us { Some([memory_file()?, memory_file()?]) } else { None };
+        let (stdout, stderr) = match &files {
+            Some([stdout, stderr]) => (another(stdout)?.into(), another(stderr)?.into()),
+            None => (Stdio::piped(), Stdio::piped()),
+        };
         let mut child = tokio::process::Command::new(&self.program)
             .args(&self.arguments)
             .env_clear()
@@ -101,14 +145,14 @@ impl Command {
             .envs(self.environment.iter().map(|(name, value)| (name, value)))
             .current_dir("/")
             .stdin(if self.input.is_some() { Stdio::piped() } else { Stdio::null() })
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
+            .stdout(stdout)
+            .stderr(stderr)
             .process_group(0)
-            .kill_on_drop(true)
+            .kill_on_drop(!self.outlives_us)
             .spawn()
             .map_err(|error| HostError::new(format!("cannot run {}: {error}", self.program)))?;
         let pid = child.id().and_then(|id| Pid::from_raw(i32::try_from(id).ok()?));
-        let mut group = Group(pid);
+        let mut group = Group(pid.filter(|_| !self.outlives_us));
         let feed = child.stdin.take().zip(self.input.as_ref());
         let feeding = async {
             if let Some((mut pipe, input)) = feed {
@@ -122,6 +166,7 @@ impl Command {
                 HostError::new(format!("lost track of {}: {error}", self.program))
             })?,
             Err(_) => {
+                group.0 = pid;
                 return Err(HostError::new(format!(
                     "`{}` did not end within {} s",
                     self.line(),
@@ -130,15 +175,14 @@ impl Command {
             }
         };
         group.0 = None;
-        use std::os::unix::process::ExitStatusExt;
-        Ok(Output {
-            code: output
-                .status
-                .code()
-                .unwrap_or_else(|| 128 + output.status.signal().unwrap_or_default()),
-            stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
-            stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
-        })
+        let code = output.status.code();
+        let code = code.unwrap_or_else(|| 128 + output.status.signal().unwrap_or_default());
+        let [stdout, stderr] = match files {
+            Some([stdout, stderr]) => [content(stdout)?, content(stderr)?],
+            None => [output.stdout, output.stderr],
+        };
+        let text = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).into_owned();
+        Ok(Output { code, stdout: text(stdout), stderr: text(stderr) })
     }
 
     /// Runs it and returns its standard output.
@@ -201,6 +245,19 @@ mod tests {
             .unwrap_err();
         assert!(error.message.ends_with("failed with exit code 3"), "{error}");
         assert_eq!(error.log, ["why"]);
+    }
+
+    #[tokio::test]
+    async fn a_program_may_outlive_those_who_wait_for_it() {
+        let directory = tempfile::tempdir().unwrap();
+        let note = directory.path().join("note");
+        let script = format!("echo one; sleep 0.4; echo two && touch {}", note.display());
+        let command = Command::new("sh").args(["-c", &script]).outlives_us();
+        let given_up = tokio::time::timeout(Duration::from_millis(100), command.run()).await;
+        assert!(given_up.is_err());
+        tokio::time::sleep(Duration::from_millis(600)).await;
+        assert!(note.exists());
+        assert_eq!(command.succeed().await.unwrap(), "one\ntwo\n");
     }
 
     #[tokio::test]

@@ -1,9 +1,15 @@
 //! The machine that this process runs on: one file per kind, each with `observe` and `apply`.
 
 pub(crate) mod accounts;
+mod backup;
 mod block;
+mod certificate;
 mod directory;
+mod etcd_member;
+mod facts;
 mod file;
+mod hostname;
+mod packages;
 mod patroni_config;
 mod pg_baseline;
 mod pg_database;
@@ -13,8 +19,15 @@ mod pg_instance;
 mod pg_privileges;
 mod pg_role;
 mod pg_schema;
+mod pgbackrest;
+mod policy;
 mod postmaster;
+mod stanza;
 mod symlink;
+mod sysctl;
+mod trust_anchor;
+mod unit;
+mod user;
 pub(crate) mod write;
 
 use crate::{Host, HostError, Owed};
@@ -29,13 +42,15 @@ use std::path::PathBuf;
 #[derive(Debug)]
 pub struct RealHost {
     owed: Owed,
+    /// Held by the one that installs packages.
+    installing: tokio::sync::Mutex<()>,
 }
 
 impl RealHost {
     /// This machine, with notes that must survive a crash under `state_directory`, such as
     /// `/var/lib/keddah`.
     pub fn new(state_directory: impl Into<PathBuf>) -> Self {
-        Self { owed: Owed::new(state_directory) }
+        Self { owed: Owed::new(state_directory), installing: tokio::sync::Mutex::new(()) }
     }
 
     /// What earlier changes owe to units and postmasters of this machine.
@@ -43,46 +58,6 @@ impl RealHost {
         &self.owed
     }
 }
-
-macro_rules! not_built_yet {
-    ($($module:ident),*) => { $(
-        mod $module {
-            use crate::{HostError, RealHost};
-            use keddah_resource::kind::$module::{Observed, Spec};
-            use keddah_resource::{Difference, Observation};
-
-            pub async fn observe(
-                _host: &RealHost,
-                specs: &[&Spec],
-            ) -> Vec<Result<Observation, HostError>> {
-                let error = HostError::new(concat!(stringify!($module), " is not built yet"));
-                specs.iter().map(|_| Err(error.clone())).collect()
-            }
-
-            pub async fn apply(
-                _host: &RealHost,
-                _spec: &Spec,
-                _observed: &Observed,
-                _difference: &Difference,
-            ) -> Result<(), HostError> {
-                Err(HostError::new(concat!(stringify!($module), " is not built yet")))
-            }
-        }
-    )* };
-}
-
-not_built_yet!(
-    packages,
-    user,
-    hostname,
-    sysctl,
-    trust_anchor,
-    unit,
-    etcd_member,
-    stanza,
-    backup,
-    certificate
-);
 
 type Answer = Result<Observation, HostError>;
 
@@ -183,8 +158,8 @@ dispatch! {
 }
 
 impl Host for RealHost {
-    async fn facts(&self, _probe: &Probe) -> Result<NodeFacts, HostError> {
-        Err(HostError::new("facts are not built yet"))
+    async fn facts(&self, probe: &Probe) -> Result<NodeFacts, HostError> {
+        facts::gather(probe).await
     }
 
     async fn observe(&self, specs: &[Spec]) -> Vec<Result<Observation, HostError>> {
@@ -196,12 +171,17 @@ impl Host for RealHost {
         spec: &Spec,
         observed: &Observed,
         difference: &Difference,
-        _material: Option<&Material>,
+        material: Option<&Material>,
     ) -> Result<(), HostError> {
         if let Some(why) = &difference.impossible {
             return Err(HostError::new(why.clone()));
         }
-        self.apply_one(spec, observed, difference).await
+        match (spec, material) {
+            (Spec::Certificate(spec), Some(Material::Certificate { certificate, key })) => {
+                certificate::install(spec, certificate, key).await
+            }
+            _ => self.apply_one(spec, observed, difference).await,
+        }
     }
 
     async fn owe(&self, target: &ResourceId, action: TriggerAction) -> Result<(), HostError> {

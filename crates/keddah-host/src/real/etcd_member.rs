@@ -1,0 +1,214 @@
+//! Members in etcd's own list, by `etcdctl`.
+
+use super::unit::accepts;
+use crate::command::Command;
+use crate::sql::Unreachable;
+use crate::sql::grouped::{Answers, groups};
+use crate::{HostError, RealHost};
+use keddah_resource::kind::etcd_member::{EtcdConnection, Observed, Spec};
+use keddah_resource::{Difference, EtcdMemberFacts, Observation};
+use serde::Deserialize;
+use std::path::Path;
+use std::time::Duration;
+use tokio::time::{Instant, sleep};
+
+/// How long a member may take to be well again before or after the list changes: some elections.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Between two attempts.
+const STEP: Duration = Duration::from_millis(500);
+
+/// A list of members as etcdctl prints it.
+#[derive(Debug, Deserialize)]
+struct List {
+    #[serde(default)]
+    members: Vec<Member>,
+}
+
+#[derive(Debug, Deserialize)]
+struct Member {
+    #[serde(rename = "ID")]
+    id: u64,
+    /// Not there before the member has started.
+    #[serde(default)]
+    name: String,
+    #[serde(rename = "peerURLs", default)]
+    peer_urls: Vec<String>,
+}
+
+/// Secrets stay in files: only their paths are arguments.
+fn etcdctl(connection: &EtcdConnection) -> Command {
+    let EtcdConnection { endpoint, ca_path, certificate_path, key_path } = connection;
+    let mut command = Command::new("etcdctl").env("ETCDCTL_API", "3").args([
+        "--endpoints",
+        endpoint,
+        "--dial-timeout=2s",
+        "--command-timeout=5s",
+    ]);
+    for (option, path) in [("--cacert", ca_path), ("--cert", certificate_path), ("--key", key_path)]
+    {
+        if !path.is_empty() {
+            command = command.args([option, path]);
+        }
+    }
+    command.patience(Duration::from_secs(15))
+}
+
+async fn list(connection: &EtcdConnection) -> Result<Vec<Member>, HostError> {
+    let text = etcdctl(connection).args(["member", "list", "--write-out=json"]).succeed().await?;
+    let list: List = serde_json::from_str(&text)
+        .map_err(|error| HostError::new(format!("etcdctl's list cannot be read: {error}")))?;
+    Ok(list.members)
+}
+
+/// The members as facts; `None` when etcd does not answer, whatever the reason.
+pub(crate) async fn facts(connection: &EtcdConnection) -> Option<Vec<EtcdMemberFacts>> {
+    if not_yet(connection).await.is_some() {
+        return None;
+    }
+    let members = list(connection).await.ok()?.into_iter();
+    let fact =
+        |Member { id, name, peer_urls }| EtcdMemberFacts { id: id.to_string(), name, peer_urls };
+    Some(members.map(fact).collect())
+}
+
+/// Why etcd cannot be asked yet.
+async fn not_yet(connection: &EtcdConnection) -> Option<String> {
+    let EtcdConnection { endpoint, ca_path, certificate_path, key_path } = connection;
+    for path in [ca_path, certificate_path, key_path] {
+        if !path.is_empty() && !Path::new(path).exists() {
+            return Some(format!("{path} does not exist yet"));
+        }
+    }
+    if !Path::new("/usr/bin/etcdctl").exists() && !Path::new("/usr/local/bin/etcdctl").exists() {
+        return Some("etcdctl is not installed yet".to_owned());
+    }
+    let (_, authority) = endpoint.split_once("://").unwrap_or(("", endpoint));
+    let (address, port) = authority.trim_end_matches('/').rsplit_once(':')?;
+    let address = address.trim_start_matches('[').trim_end_matches(']');
+    if accepts(address, port.parse().ok()?).await {
+        None
+    } else {
+        Some(format!("etcd does not run on {endpoint} yet"))
+    }
+}
+
+/// Looks at members; one question per endpoint.
+pub async fn observe(_host: &RealHost, specs: &[&Spec]) -> Vec<Result<Observation, HostError>> {
+    let mut answers = Answers::new(specs.len());
+    for (connection, places) in groups(specs.iter().map(|spec| &spec.connection)) {
+        let listed = match not_yet(connection).await {
+            Some(because) => Err(Unreachable::NotYet { because }),
+            None => list(connection).await.map_err(Unreachable::Failed),
+        };
+        let looked = listed.map(|members| {
+            let one = |place: &usize| {
+                let found = find(&members, specs[*place]);
+                let peer_url = found.and_then(|member| member.peer_urls.first().cloned());
+                Ok(Observation::Known(Observed { peer_url }.into()))
+            };
+            places.iter().map(one).collect()
+        });
+        answers.fill(&places, looked);
+    }
+    answers.finish()
+}
+
+/// A member has its name only once it has started; until then its peer URL tells it.
+fn find<'a>(members: &'a [Member], spec: &Spec) -> Option<&'a Member> {
+    members.iter().find(|member| member.name == spec.member).or_else(|| {
+        members
+            .iter()
+            .find(|member| member.name.is_empty() && member.peer_urls.contains(&spec.peer_url))
+    })
+}
+
+/// Adds, moves or removes one member, and waits until etcd is well again.
+pub async fn apply(
+    _host: &RealHost,
+    spec: &Spec,
+    _observed: &Observed,
+    _difference: &Difference,
+) -> Result<(), HostError> {
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        // Looked at each time: an order whose answer was lost may have been carried out.
+        let attempt = match attempt(spec).await {
+            Ok(()) => healthy(&spec.connection).await,
+            Err(error) => Err(error),
+        };
+        match attempt {
+            Ok(()) => return Ok(()),
+            Err(error) if !passes(&error) || Instant::now() >= deadline => return Err(error),
+            Err(_) => sleep(STEP).await,
+        }
+    }
+}
+
+async fn attempt(spec: &Spec) -> Result<(), HostError> {
+    let members = list(&spec.connection).await?;
+    let found = find(&members, spec);
+    let command = etcdctl(&spec.connection);
+    let peer_url = format!("--peer-urls={}", spec.peer_url);
+    let command = match (spec.present, found) {
+        (false, None) => return Ok(()),
+        // etcdctl takes ids in hexadecimal digits, and lists them in decimal ones.
+        (false, Some(member)) => command.args(["member", "remove", &format!("{:x}", member.id)]),
+        (true, None) => command.args(["member", "add", &spec.member, &peer_url]),
+        (true, Some(member)) if member.peer_urls == [spec.peer_url.clone()] => return Ok(()),
+        (true, Some(member)) => {
+            command.args(["member", "update", &format!("{:x}", member.id), &peer_url])
+        }
+    };
+    command.succeed().await.map(drop)
+}
+
+async fn healthy(connection: &EtcdConnection) -> Result<(), HostError> {
+    etcdctl(connection).args(["endpoint", "health"]).succeed().await.map(drop)
+}
+
+/// Refusals that end by themselves when an election is over or a new member has caught up.
+fn passes(error: &HostError) -> bool {
+    const PASSING: [&str; 6] = [
+        "unhealthy cluster",
+        "no leader",
+        "leader changed",
+        "request timed out",
+        "deadline exceeded",
+        "re-configuring cluster",
+    ];
+    error.log.iter().any(|line| PASSING.iter().any(|words| line.contains(words)))
+        || error.message.contains("endpoint health")
+        || error.message.contains("did not end within")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_member_is_found_by_name_or_before_it_has_one_by_its_url() {
+        let list: List = serde_json::from_str(
+            r#"{"header":{"cluster_id":1},"members":[
+                {"ID":10276657743932975437,"name":"etcd-1","peerURLs":["https://10.10.10.10:2380"]},
+                {"ID":9372538179322589801,"peerURLs":["https://10.10.10.11:2380"]}]}"#,
+        )
+        .unwrap();
+        let connection = EtcdConnection {
+            endpoint: "https://10.10.10.10:2379".to_owned(),
+            ca_path: String::new(),
+            certificate_path: String::new(),
+            key_path: String::new(),
+        };
+        let spec = |member: &str, peer_url: &str| Spec {
+            member: member.to_owned(),
+            peer_url: peer_url.to_owned(),
+            present: true,
+            connection: connection.clone(),
+        };
+        let id = |spec| find(&list.members, &spec).map(|member| member.id);
+        assert_eq!(id(spec("etcd-1", "https://elsewhere:2380")), Some(10276657743932975437));
+        assert_eq!(id(spec("etcd-2", "https://10.10.10.11:2380")), Some(9372538179322589801));
+        assert_eq!(id(spec("etcd-3", "https://10.10.10.10:2380")), None);
+    }
+}

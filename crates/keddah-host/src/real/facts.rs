@@ -1,0 +1,233 @@
+//! What this machine is.
+
+use super::{etcd_member, hostname, packages, sysctl};
+use crate::HostError;
+use crate::command::Command;
+use crate::rest::patroni_facts;
+use keddah_resource::kind::etcd_member::EtcdConnection;
+use keddah_resource::{Distribution, EtcdFacts, Interface, NodeFacts, Probe};
+use rustix::process::{Resource, getrlimit};
+use serde::Deserialize;
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::Path;
+
+/// Where every node has the fleet's CA.
+const CA: &str = "/etc/pki/ca.crt";
+
+/// Roots under which the second version of control groups may be found.
+const CONTROL_GROUPS: [&str; 2] = ["/sys/fs/cgroup", "/sys/fs/cgroup/unified"];
+
+/// Gathers everything at the same time.
+pub(crate) async fn gather(probe: &Probe) -> Result<NodeFacts, HostError> {
+    let (interfaces, package_candidates, patroni, etcd) = tokio::join!(
+        interfaces(),
+        packages::candidates(&probe.packages),
+        patroni(probe),
+        etcd(probe),
+    );
+    let uname = rustix::system::uname();
+    Ok(NodeFacts {
+        hostname: hostname::kernel(),
+        distribution: distribution(&read("/etc/os-release")?),
+        architecture: uname.machine().to_string_lossy().into_owned(),
+        cores: cores()?,
+        memory_bytes: memory()?,
+        sysctl_read_only: sysctl::read_only()?,
+        open_files_limit: open_files_limit().await,
+        interfaces: interfaces?,
+        package_candidates: package_candidates?,
+        patroni,
+        etcd,
+    })
+}
+
+fn read(path: &str) -> Result<String, HostError> {
+    fs::read_to_string(path).map_err(|error| HostError::path("read", Path::new(path), &error))
+}
+
+fn distribution(os_release: &str) -> Distribution {
+    let values: BTreeMap<&str, &str> = os_release
+        .lines()
+        .filter_map(|line| line.split_once('='))
+        .map(|(name, value)| (name.trim(), value.trim().trim_matches(['"', '\''])))
+        .collect();
+    let value = |name| values.get(name).copied().unwrap_or_default().to_owned();
+    Distribution {
+        id: value("ID"),
+        version: value("VERSION_ID"),
+        codename: value("VERSION_CODENAME"),
+    }
+}
+
+/// Processors that may be used: those of the affinity mask, or fewer where the control group has
+/// less time than that.
+fn cores() -> Result<u32, HostError> {
+    let allowed = rustix::thread::sched_getaffinity(None)
+        .map_err(|error| HostError::new(format!("cannot count the processors: {error}")))?
+        .count();
+    let quota = control_group_values("cpu.max").into_iter().filter_map(|text| quota(&text)).min();
+    Ok(quota.map_or(allowed, |quota| quota.min(allowed)).max(1))
+}
+
+/// `max 100000` or `150000 100000`: time per period; a part of a processor counts as one.
+fn quota(text: &str) -> Option<u32> {
+    let (time, period) = text.trim().split_once(' ')?;
+    let (time, period): (u64, u64) = (time.parse().ok()?, period.parse().ok()?);
+    u32::try_from(time.div_ceil(period.max(1))).ok()
+}
+
+fn memory() -> Result<u64, HostError> {
+    let text = read("/proc/meminfo")?;
+    let total = total_memory(&text)
+        .ok_or_else(|| HostError::new("/proc/meminfo does not tell the total memory"))?;
+    let limits = control_group_values("memory.max");
+    let limit = limits.iter().filter_map(|text| text.trim().parse().ok()).min();
+    Ok(limit.map_or(total, |limit: u64| limit.min(total)))
+}
+
+fn total_memory(meminfo: &str) -> Option<u64> {
+    let line = meminfo.lines().find_map(|line| line.strip_prefix("MemTotal:"))?;
+    line.split_whitespace().next()?.parse::<u64>().ok().map(|kilobytes| kilobytes * 1024)
+}
+
+/// A limit's values from the root of what this machine sees down to where it runs services.
+/// A limit of the session in which this runs, such as one for logins, does not hold for services.
+fn control_group_values(file: &str) -> Vec<String> {
+    let groups = ["", "init.scope", "system.slice"];
+    let paths = CONTROL_GROUPS
+        .iter()
+        .flat_map(|root| groups.iter().map(move |group| Path::new(root).join(group).join(file)));
+    paths.filter_map(|path| fs::read_to_string(path).ok()).collect()
+}
+
+/// What systemd can give to a service: its own hard limit, unless it may raise it.
+async fn open_files_limit() -> u64 {
+    let own = || getrlimit(Resource::Nofile).maximum.unwrap_or(u64::MAX);
+    let limits = fs::read_to_string("/proc/1/limits").unwrap_or_default();
+    let manager = hard_limit(&limits).unwrap_or_else(own);
+    let status = fs::read_to_string("/proc/1/status").unwrap_or_default();
+    if may_raise_limits(&status) {
+        let most = fs::read_to_string("/proc/sys/fs/nr_open").unwrap_or_default();
+        most.trim().parse().unwrap_or(manager).max(manager)
+    } else {
+        manager
+    }
+}
+
+fn hard_limit(limits: &str) -> Option<u64> {
+    let line = limits.lines().find_map(|line| line.strip_prefix("Max open files"))?;
+    let hard = line.split_whitespace().nth(1)?;
+    if hard == "unlimited" { Some(u64::MAX) } else { hard.parse().ok() }
+}
+
+/// CAP_SYS_RESOURCE is bit 24 (capability.h).
+fn may_raise_limits(status: &str) -> bool {
+    let line = status.lines().find_map(|line| line.strip_prefix("CapEff:"));
+    let bits = line.and_then(|line| u64::from_str_radix(line.trim(), 16).ok());
+    bits.is_some_and(|bits| bits & (1 << 24) != 0)
+}
+
+#[derive(Debug, Deserialize)]
+struct Link {
+    ifname: String,
+    #[serde(default)]
+    addr_info: Vec<Address>,
+}
+
+#[derive(Debug, Deserialize)]
+struct Address {
+    family: String,
+    local: String,
+    prefixlen: u8,
+}
+
+async fn interfaces() -> Result<Vec<Interface>, HostError> {
+    let text = Command::new("ip").args(["-j", "-4", "addr", "show"]).succeed().await?;
+    parse_interfaces(&text)
+        .map_err(|error| HostError::new(format!("`ip -j addr` cannot be read: {error}")))
+}
+
+fn parse_interfaces(text: &str) -> Result<Vec<Interface>, serde_json::Error> {
+    let links: Vec<Link> = serde_json::from_str(text)?;
+    let addresses = |link: &Link| {
+        let addresses = link.addr_info.iter().filter(|address| address.family == "inet");
+        addresses.map(|address| format!("{}/{}", address.local, address.prefixlen)).collect()
+    };
+    Ok(links
+        .into_iter()
+        .map(|link| Interface { addresses: addresses(&link), name: link.ifname })
+        .collect())
+}
+
+async fn patroni(probe: &Probe) -> Option<keddah_resource::PatroniFacts> {
+    let ca = Path::new(CA).exists().then_some(CA);
+    patroni_facts(probe.patroni_port?, ca).await
+}
+
+async fn etcd(probe: &Probe) -> Option<EtcdFacts> {
+    let port = probe.etcd_port?;
+    let connection = match &probe.etcd_tls {
+        Some([ca, certificate, key]) => EtcdConnection {
+            endpoint: format!("https://127.0.0.1:{port}"),
+            ca_path: ca.clone(),
+            certificate_path: certificate.clone(),
+            key_path: key.clone(),
+        },
+        None => EtcdConnection {
+            endpoint: format!("http://127.0.0.1:{port}"),
+            ca_path: String::new(),
+            certificate_path: String::new(),
+            key_path: String::new(),
+        },
+    };
+    Some(EtcdFacts { members: etcd_member::facts(&connection).await? })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn quotas_round_up_to_whole_processors() {
+        assert_eq!(quota("max 100000\n"), None);
+        assert_eq!(quota("150000 100000\n"), Some(2));
+        assert_eq!(quota("20000 100000\n"), Some(1));
+    }
+
+    #[test]
+    fn os_release_with_and_without_quotes() {
+        let text = "ID=debian\nVERSION_ID=\"13\"\nVERSION_CODENAME=trixie\nNAME='x'\n";
+        let found = distribution(text);
+        assert_eq!((found.id.as_str(), found.version.as_str()), ("debian", "13"));
+        assert_eq!(found.codename, "trixie");
+    }
+
+    #[test]
+    fn the_limit_of_open_files_follows_the_right_to_raise_it() {
+        let limits = "Max processes  1 2 processes\nMax open files  1024  20000  files\n";
+        assert_eq!(hard_limit(limits), Some(20_000));
+        assert!(may_raise_limits("Name: x\nCapEff:\t000001ffffffffff\n"));
+        assert!(!may_raise_limits("CapEff:\t00000000a80425fb\n"));
+    }
+
+    #[test]
+    fn only_ipv4_addresses_are_kept() {
+        let text = r#"[{"ifname":"eth0","mtu":1500,"addr_info":[
+            {"family":"inet","local":"10.10.10.11","prefixlen":24},
+            {"family":"inet6","local":"fe80::1","prefixlen":64}]},{"ifname":"lo"}]"#;
+        let found = parse_interfaces(text).unwrap();
+        assert_eq!(found[0].addresses, ["10.10.10.11/24"]);
+        assert!(found[1].addresses.is_empty());
+    }
+
+    #[tokio::test]
+    async fn this_machine_answers() {
+        let facts = gather(&Probe::default()).await.unwrap();
+        assert!(facts.cores >= 1 && facts.memory_bytes > 1 << 26 && facts.open_files_limit > 100);
+        assert!(!facts.distribution.id.is_empty() && !facts.hostname.is_empty());
+        let loopback = facts.interfaces.iter().find(|interface| interface.name == "lo").unwrap();
+        assert_eq!(loopback.addresses, ["127.0.0.1/8"]);
+        assert!(facts.package_candidates.is_empty() && facts.patroni.is_none());
+    }
+}

@@ -1,0 +1,75 @@
+//! Keeps packages from starting their services while they are installed: Keddah starts units, in
+//! the order of the plan and with their configuration in place.
+//!
+//! Debian's way is a program `/usr/sbin/policy-rc.d` that exits with 101. An administrator's own is
+//! left alone. Ours is made and removed by apt's hooks, so that it is there only while apt holds
+//! its lock, even when this process does not live to see the end.
+
+use super::accounts::Ownership;
+use super::write::{remove, replace};
+use crate::HostError;
+use rustix::fs::{FlockOperation, Gid, Uid};
+use std::fs::{self, OpenOptions};
+use std::io::ErrorKind;
+use std::path::Path;
+
+const POLICY: &str = "/usr/sbin/policy-rc.d";
+
+/// What apt holds while it works.
+const LOCK: &str = "/var/lib/dpkg/lock-frontend";
+
+/// Tells ours from an administrator's.
+const MARK: &str = "# keddah: services are started when their configuration is in place";
+
+fn script() -> String {
+    format!("#!/bin/sh\n{MARK}\nexit 101\n")
+}
+
+/// Options by which apt puts the policy in place before it calls dpkg, and takes it away after.
+pub(crate) fn apt_options() -> Vec<String> {
+    let make = format!(
+        "test -e {POLICY} || {{ printf '%s\\n' '#!/bin/sh' '{MARK}' 'exit 101' > {POLICY}.keddah \
+         && chmod 755 {POLICY}.keddah && mv {POLICY}.keddah {POLICY}; }}"
+    );
+    let take_away = format!("if grep -qsF '{MARK}' {POLICY}; then rm -f {POLICY}; fi");
+    ["-o".to_owned(), format!("DPkg::Pre-Invoke::={make}"), "-o".to_owned()]
+        .into_iter()
+        .chain([format!("DPkg::Post-Invoke::={take_away}")])
+        .collect()
+}
+
+/// Puts the policy in place, for dpkg without apt.
+pub(crate) fn forbid() -> Result<(), HostError> {
+    let path = Path::new(POLICY);
+    if path.exists() {
+        return Ok(());
+    }
+    let root = Ownership { uid: Uid::ROOT, gid: Gid::ROOT, mode: 0o755 };
+    replace(path, script().as_bytes(), root)
+}
+
+/// Takes away ours when an installation was killed and could not; never while one goes on.
+pub(crate) fn tidy() -> Result<(), HostError> {
+    let path = Path::new(POLICY);
+    match fs::read_to_string(path) {
+        Ok(text) if text.contains(MARK) => {}
+        Err(error) if !matches!(error.kind(), ErrorKind::NotFound | ErrorKind::InvalidData) => {
+            return Err(HostError::path("read", path, &error));
+        }
+        _ => return Ok(()),
+    }
+    let lock = Path::new(LOCK);
+    let failed = |error: std::io::Error| HostError::path("lock", lock, &error);
+    let lock = OpenOptions::new()
+        .read(true)
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .open(lock)
+        .map_err(failed)?;
+    match rustix::fs::fcntl_lock(&lock, FlockOperation::NonBlockingLockExclusive) {
+        Ok(()) => remove(path),
+        Err(rustix::io::Errno::AGAIN | rustix::io::Errno::ACCESS) => Ok(()),
+        Err(error) => Err(failed(error.into())),
+    }
+}

@@ -1,0 +1,322 @@
+//! systemd units: state, start at boot, reloads and restarts, and waiting until they serve.
+
+use crate::command::Command;
+use crate::{HostError, RealHost};
+use keddah_resource::kind::unit::{Observed, Readiness, Spec};
+use keddah_resource::{Class, Difference, Kind, Observation, TriggerAction};
+use std::collections::BTreeMap;
+use std::time::Duration;
+use tokio::net::TcpStream;
+use tokio::time::{Instant, sleep, timeout};
+
+/// What systemd is asked of every unit.
+const PROPERTIES: &str =
+    "Id,LoadState,ActiveState,SubState,UnitFileState,NeedDaemonReload,CanReload";
+
+/// Between two looks at a unit that is about to serve.
+const STEP: Duration = Duration::from_millis(100);
+
+/// A program that systemd holds for started because it runs is looked at once more after this
+/// time: one with a mistake in its configuration has ended by then.
+const SETTLING: Duration = Duration::from_millis(200);
+
+/// One unit as systemd has it.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+struct State {
+    load: String,
+    active: String,
+    sub: String,
+    file: String,
+    needs_daemon_reload: bool,
+    can_reload: bool,
+}
+
+impl State {
+    fn exists(&self) -> bool {
+        self.load == "loaded"
+    }
+
+    /// A unit that systemd starts again and again is `activating`, and does not run.
+    fn runs(&self) -> bool {
+        matches!(self.active.as_str(), "active" | "reloading" | "refreshing")
+    }
+
+    fn starts_again(&self) -> bool {
+        self.sub.starts_with("auto-restart")
+    }
+
+    /// Whether it starts at boot. A unit without an `[Install]` section cannot be told to, or not
+    /// to: whatever is wanted holds.
+    fn enabled(&self, wanted: bool) -> bool {
+        match self.file.as_str() {
+            "enabled" | "alias" => true,
+            "static" | "indirect" | "generated" | "transient" => wanted,
+            _ => false,
+        }
+    }
+}
+
+/// Reads `systemctl show`: a paragraph per unit, in the order in which they were asked for.
+fn parse(text: &str) -> Vec<State> {
+    let paragraphs = text.split("\n\n").filter(|paragraph| !paragraph.trim().is_empty());
+    paragraphs
+        .map(|paragraph| {
+            let lines = paragraph.lines().filter_map(|line| line.split_once('='));
+            let values: BTreeMap<&str, &str> = lines.collect();
+            let value = |name| values.get(name).copied().unwrap_or_default().to_owned();
+            State {
+                load: value("LoadState"),
+                active: value("ActiveState"),
+                sub: value("SubState"),
+                file: value("UnitFileState"),
+                needs_daemon_reload: value("NeedDaemonReload") == "yes",
+                can_reload: value("CanReload") == "yes",
+            }
+        })
+        .collect()
+}
+
+fn systemctl(verb: &str) -> Command {
+    Command::new("systemctl").args(["--no-ask-password", verb])
+}
+
+async fn show(units: &[&str]) -> Result<Vec<State>, HostError> {
+    let text =
+        systemctl("show").args(["--property", PROPERTIES, "--"]).args(units).succeed().await?;
+    let states = parse(&text);
+    if states.len() == units.len() {
+        Ok(states)
+    } else {
+        Err(HostError::new(format!(
+            "systemd was asked for {} units and told of {}",
+            units.len(),
+            states.len()
+        )))
+    }
+}
+
+async fn show_one(unit: &str) -> Result<State, HostError> {
+    Ok(show(&[unit]).await?.pop().unwrap_or_default())
+}
+
+/// Looks at units with one question for all of them.
+pub async fn observe(host: &RealHost, specs: &[&Spec]) -> Vec<Result<Observation, HostError>> {
+    let units: Vec<&str> = specs.iter().map(|spec| spec.unit.as_str()).collect();
+    let states = match show(&units).await {
+        Ok(states) => states,
+        Err(error) => return specs.iter().map(|_| Err(error.clone())).collect(),
+    };
+    let answer = |(spec, state): (&&Spec, State)| {
+        let observed = Observed {
+            exists: state.exists(),
+            enabled: state.enabled(spec.enabled),
+            running: state.runs(),
+            owes: host.owed().owes(Kind::Unit, &spec.unit)?,
+        };
+        Ok(Observation::Known(observed.into()))
+    };
+    specs.iter().zip(states).map(answer).collect()
+}
+
+/// Starts, stops, enables, disables, reloads or restarts a unit.
+pub async fn apply(
+    host: &RealHost,
+    spec: &Spec,
+    _observed: &Observed,
+    difference: &Difference,
+) -> Result<(), HostError> {
+    let unit = spec.unit.as_str();
+    let mut state = show_one(unit).await?;
+    if !state.exists() || state.needs_daemon_reload {
+        systemctl("daemon-reload").succeed().await?;
+        state = show_one(unit).await?;
+    }
+    if !state.exists() {
+        return absent(host, spec, &state);
+    }
+    if state.enabled(spec.enabled) != spec.enabled {
+        let verb = if spec.enabled { "enable" } else { "disable" };
+        systemctl(verb).args(["--quiet", "--", unit]).succeed().await?;
+    }
+    let owes = host.owed().owes(Kind::Unit, unit)?;
+    match (spec.running, state.runs()) {
+        (false, false) => {
+            if state.active != "inactive" && state.active != "failed" {
+                // It is being started again and again, or for the first time.
+                order(spec, "stop").await?;
+            }
+            host.owed().cross_out(Kind::Unit, unit, TriggerAction::Restart)
+        }
+        (false, true) => {
+            order(spec, "stop").await?;
+            host.owed().cross_out(Kind::Unit, unit, TriggerAction::Restart)
+        }
+        (true, false) => {
+            // Counts of earlier failures would keep systemd from trying. None is no failure.
+            systemctl("reset-failed").args(["--", unit]).run().await?;
+            // A unit that waits to be started again is not moved by `start`.
+            order(spec, if state.starts_again() { "restart" } else { "start" }).await?;
+            wait_until_ready(spec).await?;
+            host.owed().cross_out(Kind::Unit, unit, TriggerAction::Restart)
+        }
+        (true, true) => match owes.max(wanted(difference.class)) {
+            None => Ok(()),
+            Some(TriggerAction::Reload) => {
+                if !state.can_reload {
+                    return Err(HostError::new(format!(
+                        "{unit} cannot read its configuration again while it runs"
+                    ))
+                    .with_hint(format!("restart it: systemctl restart {unit}")));
+                }
+                order(spec, "reload").await?;
+                wait_until_ready(spec).await?;
+                host.owed().cross_out(Kind::Unit, unit, TriggerAction::Reload)
+            }
+            Some(TriggerAction::Restart) => {
+                systemctl("reset-failed").args(["--", unit]).run().await?;
+                order(spec, "restart").await?;
+                wait_until_ready(spec).await?;
+                host.owed().cross_out(Kind::Unit, unit, TriggerAction::Restart)
+            }
+        },
+    }
+}
+
+/// What the difference itself asks of a unit that runs.
+fn wanted(class: Class) -> Option<TriggerAction> {
+    match class {
+        Class::InPlace => None,
+        Class::Reload => Some(TriggerAction::Reload),
+        Class::Restart | Class::OrderedRestart | Class::Replace | Class::Destroy => {
+            Some(TriggerAction::Restart)
+        }
+    }
+}
+
+/// A unit that should not run need not exist.
+fn absent(host: &RealHost, spec: &Spec, state: &State) -> Result<(), HostError> {
+    let unit = &spec.unit;
+    if !spec.running && !spec.enabled && state.load == "not-found" {
+        return host.owed().cross_out(Kind::Unit, unit, TriggerAction::Restart);
+    }
+    Err(if state.load == "masked" {
+        HostError::new(format!("{unit} is masked: somebody has forbidden to start it"))
+            .with_hint(format!("systemctl unmask {unit}"))
+    } else {
+        HostError::new(format!("systemd cannot load {unit}: {}", state.load))
+            .with_hint(format!("systemctl status {unit} says why"))
+    })
+}
+
+/// Gives an order and waits until systemd holds it for carried out.
+async fn order(spec: &Spec, verb: &str) -> Result<(), HostError> {
+    let patience = Duration::from_secs(u64::from(spec.patience_seconds));
+    let command = systemctl(verb).args(["--", &spec.unit]).patience(patience);
+    match command.succeed().await {
+        Ok(_) => Ok(()),
+        Err(error) => {
+            let message = format!("{} did not {verb}: {}", spec.unit, error.message);
+            Err(with_journal(HostError { message, ..error }, &spec.unit).await)
+        }
+    }
+}
+
+/// The unit's own last lines say more than systemd does.
+async fn with_journal(mut error: HostError, unit: &str) -> HostError {
+    let journal = Command::new("journalctl")
+        .args(["--quiet", "--no-pager", "--output=cat", "--lines=15", "--unit", unit])
+        .succeed()
+        .await
+        .unwrap_or_default();
+    if !journal.trim().is_empty() {
+        error.log.clear();
+    }
+    error.with_log(&journal)
+}
+
+/// Waits until the unit runs and, where a port was named, accepts connections.
+async fn wait_until_ready(spec: &Spec) -> Result<(), HostError> {
+    let unit = &spec.unit;
+    let deadline = Instant::now() + Duration::from_secs(u64::from(spec.patience_seconds));
+    let mut confirmed = false;
+    loop {
+        let state = show_one(unit).await?;
+        if state.active == "failed" {
+            return Err(with_journal(HostError::new(format!("{unit} has failed")), unit).await);
+        }
+        if state.runs() {
+            match &spec.readiness {
+                Readiness::Active if confirmed => return Ok(()),
+                Readiness::Active => {
+                    confirmed = true;
+                    sleep(SETTLING).await;
+                    continue;
+                }
+                Readiness::Tcp { address, port } if accepts(address, *port).await => return Ok(()),
+                Readiness::Tcp { .. } => {}
+            }
+        } else {
+            confirmed = false;
+        }
+        if Instant::now() >= deadline {
+            let missing = match &spec.readiness {
+                Readiness::Tcp { address, port } if state.runs() => {
+                    format!("does not accept connections on {address} port {port}")
+                }
+                _ => format!("is {} ({})", state.active, state.sub),
+            };
+            let seconds = spec.patience_seconds;
+            let error = HostError::new(format!("after {seconds} s {unit} {missing}"));
+            return Err(with_journal(error, unit).await);
+        }
+        sleep(STEP).await;
+    }
+}
+
+/// Whether a port accepts connections. An address that stands for all of a machine's is reached
+/// through the loopback.
+pub(crate) async fn accepts(address: &str, port: u16) -> bool {
+    let address = match address {
+        "" | "*" | "0.0.0.0" => "127.0.0.1",
+        "::" | "[::]" => "::1",
+        other => other,
+    };
+    let connecting = TcpStream::connect((address, port));
+    matches!(timeout(Duration::from_secs(1), connecting).await, Ok(Ok(_)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn paragraphs_are_read_in_order() {
+        let text = "Id=haproxy.service\nLoadState=loaded\nActiveState=activating\n\
+                    SubState=auto-restart\nUnitFileState=enabled\nCanReload=yes\n\
+                    NeedDaemonReload=yes\n\nId=nosuch.service\nLoadState=not-found\n\
+                    ActiveState=inactive\nSubState=dead\nUnitFileState=\nCanReload=no\n\
+                    NeedDaemonReload=no\n";
+        let states = parse(text);
+        assert_eq!(states.len(), 2);
+        assert!(states[0].exists() && !states[0].runs() && states[0].starts_again());
+        assert!(states[0].needs_daemon_reload && states[0].can_reload && states[0].enabled(false));
+        assert!(!states[1].exists() && !states[1].enabled(true));
+    }
+
+    #[test]
+    fn a_unit_that_cannot_be_enabled_is_as_wanted() {
+        let state = State { file: "static".to_owned(), ..State::default() };
+        assert!(state.enabled(true) && !state.enabled(false));
+        let state = State { file: "masked".to_owned(), ..State::default() };
+        assert!(!state.enabled(true));
+    }
+
+    #[tokio::test]
+    async fn a_port_is_open_or_not() {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let port = listener.local_addr().unwrap().port();
+        assert!(accepts("0.0.0.0", port).await);
+        drop(listener);
+        assert!(!accepts("127.0.0.1", port).await);
+    }
+}
