@@ -32,9 +32,11 @@ pub(super) fn check(report: &mut Report<'_>) {
         // Users and databases are the cluster's; the primary's view of them counts.
         let member = cluster.primary().or_else(|| cluster.members.first());
         let Some(params) = member.map(|member| &member.params) else { continue };
-        let users = PgUser::all(params);
+        let defaults = PgUser::defaults(params);
+        let business = PgUser::business(params);
         let databases = PgDatabase::business(params);
-        duplicates(report, params, &databases);
+        duplicates(report, &defaults, &business, &databases);
+        let users = [defaults, business].concat();
         memberships(report, params, &users);
         cycles(report, &users);
         owners(report, params, &users, &databases);
@@ -42,15 +44,18 @@ pub(super) fn check(report: &mut Report<'_>) {
     }
 }
 
-fn duplicates(report: &mut Report<'_>, params: &Params<'_>, databases: &[PgDatabase]) {
-    let business = PgUser::business(params);
+fn duplicates(
+    report: &mut Report<'_>,
+    defaults: &[PgUser],
+    business: &[PgUser],
+    databases: &[PgDatabase],
+) {
     let names: Vec<_> = business.iter().map(|user| (user.name.as_str(), user.name_span)).collect();
     twice(report, "duplicate-user", "user", &names);
     let names: Vec<_> =
         databases.iter().map(|database| (database.name.as_str(), database.name_span)).collect();
     twice(report, "duplicate-database", "database", &names);
-    let defaults = PgUser::defaults(params);
-    for user in &business {
+    for user in business {
         if let Some(role) = defaults.iter().find(|role| role.name == user.name) {
             report.add(with_related(
                 warning(
@@ -186,6 +191,11 @@ fn owners(
 
 /// Roles in client authentication rules that somebody wrote.
 fn rules(report: &mut Report<'_>, params: &Params<'_>, users: &[PgUser]) {
+    let written =
+        ["pg_hba_rules", "pg_default_hba_rules", "pgb_hba_rules", "pgb_default_hba_rules"];
+    if written.into_iter().all(|name| params.set(name).is_none()) {
+        return;
+    }
     let existing = existing(users);
     let superuser = params.str("pg_dbsu");
     let rules = HbaRule::postgres(params).into_iter().chain(HbaRule::pgbouncer(params));

@@ -19,6 +19,8 @@ pub(super) fn check(report: &mut Report<'_>) {
 /// One warning for each parameter whose default password is in use.
 fn parameters(report: &mut Report<'_>) {
     let inventory = report.inventory;
+    let hosts: Vec<Params<'_>> =
+        inventory.hosts().map(|host| Params::new(inventory, &host.name)).collect();
     for parameter in registry::all() {
         let Some(default) = parameter.default_ref().and_then(Value::as_str) else { continue };
         let in_use = match parameter.module {
@@ -32,8 +34,7 @@ fn parameters(report: &mut Report<'_>) {
         }
         let mut users = 0_usize;
         let mut places: Vec<Span> = Vec::new();
-        for host in inventory.hosts() {
-            let params = Params::new(inventory, &host.name);
+        for params in &hosts {
             let concerned = match parameter.module {
                 Module::Pgsql => params.set("pg_cluster").is_some(),
                 Module::Etcd => params.set("etcd_seq").is_some(),

@@ -26,7 +26,17 @@ pub(super) fn read_all<T>(
     structure: &'static Structure,
     read: impl Fn(&Entry<'_>) -> Option<T>,
 ) -> Vec<T> {
-    entries(structure, &params.list(name)).filter_map(|entry| read(&entry)).collect()
+    // Most lists hold no placeholders and need no copy, and there are thousands of hosts.
+    let value = params.get(name);
+    let copy;
+    let items = match value.as_list() {
+        Some(items) => items,
+        None => {
+            copy = params.list(name);
+            &copy
+        }
+    };
+    entries(structure, items).filter_map(|entry| read(&entry)).collect()
 }
 
 impl<'value> Entry<'value> {
