@@ -1,0 +1,308 @@
+//! The kinds that speak with Patroni, against a real Patroni over etcd, its REST API under TLS.
+
+mod scratch;
+
+use keddah_core::{NodeName, Secret};
+use keddah_host::rest::{NoAnswer, Patroni, patroni_facts};
+use keddah_host::sql::{Purpose, Session};
+use keddah_host::{Host, HostError, RealHost};
+use keddah_resource::kind::pg_instance::{self, Origin};
+use keddah_resource::kind::postmaster::{self, PatroniApi};
+use keddah_resource::kind::{PgConnection, patroni_config};
+use keddah_resource::{
+    Class, Difference, Kind, Observation, Observed, ResourceId, Spec, TriggerAction,
+};
+use scratch::{append, as_superuser, is_root, skipped};
+use std::collections::BTreeMap;
+use std::net::TcpListener;
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use tempfile::TempDir;
+
+const PASSWORD: &str = "Patroni.API";
+
+/// One etcd member and one Patroni, with files in one directory.
+struct Cluster {
+    directory: TempDir,
+    api: PatroniApi,
+    connection: PgConnection,
+    host: RealHost,
+    processes: Vec<Child>,
+}
+
+/// A free port on loopback; taken by nobody else within the moment it needs.
+fn free_port() -> u16 {
+    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+}
+
+fn succeed(command: &mut Command) {
+    let output = command.output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+}
+
+/// A CA of its own.
+fn authority(certificate: &str, key: &str) {
+    succeed(
+        Command::new("openssl")
+            .args(["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256"])
+            .args(["-nodes", "-days", "2", "-subj", "/CN=scratch CA"])
+            .args(["-keyout", key, "-out", certificate]),
+    );
+}
+
+impl Cluster {
+    fn prepare() -> Self {
+        let directory = tempfile::Builder::new().prefix("keddah-patroni-").tempdir().unwrap();
+        let path = directory.path();
+        let file = |name: &str| path.join(name).to_str().unwrap().to_owned();
+        authority(&file("ca.pem"), &file("ca.key"));
+        succeed(
+            Command::new("openssl")
+                .args(["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256"])
+                .args(["-nodes", "-days", "2", "-subj", "/CN=pg-scratch-1"])
+                .args(["-addext", "subjectAltName=IP:127.0.0.1"])
+                .args(["-addext", "basicConstraints=critical,CA:FALSE"])
+                .args(["-CA", &file("ca.pem"), "-CAkey", &file("ca.key")])
+                .args(["-keyout", &file("key.pem"), "-out", &file("certificate.pem")]),
+        );
+        let (etcd, peer, rest, port) = (free_port(), free_port(), free_port(), free_port());
+        let programs = scratch::programs();
+        let configuration = format!(
+            "scope: pg-scratch\nname: pg-scratch-1\n\
+             restapi: {{listen: '127.0.0.1:{rest}', connect_address: '127.0.0.1:{rest}', \
+             certfile: {pem}, keyfile: {key}, \
+             authentication: {{username: admin, password: {PASSWORD}}}}}\n\
+             etcd3: {{host: '127.0.0.1:{etcd}'}}\n\
+             bootstrap:\n  dcs:\n    ttl: 20\n    loop_wait: 2\n    retry_timeout: 5\n    \
+             postgresql:\n      parameters: {{work_mem: 4MB, max_connections: 50}}\n  \
+             initdb: [{{encoding: UTF8}}, {{locale: C.UTF-8}}, no-sync]\n\
+             postgresql:\n  listen: '127.0.0.1:{port}'\n  connect_address: '127.0.0.1:{port}'\n  \
+             data_dir: {data}\n  bin_dir: {programs}\n  pgpass: {pgpass}\n  use_unix_socket: true\n  \
+             parameters: {{unix_socket_directories: /var/run/postgresql, fsync: 'off'}}\n  \
+             pg_hba: ['local all all peer', 'host all all 127.0.0.1/32 scram-sha-256']\n  \
+             authentication:\n    superuser: {{username: postgres}}\n    \
+             replication: {{username: replicator, password: replicator}}\n",
+            pem = file("certificate.pem"),
+            key = file("key.pem"),
+            data = file("data"),
+            programs = programs.display(),
+            pgpass = file("pgpass"),
+        );
+        std::fs::write(path.join("patroni.yml"), configuration).unwrap();
+        let arguments = format!(
+            "--data-dir {} --listen-client-urls http://127.0.0.1:{etcd} \
+             --advertise-client-urls http://127.0.0.1:{etcd} \
+             --listen-peer-urls http://127.0.0.1:{peer} \
+             --initial-advertise-peer-urls http://127.0.0.1:{peer} \
+             --initial-cluster default=http://127.0.0.1:{peer}",
+            file("etcd")
+        );
+        std::fs::write(path.join("etcd.arguments"), arguments).unwrap();
+        succeed(Command::new("chown").args(["-R", "postgres:"]).arg(path));
+        let api = PatroniApi {
+            address: "127.0.0.1".to_owned(),
+            port: rest,
+            ca_path: Some(file("ca.pem")),
+            username: "admin".to_owned(),
+            password: Secret::new(PASSWORD),
+        };
+        let connection = PgConnection {
+            socket_directory: "/var/run/postgresql".to_owned(),
+            port,
+            superuser: "postgres".to_owned(),
+        };
+        let host = RealHost::new(path.join("state"));
+        Self { directory, api, connection, host, processes: Vec::new() }
+    }
+
+    fn start(&mut self) {
+        let path = self.directory.path();
+        let log = || std::fs::File::create(path.join("patroni.log")).unwrap();
+        let arguments = std::fs::read_to_string(path.join("etcd.arguments")).unwrap();
+        let etcd = as_superuser(Path::new("/usr/bin/etcd"))
+            .args(arguments.split_whitespace())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        let patroni = as_superuser(Path::new("/usr/bin/patroni"))
+            .arg(path.join("patroni.yml"))
+            .stdout(log())
+            .stderr(log())
+            .spawn()
+            .unwrap();
+        self.processes = vec![patroni, etcd];
+    }
+
+    fn instance(&self) -> Spec {
+        pg_instance::Spec {
+            instance: "pg-scratch-1".to_owned(),
+            data_directory: self.directory.path().join("data").to_str().unwrap().to_owned(),
+            origin: Origin::Bootstrap,
+            api: self.api.clone(),
+            patience_seconds: 120,
+        }
+        .into()
+    }
+
+    fn postmaster(&self) -> postmaster::Spec {
+        postmaster::Spec {
+            instance: "pg-scratch-1".to_owned(),
+            api: self.api.clone(),
+            connection: self.connection.clone(),
+            patience_seconds: 60,
+        }
+    }
+
+    fn configuration(&self, parameters: &[(&str, &str)]) -> Spec {
+        let pairs = parameters.iter().map(|(name, value)| ((*name).into(), (*value).into()));
+        patroni_config::Spec {
+            cluster: "pg-scratch".to_owned(),
+            settings: BTreeMap::from([("ttl".to_owned(), 20.into())]),
+            parameters: pairs.collect(),
+            postgresql: BTreeMap::from([("use_slots".to_owned(), true.into())]),
+            api: self.api.clone(),
+        }
+        .into()
+    }
+
+    async fn observe(&self, spec: &Spec) -> Observation {
+        self.host.observe(std::slice::from_ref(spec)).await.remove(0).unwrap()
+    }
+
+    async fn difference(&self, spec: &Spec) -> (Observed, Option<Difference>) {
+        let Observation::Known(observed) = self.observe(spec).await else { panic!("not yet") };
+        let difference = spec.diff(&observed);
+        (observed, difference)
+    }
+
+    /// Applies what differs and returns it; nothing may differ afterwards.
+    async fn converge(&self, spec: &Spec) -> Difference {
+        let (observed, difference) = self.difference(spec).await;
+        let difference = difference.expect("something should differ");
+        if let Err(error) = self.host.apply(spec, &observed, &difference, None).await {
+            let log = std::fs::read_to_string(self.directory.path().join("patroni.log"));
+            panic!("{error} {:?}\n{}", error.log, log.unwrap_or_default());
+        }
+        assert_eq!(self.difference(spec).await.1, None);
+        difference
+    }
+
+    async fn value(&self, query: &str) -> String {
+        let session = Session::open(&self.connection, "postgres", Purpose::Observe).await.unwrap();
+        session.scalar(query).await.unwrap().unwrap_or_default()
+    }
+}
+
+impl Drop for Cluster {
+    fn drop(&mut self) {
+        for process in &mut self.processes {
+            let pid = rustix::process::Pid::from_child(process);
+            let _ = rustix::process::kill_process(pid, rustix::process::Signal::TERM);
+            let _ = process.wait();
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_cluster_under_patroni() {
+    if skipped() || !is_root() {
+        return;
+    }
+    let mut cluster = Cluster::prepare();
+    let instance = cluster.instance();
+    let configuration = cluster.configuration(&[("work_mem", "4MB"), ("max_connections", "50")]);
+
+    // Before anything runs.
+    let (_, difference) = cluster.difference(&instance).await;
+    assert_eq!(difference.unwrap().reason, "the cluster does not exist yet");
+    let Observation::NotYet { because } = cluster.observe(&configuration).await else {
+        panic!("known")
+    };
+    assert_eq!(because, "Patroni does not run yet");
+    let (_, difference) = cluster.difference(&cluster.postmaster().into()).await;
+    assert_eq!(difference, None);
+    assert!(patroni_facts(cluster.api.port, None).await.is_none());
+
+    cluster.start();
+    cluster.converge(&instance).await;
+    let ca = cluster.api.ca_path.as_deref();
+    let facts = patroni_facts(cluster.api.port, ca).await.unwrap();
+    assert_eq!((facts.scope.as_str(), facts.state.as_str()), ("pg-scratch", "running"));
+    assert!(Patroni::new(&cluster.api).healthy().await.unwrap());
+    assert!(Patroni::new(&cluster.api).status().await.unwrap().leads());
+
+    settings_and_restart(&cluster, &configuration).await;
+    reloads(&cluster).await;
+    refusals(&cluster).await;
+}
+
+async fn settings_and_restart(cluster: &Cluster, configuration: &Spec) {
+    // `use_slots` is declared and not there yet.
+    cluster.converge(configuration).await;
+    let reload = cluster.configuration(&[("work_mem", "8MB"), ("max_connections", "50")]);
+    assert_eq!(cluster.converge(&reload).await.class, Class::Reload);
+    assert_eq!(cluster.value("select current_setting('work_mem')").await, "8MB");
+    let restart = cluster.configuration(&[("max_connections", "60")]);
+    let difference = cluster.converge(&restart).await;
+    assert_eq!(difference.class, Class::OrderedRestart);
+    assert_eq!(difference.fields.len(), 2);
+
+    // What the plan says of the postmaster then.
+    let postmaster = cluster.postmaster();
+    let difference =
+        postmaster.triggered(TriggerAction::Restart, "because patroni-config pg-scratch changes");
+    let started = "select pg_postmaster_start_time()::text";
+    let before = cluster.value(started).await;
+    let spec = postmaster.clone().into();
+    let (observed, _) = cluster.difference(&spec).await;
+    cluster.host.apply(&spec, &observed, &difference, None).await.unwrap();
+    assert_ne!(cluster.value(started).await, before);
+    assert_eq!(cluster.value("select current_setting('max_connections')").await, "60");
+    assert_eq!(cluster.difference(&spec).await.1, None);
+
+    // A restart that is pending for another reason is found, too.
+    let by_hand = cluster.configuration(&[("max_connections", "70")]);
+    cluster.converge(&by_hand).await;
+    for _ in 0..100 {
+        if cluster.difference(&spec).await.1.is_some() {
+            break;
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+    }
+    assert_eq!(cluster.converge(&spec).await.class, Class::OrderedRestart);
+    assert_eq!(cluster.value("select current_setting('max_connections')").await, "70");
+}
+
+async fn reloads(cluster: &Cluster) {
+    let spec: Spec = cluster.postmaster().into();
+    let target = ResourceId::new(&NodeName::new("node"), Kind::Postmaster, spec.name());
+    cluster.host.owe(&target, TriggerAction::Reload).await.unwrap();
+    let hba = cluster.directory.path().join("data/pg_hba.conf");
+    let rules = std::fs::read_to_string(&hba).unwrap();
+    append(&hba, "host all all nonsense/99 scram-sha-256\n");
+    let (observed, difference) = cluster.difference(&spec).await;
+    let difference = difference.unwrap();
+    assert_eq!(difference.class, Class::Reload);
+    let error: HostError =
+        cluster.host.apply(&spec, &observed, &difference, None).await.unwrap_err();
+    let line = rules.lines().count() + 1;
+    assert!(error.message.contains(&format!("pg_hba.conf:{line}: ")), "{error}");
+    // It is still owed, and done as soon as the file is right.
+    std::fs::write(&hba, format!("{rules}host all kept 127.0.0.1/32 scram-sha-256\n")).unwrap();
+    cluster.converge(&spec).await;
+}
+
+async fn refusals(cluster: &Cluster) {
+    let wrong = PatroniApi { password: Secret::new("wrong"), ..cluster.api.clone() };
+    let error = Patroni::new(&wrong).reload().await.unwrap_err();
+    assert!(error.message.contains("401"), "{error}");
+    let other = cluster.directory.path().join("other.pem");
+    authority(other.to_str().unwrap(), "/dev/null");
+    let stranger =
+        PatroniApi { ca_path: Some(other.to_str().unwrap().to_owned()), ..cluster.api.clone() };
+    let Err(NoAnswer::Failed(error)) = Patroni::new(&stranger).status().await else {
+        panic!("a certificate of a stranger was trusted")
+    };
+    assert!(error.message.contains("certificate"), "{error}");
+}
