@@ -9,6 +9,7 @@ pub mod rest;
 pub mod sql;
 
 pub use error::HostError;
+pub use fake::{FakeEvent, FakeHost};
 pub use owed::Owed;
 pub use real::RealHost;
 
