@@ -1,4 +1,5 @@
 //! From YAML bytes to a typed, resolved inventory with source spans: Ansible's merge rules, the parameter registry, and keddah check.
+#![allow(clippy::result_large_err, reason = "a diagnostic is made once, for a person to read")]
 
 pub mod ansible;
 mod check;
@@ -14,7 +15,7 @@ pub mod selector;
 mod value;
 mod yaml;
 
-pub use check::{CODES as DIAGNOSTIC_CODES, check, secret_spans};
+pub use check::{CODES as DIAGNOSTIC_CODES, check, secret_spans, secret_spans_in_text};
 pub use interpolate::{Interpolator, Unknown, has_placeholders, interpolate};
 pub use inventory::{Group, Host, HostVars, Inventory, Origin, Scope, Sourced};
 pub use load::load;

@@ -1,4 +1,5 @@
 //! Every broken file is explained, and none of them, nor any other bytes, makes the loader panic.
+#![allow(clippy::unwrap_used, reason = "in a test, a panic is the report")]
 
 use keddah_core::{Diagnostic, Label, Severity, SourceMap};
 use keddah_inventory::{Interpolator, Unknown, ansible, load};

@@ -103,7 +103,7 @@ fn write_map<Item>(
     depth: usize,
     write_item: fn(&mut Output, Item, usize),
 ) {
-    entries.sort_by(|(left, _), (right, _)| left.cmp(right));
+    entries.sort_by_key(|(key, _)| *key);
     out.text.push('{');
     let mut empty = true;
     for (key, item) in entries {

@@ -197,7 +197,8 @@ fn write_group(out: &mut String, group: &GroupNode, depth: usize) {
             let _ = writeln!(out, "{pad}    {name}: {}", flow(value));
         }
     }
-    if !group.children.is_empty() {
+    // Groups below `ungrouped` make no sense, and Ansible's precedence for them none either.
+    if !group.children.is_empty() && group.name != "ungrouped" {
         let _ = writeln!(out, "{pad}  children:");
         for child in &group.children {
             write_group(out, child, depth + 2);
