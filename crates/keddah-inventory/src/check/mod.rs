@@ -10,7 +10,7 @@ mod passwords;
 mod secrets;
 
 pub use codes::CODES;
-pub use secrets::secret_spans;
+pub use secrets::{secret_spans, secret_spans_in_text};
 
 use crate::Inventory;
 use crate::model::{EtcdCluster, PgCluster, etcd_clusters, pg_clusters};
