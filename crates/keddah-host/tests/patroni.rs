@@ -1,5 +1,7 @@
 //! The kinds that speak with Patroni, against a real Patroni over etcd, its REST API under TLS.
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot prepare its cluster has failed")]
+
 mod scratch;
 
 use keddah_core::{NodeName, Secret};

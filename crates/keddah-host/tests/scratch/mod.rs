@@ -3,6 +3,8 @@
 
 #![allow(dead_code, reason = "each test crate uses its own part")]
 
+pub mod specs;
+
 use keddah_host::sql::{Purpose, Session, Unreachable};
 use keddah_host::{Host, RealHost};
 use keddah_resource::kind::PgConnection;
