@@ -118,6 +118,9 @@ impl<H: Host> Agent<H> {
             }
             Ask::Lock(holder) => {
                 let Some(path) = &self.lock_path else { return Answer::Locked };
+                if self.lock.borrow().is_some() {
+                    return Answer::Locked;
+                }
                 match NodeLock::take(path, &holder).await {
                     Ok(lock) => {
                         *self.lock.borrow_mut() = Some(lock);

@@ -136,6 +136,9 @@ pub struct Blocked {
 pub struct Plan {
     /// The changes, by wave.
     pub changes: Vec<PlannedChange>,
+    /// Nodes that could not be asked what they are; nothing is planned for them.
+    #[serde(default)]
+    pub unreachable: BTreeMap<NodeName, Failure>,
     /// What could not be looked at.
     pub unobserved: Vec<Unobserved>,
     /// What is left out for that reason.
@@ -166,7 +169,12 @@ pub struct Summary {
 impl Plan {
     /// Whether there is nothing to do and everything was seen.
     pub fn is_settled(&self) -> bool {
-        self.changes.is_empty() && self.unobserved.is_empty()
+        self.changes.is_empty() && self.is_complete()
+    }
+
+    /// Whether every node and every resource could be looked at.
+    pub fn is_complete(&self) -> bool {
+        self.unreachable.is_empty() && self.unobserved.is_empty()
     }
 
     /// The change of a resource.
@@ -245,6 +253,10 @@ impl Plan {
                     FieldChange::Secret { field } => part(field),
                 }
             }
+        }
+        for node in self.unreachable.keys() {
+            part("unreachable");
+            part(node.as_str());
         }
         for unobserved in &self.unobserved {
             part("unobserved");

@@ -1,5 +1,7 @@
 //! One JSON file per case under `tests/cases`: resources with their state, and the plan's lines.
 
+#![allow(clippy::unwrap_used, reason = "a case that cannot be read fails its test")]
+
 use keddah_core::NodeName;
 use keddah_plan::{Certainty, Failure, Outcome, Plan, PlanError};
 use keddah_resource::kind::directory::Permissions;
