@@ -12,7 +12,7 @@ NODES ?= 4
 # What the sandbox needs of this machine, a psql to connect with, and what the tests compare with.
 PACKAGES := systemd-container debootstrap iproute2 openssh-client debian-archive-keyring \
             postgresql-client openssl procps
-TEST_PACKAGES := postgresql python3-venv
+TEST_PACKAGES := postgresql patroni etcd-server python3-venv
 ANSIBLE := $(CACHE)/ansible
 
 .PHONY: help demo test check unit e2e bench build packages test-packages clean down docs

@@ -164,6 +164,7 @@ impl Cluster {
             parameters: pairs.collect(),
             postgresql: BTreeMap::from([("use_slots".to_owned(), true.into())]),
             api: self.api.clone(),
+            connection: self.connection.clone(),
         }
         .into()
     }

@@ -32,7 +32,8 @@ impl Compiler<'_> {
             let mut before = roles.to_vec();
             before.extend(template.iter().cloned());
             let id = self.add(cluster, self.database(cluster, &database).into(), &before);
-            if database.state == DatabaseState::Absent {
+            // Nobody can connect to put anything into it.
+            if database.state == DatabaseState::Absent || !database.allowconn {
                 continue;
             }
             if database.state == DatabaseState::Recreate {

@@ -323,6 +323,7 @@ impl Compiler<'_> {
                 ("use_slots".to_owned(), json!(true)),
             ]),
             api: leader.api(),
+            connection: cluster.connection(),
         };
         let mut resource = Resource::new(&leader.node.name, Module::Pgsql, spec)
             .in_cluster(&cluster.name)

@@ -3,20 +3,15 @@
 use crate::HostError;
 use crate::real::RealHost;
 use crate::rest::{NoAnswer, Patroni};
-use crate::sql::{Purpose, Session, account_of, quote_array, quote_literal};
+use crate::sql::{Purpose, Session, quote_array};
 use futures_util::future::join_all;
-use keddah_resource::kind::PgConnection;
 use keddah_resource::kind::patroni_config::{Observed, Spec};
 use keddah_resource::{Difference, Observation};
 use serde::Deserialize;
 use serde_json::{Map, Value};
 use std::collections::{BTreeMap, BTreeSet};
-use std::os::unix::fs::MetadataExt;
 use std::time::Duration;
 use tokio::time::{Instant, sleep};
-
-/// Where Debian's packages, and everybody who has no reason to differ, keep sockets.
-const SOCKET_DIRECTORY: &str = "/var/run/postgresql";
 
 /// The DCS answers within a second, or has an election first.
 const STORED: Duration = Duration::from_secs(10);
@@ -92,30 +87,9 @@ async fn contexts(
     Ok(rows.into_iter().map(|row| (row.name, row.context)).collect())
 }
 
-/// A session with the cluster's server on this node. Patroni gives each server its cluster's name
-/// (`cluster_name`), by which it is told from others on the same node.
+/// A session with the cluster's server on this node; `None` while it cannot be reached.
 async fn member(spec: &Spec) -> Option<Session> {
-    let scope = Patroni::new(&spec.api).status().await.ok()?.patroni.scope;
-    let passwd = tokio::fs::read_to_string("/etc/passwd").await.ok()?;
-    let mut directory = tokio::fs::read_dir(SOCKET_DIRECTORY).await.ok()?;
-    while let Ok(Some(entry)) = directory.next_entry().await {
-        let name = entry.file_name();
-        let port = name.to_str().and_then(|name| name.strip_prefix(".s.PGSQL."));
-        let Some(port) = port.and_then(|port| port.parse().ok()) else { continue };
-        let Ok(metadata) = entry.metadata().await else { continue };
-        let Some(superuser) = account_of(&passwd, metadata.uid()) else { continue };
-        let connection =
-            PgConnection { socket_directory: SOCKET_DIRECTORY.to_owned(), port, superuser };
-        let Ok(session) = Session::open(&connection, "postgres", Purpose::Observe).await else {
-            continue;
-        };
-        let query =
-            format!("select 1 where current_setting('cluster_name') = {}", quote_literal(&scope));
-        if matches!(session.scalar(&query).await, Ok(Some(_))) {
-            return Some(session);
-        }
-    }
-    None
+    Session::open(&spec.connection, "postgres", Purpose::Observe).await.ok()
 }
 
 /// Changes the configuration in the DCS, and sees that it is there.

@@ -44,11 +44,11 @@ fn runs(state: &str) -> bool {
 pub async fn apply(
     host: &RealHost,
     spec: &Spec,
-    _observed: &Observed,
+    observed: &Observed,
     difference: &Difference,
 ) -> Result<(), HostError> {
     let done = if difference.class >= Class::Restart {
-        restart(spec, difference).await?;
+        restart(spec, observed).await?;
         TriggerAction::Restart
     } else {
         reload(spec).await?;
@@ -57,10 +57,10 @@ pub async fn apply(
     host.owed().cross_out(Kind::Postmaster, &spec.instance, done)
 }
 
-async fn restart(spec: &Spec, difference: &Difference) -> Result<(), HostError> {
+async fn restart(spec: &Spec, observed: &Observed) -> Result<(), HostError> {
     let patroni = Patroni::new(&spec.api);
     let patience = Duration::from_secs(u64::from(spec.patience_seconds));
-    if difference.reason.contains(&Kind::PatroniConfig.to_string()) {
+    if !observed.pending_restart {
         // Restarted too early, it would start with the old value. When the setting never shows
         // up as pending, this instance has it already.
         let until = Instant::now() + SETTING_ARRIVES;

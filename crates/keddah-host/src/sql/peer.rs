@@ -40,15 +40,6 @@ fn assume(uid: Uid, gid: Gid) -> io::Result<()> {
     Ok(())
 }
 
-/// The name of the account that a file belongs to.
-pub(crate) fn account_of(passwd: &str, uid: u32) -> Option<String> {
-    passwd.lines().find_map(|line| {
-        let mut fields = line.split(':');
-        let name = fields.next()?;
-        (fields.nth(1)?.parse::<u32>().ok()? == uid).then(|| name.to_owned())
-    })
-}
-
 /// Reads `/etc/passwd` itself: a name service lookup would load modules of the node's C library.
 fn identity(passwd: &str, account: &str) -> Option<(Uid, Gid)> {
     passwd.lines().find_map(|line| {
@@ -71,11 +62,9 @@ mod tests {
                           postgres:x:26:27::/var/lib/postgresql:/bin/bash\n";
 
     #[test]
-    fn accounts_are_found_by_name_and_by_number() {
+    fn accounts_are_found_by_name() {
         let found = identity(PASSWD, "postgres");
         assert_eq!(found, Some((Uid::from_raw(26), Gid::from_raw(27))));
         assert_eq!(identity(PASSWD, "post"), None);
-        assert_eq!(account_of(PASSWD, 26).as_deref(), Some("postgres"));
-        assert_eq!(account_of(PASSWD, 99), None);
     }
 }

@@ -24,6 +24,8 @@ pub struct Spec {
     pub postgresql: BTreeMap<String, Value>,
     /// Through whom to change it: the Patroni of the node this resource stands on.
     pub api: PatroniApi,
+    /// The server of the same node, which knows what a changed parameter costs.
+    pub connection: super::PgConnection,
 }
 
 /// What is.
