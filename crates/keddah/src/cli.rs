@@ -1,0 +1,136 @@
+//! The command line as a whole: global options, the list of commands, and exit codes.
+
+use crate::commands::{
+    agent, apply, cert, check, completion, inventory, params, plan, remove, sandbox, schema,
+};
+use crate::environment::Environment;
+use crate::error::CommandError;
+use crate::render::Output;
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+/// Declarative, highly available PostgreSQL on plain Linux machines
+///
+/// An inventory says what should be; `keddah plan` shows what would change, and `keddah apply` does
+/// exactly that. Nothing to change means that nothing is touched.
+///
+/// Exit codes: 0 done, or nothing to change; 1 something is wrong; 2 `plan` found changes, or the
+/// command line is not understood.
+#[derive(Debug, Parser)]
+#[command(name = "keddah", version, arg_required_else_help = true)]
+pub struct Cli {
+    #[command(flatten)]
+    global: GlobalOptions,
+
+    #[command(subcommand)]
+    command: Command,
+}
+
+/// Options of every command.
+#[derive(Debug, Clone, Args)]
+pub struct GlobalOptions {
+    /// The inventory [default: keddah.yml or pigsty.yml in the current directory]
+    #[arg(short = 'i', long, global = true, value_name = "FILE")]
+    pub inventory: Option<PathBuf>,
+
+    /// Answer in JSON on standard output
+    #[arg(long, global = true)]
+    pub json: bool,
+
+    /// When to use colours
+    #[arg(long, global = true, value_name = "WHEN", default_value = "auto")]
+    pub color: ColorChoice,
+}
+
+/// When to use colours.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum ColorChoice {
+    /// On a terminal, unless NO_COLOR is set
+    Auto,
+    /// Always
+    Always,
+    /// Never
+    Never,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    Plan(plan::PlanArgs),
+    Apply(apply::ApplyArgs),
+    Remove(remove::RemoveArgs),
+    Check(check::CheckArgs),
+    Inventory(inventory::InventoryArgs),
+    Params(params::ParamsArgs),
+    Schema(schema::SchemaArgs),
+    Cert(cert::CertArgs),
+    Sandbox(sandbox::SandboxArgs),
+    Completion(completion::CompletionArgs),
+    #[command(hide = true)]
+    Agent(agent::AgentArgs),
+}
+
+/// What every command gets.
+pub struct Context {
+    /// Options of every command.
+    pub global: GlobalOptions,
+    /// What was read of the environment, once.
+    pub environment: Environment,
+    /// How to print.
+    pub output: Output,
+}
+
+/// Parses, runs, prints an error, and chooses the exit code.
+pub fn main() -> ExitCode {
+    let Cli { global, command } = Cli::parse();
+    let environment = Environment::read();
+    let output = Output::new(global.color, environment.no_color, global.json);
+    let context = Context { global, environment, output };
+    match run(&context, command) {
+        Ok(code) => code,
+        Err(error) => {
+            context.output.error(&error);
+            ExitCode::from(1)
+        }
+    }
+}
+
+fn run(context: &Context, command: Command) -> Result<ExitCode, CommandError> {
+    match command {
+        Command::Plan(args) => block_on(plan::run(context, args)),
+        Command::Apply(args) => block_on(apply::run(context, args)),
+        Command::Remove(args) => block_on(remove::run(context, args)),
+        Command::Check(args) => check::run(context, args),
+        Command::Inventory(args) => inventory::run(context, args),
+        Command::Params(args) => params::run(context, args),
+        Command::Schema(args) => schema::run(context, args),
+        Command::Cert(args) => cert::run(context, args),
+        Command::Sandbox(args) => Ok(sandbox::run(args, context.environment.image_cache.clone())?),
+        Command::Completion(args) => completion::run(context, args),
+        Command::Agent(args) => agent::run(args),
+    }
+}
+
+fn block_on(
+    command: impl Future<Output = Result<ExitCode, CommandError>>,
+) -> Result<ExitCode, CommandError> {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| CommandError::internal("cannot start").caused_by(&error))?;
+    let result = runtime.block_on(command);
+    // What still runs is an agent that finishes; it needs nothing of this process.
+    runtime.shutdown_background();
+    result
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+}

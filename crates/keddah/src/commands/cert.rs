@@ -1,0 +1,125 @@
+//! `keddah cert`: certificates for people and programs that connect to the databases.
+
+use crate::cli::Context;
+use crate::error::CommandError;
+use crate::steps;
+use clap::{Args, Subcommand};
+use keddah_fleet::pki::Authority;
+use keddah_resource::Material;
+use keddah_resource::kind::certificate;
+use keddah_resource::kind::directory::Permissions;
+use std::fs::{File, OpenOptions};
+use std::io::Write;
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::Path;
+use std::process::ExitCode;
+
+/// Make certificates with the fleet's CA
+#[derive(Debug, Args)]
+pub struct CertArgs {
+    #[command(subcommand)]
+    command: CertCommand,
+}
+
+#[derive(Debug, Subcommand)]
+enum CertCommand {
+    Issue(IssueArgs),
+}
+
+/// Make a client certificate for a database user
+///
+/// Writes files/pki/client/NAME.crt and NAME.key beside the inventory. With it, and with
+/// `auth: cert` in a HBA rule, the user logs in without a password.
+#[derive(Debug, Args)]
+struct IssueArgs {
+    /// The common name: the database user's name
+    #[arg(long, value_name = "NAME")]
+    cn: String,
+
+    /// Days it is valid
+    #[arg(long, default_value_t = 7300)]
+    days: u32,
+
+    /// Replace an existing certificate of this name
+    #[arg(long)]
+    force: bool,
+}
+
+/// Runs the subcommand.
+pub fn run(context: &Context, args: CertArgs) -> Result<ExitCode, CommandError> {
+    match args.command {
+        CertCommand::Issue(args) => issue(context, &args),
+    }
+}
+
+fn issue(context: &Context, args: &IssueArgs) -> Result<ExitCode, CommandError> {
+    let IssueArgs { cn, days, force } = args;
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"_-.@".contains(&byte);
+    if cn.is_empty() || cn.starts_with('.') || !cn.bytes().all(plain) {
+        return Err(CommandError::user(format!("`{cn}` cannot be the name of a file"))
+            .hint("use letters, digits, and the characters _ - . @"));
+    }
+    let base = steps::base_directory(context)?;
+    let authority = Authority::load(&base.join(steps::CA_DIRECTORY))?.ok_or_else(|| {
+        CommandError::user(format!(
+            "there is no CA in {}",
+            base.join(steps::CA_DIRECTORY).display()
+        ))
+        .hint("the first `keddah apply` makes it, or put your own ca.crt and ca.key there")
+    })?;
+    let directory = base.join("files/pki/client");
+    let (certificate_path, key_path) =
+        (directory.join(format!("{cn}.crt")), directory.join(format!("{cn}.key")));
+    let spec = certificate::Spec {
+        certificate_path: certificate_path.display().to_string(),
+        key_path: key_path.display().to_string(),
+        common_name: cn.clone(),
+        dns_names: Vec::new(),
+        addresses: Vec::new(),
+        issuer: authority.fingerprint().to_owned(),
+        validity_days: *days,
+        renew_days: 0,
+        permissions: Permissions::new(&context.environment.user, &context.environment.group, 0o600),
+    };
+    if !force && (certificate_path.exists() || key_path.exists()) {
+        return Err(CommandError::user(format!("{} is there already", certificate_path.display()))
+            .hint("--force replaces it; the old one stays valid until it expires"));
+    }
+    let Material::Certificate { certificate, key } =
+        authority.issue(&spec, context.environment.now())?;
+    std::fs::DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(&directory)
+        .map_err(|error| cannot_write(&directory, &error))?;
+    write_private(&key_path, key.reveal())?;
+    write_private(&certificate_path, &certificate)?;
+    if context.output.is_json() {
+        context.output.data(&serde_json::json!({
+            "certificate": certificate_path, "key": key_path, "common_name": cn, "days": days,
+        }));
+    } else {
+        context.output.answer(&format!("{}\n{}\n", certificate_path.display(), key_path.display()));
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn cannot_write(path: &Path, error: &std::io::Error) -> CommandError {
+    CommandError::system(format!("cannot write {}", path.display())).caused_by(error)
+}
+
+/// Writes a file that only its owner can read, whole or not at all.
+pub fn write_private(path: &Path, text: &str) -> Result<(), CommandError> {
+    let mut name = path.as_os_str().to_owned();
+    name.push(".new");
+    let candidate = Path::new(&name);
+    let write = || -> std::io::Result<()> {
+        let _ = std::fs::remove_file(candidate);
+        let mut file: File =
+            OpenOptions::new().write(true).create_new(true).mode(0o600).open(candidate)?;
+        file.write_all(text.as_bytes())?;
+        file.sync_all()?;
+        std::fs::rename(candidate, path)
+    };
+    write().map_err(|error| cannot_write(path, &error))
+}

@@ -1,0 +1,94 @@
+//! `keddah inventory`: an inventory as Ansible sees it, and where each value comes from.
+
+use crate::cli::Context;
+use crate::error::CommandError;
+use crate::render::inventory as render;
+use crate::steps;
+use clap::{Args, Subcommand};
+use keddah_core::NodeName;
+use keddah_inventory::{Inventory, ansible};
+use std::process::ExitCode;
+
+/// Show an inventory as ansible-inventory does, or a host's resolved parameters
+///
+/// --list, --host and --graph print what `ansible-inventory` prints for the same file, so that
+/// Keddah can serve as a dynamic inventory. Like there, passwords are shown; `show` hides them.
+#[derive(Debug, Args)]
+pub struct InventoryArgs {
+    /// All groups, hosts and variables as JSON
+    #[arg(long, conflicts_with_all = ["host", "graph"])]
+    list: bool,
+
+    /// The variables of one host as JSON
+    #[arg(long, value_name = "HOST", conflicts_with = "graph")]
+    host: Option<String>,
+
+    /// Groups and hosts as a tree
+    #[arg(long, value_name = "GROUP", num_args = 0..=1, default_missing_value = "all")]
+    graph: Option<String>,
+
+    #[command(subcommand)]
+    command: Option<InventoryCommand>,
+}
+
+#[derive(Debug, Subcommand)]
+enum InventoryCommand {
+    /// Show a host's resolved parameters, and where each comes from
+    Show {
+        /// The host, as the inventory names it
+        host: String,
+        /// Also those that nobody sets, with their defaults
+        #[arg(long)]
+        all: bool,
+    },
+}
+
+/// Answers.
+pub fn run(context: &Context, args: InventoryArgs) -> Result<ExitCode, CommandError> {
+    let InventoryArgs { list, host, graph, command } = args;
+    if !list && host.is_none() && graph.is_none() && command.is_none() {
+        return Err(CommandError::user("what should be shown?")
+            .hint("use --list, --host HOST, --graph, or show HOST"));
+    }
+    let read = steps::read(context)?;
+    let Some(inventory) = &read.inventory else {
+        return Err(steps::refuse(context, &read));
+    };
+    if let Some(InventoryCommand::Show { host, all }) = command {
+        let host = known(inventory, &host)?;
+        if context.output.is_json() {
+            context.output.data(&render::show_json(&read.sources, inventory, &host, all));
+        } else {
+            let theme = &context.output.stdout;
+            context.output.answer(&render::show(&read.sources, inventory, &host, all, theme));
+        }
+        return Ok(ExitCode::SUCCESS);
+    }
+    let text = if list {
+        ansible::list_json(inventory)
+    } else if let Some(host) = host {
+        let host = known(inventory, &host)?;
+        ansible::host_json(inventory, &host).unwrap_or_default()
+    } else {
+        let group = graph.unwrap_or_default();
+        ansible::graph(inventory, &group)
+            .ok_or_else(|| CommandError::user(format!("there is no group `{group}`")))?
+    };
+    context.output.answer(&text);
+    if !text.ends_with('\n') {
+        context.output.answer("\n");
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn known(inventory: &Inventory, host: &str) -> Result<NodeName, CommandError> {
+    if let Some(host) = inventory.host(host) {
+        return Ok(host.name.clone());
+    }
+    let mut error = CommandError::user(format!("there is no host `{host}` in the inventory"));
+    let names = inventory.hosts().map(|host| host.name.as_str());
+    if let Some(near) = keddah_inventory::registry::nearest(host, names) {
+        error = error.hint(format!("did you mean `{near}`?"));
+    }
+    Err(error)
+}

@@ -1,0 +1,13 @@
+//! One file per command: its arguments, whose comments are its help, and what it does.
+
+pub mod agent;
+pub mod apply;
+pub mod cert;
+pub mod check;
+pub mod completion;
+pub mod inventory;
+pub mod params;
+pub mod plan;
+pub mod remove;
+pub mod sandbox;
+pub mod schema;

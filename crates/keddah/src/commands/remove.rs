@@ -1,0 +1,98 @@
+//! `keddah remove`: take instances, members or whole clusters away, safeguarded.
+
+use crate::cli::Context;
+use crate::error::CommandError;
+use crate::render;
+use crate::steps::{self, Approval, Selection, SelectionArgs, Signer};
+use clap::Args;
+use keddah_compile::Compiled;
+use keddah_core::NodeName;
+use keddah_inventory::{Inventory, Params};
+use keddah_plan::Allowance;
+use std::collections::BTreeSet;
+use std::process::ExitCode;
+
+/// Take a host or a cluster out of service, with its data
+///
+/// Refuses while pg_safeguard or etcd_safeguard is on for any of the hosts, and wants the name
+/// typed again. Remove it from the inventory afterwards, or the next apply makes it anew.
+#[derive(Debug, Args)]
+pub struct RemoveArgs {
+    /// A host, or a group such as a cluster
+    #[arg(value_name = "HOST|CLUSTER")]
+    name: String,
+
+    /// The same name once more, where there is no terminal to type it on
+    #[arg(long, value_name = "NAME")]
+    confirm: Option<String>,
+
+    /// Show new files in full
+    #[arg(long)]
+    full: bool,
+}
+
+/// The trip of the data, with some of the nodes on their way out.
+pub async fn run(context: &Context, args: RemoveArgs) -> Result<ExitCode, CommandError> {
+    let RemoveArgs { name, confirm, full } = args;
+    let (mut read, inventory) = steps::checked(context)?;
+    let limit = SelectionArgs { limit: vec![name.clone()], modules: Vec::new() };
+    let removing = Selection::of(&limit, &inventory)?.nodes().clone();
+    safeguards(&inventory, &removing)?;
+    let affected = affected(&inventory, &removing);
+
+    let signer = Signer::load(context, &inventory)?;
+    let mut fleet = steps::connect(context, &inventory).await?;
+    let facts = steps::observe_facts(context, &inventory, &mut fleet).await;
+    let Compiled { fleet: mut desired, notes } =
+        steps::compile(context, &mut read, &inventory, &facts, &signer, &removing)?;
+    desired.retain(|resource| affected.contains(&resource.id.node));
+    let observed = fleet.observe(&desired).await;
+    let mut plan = keddah_plan::plan(&desired, &observed)?;
+    plan.notes = notes;
+    steps::note_unreachable(&mut plan, &fleet, &affected);
+
+    render::plan::announce(&context.output, &plan, full);
+    if plan.changes.is_empty() {
+        return Ok(render::report::nothing(&context.output, &plan));
+    }
+    let confirmed = confirm.is_some_and(|confirm| confirm == name);
+    let allowance = Allowance { names: BTreeSet::new(), everything: true };
+    let typed = (!confirmed).then(|| name.clone());
+    steps::approve(context, &plan, Approval { yes: confirmed, allowance, typed })?;
+    let report =
+        steps::carry_out(context, &desired, &plan, &fleet, &signer, "keddah remove").await?;
+    Ok(render::report::show(&context.output, &plan, &report))
+}
+
+fn safeguards(inventory: &Inventory, removing: &BTreeSet<NodeName>) -> Result<(), CommandError> {
+    for node in removing {
+        let params = Params::new(inventory, node);
+        for (identity, safeguard) in
+            [("pg_cluster", "pg_safeguard"), ("etcd_seq", "etcd_safeguard")]
+        {
+            if params.set(identity).is_some() && params.bool(safeguard) {
+                return Err(CommandError::user(format!("{node} is safeguarded by {safeguard}"))
+                    .hint(format!("set `{safeguard}: false` for it in the inventory first")));
+            }
+        }
+    }
+    Ok(())
+}
+
+/// The nodes themselves, and those that share a cluster with them.
+fn affected(inventory: &Inventory, removing: &BTreeSet<NodeName>) -> BTreeSet<NodeName> {
+    let clusters = |node: &NodeName| -> BTreeSet<String> {
+        let params = Params::new(inventory, node);
+        let postgres = params.opt_str("pg_cluster");
+        let etcd =
+            params.opt_int("etcd_seq").map(|_| format!("etcd {}", params.str("etcd_cluster")));
+        postgres.into_iter().chain(etcd).collect()
+    };
+    let touched: BTreeSet<String> = removing.iter().flat_map(clusters).collect();
+    inventory
+        .hosts()
+        .map(|host| &host.name)
+        .filter(|node| removing.contains(*node) || !clusters(node).is_disjoint(&touched))
+        .cloned()
+        .collect()
+}

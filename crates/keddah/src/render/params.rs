@@ -1,0 +1,71 @@
+//! Parameters, explained.
+
+use crate::render::theme::{Meaning, Theme};
+use keddah_inventory::registry::{Parameter, Support};
+use serde_json::{Value, json};
+use std::fmt::Write;
+
+/// More parameters than this are listed, one line each.
+const IN_FULL: usize = 8;
+
+/// For people: a few in full, many as a list.
+pub fn text(parameters: &[&Parameter], theme: &Theme) -> String {
+    let mut text = String::new();
+    let width = parameters.iter().map(|one| one.name.len()).max().unwrap_or_default();
+    let mut section = ("", "");
+    for parameter in parameters {
+        let Parameter { name, module, section: part, kind, levels, description, support, .. } =
+            parameter;
+        if parameters.len() > IN_FULL {
+            if section != (module.name(), part) {
+                section = (module.name(), part);
+                let heading = format!("{module} {part}");
+                let heading = theme.paint(Meaning::Heading, heading.trim_end());
+                let _ = writeln!(text, "{}{heading}", if text.is_empty() { "" } else { "\n" });
+            }
+            let first = description.split_inclusive(". ").next().unwrap_or_default();
+            let _ = writeln!(text, "  {name:width$}  {}", first.trim_end());
+            continue;
+        }
+        let name = theme.paint(Meaning::Heading, name);
+        let _ = writeln!(text, "{name}  {module} {part}, {}, level {levels}", kind.name());
+        let _ = writeln!(text, "  {description}");
+        let default = match parameter.default.to_json() {
+            Some(default) => serde_json::to_string(&default).unwrap_or_default(),
+            None => "(not set)".to_owned(),
+        };
+        let _ = writeln!(text, "  {} {default}", theme.paint(Meaning::Muted, "default:"));
+        let _ = writeln!(text, "  {} {}", theme.paint(Meaning::Muted, "takes:"), kind.expected());
+        match support {
+            Support::Managed => {}
+            Support::Accepted => {
+                text.push_str("  It is read and checked, and has no effect yet.\n")
+            }
+            Support::Unmanaged => {
+                text.push_str("  It belongs to a part of the stack that Keddah does not manage.\n");
+            }
+        }
+    }
+    text
+}
+
+/// For programs.
+pub fn json(parameters: &[&Parameter]) -> Value {
+    let one = |parameter: &&Parameter| {
+        json!({
+            "name": parameter.name,
+            "module": parameter.module.name(),
+            "section": parameter.section,
+            "type": parameter.kind.name(),
+            "level": parameter.levels.as_str(),
+            "default": parameter.default.to_json(),
+            "description": parameter.description,
+            "support": match parameter.support {
+                Support::Managed => "managed",
+                Support::Accepted => "accepted",
+                Support::Unmanaged => "unmanaged",
+            },
+        })
+    };
+    Value::Array(parameters.iter().map(one).collect())
+}

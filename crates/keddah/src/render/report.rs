@@ -1,0 +1,89 @@
+//! How applying ended: what failed and why, what was left out, what to do next.
+
+use crate::render::plan::{failure_details, json};
+use crate::render::theme::{Meaning, Theme};
+use crate::render::{Output, counted};
+use indexmap::IndexMap;
+use keddah_plan::{Ending, Plan, Report, SkipReason};
+use std::fmt::Write;
+use std::process::ExitCode;
+
+/// Says that there is nothing to apply.
+pub fn nothing(output: &Output, plan: &Plan) -> ExitCode {
+    crate::render::plan::show(output, plan, false);
+    if plan.is_complete() { ExitCode::SUCCESS } else { ExitCode::from(1) }
+}
+
+/// Shows the report.
+pub fn show(output: &Output, plan: &Plan, report: &Report) -> ExitCode {
+    if output.is_json() {
+        let mut answer = json(plan);
+        answer["report"] = serde_json::to_value(report).unwrap_or_default();
+        answer["success"] = (report.is_success() && plan.is_complete()).into();
+        output.data(&answer);
+    } else {
+        output.answer(&text(plan, report, output.stdout));
+    }
+    if report.is_success() && plan.is_complete() { ExitCode::SUCCESS } else { ExitCode::from(1) }
+}
+
+/// The report for people.
+pub fn text(plan: &Plan, report: &Report, theme: Theme) -> String {
+    let mut text = String::new();
+    let error = theme.paint(Meaning::Error, "failed:");
+    for (id, failure) in report.failures() {
+        let _ = writeln!(text, "{error} {id}: {failure}");
+        failure_details(&mut text, failure, theme);
+    }
+    for (node, failure) in &report.lost {
+        let _ = writeln!(text, "{} {node}: {failure}", theme.paint(Meaning::Error, "lost:"));
+        failure_details(&mut text, failure, theme);
+    }
+    let mut skipped: IndexMap<String, usize> = IndexMap::new();
+    for change in &report.changes {
+        match &change.ending {
+            Ending::Skipped { because: SkipReason::Interrupted } => {
+                *skipped.entry("you asked to stop".to_owned()).or_default() += 1;
+            }
+            Ending::Skipped { because } => *skipped.entry(because.to_string()).or_default() += 1,
+            _ => {}
+        }
+    }
+    for (because, count) in &skipped {
+        let label = theme.paint(Meaning::Warning, "not begun:");
+        let _ = writeln!(text, "{label} {}, for {because}", counted(*count, "change"));
+    }
+    let unknown = report.count(|ending| matches!(ending, Ending::Unknown));
+    if unknown > 0 {
+        let label = theme.paint(Meaning::Warning, "unknown:");
+        let _ = writeln!(text, "{label} how {} ended", counted(unknown, "change"));
+    }
+    let changed = report.count(|ending| matches!(ending, Ending::Changed { .. }));
+    let settled = report.count(|ending| matches!(ending, Ending::Settled));
+    let mut done = counted(changed, "change");
+    if settled > 0 {
+        let _ = write!(done, " ({settled} more had nothing left to do)");
+    }
+    if report.is_success() {
+        let label = theme.paint(Meaning::Good, "Applied:");
+        let _ = writeln!(text, "{label} {done}.");
+        if !plan.is_complete() {
+            let label = theme.paint(Meaning::Error, "error:");
+            let count = plan.unreachable.len() + plan.unobserved.len();
+            let what = counted(count, "node or resource").replace("resources", "resources");
+            let _ = writeln!(text, "{label} {what} could not be looked at; see the plan above");
+        }
+    } else {
+        let rest = report.changes.len() - changed - settled;
+        let label = theme.paint(Meaning::Error, "Not finished:");
+        let _ = writeln!(text, "{label} {done} done, {rest} not.");
+        let hint = theme.paint(Meaning::Hint, "next:");
+        let step = if report.interrupted && report.failures().next().is_none() {
+            "apply again; it goes on from here"
+        } else {
+            "mend the cause, then apply again; it goes on from here"
+        };
+        let _ = writeln!(text, "{hint} {step}");
+    }
+    text
+}

@@ -1,0 +1,98 @@
+//! Compile: from an inventory and facts to what should be, with the files that the user brings.
+
+use crate::cli::Context;
+use crate::error::CommandError;
+use crate::steps::{Read, Signer, base_directory, refuse};
+use keddah_compile::{Compiled, Input, Templates};
+use keddah_core::NodeName;
+use keddah_inventory::{Inventory, Params};
+use keddah_resource::NodeFacts;
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+
+/// Compiles; the nodes in `removing` are taken away.
+///
+/// # Errors
+/// When the inventory asks for something these nodes cannot be; the problems are shown.
+pub fn compile(
+    context: &Context,
+    read: &mut Read,
+    inventory: &Inventory,
+    facts: &BTreeMap<NodeName, NodeFacts>,
+    signer: &Signer,
+    removing: &BTreeSet<NodeName>,
+) -> Result<Compiled, CommandError> {
+    let base = base_directory(context)?;
+    let templates = Templates::new(&overrides(&base.join("templates"))?)
+        .map_err(|error| CommandError::user("a template is wrong").caused_by(&error))?;
+    let input = Input {
+        inventory,
+        facts,
+        authority: &signer.known,
+        templates: &templates,
+        baselines: &baselines(&base.join("files"), inventory)?,
+        public_keys: &context.environment.public_keys(),
+        today: context.environment.now().div_euclid(86_400),
+        controller_user: context.environment.user.clone(),
+        controller_group: context.environment.group.clone(),
+        removing,
+    };
+    keddah_compile::compile(&input).map_err(|problems| {
+        read.diagnostics = problems;
+        refuse(context, read)
+    })
+}
+
+/// The user's templates by their path below `templates/`.
+fn overrides(directory: &Path) -> Result<BTreeMap<String, String>, CommandError> {
+    let mut found = BTreeMap::new();
+    let mut open = vec![directory.to_owned()];
+    while let Some(next) = open.pop() {
+        let entries = match std::fs::read_dir(&next) {
+            Ok(entries) => entries,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => continue,
+            Err(error) => return Err(unreadable(&next, &error)),
+        };
+        for entry in entries {
+            let entry = entry.map_err(|error| unreadable(&next, &error))?;
+            let path = entry.path();
+            // A link is followed as a file, never as a directory: no loops.
+            if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
+                open.push(path);
+            } else if let Ok(name) = path.strip_prefix(directory) {
+                let text =
+                    std::fs::read_to_string(&path).map_err(|error| unreadable(&path, &error))?;
+                found.insert(name.display().to_string(), text);
+            }
+        }
+    }
+    Ok(found)
+}
+
+/// The SQL files that databases name; one that is missing is the compiler's to report.
+fn baselines(
+    directory: &Path,
+    inventory: &Inventory,
+) -> Result<BTreeMap<String, String>, CommandError> {
+    let mut names = BTreeSet::new();
+    for host in inventory.hosts() {
+        for database in Params::new(inventory, &host.name).list("pg_databases") {
+            let name = database.get("baseline").and_then(|name| name.as_str());
+            names.extend(name.map(str::to_owned));
+        }
+    }
+    let mut found = BTreeMap::new();
+    for name in names {
+        let path = directory.join(&name);
+        match std::fs::read_to_string(&path) {
+            Ok(text) => found.insert(name, text),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => None,
+            Err(error) => return Err(unreadable(&path, &error)),
+        };
+    }
+    Ok(found)
+}
+
+fn unreadable(path: &Path, error: &std::io::Error) -> CommandError {
+    CommandError::user(format!("cannot read {}", path.display())).caused_by(error)
+}

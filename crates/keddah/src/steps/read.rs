@@ -1,0 +1,96 @@
+//! Load and check: from the inventory's file to an inventory that may be acted upon.
+
+use crate::cli::Context;
+use crate::error::CommandError;
+use crate::render::diagnostic::Problems;
+use keddah_core::{Diagnostic, Severity, SourceMap};
+use keddah_inventory::Inventory;
+use std::path::{Path, PathBuf};
+
+/// Names that are looked for when none is given.
+const USUAL_NAMES: [&str; 2] = ["keddah.yml", "pigsty.yml"];
+
+/// What came of reading an inventory's file.
+pub struct Read {
+    /// The file's text, for messages.
+    pub sources: SourceMap,
+    /// The inventory, unless the file makes no sense at all.
+    pub inventory: Option<Inventory>,
+    /// All problems.
+    pub diagnostics: Vec<Diagnostic>,
+}
+
+fn path(context: &Context) -> Result<PathBuf, CommandError> {
+    if let Some(path) = &context.global.inventory {
+        return Ok(path.clone());
+    }
+    let usual = USUAL_NAMES.iter().map(PathBuf::from).find(|path| path.exists());
+    usual.ok_or_else(|| {
+        CommandError::user("there is no inventory here")
+            .hint(format!("name it with -i FILE, or call it {}", USUAL_NAMES[0]))
+    })
+}
+
+/// The directory that files/ and templates/ are looked for in: the inventory's own.
+///
+/// # Errors
+/// When there is no inventory.
+pub fn base_directory(context: &Context) -> Result<PathBuf, CommandError> {
+    Ok(path(context)?.parent().map(Path::to_owned).unwrap_or_default())
+}
+
+/// Loads and checks; problems are values.
+///
+/// # Errors
+/// When the file cannot be read.
+pub fn read(context: &Context) -> Result<Read, CommandError> {
+    let path = path(context)?;
+    let bytes = std::fs::read(&path).map_err(|error| {
+        CommandError::user(format!("cannot read the inventory {}", path.display()))
+            .caused_by(&error)
+    })?;
+    let mut sources = SourceMap::default();
+    let name = path.display().to_string();
+    let (inventory, mut diagnostics) = keddah_inventory::load(&mut sources, &name, &bytes);
+    let broken = diagnostics.iter().any(|one| one.severity == Severity::Error);
+    if let (Some(inventory), false) = (&inventory, broken) {
+        diagnostics.extend(keddah_inventory::check(&sources, inventory));
+    }
+    Ok(Read { sources, inventory, diagnostics })
+}
+
+/// Loads and checks; errors are shown and end the command, warnings are shown only.
+///
+/// # Errors
+/// When the file cannot be read, or something in it is wrong.
+pub fn checked(context: &Context) -> Result<(Read, Inventory), CommandError> {
+    let mut read = read(context)?;
+    let failed = read.diagnostics.iter().any(|one| one.severity == Severity::Error);
+    match read.inventory.take() {
+        Some(inventory) if !failed => {
+            let warnings = read.diagnostics.len();
+            if warnings > 0 {
+                let these = if warnings == 1 { "warning" } else { "warnings" };
+                context.output.warning(&format!(
+                    "the inventory has {warnings} {these}; `keddah check` shows them"
+                ));
+            }
+            Ok((read, inventory))
+        }
+        inventory => {
+            read.inventory = inventory;
+            Err(refuse(context, &read))
+        }
+    }
+}
+
+/// Shows all problems and says that this is the end.
+pub fn refuse(context: &Context, read: &Read) -> CommandError {
+    let problems = Problems::of(read);
+    if context.output.is_json() {
+        context.output.data(&problems.json());
+    } else {
+        context.output.status(&problems.text(&context.output.stderr));
+    }
+    CommandError::shown()
+}

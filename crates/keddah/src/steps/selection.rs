@@ -1,0 +1,98 @@
+//! `-l` and `-m`: which part of the fleet is planned.
+
+use crate::error::CommandError;
+use clap::Args;
+use keddah_compile::CONTROLLER;
+use keddah_core::NodeName;
+use keddah_inventory::Inventory;
+use keddah_inventory::registry::nearest;
+use keddah_resource::{DesiredFleet, Module, Resource};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeSet;
+
+/// Options that choose a part of the fleet.
+#[derive(Debug, Clone, Default, Args, Serialize, Deserialize, PartialEq, Eq)]
+pub struct SelectionArgs {
+    /// Only these hosts, groups or clusters
+    #[arg(short = 'l', long, value_delimiter = ',', value_name = "HOST|GROUP|CLUSTER")]
+    pub limit: Vec<String>,
+
+    /// Only these modules: ca, node, etcd, pgsql
+    #[arg(short = 'm', long, value_delimiter = ',', value_name = "MODULE")]
+    pub modules: Vec<String>,
+}
+
+/// The chosen part.
+#[derive(Debug)]
+pub struct Selection {
+    nodes: Option<BTreeSet<NodeName>>,
+    names: BTreeSet<String>,
+    modules: Option<BTreeSet<Module>>,
+    all_nodes: BTreeSet<NodeName>,
+}
+
+impl Selection {
+    /// Resolves names against an inventory.
+    ///
+    /// # Errors
+    /// When a name is not known.
+    pub fn of(args: &SelectionArgs, inventory: &Inventory) -> Result<Self, CommandError> {
+        let SelectionArgs { limit, modules } = args;
+        let mut nodes = BTreeSet::new();
+        for name in limit {
+            if let Some(host) = inventory.host(name) {
+                nodes.insert(host.name.clone());
+            } else if inventory.group(name).is_some() {
+                nodes.extend(inventory.members(name).into_iter().map(|host| host.name.clone()));
+            } else {
+                let hosts = inventory.hosts().map(|host| host.name.as_str());
+                let known = hosts.chain(inventory.groups().map(|group| group.name.as_str()));
+                let message = format!("`{name}` is neither a host nor a group of the inventory");
+                let near = nearest(name, known).map(|near| format!("did you mean `{near}`?"));
+                let error = CommandError::user(message);
+                return Err(near.into_iter().fold(error, CommandError::hint));
+            }
+        }
+        let modules: BTreeSet<Module> =
+            modules.iter().map(|name| module(name)).collect::<Result<_, _>>()?;
+        Ok(Self {
+            nodes: (!limit.is_empty()).then_some(nodes),
+            names: limit.iter().cloned().collect(),
+            modules: (!modules.is_empty()).then_some(modules),
+            all_nodes: inventory.hosts().map(|host| host.name.clone()).collect(),
+        })
+    }
+
+    /// The nodes of the selection.
+    pub fn nodes(&self) -> &BTreeSet<NodeName> {
+        self.nodes.as_ref().unwrap_or(&self.all_nodes)
+    }
+
+    /// Drops everything else from what should be.
+    pub fn restrict(&self, desired: &mut DesiredFleet) {
+        if self.nodes.is_some() || self.modules.is_some() {
+            desired.retain(|resource| self.keeps(resource));
+        }
+    }
+
+    fn keeps(&self, resource: &Resource) -> bool {
+        // What stands on the controller is the authority: whatever is signed needs it written down.
+        if resource.id.node.as_str() == CONTROLLER {
+            return true;
+        }
+        let by_module =
+            self.modules.as_ref().is_none_or(|modules| modules.contains(&resource.module));
+        let by_node = self.nodes.as_ref().is_none_or(|nodes| nodes.contains(&resource.id.node));
+        let by_cluster =
+            resource.cluster.as_ref().is_some_and(|cluster| self.names.contains(cluster));
+        by_module && (by_node || by_cluster)
+    }
+}
+
+fn module(name: &str) -> Result<Module, CommandError> {
+    let parsed = serde_json::from_value(serde_json::Value::String(name.to_lowercase()));
+    parsed.map_err(|_| {
+        CommandError::user(format!("there is no module `{name}`"))
+            .hint("the modules are ca, node, etcd and pgsql")
+    })
+}

@@ -1,0 +1,158 @@
+//! Connect: from a host's `ansible_*` variables to a conversation with its agent.
+
+use crate::cli::Context;
+use crate::commands::agent::STATE_DIRECTORY;
+use crate::error::CommandError;
+use crate::render::progress::Spinner;
+use keddah_compile::CONTROLLER;
+use keddah_core::NodeName;
+use keddah_fleet::{Become, Controller, Fleet, SshTarget, Target, split};
+use keddah_inventory::{Data, Inventory, Params};
+use keddah_plan::Plan;
+use keddah_resource::NodeFacts;
+use sha2::{Digest, Sha256};
+use std::collections::{BTreeMap, BTreeSet};
+use std::io::Read;
+use std::os::unix::fs::{DirBuilderExt, MetadataExt};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+/// Opens a conversation with every node of the inventory, and with this machine as the controller.
+///
+/// # Errors
+/// When a host's variables make no sense, or this machine cannot be a controller. A node that is
+/// out of reach is no error here.
+pub async fn connect(context: &Context, inventory: &Inventory) -> Result<Fleet, CommandError> {
+    let mut targets = vec![(NodeName::new(CONTROLLER), Target::Controller)];
+    for host in inventory.hosts() {
+        targets.push((host.name.clone(), target(inventory, &host.name)?));
+    }
+    let remote = targets.iter().any(|(_, target)| !matches!(target, Target::Controller));
+    let controller = Arc::new(controller(context, remote)?);
+    let count = targets.len() - 1;
+    let _spinner = Spinner::start(&context.output, &format!("reaching {count} nodes"));
+    Ok(Fleet::connect(&controller, targets).await)
+}
+
+/// Asks every node what it is.
+pub async fn observe_facts(
+    context: &Context,
+    inventory: &Inventory,
+    fleet: &mut Fleet,
+) -> BTreeMap<NodeName, NodeFacts> {
+    let _spinner = Spinner::start(&context.output, "asking the nodes what they are");
+    fleet.facts(&keddah_compile::probes(inventory)).await
+}
+
+/// Notes in a plan which of the selected nodes could not be asked.
+pub fn note_unreachable(plan: &mut Plan, fleet: &Fleet, selected: &BTreeSet<NodeName>) {
+    let unreachable = fleet.unreachable().iter().filter(|(node, _)| selected.contains(*node));
+    plan.unreachable = unreachable.map(|(node, failure)| (node.clone(), failure.clone())).collect();
+}
+
+fn target(inventory: &Inventory, host: &NodeName) -> Result<Target, CommandError> {
+    let params = Params::new(inventory, host);
+    let variable = |names: &[&str]| -> Option<String> {
+        let found = names.iter().find_map(|name| params.vars().value(name))?;
+        let expanded = params.expand(found).ok()?;
+        match expanded.data {
+            Data::String(text) | Data::Unsafe(text) => Some(text).filter(|text| !text.is_empty()),
+            Data::Int(number) => Some(number.to_string()),
+            Data::Bool(flag) => Some(flag.to_string()),
+            _ => None,
+        }
+    };
+    let wrong = |name: &str, why: &str| {
+        CommandError::user(format!("{host}: `{name}` cannot be used: {why}"))
+    };
+    let refuses = |text: &String| {
+        ["false", "no", "off", "0"].iter().any(|word| text.eq_ignore_ascii_case(word))
+    };
+    let become_root = match variable(&["ansible_become"]) {
+        Some(text) if refuses(&text) => Become::Never,
+        _ => Become::IfNeeded,
+    };
+    match variable(&["ansible_connection"]).as_deref() {
+        Some("local") => return Ok(Target::Local(become_root)),
+        None | Some("ssh" | "smart") => {}
+        Some(other) => {
+            let why = format!("Keddah knows the connections ssh and local, not {other}");
+            return Err(wrong("ansible_connection", &why));
+        }
+    }
+    let mut arguments = Vec::new();
+    for name in ["ansible_ssh_common_args", "ansible_ssh_extra_args"] {
+        if let Some(line) = variable(&[name]) {
+            arguments.extend(split(&line).map_err(|why| wrong(name, &why))?);
+        }
+    }
+    let port = match variable(&["ansible_port", "ansible_ssh_port"]) {
+        None => None,
+        Some(text) => Some(text.parse().map_err(|_| wrong("ansible_port", "it is not a port"))?),
+    };
+    let address = variable(&["ansible_host", "ansible_ssh_host"]);
+    let address = address.unwrap_or_else(|| host.as_str().to_owned());
+    if address.starts_with('-') {
+        return Err(wrong("ansible_host", "it begins like an option"));
+    }
+    Ok(Target::Ssh(SshTarget {
+        host: address,
+        port,
+        user: variable(&["ansible_user", "ansible_ssh_user"]),
+        private_key_file: variable(&["ansible_ssh_private_key_file", "ansible_private_key_file"]),
+        arguments,
+        become_root,
+    }))
+}
+
+fn controller(context: &Context, remote: bool) -> Result<Controller, CommandError> {
+    let executable = std::env::current_exe()
+        .map_err(|error| CommandError::system("cannot find this program").caused_by(&error))?;
+    let build = if remote { digest(&executable)? } else { "local".to_owned() };
+    Ok(Controller {
+        executable,
+        build,
+        control_directory: control_directory(context)?,
+        state_directory: PathBuf::from(STATE_DIRECTORY),
+    })
+}
+
+fn digest(path: &Path) -> Result<String, CommandError> {
+    let read = || -> std::io::Result<String> {
+        let mut file = std::fs::File::open(path)?;
+        let mut hash = Sha256::new();
+        let mut buffer = vec![0; 1 << 20];
+        loop {
+            match file.read(&mut buffer)? {
+                0 => break,
+                length => hash.update(&buffer[..length]),
+            }
+        }
+        Ok(hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect())
+    };
+    read().map_err(|error| {
+        CommandError::system(format!("cannot read {}", path.display())).caused_by(&error)
+    })
+}
+
+/// Whoever can write here can speak to our nodes, so it must be ours alone.
+fn control_directory(context: &Context) -> Result<PathBuf, CommandError> {
+    let uid = rustix::process::geteuid().as_raw();
+    let directory = match &context.environment.runtime_directory {
+        Some(runtime) => runtime.join("keddah"),
+        None => PathBuf::from(format!("/tmp/keddah-{uid}")),
+    };
+    let made = std::fs::DirBuilder::new().mode(0o700).create(&directory);
+    let found = std::fs::symlink_metadata(&directory).map_err(|error| {
+        let cause = made.err().unwrap_or(error);
+        CommandError::system(format!("cannot make {}", directory.display())).caused_by(&cause)
+    })?;
+    if !found.is_dir() || found.uid() != uid || found.mode() & 0o077 != 0 {
+        return Err(CommandError::system(format!(
+            "{} is not a directory of yours alone",
+            directory.display()
+        ))
+        .hint("remove it, or make it yours with mode 0700"));
+    }
+    Ok(directory)
+}
