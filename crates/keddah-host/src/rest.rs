@@ -241,7 +241,7 @@ impl<'a> Patroni<'a> {
 }
 
 /// Sends one request over a connection of its own and reads the answer.
-async fn converse<S>(stream: S, request: Request<Full<Bytes>>) -> io::Result<Answer>
+pub(crate) async fn converse<S>(stream: S, request: Request<Full<Bytes>>) -> io::Result<Answer>
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {

@@ -1,5 +1,6 @@
 //! Members in etcd's own list, by `etcdctl`.
 
+use super::etcd_gateway::{Member, address_and_port, members};
 use super::unit::accepts;
 use crate::command::Command;
 use crate::sql::Unreachable;
@@ -7,7 +8,6 @@ use crate::sql::grouped::{Answers, groups};
 use crate::{HostError, RealHost};
 use keddah_resource::kind::etcd_member::{EtcdConnection, Observed, Spec};
 use keddah_resource::{Difference, EtcdMemberFacts, Observation};
-use serde::Deserialize;
 use std::path::Path;
 use std::time::Duration;
 use tokio::time::{Instant, sleep};
@@ -17,24 +17,6 @@ const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Between two attempts.
 const STEP: Duration = Duration::from_millis(500);
-
-/// A list of members as etcdctl prints it.
-#[derive(Debug, Deserialize)]
-struct List {
-    #[serde(default)]
-    members: Vec<Member>,
-}
-
-#[derive(Debug, Deserialize)]
-struct Member {
-    #[serde(rename = "ID")]
-    id: u64,
-    /// Not there before the member has started.
-    #[serde(default)]
-    name: String,
-    #[serde(rename = "peerURLs", default)]
-    peer_urls: Vec<String>,
-}
 
 /// Secrets stay in files: only their paths are arguments.
 fn etcdctl(connection: &EtcdConnection) -> Command {
@@ -54,19 +36,12 @@ fn etcdctl(connection: &EtcdConnection) -> Command {
     command.patience(Duration::from_secs(15))
 }
 
-async fn list(connection: &EtcdConnection) -> Result<Vec<Member>, HostError> {
-    let text = etcdctl(connection).args(["member", "list", "--write-out=json"]).succeed().await?;
-    let list: List = serde_json::from_str(&text)
-        .map_err(|error| HostError::new(format!("etcdctl's list cannot be read: {error}")))?;
-    Ok(list.members)
-}
-
 /// The members as facts; `None` when etcd does not answer, whatever the reason.
 pub(crate) async fn facts(connection: &EtcdConnection) -> Option<Vec<EtcdMemberFacts>> {
     if not_yet(connection).await.is_some() {
         return None;
     }
-    let members = list(connection).await.ok()?.into_iter();
+    let members = members(connection).await.ok()?.into_iter();
     let fact =
         |Member { id, name, peer_urls }| EtcdMemberFacts { id: id.to_string(), name, peer_urls };
     Some(members.map(fact).collect())
@@ -83,10 +58,8 @@ async fn not_yet(connection: &EtcdConnection) -> Option<String> {
     if !Path::new("/usr/bin/etcdctl").exists() && !Path::new("/usr/local/bin/etcdctl").exists() {
         return Some("etcdctl is not installed yet".to_owned());
     }
-    let (_, authority) = endpoint.split_once("://").unwrap_or(("", endpoint));
-    let (address, port) = authority.trim_end_matches('/').rsplit_once(':')?;
-    let address = address.trim_start_matches('[').trim_end_matches(']');
-    if accepts(address, port.parse().ok()?).await {
+    let (address, port) = address_and_port(endpoint)?;
+    if accepts(&address, port).await {
         None
     } else {
         Some(format!("etcd does not run on {endpoint} yet"))
@@ -99,7 +72,7 @@ pub async fn observe(_host: &RealHost, specs: &[&Spec]) -> Vec<Result<Observatio
     for (connection, places) in groups(specs.iter().map(|spec| &spec.connection)) {
         let listed = match not_yet(connection).await {
             Some(because) => Err(Unreachable::NotYet { because }),
-            None => list(connection).await.map_err(Unreachable::Failed),
+            None => members(connection).await.map_err(Unreachable::Failed),
         };
         let looked = listed.map(|members| {
             let one = |place: &usize| {
@@ -123,7 +96,8 @@ fn find<'a>(members: &'a [Member], spec: &Spec) -> Option<&'a Member> {
     })
 }
 
-/// Adds, moves or removes one member, and waits until etcd is well again.
+/// Adds, moves or removes one member. Waits until etcd is well enough for it: one that still misses
+/// the member that was added before refuses the next.
 pub async fn apply(
     _host: &RealHost,
     spec: &Spec,
@@ -134,8 +108,9 @@ pub async fn apply(
     loop {
         // Looked at each time: an order whose answer was lost may have been carried out.
         let attempt = match attempt(spec).await {
-            Ok(()) => healthy(&spec.connection).await,
-            Err(error) => Err(error),
+            // A cluster of one that was given a second member is well only when that has started.
+            Ok(()) if !spec.present => healthy(&spec.connection).await,
+            other => other,
         };
         match attempt {
             Ok(()) => return Ok(()),
@@ -146,7 +121,7 @@ pub async fn apply(
 }
 
 async fn attempt(spec: &Spec) -> Result<(), HostError> {
-    let members = list(&spec.connection).await?;
+    let members = members(&spec.connection).await?;
     let found = find(&members, spec);
     let command = etcdctl(&spec.connection);
     let peer_url = format!("--peer-urls={}", spec.peer_url);
@@ -169,7 +144,8 @@ async fn healthy(connection: &EtcdConnection) -> Result<(), HostError> {
 
 /// Refusals that end by themselves when an election is over or a new member has caught up.
 fn passes(error: &HostError) -> bool {
-    const PASSING: [&str; 6] = [
+    const PASSING: [&str; 7] = [
+        "not enough started members",
         "unhealthy cluster",
         "no leader",
         "leader changed",
@@ -188,12 +164,15 @@ mod tests {
 
     #[test]
     fn a_member_is_found_by_name_or_before_it_has_one_by_its_url() {
-        let list: List = serde_json::from_str(
-            r#"{"header":{"cluster_id":1},"members":[
-                {"ID":10276657743932975437,"name":"etcd-1","peerURLs":["https://10.10.10.10:2380"]},
-                {"ID":9372538179322589801,"peerURLs":["https://10.10.10.11:2380"]}]}"#,
-        )
-        .unwrap();
+        let member = |id, name: &str, peer_url: &str| Member {
+            id,
+            name: name.to_owned(),
+            peer_urls: vec![peer_url.to_owned()],
+        };
+        let members = [
+            member(1, "etcd-1", "https://10.10.10.10:2380"),
+            member(2, "", "https://10.10.10.11:2380"),
+        ];
         let connection = EtcdConnection {
             endpoint: "https://10.10.10.10:2379".to_owned(),
             ca_path: String::new(),
@@ -206,9 +185,9 @@ mod tests {
             present: true,
             connection: connection.clone(),
         };
-        let id = |spec| find(&list.members, &spec).map(|member| member.id);
-        assert_eq!(id(spec("etcd-1", "https://elsewhere:2380")), Some(10276657743932975437));
-        assert_eq!(id(spec("etcd-2", "https://10.10.10.11:2380")), Some(9372538179322589801));
+        let id = |spec| find(&members, &spec).map(|member| member.id);
+        assert_eq!(id(spec("etcd-1", "https://elsewhere:2380")), Some(1));
+        assert_eq!(id(spec("etcd-2", "https://10.10.10.11:2380")), Some(2));
         assert_eq!(id(spec("etcd-3", "https://10.10.10.10:2380")), None);
     }
 }

@@ -5,6 +5,7 @@ mod backup;
 mod block;
 mod certificate;
 mod directory;
+mod etcd_gateway;
 mod etcd_member;
 mod facts;
 mod file;

@@ -41,6 +41,11 @@ impl State {
         matches!(self.active.as_str(), "active" | "reloading" | "refreshing")
     }
 
+    /// Whether anything is left to stop.
+    fn is_busy(&self) -> bool {
+        !matches!(self.active.as_str(), "inactive" | "failed" | "deactivating")
+    }
+
     fn starts_again(&self) -> bool {
         self.sub.starts_with("auto-restart")
     }
@@ -110,7 +115,7 @@ pub async fn observe(host: &RealHost, specs: &[&Spec]) -> Vec<Result<Observation
         let observed = Observed {
             exists: state.exists(),
             enabled: state.enabled(spec.enabled),
-            running: state.runs(),
+            running: if spec.running { state.runs() } else { state.is_busy() },
             owes: host.owed().owes(Kind::Unit, &spec.unit)?,
         };
         Ok(Observation::Known(observed.into()))
@@ -140,15 +145,10 @@ pub async fn apply(
     }
     let owes = host.owed().owes(Kind::Unit, unit)?;
     match (spec.running, state.runs()) {
-        (false, false) => {
-            if state.active != "inactive" && state.active != "failed" {
-                // It is being started again and again, or for the first time.
+        (false, _) => {
+            if state.is_busy() {
                 order(spec, "stop").await?;
             }
-            host.owed().cross_out(Kind::Unit, unit, TriggerAction::Restart)
-        }
-        (false, true) => {
-            order(spec, "stop").await?;
             host.owed().cross_out(Kind::Unit, unit, TriggerAction::Restart)
         }
         (true, false) => {

@@ -1,0 +1,142 @@
+//! The list of members as the asked etcd itself knows it, over etcd's JSON gateway.
+//!
+//! `etcdctl member list` asks for the cluster's consent, which there is none of between adding the
+//! second member and its start: two members need both.
+
+use crate::HostError;
+use crate::rest::converse;
+use http_body_util::Full;
+use hyper::Request;
+use hyper::body::Bytes;
+use hyper::header::{CONTENT_TYPE, HOST};
+use keddah_resource::kind::etcd_member::EtcdConnection;
+use serde::{Deserialize, Deserializer};
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::net::TcpStream;
+use tokio_rustls::TlsConnector;
+use tokio_rustls::rustls::pki_types::pem::PemObject;
+use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
+use tokio_rustls::rustls::{ClientConfig, RootCertStore, crypto};
+
+/// A member of this machine answers from memory.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// A member.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+pub(crate) struct Member {
+    /// Its id.
+    #[serde(rename = "ID", deserialize_with = "digits")]
+    pub id: u64,
+    /// Its name; empty before it has started.
+    #[serde(default)]
+    pub name: String,
+    /// Where other members reach it.
+    #[serde(rename = "peerURLs", default)]
+    pub peer_urls: Vec<String>,
+}
+
+#[derive(Debug, Deserialize)]
+struct List {
+    #[serde(default)]
+    members: Vec<Member>,
+}
+
+/// JSON's numbers cannot hold 64 bits, so the gateway writes them as text.
+fn digits<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u64, D::Error> {
+    String::deserialize(deserializer)?.parse().map_err(serde::de::Error::custom)
+}
+
+/// Address and port of an endpoint such as `https://10.10.10.11:2379`.
+pub(crate) fn address_and_port(endpoint: &str) -> Option<(String, u16)> {
+    let (_, authority) = endpoint.split_once("://").unwrap_or(("", endpoint));
+    let (address, port) = authority.trim_end_matches('/').rsplit_once(':')?;
+    let address = address.trim_start_matches('[').trim_end_matches(']');
+    Some((address.to_owned(), port.parse().ok()?))
+}
+
+/// The members.
+pub(crate) async fn members(connection: &EtcdConnection) -> Result<Vec<Member>, HostError> {
+    let failed = |why: String| {
+        HostError::new(format!("etcd on {} does not list its members: {why}", connection.endpoint))
+    };
+    match tokio::time::timeout(PATIENCE, ask(connection)).await {
+        Ok(members) => members.map_err(|error| failed(error.to_string())),
+        Err(_) => Err(failed(format!("no answer within {} s", PATIENCE.as_secs()))),
+    }
+}
+
+async fn ask(connection: &EtcdConnection) -> io::Result<Vec<Member>> {
+    let (address, port) = address_and_port(&connection.endpoint)
+        .ok_or_else(|| io::Error::other("the endpoint has no port"))?;
+    // The empty request means "what you know yourself".
+    let request = Request::post("/v3/cluster/member/list")
+        .header(HOST, format!("{address}:{port}"))
+        .header(CONTENT_TYPE, "application/json")
+        .body(Full::<Bytes>::from("{}"))
+        .map_err(io::Error::other)?;
+    let stream = TcpStream::connect((address.as_str(), port)).await?;
+    let answer = if connection.endpoint.starts_with("https://") {
+        let name = ServerName::try_from(address).map_err(io::Error::other)?;
+        let connector = TlsConnector::from(Arc::new(tls(connection)?));
+        converse(connector.connect(name, stream).await?, request).await?
+    } else {
+        converse(stream, request).await?
+    };
+    if !answer.status.is_success() {
+        let words = String::from_utf8_lossy(&answer.body);
+        return Err(io::Error::other(format!("{} {}", answer.status, words.trim())));
+    }
+    parse(&answer.body).map_err(io::Error::other)
+}
+
+fn parse(body: &[u8]) -> serde_json::Result<Vec<Member>> {
+    serde_json::from_slice(body).map(|list: List| list.members)
+}
+
+/// TLS that trusts one CA, and shows a certificate of it.
+fn tls(connection: &EtcdConnection) -> io::Result<ClientConfig> {
+    let EtcdConnection { endpoint: _, ca_path, certificate_path, key_path } = connection;
+    let certificates = |path: &str| -> io::Result<Vec<CertificateDer<'static>>> {
+        CertificateDer::pem_file_iter(path)
+            .and_then(Iterator::collect)
+            .map_err(|error| io::Error::other(format!("{path}: {error}")))
+    };
+    let mut roots = RootCertStore::empty();
+    for certificate in certificates(ca_path)? {
+        roots.add(certificate).map_err(io::Error::other)?;
+    }
+    let key = PrivateKeyDer::from_pem_file(key_path)
+        .map_err(|error| io::Error::other(format!("{key_path}: {error}")))?;
+    ClientConfig::builder_with_provider(Arc::new(crypto::ring::default_provider()))
+        .with_safe_default_protocol_versions()
+        .map_err(io::Error::other)?
+        .with_root_certificates(roots)
+        .with_client_auth_cert(certificates(certificate_path)?, key)
+        .map_err(io::Error::other)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ids_of_64_bits_are_read_and_a_member_may_have_no_name_yet() {
+        let members = parse(
+            br#"{"header":{"cluster_id":"14841639068965178418"}, "members":[
+                {"ID":"16409922778899121252","peerURLs":["http://10.10.10.11:2380"]}]}"#,
+        )
+        .unwrap();
+        assert_eq!(members[0].id, 16_409_922_778_899_121_252);
+        assert_eq!(members[0].name, "");
+    }
+
+    #[test]
+    fn endpoints_are_taken_apart() {
+        let parts = |endpoint| address_and_port(endpoint).unwrap();
+        assert_eq!(parts("https://10.10.10.11:2379"), ("10.10.10.11".to_owned(), 2379));
+        assert_eq!(parts("http://[::1]:2379/"), ("::1".to_owned(), 2379));
+        assert_eq!(address_and_port("https://host"), None);
+    }
+}
