@@ -1,5 +1,7 @@
 //! The fake machine does what a real one promises.
 
+#![allow(clippy::unwrap_used, reason = "helpers of tests may fail like tests")]
+
 use keddah_core::{NodeName, Secret};
 use keddah_host::{FakeEvent, FakeHost, Host, HostError};
 use keddah_resource::kind::directory::{self, Permissions};

@@ -1,6 +1,8 @@
 //! Kinds that live in the file system, on real files: apply, look again, nothing differs; and the
 //! same after a run that was killed half-way.
 
+#![allow(clippy::unwrap_used, reason = "helpers of tests may fail like tests")]
+
 use keddah_core::Secret;
 use keddah_host::{Host, HostError, RealHost};
 use keddah_resource::kind::directory::{self, Permissions};

@@ -9,6 +9,9 @@ use std::time::Duration;
 /// pgBackRest's code for a stanza that the repository has never heard of.
 const MISSING: i64 = 1;
 
+/// pgBackRest's number for a repository that does not fit the cluster ("backup mismatch").
+const OTHER_CLUSTER: &str = "[028]";
+
 /// Making a stanza takes a second; a backup that holds the lock may take long.
 const PATIENCE: Duration = Duration::from_secs(300);
 
@@ -47,8 +50,13 @@ pub async fn apply(
     let whose = (spec.account.as_str(), spec.stanza.as_str());
     let made = with_lock(&command, PATIENCE, whose, |info| matches!(info.status.code, 0 | 2));
     made.await.map_err(|error| {
-        error.with_hint(
-            "the repository may hold another cluster's stanza of this name: see pgbackrest info",
-        )
+        if error.log.iter().any(|line| line.contains(OTHER_CLUSTER)) {
+            error.with_hint(format!(
+                "the repository holds backups of another cluster under the name {}: move them away",
+                spec.stanza
+            ))
+        } else {
+            error
+        }
     })
 }
