@@ -5,6 +5,15 @@ use keddah_host::{Host, HostError};
 use keddah_plan::Failure;
 use keddah_resource::{Class, Difference, Observation, Observed, Spec};
 use std::cell::Cell;
+use std::time::Duration;
+use tokio::time::Instant;
+
+/// What comes before is done, but what it set going may need a moment until it can be looked at:
+/// a cluster's leader answers a little before its configuration is there.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// How often to look again meanwhile.
+const INTERVAL: Duration = Duration::from_millis(200);
 
 /// The words of the host for a person at the controller.
 pub(crate) fn failure(error: HostError) -> Failure {
@@ -29,7 +38,7 @@ pub(crate) async fn converge<H: Host>(
     if let Some(action) = cause {
         host.owe(id, *action).await.map_err(failure)?;
     }
-    let observed = look(host, spec).await?;
+    let observed = look(host, spec, stopping).await?;
     let Some(difference) = spec.diff(&observed) else { return Ok(None) };
     if let Some(why) = &difference.impossible {
         return Err(Failure::new("it cannot be changed like this").hint(why));
@@ -52,20 +61,27 @@ pub(crate) async fn converge<H: Host>(
         return Err(gone());
     }
     host.apply(spec, &observed, &difference, material.as_ref()).await.map_err(failure)?;
-    match spec.diff(&look(host, spec).await?) {
+    match spec.diff(&look(host, spec, stopping).await?) {
         None => Ok(Some(difference.class)),
         Some(left) => Err(still_differs(&left)),
     }
 }
 
-async fn look<H: Host>(host: &H, spec: &Spec) -> Result<Observed, Failure> {
-    match host.observe(std::slice::from_ref(spec)).await.into_iter().next() {
-        Some(Ok(Observation::Known(observed))) => Ok(observed),
-        Some(Ok(Observation::NotYet { because })) => {
-            Err(Failure::new(format!("it still cannot be looked at: {because}")))
+async fn look<H: Host>(host: &H, spec: &Spec, stopping: &Cell<bool>) -> Result<Observed, Failure> {
+    let until = Instant::now() + PATIENCE;
+    loop {
+        match host.observe(std::slice::from_ref(spec)).await.into_iter().next() {
+            Some(Ok(Observation::Known(observed))) => return Ok(observed),
+            Some(Ok(Observation::NotYet { because })) => {
+                if stopping.get() || Instant::now() >= until {
+                    let message = format!("it still cannot be looked at: {because}");
+                    return Err(Failure::new(message));
+                }
+            }
+            Some(Err(error)) => return Err(failure(error)),
+            None => return Err(Failure::new("the node did not say what is there")),
         }
-        Some(Err(error)) => Err(failure(error)),
-        None => Err(Failure::new("the node did not say what is there")),
+        tokio::time::sleep(INTERVAL).await;
     }
 }
 

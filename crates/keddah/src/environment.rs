@@ -13,6 +13,9 @@ pub struct Environment {
     pub runtime_directory: Option<PathBuf>,
     /// `KEDDAH_CACHE`: where the sandbox keeps images.
     pub image_cache: Option<PathBuf>,
+    /// `KEDDAH_SSH_CONFIG`: a configuration for ssh in place of the user's own. `keddah sandbox in`
+    /// sets it, so that commands inside reach the sandbox's nodes without further ado.
+    pub ssh_configuration: Option<PathBuf>,
     /// The account's name, or its number when it has no name.
     pub user: String,
     /// The name of the account's group, or its number.
@@ -36,6 +39,7 @@ impl Environment {
             home: path("HOME"),
             runtime_directory: path("XDG_RUNTIME_DIR"),
             image_cache: path("KEDDAH_CACHE"),
+            ssh_configuration: path("KEDDAH_SSH_CONFIG"),
             user: name_of("/etc/passwd", uid),
             group: name_of("/etc/group", gid),
             host,

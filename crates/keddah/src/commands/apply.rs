@@ -56,7 +56,7 @@ pub async fn run(context: &Context, args: ApplyArgs) -> Result<ExitCode, Command
     let observed = fleet.observe(&desired).await;
     let mut plan = keddah_plan::plan(&desired, &observed)?;
     plan.notes = notes;
-    steps::note_unreachable(&mut plan, &fleet, selection.nodes());
+    steps::complete(&mut plan, &desired, &fleet, selection.nodes());
 
     render::plan::announce(&context.output, &plan, full);
     if let Some(reviewed) = reviewed.filter(|reviewed| !reviewed.agrees(&plan, &signer)) {

@@ -41,7 +41,7 @@ pub async fn run(context: &Context, args: PlanArgs) -> Result<ExitCode, CommandE
     let observed = fleet.observe(&desired).await;
     let mut plan = keddah_plan::plan(&desired, &observed)?;
     plan.notes = notes;
-    steps::note_unreachable(&mut plan, &fleet, selection.nodes());
+    steps::complete(&mut plan, &desired, &fleet, selection.nodes());
     if let Some(path) = &args.output {
         Reviewed::new(&plan, &args.selection, &signer).write(path)?;
     }

@@ -49,7 +49,7 @@ pub async fn run(context: &Context, args: RemoveArgs) -> Result<ExitCode, Comman
     let observed = fleet.observe(&desired).await;
     let mut plan = keddah_plan::plan(&desired, &observed)?;
     plan.notes = notes;
-    steps::note_unreachable(&mut plan, &fleet, &affected);
+    steps::complete(&mut plan, &desired, &fleet, &affected);
 
     render::plan::announce(&context.output, &plan, full);
     if plan.changes.is_empty() {

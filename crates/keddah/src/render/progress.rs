@@ -107,10 +107,11 @@ impl Progress {
     }
 }
 
-/// The line of an event; what has only begun has none.
+/// The line of an event, if it deserves one.
 fn line(event: &Event, theme: Theme) -> Option<String> {
     Some(match event {
-        Event::ChangeStarted { .. } => return None,
+        // What is skipped is counted by cause in the report; a line for each would hide the cause.
+        Event::ChangeStarted { .. } | Event::ChangeSkipped { .. } => return None,
         Event::ChangeFinished { id, changed: Some(_), milliseconds } => {
             format!("{} {id} {}", theme.paint(Meaning::Good, "done"), seconds(*milliseconds))
         }
@@ -122,9 +123,6 @@ fn line(event: &Event, theme: Theme) -> Option<String> {
             theme.paint(Meaning::Error, "failed"),
             seconds(*milliseconds)
         ),
-        Event::ChangeSkipped { id, because } => {
-            format!("{} {id}: {because}", theme.paint(Meaning::Warning, "skipped"))
-        }
         Event::NodeLost { node, failure } => {
             format!("{} {node}: {failure}", theme.paint(Meaning::Error, "lost"))
         }

@@ -41,17 +41,18 @@ pub fn text(plan: &Plan, report: &Report, theme: Theme) -> String {
     }
     let mut skipped: IndexMap<String, usize> = IndexMap::new();
     for change in &report.changes {
-        match &change.ending {
-            Ending::Skipped { because: SkipReason::Interrupted } => {
-                *skipped.entry("you asked to stop".to_owned()).or_default() += 1;
-            }
-            Ending::Skipped { because } => *skipped.entry(because.to_string()).or_default() += 1,
-            _ => {}
+        if let Ending::Skipped { because } = &change.ending {
+            let because = match because {
+                SkipReason::DependencyFailed { id } => format!("waiting for {id}"),
+                SkipReason::NodeLost { node } => format!("waiting for {node}"),
+                SkipReason::Interrupted => "because you asked to stop".to_owned(),
+            };
+            *skipped.entry(because).or_default() += 1;
         }
     }
     for (because, count) in &skipped {
         let label = theme.paint(Meaning::Warning, "not begun:");
-        let _ = writeln!(text, "{label} {}, for {because}", counted(*count, "change"));
+        let _ = writeln!(text, "{label} {}, {because}", counted(*count, "change"));
     }
     let unknown = report.count(|ending| matches!(ending, Ending::Unknown));
     if unknown > 0 {
@@ -70,7 +71,7 @@ pub fn text(plan: &Plan, report: &Report, theme: Theme) -> String {
         if !plan.is_complete() {
             let label = theme.paint(Meaning::Error, "error:");
             let count = plan.unreachable.len() + plan.unobserved.len();
-            let what = counted(count, "node or resource").replace("resources", "resources");
+            let what = if count == 1 { "one thing" } else { "some things" };
             let _ = writeln!(text, "{label} {what} could not be looked at; see the plan above");
         }
     } else {

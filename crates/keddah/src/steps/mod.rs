@@ -14,4 +14,4 @@ pub use execute::{Approval, approve, carry_out};
 pub use read::{Read, base_directory, checked, read, refuse};
 pub use review::Reviewed;
 pub use selection::{Selection, SelectionArgs};
-pub use target::{connect, note_unreachable, observe_facts};
+pub use target::{complete, connect, observe_facts};

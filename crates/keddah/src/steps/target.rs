@@ -9,7 +9,7 @@ use keddah_core::NodeName;
 use keddah_fleet::{Become, Controller, Fleet, SshTarget, Target, split};
 use keddah_inventory::{Data, Inventory, Params};
 use keddah_plan::Plan;
-use keddah_resource::NodeFacts;
+use keddah_resource::{DesiredFleet, NodeFacts};
 use sha2::{Digest, Sha256};
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::Read;
@@ -25,7 +25,7 @@ use std::sync::Arc;
 pub async fn connect(context: &Context, inventory: &Inventory) -> Result<Fleet, CommandError> {
     let mut targets = vec![(NodeName::new(CONTROLLER), Target::Controller)];
     for host in inventory.hosts() {
-        targets.push((host.name.clone(), target(inventory, &host.name)?));
+        targets.push((host.name.clone(), target(context, inventory, &host.name)?));
     }
     let remote = targets.iter().any(|(_, target)| !matches!(target, Target::Controller));
     let controller = Arc::new(controller(context, remote)?);
@@ -44,13 +44,25 @@ pub async fn observe_facts(
     fleet.facts(&keddah_compile::probes(inventory)).await
 }
 
-/// Notes in a plan which of the selected nodes could not be asked.
-pub fn note_unreachable(plan: &mut Plan, fleet: &Fleet, selected: &BTreeSet<NodeName>) {
+/// Completes a plan by what only the conversation knows: nodes of the selection that could not be
+/// asked, and that the controller is not a node.
+pub fn complete(
+    plan: &mut Plan,
+    desired: &DesiredFleet,
+    fleet: &Fleet,
+    selected: &BTreeSet<NodeName>,
+) {
+    let nodes: BTreeSet<&NodeName> = desired.iter().map(|resource| &resource.id.node).collect();
+    plan.nodes = nodes.into_iter().filter(|node| node.as_str() != CONTROLLER).count();
     let unreachable = fleet.unreachable().iter().filter(|(node, _)| selected.contains(*node));
     plan.unreachable = unreachable.map(|(node, failure)| (node.clone(), failure.clone())).collect();
 }
 
-fn target(inventory: &Inventory, host: &NodeName) -> Result<Target, CommandError> {
+fn target(
+    context: &Context,
+    inventory: &Inventory,
+    host: &NodeName,
+) -> Result<Target, CommandError> {
     let params = Params::new(inventory, host);
     let variable = |names: &[&str]| -> Option<String> {
         let found = names.iter().find_map(|name| params.vars().value(name))?;
@@ -81,6 +93,9 @@ fn target(inventory: &Inventory, host: &NodeName) -> Result<Target, CommandError
         }
     }
     let mut arguments = Vec::new();
+    if let Some(path) = &context.environment.ssh_configuration {
+        arguments.extend(["-F".to_owned(), path.display().to_string()]);
+    }
     for name in ["ansible_ssh_common_args", "ansible_ssh_extra_args"] {
         if let Some(line) = variable(&[name]) {
             arguments.extend(split(&line).map_err(|why| wrong(name, &why))?);
