@@ -6,6 +6,7 @@ use crate::{agent, quote};
 use keddah_core::NodeName;
 use keddah_host::RealHost;
 use keddah_plan::Failure;
+use keddah_resource::kind::file::digest;
 use std::collections::VecDeque;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
@@ -130,9 +131,16 @@ impl Controller {
 
     async fn ssh(&self, node: &NodeName, target: &SshTarget) -> Result<Session, Failure> {
         let run = bootstrap::run(&self.build, target.become_root);
+        let socket = self.control_directory.join(socket_name(target));
         for attempt in 0.. {
+            let shared = socket.exists();
             let process = Process::start(&mut self.ssh_command(target, &run))?;
             let conversation = process.converse(node, &self.build, "ssh").await;
+            if shared && conversation.is_err() && attempt == 0 {
+                // The shared connection may lead to a machine that was switched off since.
+                let _ = std::fs::remove_file(&socket);
+                continue;
+            }
             let hint = || format!("try it by hand: {}", by_hand(target));
             let conversation = conversation.map_err(|failure| match failure.hint {
                 None => failure.hint(hint()),
@@ -140,7 +148,7 @@ impl Controller {
             })?;
             match conversation {
                 Conversation::Open(session) => return Ok(session),
-                Conversation::Missing if attempt == 0 => self.install(node, target).await?,
+                Conversation::Missing if attempt < 2 => self.install(node, target).await?,
                 Conversation::Missing => break,
             }
         }
@@ -180,17 +188,24 @@ impl Controller {
         command.args(["-o", "ServerAliveInterval=5", "-o", "ServerAliveCountMax=3"]);
         command.args(["-o", "ControlMaster=auto"]);
         command.arg("-o").arg(format!("ControlPersist={PERSIST_SECONDS}"));
-        command.arg("-o").arg(control_path(&self.control_directory));
+        command.arg("-o").arg(control_path(&self.control_directory, target));
         command.args(login(target));
         command.arg("--").arg(host).arg(remote);
         command
     }
 }
 
-fn control_path(directory: &Path) -> String {
+fn control_path(directory: &Path, target: &SshTarget) -> String {
     // `%` begins a token of OpenSSH's, and a blank would end the value.
     let directory = directory.to_string_lossy().replace('%', "%%");
-    format!("ControlPath=\"{directory}/%C\"")
+    format!("ControlPath=\"{directory}/{}\"", socket_name(target))
+}
+
+/// A name of our own rather than OpenSSH's `%C`: other options are another connection, and we know
+/// which file to remove when it leads nowhere.
+fn socket_name(target: &SshTarget) -> String {
+    let words = login(target).join("\0");
+    digest(format!("{}\0{words}", target.host).as_bytes())[..24].to_owned()
 }
 
 fn login(target: &SshTarget) -> Vec<String> {

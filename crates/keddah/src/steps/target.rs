@@ -150,24 +150,29 @@ fn digest(path: &Path) -> Result<String, CommandError> {
     })
 }
 
-/// Whoever can write here can speak to our nodes, so it must be ours alone.
+/// Whoever can write here can speak to our nodes, so it must be ours alone. And an address means
+/// another machine in another network namespace, so each has connections of its own.
 fn control_directory(context: &Context) -> Result<PathBuf, CommandError> {
     let uid = rustix::process::geteuid().as_raw();
-    let directory = match &context.environment.runtime_directory {
+    let ours = match &context.environment.runtime_directory {
         Some(runtime) => runtime.join("keddah"),
         None => PathBuf::from(format!("/tmp/keddah-{uid}")),
     };
-    let made = std::fs::DirBuilder::new().mode(0o700).create(&directory);
-    let found = std::fs::symlink_metadata(&directory).map_err(|error| {
-        let cause = made.err().unwrap_or(error);
-        CommandError::system(format!("cannot make {}", directory.display())).caused_by(&cause)
-    })?;
-    if !found.is_dir() || found.uid() != uid || found.mode() & 0o077 != 0 {
-        return Err(CommandError::system(format!(
-            "{} is not a directory of yours alone",
-            directory.display()
-        ))
-        .hint("remove it, or make it yours with mode 0700"));
+    let network = std::fs::metadata("/proc/self/ns/net").map_or(0, |namespace| namespace.ino());
+    let directory = ours.join(network.to_string());
+    for directory in [&ours, &directory] {
+        let made = std::fs::DirBuilder::new().mode(0o700).create(directory);
+        let found = std::fs::symlink_metadata(directory).map_err(|error| {
+            let cause = made.err().unwrap_or(error);
+            CommandError::system(format!("cannot make {}", directory.display())).caused_by(&cause)
+        })?;
+        if !found.is_dir() || found.uid() != uid || found.mode() & 0o077 != 0 {
+            return Err(CommandError::system(format!(
+                "{} is not a directory of yours alone",
+                directory.display()
+            ))
+            .hint("remove it, or make it yours with mode 0700"));
+        }
     }
     Ok(directory)
 }
