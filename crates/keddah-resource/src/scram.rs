@@ -29,18 +29,25 @@ pub fn is_verifier(text: &str) -> bool {
 
 /// Whether a verifier belongs to this password.
 pub fn matches(verifier: &str, password: &str) -> bool {
-    let Some((iterations, salt, stored, _)) = parse(verifier) else { return false };
+    let Some(Parts { iterations, salt, stored }) = parse(verifier) else { return false };
     keys(password, &salt, iterations).0 == stored[..]
 }
 
-fn parse(text: &str) -> Option<(u32, Vec<u8>, Vec<u8>, Vec<u8>)> {
+/// What of a verifier a password is compared with.
+struct Parts {
+    iterations: u32,
+    salt: Vec<u8>,
+    stored: Vec<u8>,
+}
+
+fn parse(text: &str) -> Option<Parts> {
     let rest = text.strip_prefix("SCRAM-SHA-256$")?;
     let (head, tail) = rest.split_once('$')?;
     let (iterations, salt) = head.split_once(':')?;
     let (stored, server) = tail.split_once(':')?;
     let stored = STANDARD.decode(stored).ok().filter(|key| key.len() == 32)?;
-    let server = STANDARD.decode(server).ok().filter(|key| key.len() == 32)?;
-    Some((iterations.parse().ok()?, STANDARD.decode(salt).ok()?, stored, server))
+    STANDARD.decode(server).ok().filter(|key| key.len() == 32)?;
+    Some(Parts { iterations: iterations.parse().ok()?, salt: STANDARD.decode(salt).ok()?, stored })
 }
 
 fn keys(password: &str, salt: &[u8], iterations: u32) -> ([u8; 32], [u8; 32]) {

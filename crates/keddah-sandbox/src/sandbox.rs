@@ -372,13 +372,15 @@ impl Sandbox {
     }
 
     /// A command inside the sandbox's network, from where ssh and psql reach the nodes. Files, processes
-    /// and user are this machine's.
+    /// and user are this machine's. `KEDDAH_SSH_CONFIG` names the sandbox's ssh configuration, which
+    /// `keddah` then uses by itself.
     #[must_use]
     pub fn command_in_network<S: AsRef<OsStr>>(&self, arguments: &[S]) -> Command {
         let mut option = OsString::from("--net=");
         option.push(network_namespace_path(&self.place.network_namespace()));
         let mut command = Command::new("nsenter");
         command.arg(option).arg("--").args(arguments);
+        command.env("KEDDAH_SSH_CONFIG", self.place.ssh_config());
         command
     }
 

@@ -36,6 +36,18 @@ impl Compiler<'_> {
         let owned = || Permissions::new(&superuser, &superuser, 0o640);
         let databases = database_lines(cluster);
         let users = PgUser::all(params);
+        let awkward = PgDatabase::business(params)
+            .into_iter()
+            .filter(|database| database.pgbouncer)
+            .map(|database| database.name)
+            .chain(users.iter().filter(|user| user.pgbouncer).map(|user| user.name.clone()))
+            .filter(|name| !is_key(name));
+        for name in awkward {
+            self.notes.push(format!(
+                "{}: PgBouncer's files cannot hold the name `{name}`; reach it past the pool",
+                cluster.name
+            ));
+        }
         let rules = self.hba(cluster, instance, Dialect::PgBouncer)?;
         let settings = self.render(
             "pgbouncer/pgbouncer.ini",
@@ -115,11 +127,12 @@ fn database_lines(cluster: &Cluster<'_>) -> String {
         let offered = database.pgbouncer
             && database.allowconn
             && database.state != DatabaseState::Absent
-            && database.name != "postgres";
+            && database.name != "postgres"
+            && is_key(&database.name);
         if !offered {
             continue;
         }
-        let mut line = format!("{} = {target}", quoted(&database.name));
+        let mut line = format!("{} = {target}", database.name);
         if let Some(user) = &database.pool_auth_user {
             let _ = write!(line, " auth_user={user}");
         }
@@ -148,14 +161,19 @@ fn user_lines(users: &[PgUser]) -> String {
         if user.pool_connlimit >= 0 {
             options.push(format!("max_user_connections={}", user.pool_connlimit));
         }
-        if !options.is_empty() {
-            let _ = writeln!(text, "{} = {}", quoted(&user.name), options.join(" "));
+        if !options.is_empty() && is_key(&user.name) {
+            let _ = writeln!(text, "{} = {}", user.name, options.join(" "));
         }
     }
     text
 }
 
-/// Names and passwords in PgBouncer's files: in double quotes, a quote doubled.
+/// Whether a name can be a key of PgBouncer's configuration, which knows no quoting there.
+fn is_key(name: &str) -> bool {
+    name.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-' | b'.'))
+}
+
+/// Names and passwords in PgBouncer's user list: in double quotes, a quote doubled.
 fn quoted(text: &str) -> String {
     format!("\"{}\"", text.replace('"', "\"\""))
 }

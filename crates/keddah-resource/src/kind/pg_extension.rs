@@ -62,10 +62,8 @@ impl Spec {
         if !self.present {
             return Some(Difference::delete(Class::Destroy, "its state is absent"));
         }
-        if let Some(wanted) = &self.schema {
-            if observed.relocatable {
-                fields.value("schema", schema, wanted);
-            }
+        if let Some(wanted) = self.schema.as_ref().filter(|_| observed.relocatable) {
+            fields.value("schema", schema, wanted);
         }
         if let Some(wanted) = &self.version {
             fields.value("version", version, wanted);
