@@ -99,6 +99,10 @@ async fn converse<H: Host + 'static>(
         while running.try_join_next().is_some() {}
     };
     agent.stopping.set(true);
+    if let Some(lock) = agent.lock.borrow_mut().as_mut() {
+        // Whoever waits is told wrongly that the controller is at work; nothing else follows.
+        let _ = lock.finishing();
+    }
     while running.join_next().await.is_some() {}
     drop(answers);
     let _ = writing.await;

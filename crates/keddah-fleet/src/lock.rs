@@ -9,9 +9,12 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 use std::time::Duration;
 
-/// A second controller waits this long for an agent that is finishing after its controller went
-/// away; a controller that is really at work takes longer, and is named.
-const PATIENCE: Duration = Duration::from_secs(5);
+/// A second controller waits this long before it is told who is at work.
+const PATIENCE: Duration = Duration::from_secs(3);
+
+/// And this long for an agent whose controller went away, which finishes what it has begun: the
+/// slowest single change is the installation of packages, or a base backup.
+const FINISHING_PATIENCE: Duration = Duration::from_secs(600);
 
 /// How often to look again meanwhile.
 const INTERVAL: Duration = Duration::from_millis(100);
@@ -19,8 +22,8 @@ const INTERVAL: Duration = Duration::from_millis(100);
 /// The right to change this node; given back when dropped.
 #[derive(Debug)]
 pub struct NodeLock {
-    // Held for its lock alone.
-    _file: File,
+    file: File,
+    holder: Holder,
 }
 
 /// Why the lock was not given.
@@ -51,24 +54,46 @@ impl NodeLock {
             .truncate(false)
             .mode(0o644)
             .open(path)?;
-        let until = tokio::time::Instant::now() + PATIENCE;
+        let began = tokio::time::Instant::now();
         loop {
             match file.try_lock() {
                 Ok(()) => break,
                 Err(std::fs::TryLockError::Error(error)) => return Err(error.into()),
                 Err(std::fs::TryLockError::WouldBlock) => {}
             }
-            if tokio::time::Instant::now() >= until {
-                let mut text = String::new();
-                file.read_to_string(&mut text)?;
-                return Err(LockError::Busy(serde_json::from_str(&text).ok()));
+            let present = holder_in(&mut file)?;
+            let patience = match &present {
+                Some(Holder { finishing: true, .. }) => FINISHING_PATIENCE,
+                _ => PATIENCE,
+            };
+            if began.elapsed() >= patience {
+                return Err(LockError::Busy(present));
             }
             tokio::time::sleep(INTERVAL).await;
         }
-        let text = serde_json::to_string(holder).map_err(std::io::Error::other)?;
-        file.set_len(0)?;
-        file.rewind()?;
-        file.write_all(text.as_bytes())?;
-        Ok(Self { _file: file })
+        let mut lock = Self { file, holder: holder.clone() };
+        lock.write()?;
+        Ok(lock)
     }
+
+    /// Says that the controller went away, so that the next one waits.
+    pub(crate) fn finishing(&mut self) -> std::io::Result<()> {
+        self.holder.finishing = true;
+        self.write()
+    }
+
+    fn write(&mut self) -> std::io::Result<()> {
+        let text = serde_json::to_string(&self.holder).map_err(std::io::Error::other)?;
+        self.file.set_len(0)?;
+        self.file.rewind()?;
+        self.file.write_all(text.as_bytes())
+    }
+}
+
+/// Who wrote the file; nothing while it is being written.
+fn holder_in(file: &mut File) -> std::io::Result<Option<Holder>> {
+    let mut text = String::new();
+    file.rewind()?;
+    file.read_to_string(&mut text)?;
+    Ok(serde_json::from_str(&text).ok())
 }

@@ -30,12 +30,16 @@ pub struct Holder {
     pub since: String,
     /// What it does, such as `keddah apply`.
     pub command: String,
+    /// Whether it went away, and its agent only finishes what was begun. Others wait for that.
+    #[serde(default)]
+    pub finishing: bool,
 }
 
 impl fmt::Display for Holder {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Holder { user, host, pid, since, command } = self;
-        write!(formatter, "{user}@{host} (`{command}`, process {pid}, since {since})")
+        let Holder { user, host, pid, since, command, finishing } = self;
+        let state = if *finishing { ", which went away; its last changes still run" } else { "" };
+        write!(formatter, "{user}@{host} (`{command}`, process {pid}, since {since}){state}")
     }
 }
 

@@ -91,6 +91,7 @@ fn holder(user: &str) -> Holder {
         pid: 4711,
         since: "2026-01-01T00:00:00Z".into(),
         command: "keddah apply".into(),
+        finishing: false,
     }
 }
 

@@ -113,6 +113,7 @@ pub async fn carry_out(
         pid: std::process::id(),
         since: since.and_then(|since| since.format(&Rfc3339).ok()).unwrap_or_default(),
         command: command.to_owned(),
+        finishing: false,
     };
     let authority = &signer.authority;
     let execution = Execution { desired, plan, fleet, authority, now, holder, events, stop };
