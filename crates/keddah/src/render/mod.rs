@@ -8,6 +8,8 @@ pub mod progress;
 pub mod report;
 pub mod sandbox;
 pub mod theme;
+#[cfg(test)]
+mod view_tests;
 
 use crate::cli::ColorChoice;
 use crate::error::{CommandError, Kind};

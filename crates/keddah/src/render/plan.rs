@@ -236,7 +236,10 @@ fn one_field(
 fn problems(text: &mut String, plan: &Plan, theme: Theme) {
     let error = theme.paint(Meaning::Error, "error:");
     for (node, failure) in &plan.unreachable {
-        let _ = writeln!(text, "{error} {node} is left out: {failure}");
+        // Most failures to reach a node name it themselves.
+        let message = failure.message.strip_prefix(node.as_str()).unwrap_or(&failure.message);
+        let message = message.trim_start_matches(':').trim_start();
+        let _ = writeln!(text, "{error} {node} {message}; nothing is planned for it");
         failure_details(text, failure, theme);
     }
     for unobserved in &plan.unobserved {

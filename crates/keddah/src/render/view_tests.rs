@@ -1,0 +1,209 @@
+//! What people read, as snapshots.
+
+use super::theme::Theme;
+use super::{plan, report};
+use keddah_core::NodeName;
+use keddah_plan::{
+    Blocked, Certainty, Event, Failure, Plan, PlannedChange, Report, SkipReason, Unobserved,
+};
+use keddah_resource::{Action, Class, Difference, FieldChange, Kind, Module, ResourceId};
+
+const PLAIN: Theme = Theme::new(false);
+
+fn id(node: &str, kind: Kind, name: &str) -> ResourceId {
+    ResourceId::new(&NodeName::new(node), kind, name)
+}
+
+fn change(id: ResourceId, difference: Difference) -> PlannedChange {
+    PlannedChange {
+        id,
+        module: Module::Node,
+        cluster: None,
+        difference,
+        certainty: Certainty::Known,
+        cause: None,
+        caused_by: Vec::new(),
+        wave: 0,
+        after: Vec::new(),
+    }
+}
+
+fn value(field: &str, before: Option<&str>, after: Option<&str>) -> FieldChange {
+    let (before, after) = (before.map(str::to_owned), after.map(str::to_owned));
+    FieldChange::Value { field: field.to_owned(), before, after }
+}
+
+fn text(before: &str, after: &str) -> FieldChange {
+    let (before, after) = (before.to_owned(), after.to_owned());
+    FieldChange::Text { field: "content".to_owned(), before, after }
+}
+
+fn example() -> Plan {
+    let mut changes = Vec::new();
+    for node in ["10.10.10.11", "10.10.10.12", "10.10.10.13"] {
+        let update =
+            Difference::new(Action::Update, Class::InPlace, "it differs from what is declared")
+                .with(vec![
+                    text("a\nb\nc\nd\ne\nf\n", "a\nb\nc\nD\ne\nf\n"),
+                    value("mode", Some("0600"), Some("0644")),
+                ]);
+        changes.push(change(id(node, Kind::File, "/etc/haproxy/haproxy.cfg"), update));
+        let create = Difference::create("it does not exist")
+            .with(vec![text("", "one\ntwo\n"), value("owner", None, Some("root:root"))]);
+        changes.push(change(id(node, Kind::File, "/etc/new.conf"), create));
+        let reload = Difference::new(
+            Action::Update,
+            Class::Reload,
+            "because file /etc/haproxy/haproxy.cfg changes",
+        );
+        changes.push(change(id(node, Kind::Unit, "haproxy.service"), reload));
+    }
+    let secret = FieldChange::Secret { field: "password".to_owned() };
+    let mut role = change(
+        id("10.10.10.11", Kind::PgRole, "5432/dbuser_meta"),
+        Difference::new(Action::Update, Class::InPlace, "it differs from what is declared").with(
+            vec![
+                secret,
+                value("member of", None, Some("dbrole_admin")),
+                value("member of", Some("dbrole_old"), None),
+            ],
+        ),
+    );
+    role.module = Module::Pgsql;
+    role.cluster = Some("pg-test".to_owned());
+    changes.push(role.clone());
+    let mut gone = role.clone();
+    gone.id.name = "5432/dbuser_old".to_owned();
+    gone.difference = Difference::delete(Class::Destroy, "its state is absent");
+    changes.push(gone);
+    let mut restart = role.clone();
+    restart.id = id("10.10.10.12", Kind::Postmaster, "pg-test-2");
+    restart.difference = Difference::new(
+        Action::Update,
+        Class::OrderedRestart,
+        "PostgreSQL waits for a restart to take over changed parameters",
+    );
+    changes.push(restart);
+    let mut later = role;
+    let because = "the database test does not exist yet".to_owned();
+    later.id.name = "5432/test.monitor".to_owned();
+    later.difference = Difference::create(&because);
+    later.certainty = Certainty::NotYet { because };
+    changes.push(later);
+    Plan {
+        changes,
+        resources: 217,
+        nodes: 4,
+        notes: vec!["kernel parameters are only written down: a container".to_owned()],
+        ..Plan::default()
+    }
+}
+
+#[test]
+fn a_plan_reads_well() {
+    insta::assert_snapshot!(plan::text(&example(), false, PLAIN));
+}
+
+#[test]
+fn new_files_are_shown_on_request() {
+    let mut plan = example();
+    plan.changes.retain(|change| change.id.name == "/etc/new.conf");
+    insta::assert_snapshot!(plan::text(&plan, true, PLAIN));
+}
+
+#[test]
+fn nothing_to_change_is_one_line() {
+    let plan = Plan { resources: 217, nodes: 4, ..Plan::default() };
+    insta::assert_snapshot!(
+        plan::text(&plan, false, PLAIN),
+        @"Nothing to change: 217 resources on 4 nodes are as declared."
+    );
+}
+
+#[test]
+fn what_could_not_be_looked_at_is_an_error() {
+    let failure = Failure::new("10.10.10.13 is out of reach: Connection timed out")
+        .hint("try it by hand: ssh 10.10.10.13 true");
+    let mut plan = Plan { resources: 3, nodes: 2, ..Plan::default() };
+    plan.unreachable.insert(NodeName::new("10.10.10.13"), failure);
+    let unseen = id("10.10.10.11", Kind::File, "/etc/x");
+    let failure = Failure::new("cannot read /etc/x: Permission denied (os error 13)");
+    plan.unobserved.push(Unobserved { id: unseen.clone(), failure });
+    plan.blocked.push(Blocked { id: id("10.10.10.11", Kind::Unit, "x.service"), by: unseen });
+    insta::assert_snapshot!(plan::text(&plan, false, PLAIN));
+}
+
+#[test]
+fn an_impossible_change_says_why() {
+    let difference =
+        Difference::new(Action::Update, Class::Replace, "it was made with other properties")
+            .with(vec![value("encoding", Some("LATIN1"), Some("UTF8"))])
+            .impossible("PostgreSQL cannot change the encoding of an existing database");
+    let id = id("10.10.10.11", Kind::PgDatabase, "5432/test");
+    let plan =
+        Plan { changes: vec![change(id, difference)], resources: 1, nodes: 1, ..Plan::default() };
+    insta::assert_snapshot!(plan::text(&plan, false, PLAIN));
+}
+
+#[test]
+fn a_report_names_the_cause_and_the_next_step() {
+    let plan = example();
+    let ids: Vec<ResourceId> = plan.changes.iter().map(|change| change.id.clone()).collect();
+    let failure = Failure {
+        message: "haproxy.service did not start".to_owned(),
+        log: vec!["[ALERT] cannot bind 0.0.0.0:5433".to_owned()],
+        hint: Some("who listens there? ss -ltnp".to_owned()),
+    };
+    let mut events = vec![
+        Event::ChangeFinished {
+            id: ids[0].clone(),
+            changed: Some(Class::InPlace),
+            milliseconds: 12,
+        },
+        Event::ChangeFinished { id: ids[1].clone(), changed: None, milliseconds: 12 },
+        Event::ChangeFailed { id: ids[2].clone(), failure, milliseconds: 3000 },
+        Event::ChangeStarted { id: ids[3].clone() },
+        Event::NodeLost {
+            node: NodeName::new("10.10.10.12"),
+            failure: Failure::new("10.10.10.12 is out of reach: Timeout, server not responding"),
+        },
+    ];
+    for id in &ids[4..] {
+        let because = SkipReason::DependencyFailed { id: ids[2].clone() };
+        events.push(Event::ChangeSkipped { id: id.clone(), because });
+    }
+    insta::assert_snapshot!(report::text(&plan, &Report::new(&plan, &events), PLAIN));
+}
+
+#[test]
+fn success_is_one_line() {
+    let plan = example();
+    let events: Vec<Event> = plan
+        .changes
+        .iter()
+        .map(|change| Event::ChangeFinished {
+            id: change.id.clone(),
+            changed: Some(change.difference.class),
+            milliseconds: 1,
+        })
+        .collect();
+    insta::assert_snapshot!(
+        report::text(&plan, &Report::new(&plan, &events), PLAIN),
+        @"Applied: 13 changes."
+    );
+}
+
+#[test]
+fn colours_change_nothing_but_colour() {
+    let colored = plan::text(&example(), false, Theme::new(true));
+    let mut plain = String::new();
+    let mut rest = colored.as_str();
+    while let Some(at) = rest.find('\u{1b}') {
+        plain.push_str(&rest[..at]);
+        let end = rest[at..].find('m').unwrap();
+        rest = &rest[at + end + 1..];
+    }
+    plain.push_str(rest);
+    assert_eq!(plain, plan::text(&example(), false, PLAIN));
+    assert_ne!(colored, plain);
+}

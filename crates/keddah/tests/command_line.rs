@@ -1,0 +1,289 @@
+//! The command as a person meets it: a cleared environment, a directory of its own, no network.
+
+#![allow(clippy::unwrap_used, reason = "a command that cannot be run fails its test")]
+
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+/// A directory, removed at the end, in which the command runs.
+struct Scene {
+    directory: PathBuf,
+}
+
+#[must_use = "look at what came out"]
+struct Outcome {
+    code: i32,
+    stdout: String,
+    stderr: String,
+}
+
+impl Scene {
+    fn new(name: &str) -> Self {
+        let directory =
+            std::env::temp_dir().join(format!("keddah-cli-{name}-{}", std::process::id()));
+        let _ = std::fs::remove_dir_all(&directory);
+        std::fs::create_dir_all(&directory).unwrap();
+        Self { directory }
+    }
+
+    fn with(self, file: &str, text: &str) -> Self {
+        let path = self.directory.join(file);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(path, text).unwrap();
+        self
+    }
+
+    fn run(&self, arguments: &[&str]) -> Outcome {
+        let output = Command::new(env!("CARGO_BIN_EXE_keddah"))
+            .args(arguments)
+            .current_dir(&self.directory)
+            .env_clear()
+            .env("PATH", "/usr/local/bin:/usr/bin:/bin")
+            .env("HOME", &self.directory)
+            .env("XDG_RUNTIME_DIR", &self.directory)
+            .stdin(Stdio::null())
+            .output()
+            .unwrap();
+        Outcome {
+            code: output.status.code().unwrap(),
+            stdout: String::from_utf8(output.stdout).unwrap(),
+            stderr: String::from_utf8(output.stderr).unwrap(),
+        }
+    }
+
+    fn mode(&self, file: &str) -> u32 {
+        std::fs::metadata(self.directory.join(file)).unwrap().permissions().mode() & 0o777
+    }
+}
+
+impl Drop for Scene {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.directory);
+    }
+}
+
+const ONE_NODE: &str = "\
+all:
+  children:
+    etcd: { hosts: { 127.0.0.1: { etcd_seq: 1 } }, vars: { etcd_cluster: etcd } }
+    pg-meta:
+      hosts: { 127.0.0.1: { pg_seq: 1, pg_role: primary } }
+      vars: { pg_cluster: pg-meta, pg_admin_password: poison-4711 }
+  vars:
+    admin_ip: 127.0.0.1
+    ansible_port: 1
+    ansible_user: nobody
+";
+
+#[test]
+fn every_command_has_help() {
+    let scene = Scene::new("help");
+    let help = scene.run(&["--help"]);
+    assert_eq!(help.code, 0);
+    for command in [
+        "plan",
+        "apply",
+        "remove",
+        "check",
+        "inventory",
+        "params",
+        "schema",
+        "cert",
+        "sandbox",
+        "completion",
+    ] {
+        assert!(help.stdout.contains(command), "{command} is not in the help");
+        let own = scene.run(&[command, "--help"]);
+        assert_eq!(own.code, 0, "{command}: {}", own.stderr);
+        assert!(own.stdout.contains("Usage: keddah"), "{command}");
+    }
+    assert!(!help.stdout.contains("agent"), "the agent is not for people");
+    assert_eq!(scene.run(&["frobnicate"]).code, 2);
+}
+
+#[test]
+fn without_an_inventory_it_says_how_to_name_one() {
+    let scene = Scene::new("none");
+    for command in ["plan", "apply", "check"] {
+        let outcome = scene.run(&[command]);
+        assert_eq!((outcome.code, outcome.stdout.as_str()), (1, ""), "{command}");
+        assert_eq!(
+            outcome.stderr,
+            "error: there is no inventory here\nhint: name it with -i FILE, or call it keddah.yml\n"
+        );
+    }
+    let missing = scene.run(&["check", "-i", "nowhere.yml"]);
+    assert_eq!(missing.code, 1);
+    assert!(missing.stderr.contains("because: No such file"), "{}", missing.stderr);
+}
+
+#[test]
+fn check_shows_all_problems_with_their_places_and_no_secret() {
+    let wrong = ONE_NODE.replace("pg_role: primary", "pg_role: primery, pg_prot: 5432");
+    let scene = Scene::new("check").with("keddah.yml", &wrong);
+    let outcome = scene.run(&["check"]);
+    assert_eq!(outcome.code, 1, "{}", outcome.stdout);
+    assert!(outcome.stdout.contains("keddah.yml:5:"), "{}", outcome.stdout);
+    assert!(outcome.stdout.contains("primery") && outcome.stdout.contains("pg_prot"));
+    assert!(!outcome.stdout.contains("poison"), "{}", outcome.stdout);
+    let json = scene.run(&["check", "--json"]);
+    assert_eq!(json.code, 1);
+    let problems: serde_json::Value = serde_json::from_str(&json.stdout).unwrap();
+    assert!(problems.as_array().unwrap().len() >= 2);
+    assert!(problems[0]["place"]["line"].is_u64(), "{problems}");
+    assert!(!json.stdout.contains("poison"));
+    // Nothing is planned for a wrong inventory.
+    assert_eq!(scene.run(&["plan"]).code, 1);
+
+    let broken = Scene::new("broken").with("keddah.yml", "all: [\n");
+    assert_eq!(broken.run(&["check"]).code, 1);
+    let fine = Scene::new("fine").with("keddah.yml", ONE_NODE).run(&["check"]);
+    assert_eq!(fine.code, 0, "{}", fine.stdout);
+}
+
+#[test]
+fn a_node_out_of_reach_is_an_error_with_a_way_to_try() {
+    let scene = Scene::new("unreachable").with("keddah.yml", ONE_NODE);
+    let outcome = scene.run(&["plan"]);
+    assert_eq!(outcome.code, 1, "{}", outcome.stdout);
+    assert!(outcome.stdout.contains("127.0.0.1 is out of reach"), "{}", outcome.stdout);
+    assert!(outcome.stdout.contains("ssh -p 1 -l nobody 127.0.0.1 true"), "{}", outcome.stdout);
+    assert!(!outcome.stdout.contains("Nothing to change:"), "{}", outcome.stdout);
+    assert!(!outcome.stdout.contains("poison"));
+}
+
+#[test]
+fn a_selection_of_nothing_is_an_error() {
+    let scene = Scene::new("selection").with("keddah.yml", ONE_NODE);
+    let outcome = scene.run(&["plan", "-l", "pg-mata"]);
+    assert_eq!(outcome.code, 1);
+    assert!(outcome.stderr.contains("did you mean `pg-meta`?"), "{}", outcome.stderr);
+    let outcome = scene.run(&["plan", "-m", "postgres"]);
+    assert!(outcome.stderr.contains("the modules are"), "{}", outcome.stderr);
+}
+
+#[test]
+fn inventory_show_names_origins_and_hides_secrets() {
+    let scene = Scene::new("show").with("keddah.yml", ONE_NODE);
+    let shown = scene.run(&["inventory", "show", "127.0.0.1", "--all"]);
+    assert_eq!(shown.code, 0, "{}", shown.stderr);
+    assert!(shown.stdout.contains("keddah.yml:6 (group pg-meta)"), "{}", shown.stdout);
+    assert!(shown.stdout.contains("# default"), "{}", shown.stdout);
+    assert!(!shown.stdout.contains("poison"), "{}", shown.stdout);
+    let list = scene.run(&["inventory", "--list"]);
+    let list: serde_json::Value = serde_json::from_str(&list.stdout).unwrap();
+    assert_eq!(list["_meta"]["hostvars"]["127.0.0.1"]["pg_cluster"], "pg-meta");
+    assert!(scene.run(&["inventory", "--graph"]).stdout.starts_with("@all:"));
+    assert_eq!(scene.run(&["inventory"]).code, 1);
+}
+
+#[test]
+fn params_and_schema_answer_without_an_inventory() {
+    let scene = Scene::new("params");
+    assert!(scene.run(&["params", "pg_port"]).stdout.contains("5432"));
+    let near = scene.run(&["params", "pg_prot"]);
+    assert_eq!(near.code, 1);
+    assert!(near.stderr.contains("did you mean `pg_port`?"), "{}", near.stderr);
+    let all: serde_json::Value =
+        serde_json::from_str(&scene.run(&["params", "--json"]).stdout).unwrap();
+    assert!(all.as_array().unwrap().len() > 300);
+    let schema: serde_json::Value = serde_json::from_str(&scene.run(&["schema"]).stdout).unwrap();
+    assert!(schema.get("$schema").is_some());
+    assert!(scene.run(&["completion", "bash"]).stdout.contains("_keddah"));
+}
+
+fn openssl(directory: &Path, arguments: &[&str]) -> String {
+    let output = Command::new("openssl").args(arguments).current_dir(directory).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).unwrap()
+}
+
+#[test]
+fn client_certificates_are_issued_for_their_owner_alone() {
+    let scene = Scene::new("cert").with("keddah.yml", ONE_NODE);
+    let without = scene.run(&["cert", "issue", "--cn", "dbuser_dba"]);
+    assert_eq!(without.code, 1);
+    assert!(without.stderr.contains("there is no CA"), "{}", without.stderr);
+
+    let ca = scene.directory.join("files/pki/ca");
+    std::fs::create_dir_all(&ca).unwrap();
+    openssl(
+        &ca,
+        &[
+            "req",
+            "-x509",
+            "-newkey",
+            "ec",
+            "-pkeyopt",
+            "ec_paramgen_curve:P-256",
+            "-nodes",
+            "-keyout",
+            "ca.key",
+            "-out",
+            "ca.crt",
+            "-days",
+            "10",
+            "-subj",
+            "/CN=test-ca",
+        ],
+    );
+    let issued = scene.run(&["cert", "issue", "--cn", "dbuser_dba"]);
+    assert_eq!(issued.code, 0, "{}", issued.stderr);
+    for file in ["files/pki/client/dbuser_dba.key", "files/pki/client/dbuser_dba.crt"] {
+        assert_eq!(scene.mode(file), 0o600, "{file}");
+    }
+    assert_eq!(scene.mode("files/pki/client"), 0o700);
+    let client = scene.directory.join("files/pki/client");
+    let verified = openssl(
+        &client,
+        &["verify", "-purpose", "sslclient", "-CAfile", "../ca/ca.crt", "dbuser_dba.crt"],
+    );
+    assert!(verified.contains("OK"));
+    let subject = openssl(&client, &["x509", "-in", "dbuser_dba.crt", "-noout", "-subject"]);
+    assert!(subject.contains("dbuser_dba"), "{subject}");
+    let again = scene.run(&["cert", "issue", "--cn", "dbuser_dba"]);
+    assert!(again.stderr.contains("is there already"), "{}", again.stderr);
+    assert_eq!(scene.run(&["cert", "issue", "--cn", "../evil"]).code, 1);
+}
+
+/// A real agent in a process of its own, spoken to over its standard streams.
+#[test]
+fn an_agent_speaks_frames_and_ends_with_its_input() {
+    use std::io::{Read, Write};
+    let mut child = Command::new(env!("CARGO_BIN_EXE_keddah"))
+        .args(["agent", "--build", "abc"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let (mut stdin, mut stdout) = (child.stdin.take().unwrap(), child.stdout.take().unwrap());
+    let mut send = |message: serde_json::Value| {
+        let bytes = serde_json::to_vec(&message).unwrap();
+        stdin.write_all(&u32::try_from(bytes.len()).unwrap().to_be_bytes()).unwrap();
+        stdin.write_all(&bytes).unwrap();
+    };
+    let mut marker = [0; 15];
+    stdout.read_exact(&mut marker).unwrap();
+    assert_eq!(&marker, b"keddah-agent-1\n");
+    let mut receive = || -> serde_json::Value {
+        let mut length = [0; 4];
+        stdout.read_exact(&mut length).unwrap();
+        let mut bytes = vec![0; u32::from_be_bytes(length) as usize];
+        stdout.read_exact(&mut bytes).unwrap();
+        serde_json::from_slice(&bytes).unwrap()
+    };
+    send(serde_json::json!({"protocol": 1, "build": "abc"}));
+    assert_eq!(receive(), serde_json::json!({"protocol": 1, "build": "abc"}));
+    let path = std::env::current_exe().unwrap();
+    let permissions = serde_json::json!({"owner": "root", "group": "root", "mode": 0o755});
+    let spec = serde_json::json!({"directory": {
+        "path": path.parent().unwrap(), "permissions": permissions}});
+    send(serde_json::json!({"number": 7, "ask": {"observe": [spec]}}));
+    let answer = receive();
+    assert_eq!(answer["number"], 7);
+    let observed = &answer["answer"]["observed"][0]["Ok"]["known"]["directory"];
+    assert!(observed["permissions"]["owner"].is_string(), "{answer}");
+    drop(stdin);
+    assert!(child.wait().unwrap().success());
+}
