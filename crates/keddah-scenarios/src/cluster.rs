@@ -1,0 +1,75 @@
+//! A cluster as Patroni sees it: who leads, who follows.
+
+use crate::command::wait_until;
+use crate::ensure;
+use crate::failure::{Failure, Outcome};
+use crate::sandbox::Sandbox;
+use serde_json::Value;
+use std::time::Duration;
+
+/// One member.
+#[derive(Debug, Clone)]
+pub struct Member {
+    /// Its name, `pg-test-1`.
+    pub name: String,
+    /// Its node's number.
+    pub node: u8,
+    /// `leader`, `replica`, `sync_standby`.
+    pub role: String,
+    /// `running`, `streaming`, `starting`, …
+    pub state: String,
+}
+
+/// Asks Patroni on a node.
+pub fn members(sandbox: &Sandbox, node: u8) -> Outcome<Vec<Member>> {
+    let output =
+        sandbox.shell(node, "curl -s -m 3 http://$(hostname -I | cut -d' ' -f1):8008/cluster")?;
+    let document: Value = serde_json::from_str(&output.stdout)
+        .map_err(|_| Failure::new("Patroni does not answer").with(&output))?;
+    let text = |member: &Value, field: &str| {
+        member.get(field).and_then(Value::as_str).unwrap_or_default().to_owned()
+    };
+    let members = document.get("members").and_then(Value::as_array).cloned().unwrap_or_default();
+    Ok(members
+        .iter()
+        .map(|member| Member {
+            name: text(member, "name"),
+            node: text(member, "host")
+                .rsplit('.')
+                .next()
+                .and_then(|last| last.parse::<u8>().ok())
+                .and_then(|last| last.checked_sub(9))
+                .unwrap_or_default(),
+            role: text(member, "role"),
+            state: text(member, "state"),
+        })
+        .collect())
+}
+
+/// The member that leads, asked at a node.
+pub fn leader(sandbox: &Sandbox, node: u8) -> Outcome<Member> {
+    let members = members(sandbox, node)?;
+    let leader = members.iter().find(|one| one.role == "leader" && one.state == "running");
+    leader.cloned().ok_or_else(|| Failure::new("nobody leads").with(format!("{members:#?}")))
+}
+
+/// Waits until a cluster has one leader and its other members stream.
+pub fn wait_healthy(
+    sandbox: &Sandbox,
+    node: u8,
+    count: usize,
+    at_most: Duration,
+) -> Outcome<Member> {
+    wait_until("a healthy cluster", at_most, || {
+        let members = members(sandbox, node)?;
+        let streaming = members.iter().filter(|one| one.state == "streaming").count();
+        let leader = leader(sandbox, node)?;
+        ensure!(
+            members.len() == count && streaming + 1 == count,
+            "{} of {} replicas stream: {members:?}",
+            streaming,
+            count - 1
+        );
+        Ok(leader)
+    })
+}

@@ -1,0 +1,185 @@
+//! Edits of the inventory and damage by hand: each plan has exactly that, and so has each apply.
+
+use crate::cluster::wait_healthy;
+use crate::ensure;
+use crate::failure::Outcome;
+use crate::keddah::{Keddah, expected};
+use crate::postgres::login;
+use crate::processes::{expect_same, processes, restarted};
+use crate::sandbox::{Sandbox, address};
+use crate::world::{World, step};
+use std::time::Duration;
+
+/// Where the inventory of pg-test takes more lines.
+const CLUSTER: &str = "        pg_cluster: pg-test\n";
+const USERS: &str = "roles: [dbrole_admin], comment: owner of the test database }\n";
+const DATABASES: &str = "          - { name: test, owner: test }\n";
+
+/// Runs it.
+pub fn run(world: &mut World) -> Outcome {
+    let inventory = world.demo_inventory()?;
+    let (sandbox, project) = world.demo()?;
+    project.write(&inventory)?;
+    let keddah = Keddah { sandbox, project };
+    let leader = wait_healthy(sandbox, 2, 3, Duration::from_secs(30))?;
+    let leads = address(leader.node);
+    keddah.apply()?;
+    keddah.plan()?.expect_empty()?;
+    let add = |place: &str, lines: &str| project.edit(place, &format!("{place}{lines}"));
+    let look = || processes(sandbox, 1..=4);
+    let client = |user: &str, password: &str, port| login(user, password, &address(3), port, "test");
+
+    let before = look()?;
+    step("an access rule: files change, PostgreSQL reloads", || {
+        let direct = client("dbuser_view", "DBUser.Viewer", 5432);
+        direct.query(sandbox, "SELECT 1")?;
+        add(
+            CLUSTER,
+            "        pg_hba_rules:\n          - { user: dbuser_view, db: all, addr: 10.10.10.1, \
+             auth: deny, title: not from the admin's desk, order: 50 }\n",
+        )?;
+        keddah.change(&[
+            expected("file", "pg_hba.conf").times(3).action("update"),
+            expected("postmaster", "pg-test-").times(3).class("reload"),
+        ])?;
+        direct.refused(sandbox, "SELECT 1", "pg_hba.conf rejects")?;
+        client("dbuser_view", "DBUser.Viewer", 5433).query(sandbox, "SELECT 1").map(|_| ())
+    })?;
+    step("a user: one role, and the pools know it", || {
+        add(
+            USERS,
+            "          - { name: dbuser_new, password: New.User, pgbouncer: true, roles: [dbrole_readwrite] }\n",
+        )?;
+        keddah.change(&[
+            expected("pg-role", "dbuser_new").times(1).action("create").on(&leads),
+            expected("file", "userlist.txt").times(3),
+            expected("unit", "pgbouncer.service").times(3).class("reload"),
+        ])?;
+        client("dbuser_new", "New.User", 5433).query(sandbox, "SELECT 1").map(|_| ())
+    })?;
+    step("a user's password: the old one no longer works", || {
+        project.edit("password: New.User", "password: Newer.User")?;
+        keddah.change(&[
+            expected("pg-role", "dbuser_new").times(1).action("update").on(&leads),
+            expected("file", "userlist.txt").times(3),
+            expected("unit", "pgbouncer.service").times(3).class("reload"),
+        ])?;
+        for port in [5433, 5436] {
+            client("dbuser_new", "Newer.User", port).query(sandbox, "SELECT 1")?;
+            let old = client("dbuser_new", "New.User", port).attempt(sandbox, "SELECT 1")?;
+            ensure!(old.code != Some(0), "the old password still works on {port}");
+        }
+        Ok(())
+    })?;
+    step("a database: made with its contents, and the pools know it", || {
+        add(DATABASES, "          - { name: extra, owner: dbuser_meta, schemas: [app] }\n")?;
+        keddah.change(&[
+            expected("pg-database", "extra").times(1).action("create").on(&leads),
+            expected("pg-schema", "extra").on(&leads),
+            expected("pg-privileges", "extra").on(&leads),
+            expected("pg-extension", "extra").on(&leads),
+            expected("file", "database.txt").times(3),
+            expected("unit", "pgbouncer.service").times(3).class("reload"),
+        ])?;
+        let answer = login("dbuser_meta", "DBUser.Meta", &address(3), 5433, "extra")
+            .query(sandbox, "SELECT nspowner::regrole FROM pg_namespace WHERE nspname = 'app'")?;
+        ensure!(answer == "dbuser_meta", "the schema app belongs to {answer}");
+        Ok(())
+    })?;
+    step("a parameter that reloads", || {
+        add(CLUSTER, "        pg_parameters: { log_min_duration_statement: 500 }\n")?;
+        keddah.change(&[expected("patroni-config", "pg-test").times(1).on(&leads)])?;
+        setting(sandbox, "log_min_duration_statement", "500ms")
+    })?;
+    step("until here, nothing restarted", || {
+        expect_same(&before, &look()?, &[])
+    })?;
+    step("a parameter that restarts: replicas, then the primary, one after another", || {
+        project.edit(
+            "{ log_min_duration_statement: 500 }",
+            "{ log_min_duration_statement: 500, max_worker_processes: 20 }",
+        )?;
+        keddah.change(&[
+            expected("patroni-config", "pg-test").times(1).on(&leads),
+            expected("postmaster", "pg-test-").times(3).class("ordered-restart"),
+        ])?;
+        setting(sandbox, "max_worker_processes", "20")?;
+        let after = look()?;
+        let nodes = restarted(&before, &after, "postgres");
+        ensure!(nodes.len() == 3 && !nodes.contains("node-1"), "restarted: {nodes:?}");
+        expect_same(&before, &after, &["postgres"])?;
+        let now = wait_healthy(sandbox, 2, 3, Duration::from_secs(30))?;
+        ensure!(now.name == leader.name, "the restart moved the primary to {}", now.name);
+        Ok(())
+    })?;
+    let before = look()?;
+    step("a service: HAProxy reloads, and the port leads to replicas", || {
+        add(
+            CLUSTER,
+            "        pg_services:\n          - { name: readers, port: 5439, dest: postgres, \
+             check: /replica, selector: '[]' }\n",
+        )?;
+        keddah.change(&[
+            expected("file", "/etc/haproxy/haproxy.cfg").times(3).action("update"),
+            expected("unit", "haproxy.service").times(3).class("reload"),
+        ])?;
+        for node in 2..=4 {
+            let reader = login("test", "test", &address(node), 5439, "test");
+            let answer = reader.query(sandbox, "SELECT pg_is_in_recovery()")?;
+            ensure!(answer == "t", "5439 of node-{node} leads to the primary");
+        }
+        expect_same(&before, &look()?, &["haproxy"])
+    })?;
+    step("damage done by hand on three nodes is found, all of it, and mended", || {
+        let damage = [
+            (leader.node, "runuser -u postgres -- psql -X -q -c 'DROP ROLE dbuser_new'"),
+            (2, "echo 'host all all 0.0.0.0/0 trust' >> /pg/conf/pg_hba.conf"),
+            (3, "systemctl stop pgbouncer"),
+            (4, "sed -i 's/5439/5440/' /etc/haproxy/haproxy.cfg"),
+        ];
+        for (node, script) in damage {
+            sandbox.shell(node, script)?.success()?;
+        }
+        keddah.change(&[
+            expected("pg-role", "dbuser_new").times(1).action("create").on(&leads),
+            expected("file", "pg_hba.conf").times(1).on(&address(2)),
+            expected("postmaster", "pg-test-").times(1).on(&address(2)).class("reload"),
+            expected("unit", "pgbouncer.service").times(1).on(&address(3)),
+            expected("file", "/etc/haproxy/haproxy.cfg").times(1).on(&address(4)),
+            expected("unit", "haproxy.service").times(1).on(&address(4)).class("reload"),
+        ])?;
+        client("dbuser_new", "Newer.User", 5436).query(sandbox, "SELECT 1").map(|_| ())
+    })?;
+    step("what is no longer declared as a file's content goes; objects need `state: absent`", || {
+        project.edit(
+            "          - { name: dbuser_new, password: Newer.User, pgbouncer: true, roles: [dbrole_readwrite] }\n",
+            "          - { name: dbuser_new, state: absent }\n",
+        )?;
+        let plan = keddah.plan()?;
+        plan.expect(&[
+            expected("pg-role", "dbuser_new").times(1).action("delete").on(&leads),
+            expected("file", "userlist.txt").times(3),
+            expected("unit", "pgbouncer.service").times(3).class("reload"),
+        ])?;
+        let unnamed = keddah.run(&["apply", "--yes"])?;
+        ensure!(unnamed.code != Some(0), "a user was destroyed without being named: {unnamed}");
+        keddah.run(&["apply", "--yes", "--destroy", "dbuser_new"])?.success()?;
+        keddah.plan()?.expect_empty()
+    })?;
+    // What comes next begins with the inventory as it was; objects that it no longer names stay.
+    project.write(&inventory)?;
+    step("back to the inventory as it was", || {
+        keddah.apply()?;
+        keddah.plan()?.expect_empty()
+    })
+}
+
+/// The setting is the same on all members.
+fn setting(sandbox: &Sandbox, name: &str, expected: &str) -> Outcome {
+    for node in 2..=4 {
+        let admin = login("dbuser_dba", "DBUser.DBA", &address(node), 5432, "test");
+        let answer = admin.query(sandbox, &format!("SHOW {name}"))?;
+        ensure!(answer == expected, "{name} on node-{node} is {answer}");
+    }
+    Ok(())
+}

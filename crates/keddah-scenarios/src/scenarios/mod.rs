@@ -1,0 +1,69 @@
+//! The scenarios, in the order in which they run.
+
+mod again;
+mod edits;
+mod failover;
+mod interrupted;
+mod scale;
+mod secrets;
+mod services;
+mod single;
+
+pub use failover::deaths;
+
+use crate::failure::Outcome;
+use crate::world::World;
+
+/// One scenario.
+pub struct Scenario {
+    /// Its name on the command line.
+    pub name: &'static str,
+    /// What it shows.
+    pub about: &'static str,
+    /// Does it.
+    pub run: fn(&mut World) -> Outcome,
+}
+
+/// All of them.
+pub const SCENARIOS: &[Scenario] = &[
+    Scenario {
+        name: "single",
+        about: "one bare node becomes a PostgreSQL that is reached through its service",
+        run: single::run,
+    },
+    Scenario {
+        name: "services",
+        about: "four nodes: services, users, access rules, TLS, backups",
+        run: services::run,
+    },
+    Scenario {
+        name: "again",
+        about: "applying again changes nothing and restarts nothing",
+        run: again::run,
+    },
+    Scenario {
+        name: "edits",
+        about: "edits of the inventory, and damage done by hand: planned exactly, applied exactly",
+        run: edits::run,
+    },
+    Scenario {
+        name: "scale",
+        about: "an instance comes and goes while a writer writes",
+        run: scale::run,
+    },
+    Scenario {
+        name: "failover",
+        about: "the primary is killed, its node loses power: the cluster heals",
+        run: failover::run,
+    },
+    Scenario {
+        name: "interrupted",
+        about: "the controller is killed at ten points of an apply: the next one converges",
+        run: interrupted::run,
+    },
+    Scenario {
+        name: "secrets",
+        about: "no password is found where others could read it",
+        run: secrets::run,
+    },
+];

@@ -1,0 +1,130 @@
+//! A fourth instance comes and goes; the cluster never stops taking writes.
+
+use crate::cluster::{members, wait_healthy};
+use crate::ensure;
+use crate::failure::{Failure, Outcome};
+use crate::keddah::Keddah;
+use crate::load::Load;
+use crate::postgres::login;
+use crate::sandbox::address;
+use crate::world::{World, step};
+use std::time::Duration;
+
+const LAST: &str =
+    "        10.10.10.13: { pg_seq: 3, pg_role: replica, pg_offline_query: true }\n";
+const NEW: &str = "        10.10.10.14: { pg_seq: 4, pg_role: replica }\n";
+
+/// Runs it.
+pub fn run(world: &mut World) -> Outcome {
+    let inventory = world.demo_inventory()?;
+    let (sandbox, project) = world.demo()?;
+    project.write(&inventory)?;
+    let keddah = Keddah { sandbox, project };
+    keddah.apply()?;
+    wait_healthy(sandbox, 2, 3, Duration::from_secs(30))?;
+    let writer = "host=10.10.10.11 port=5433 user=test password=test dbname=test";
+    let load = Load::start(sandbox, writer, "written_while_scaling")?;
+
+    let scaled = (|| -> Outcome {
+        step("add pg-test-4", || {
+            project.edit(LAST, &format!("{LAST}{NEW}"))?;
+            let plan = keddah.plan()?;
+            ensure!(
+                plan.changes.iter().any(|one| one.kind == "pg-instance" && one.node == address(5)),
+                "the plan makes no instance:\n{}",
+                plan.list()
+            );
+            let elsewhere: Vec<String> = plan
+                .changes
+                .iter()
+                .filter(|one| one.node != address(5) && one.class.contains("restart"))
+                .map(ToString::to_string)
+                .collect();
+            ensure!(elsewhere.is_empty(), "others restart: {elsewhere:#?}");
+            keddah.apply()?;
+            keddah.plan()?.expect_empty()?;
+            wait_healthy(sandbox, 2, 4, Duration::from_secs(60)).map(|_| ())
+        })?;
+        step("it serves", || {
+            let reader = login("test", "test", &address(5), 5432, "test");
+            let answer = reader.query(sandbox, "SELECT count(*) > 0 FROM written_while_scaling")?;
+            ensure!(answer == "t", "the new replica has not got what was written");
+            let seen = (0..16)
+                .map(|_| {
+                    let any = login("dbuser_view", "DBUser.Viewer", &address(3), 5434, "test");
+                    any.query(sandbox, "SHOW primary_slot_name")
+                })
+                .collect::<Outcome<Vec<String>>>()?;
+            ensure!(seen.iter().any(|slot| slot == "pg_test_4"), "no read reaches it: {seen:?}");
+            Ok(())
+        })?;
+        let serves = || -> Outcome {
+            ensure!(members(sandbox, 2)?.len() == 4, "the refused removal removed something");
+            Ok(())
+        };
+        let name = address(5);
+        step("its removal wants the right name typed", || {
+            for wrong in [&["remove", &name][..], &["remove", &name, "--confirm", "pg-test-3"]] {
+                let refused = keddah.run(wrong)?;
+                ensure!(refused.code == Some(1), "not refused: {refused}");
+            }
+            serves()
+        })?;
+        step("its removal is refused while pg_safeguard is on", || {
+            let guarded = NEW.replace(" }", ", pg_safeguard: true }");
+            project.edit(NEW, &guarded)?;
+            let refused = keddah.run(&["remove", &name, "--confirm", &name])?;
+            ensure!(refused.code == Some(1), "not refused: {refused}");
+            crate::keddah::says(&refused, "pg_safeguard")?;
+            project.edit(&guarded, NEW)?;
+            serves()
+        })?;
+        step("the primary's removal is refused", || {
+            let leader = crate::cluster::leader(sandbox, 2)?;
+            let primary = address(leader.node);
+            let refused = keddah.run(&["remove", &primary, "--confirm", &primary])?;
+            ensure!(refused.code == Some(1), "not refused: {refused}");
+            serves()
+        })?;
+        step("remove pg-test-4", || {
+            keddah.run(&["remove", &name, "--confirm", &name])?.success()?;
+            wait_healthy(sandbox, 2, 3, Duration::from_secs(60))?;
+            let left = sandbox.shell(
+                5,
+                "ls -d /data/postgres/pg-test-* /pg/data 2>/dev/null; pgrep -x 'postgres|patroni|pgbouncer'; true",
+            )?;
+            ensure!(left.text().is_empty(), "something is left on node-5: {left}");
+            Ok(())
+        })?;
+        step("out of the inventory, nothing is left to change", || {
+            project.edit(NEW, "")?;
+            keddah.plan()?.expect_empty()?;
+            let slots = login("dbuser_dba", "DBUser.DBA", &address(2), 5436, "test")
+                .query(sandbox, "SELECT count(*) FROM pg_replication_slots WHERE slot_name ~ '_4$'")?;
+            ensure!(slots == "0", "its replication slot still keeps WAL");
+            Ok(())
+        })?;
+        step("adding it again works", || {
+            project.edit(LAST, &format!("{LAST}{NEW}"))?;
+            keddah.apply()?;
+            keddah.plan()?.expect_empty()?;
+            wait_healthy(sandbox, 2, 4, Duration::from_secs(60))?;
+            keddah.run(&["remove", &name, "--confirm", &name])?.success()?;
+            project.edit(NEW, "")?;
+            keddah.plan()?.expect_empty()
+        })
+    })();
+    let record = load.finish();
+    scaled?;
+    let record = record?;
+    println!("          {record}");
+    let figure = format!("scale: adding and removing an instance: {record}");
+    step("no write failed, none was lost", || {
+        if record.failures == 0 && record.lost == 0 {
+            return Ok(());
+        }
+        Err(Failure::new(record.to_string()).with(record.errors.join("\n")))
+    })?;
+    world.figures.push(figure);
+    Ok(())
+}

@@ -1,0 +1,115 @@
+//! What scenarios share: the sandbox that stands, the project applied to it, figures to report.
+
+use crate::failure::{Failure, Outcome};
+use crate::keddah::Keddah;
+use crate::project::{Project, repository_file};
+use crate::sandbox::{Image, Sandbox};
+use crate::{Options, Suite};
+use std::path::PathBuf;
+use std::time::Instant;
+
+/// The inventory that most scenarios are about.
+const DEMO: &str = "conf/sandbox.yml";
+
+/// Nodes for it: its four, and one to grow onto.
+const DEMO_NODES: u8 = 5;
+
+/// What scenarios share.
+pub struct World {
+    /// What the user asked for.
+    pub options: Options,
+    /// The program under test, as an absolute path.
+    pub program: PathBuf,
+    /// Measured on the way, for the end.
+    pub figures: Vec<String>,
+    sandbox: Option<Sandbox>,
+    demo: Option<Project>,
+}
+
+/// Carries out one step and says how it went.
+pub fn step<T>(name: &str, act: impl FnOnce() -> Outcome<T>) -> Outcome<T> {
+    let started = Instant::now();
+    let result = act();
+    let seconds = started.elapsed().as_secs_f64();
+    match result {
+        Ok(value) => {
+            println!("  ok      {name} ({seconds:.1} s)");
+            Ok(value)
+        }
+        Err(failure) => {
+            println!("  FAILED  {name} ({seconds:.1} s)");
+            Err(Failure { message: format!("{name}: {}", failure.message), ..failure })
+        }
+    }
+}
+
+impl World {
+    /// A world without a sandbox.
+    pub fn new(options: Options) -> Outcome<Self> {
+        let program = options.keddah.canonicalize().map_err(|error| {
+            Failure::new(format!("no program at {}: {error}", options.keddah.display()))
+        })?;
+        std::fs::create_dir_all(&options.output)?;
+        Ok(Self { options, program, figures: Vec::new(), sandbox: None, demo: None })
+    }
+
+    /// Fresh nodes, in place of any others.
+    pub fn fresh(&mut self, image: Image, nodes: u8) -> Outcome<&Sandbox> {
+        self.discard();
+        let (name, suite) = (self.options.sandbox.clone(), self.options.suite.name());
+        let keep = self.options.keep;
+        let sandbox = Sandbox::up(&self.program, &name, suite, image, nodes, keep)?;
+        Ok(self.sandbox.insert(sandbox))
+    }
+
+    /// The sandbox that stands, if one does.
+    pub fn sandbox(&self) -> Option<&Sandbox> {
+        self.sandbox.as_ref()
+    }
+
+    /// A project directory of its own with this inventory.
+    pub fn project(&self, name: &str, inventory: &str) -> Outcome<Project> {
+        Project::new(self.options.output.join("projects").join(name), inventory)
+    }
+
+    /// Takes the sandbox away, so that the next scenario begins on fresh nodes.
+    pub fn discard(&mut self) {
+        self.demo = None;
+        self.sandbox = None;
+    }
+
+    /// The demo's inventory, fit for the release under test.
+    pub fn demo_inventory(&self) -> Outcome<String> {
+        let text = repository_file(DEMO)?;
+        Ok(match self.options.suite {
+            Suite::Trixie => text,
+            // Debian 12 has no package of pgvector.
+            Suite::Bookworm => text.replace("vector", "hstore"),
+        })
+    }
+
+    /// The demo's inventory, applied to warm nodes; done once and used by several scenarios.
+    pub fn demo(&mut self) -> Outcome<(&Sandbox, &Project)> {
+        if self.demo.is_none() {
+            let inventory = self.demo_inventory()?;
+            let project = self.project("demo", &inventory)?;
+            step("boot five warm nodes", || self.fresh(Image::Warm, DEMO_NODES).map(|_| ()))?;
+            let sandbox = self.standing()?;
+            step("apply conf/sandbox.yml", || {
+                Keddah { sandbox, project: &project }.apply().map(|_| ())
+            })?;
+            self.demo = Some(project);
+        }
+        let sandbox = self.sandbox.as_ref().ok_or_else(missing)?;
+        let project = self.demo.as_ref().ok_or_else(missing)?;
+        Ok((sandbox, project))
+    }
+
+    fn standing(&self) -> Outcome<&Sandbox> {
+        self.sandbox.as_ref().ok_or_else(missing)
+    }
+}
+
+fn missing() -> Failure {
+    Failure::new("no sandbox stands")
+}
