@@ -247,7 +247,9 @@ fn precedence<'inventory>(
     groups: &'inventory IndexMap<String, Group>,
     direct: &[String],
 ) -> Vec<&'inventory str> {
-    let mut pending: Vec<&str> = direct.iter().map(String::as_str).collect();
+    // Every host belongs to `all`, whatever else it stands in.
+    let mut pending: Vec<&str> = vec!["all"];
+    pending.extend(direct.iter().map(String::as_str));
     let mut found: Vec<&Group> = Vec::new();
     let mut seen = HashSet::new();
     while let Some(name) = pending.pop() {

@@ -411,12 +411,17 @@ impl Builder {
         for (name, span) in orphans {
             self.add_child("all", &name, span);
         }
+        // A parent of `ungrouped` other than `all` counts as another group of its hosts.
+        let nested = self
+            .groups
+            .get("ungrouped")
+            .is_some_and(|group| group.parents.iter().any(|name| name != "all"));
         let mut leaving = HashSet::new();
         let mut joining = Vec::new();
         for host in self.hosts.values_mut() {
             let grouped = host.groups.iter().any(|name| name != "all" && name != "ungrouped");
             let ungrouped = host.groups.iter().any(|name| name == "ungrouped");
-            if ungrouped && grouped {
+            if ungrouped && (grouped || nested) {
                 host.groups.retain(|name| name != "ungrouped");
                 leaving.insert(host.name.clone());
             } else if !ungrouped && !grouped {
@@ -427,6 +432,22 @@ impl Builder {
         if let Some(ungrouped) = self.groups.get_mut("ungrouped") {
             ungrouped.hosts.retain(|name| !leaving.contains(name));
             ungrouped.hosts.extend(joining);
+        }
+        // Ansible forgets a host that only stood in a nested `ungrouped`.
+        let forgotten: Vec<_> = self
+            .hosts
+            .values()
+            .filter(|host| host.groups.is_empty())
+            .map(|host| (host.name.to_string(), host.span))
+            .collect();
+        self.hosts.retain(|_, host| !host.groups.is_empty());
+        for (name, span) in forgotten {
+            self.warning(
+                "host-forgotten",
+                span,
+                format!("host `{name}` ends up in no group, so Ansible does not see it"),
+                "`ungrouped` belongs below `all` only; put the host into a group of another name",
+            );
         }
         let conflicts: Vec<_> = self
             .hosts

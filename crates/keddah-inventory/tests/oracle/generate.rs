@@ -88,11 +88,11 @@ fn variables() -> impl Strategy<Value = Variables> {
 
 fn host_key() -> impl Strategy<Value = String> {
     prop_oneof![
-        8 => prop::sample::select(vec![
+        100 => prop::sample::select(vec![
             "10.10.10.10", "10.10.10.11", "node1", "node2", "node3", "node[1:3]", "node[01:02]",
-            "x[a:c]", "10.10.10.[10:12]", "node1:2222", "node2:0",
+            "x[a:c]", "10.10.10.[10:12]", "node1:2222", "node2:0", "node[3:1]",
         ]),
-        1 => prop::sample::select(vec!["node[3:1]", "n[1:9:3]y", "node[1:2:0]", "g1", "12", "yes"]),
+        1 => prop::sample::select(vec!["n[1:9:3]y", "node[1:2:0]", "g1", "12", "yes"]),
     ]
     .prop_map(str::to_owned)
 }
@@ -103,7 +103,9 @@ fn hosts() -> impl Strategy<Value = Vec<(String, Variables)>> {
 
 fn group_name() -> impl Strategy<Value = String> {
     prop_oneof![
-        20 => prop::sample::select(vec!["g1", "g2", "g3", "g4", "g5", "g6", "pg-a", "pg-b"]),
+        60 => prop::sample::select(vec![
+            "g1", "g2", "g3", "g4", "g5", "g6", "g7", "g8", "g9", "pg-a", "pg-b", "pg-c", "pg-d",
+        ]),
         1 => prop::sample::select(vec!["ungrouped", "all"]),
     ]
     .prop_map(str::to_owned)
@@ -197,11 +199,14 @@ fn write_group(out: &mut String, group: &GroupNode, depth: usize) {
             let _ = writeln!(out, "{pad}    {name}: {}", flow(value));
         }
     }
-    // Groups below `ungrouped` make no sense, and Ansible's precedence for them none either.
+    // `ungrouped` belongs below `all` and contains no groups: elsewhere, Ansible forgets some of
+    // the groups of its hosts.
     if !group.children.is_empty() && group.name != "ungrouped" {
         let _ = writeln!(out, "{pad}  children:");
         for child in &group.children {
-            write_group(out, child, depth + 2);
+            if depth == 0 && group.name == "all" || child.name != "ungrouped" {
+                write_group(out, child, depth + 2);
+            }
         }
     }
     if group.hosts_last {
