@@ -52,7 +52,7 @@ bench: packages build ## the figures of docs/benchmarks.md
 	@$(SUDO) env "PATH=$$PATH" scripts/bench $(KEDDAH)
 
 docs: ## write the reference pages anew from the parameter registry
-	@cargo run --quiet --bin keddah -- params --markdown > docs/parameters.md
+	@UPDATE_DOCS=1 cargo test --quiet -p keddah-inventory --test reference --test check
 
 clean: ## build products
 	@cargo clean

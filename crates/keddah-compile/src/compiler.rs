@@ -105,6 +105,8 @@ pub(crate) struct Compiler<'a> {
     pub topology: Topology<'a>,
     pub fleet: DesiredFleet,
     pub notes: Vec<String>,
+    /// Nodes whose kernel parameters cannot be changed.
+    pub untuned: Vec<String>,
     /// Password verifiers.
     pub verifiers: crate::pgsql::verifier::Verifiers,
     /// Days that certificates of nodes are valid.

@@ -94,6 +94,7 @@ pub fn compile(input: &Input<'_>) -> Result<Compiled, Vec<Diagnostic>> {
         topology,
         fleet: DesiredFleet::default(),
         notes: Vec::new(),
+        untuned: Vec::new(),
         verifiers: pgsql::verifier::Verifiers::new(input.authority.seed.clone()),
         certificate_days: u32::try_from(validity / 86_400).unwrap_or(u32::MAX).clamp(1, 36_500),
     };
@@ -107,6 +108,12 @@ pub fn compile(input: &Input<'_>) -> Result<Compiled, Vec<Diagnostic>> {
     }
     let unknown = compiler.fleet.unknown_dependencies();
     debug_assert!(unknown.is_empty(), "dependencies on nothing: {unknown:?}");
+    if !compiler.untuned.is_empty() {
+        compiler.notes.push(format!(
+            "kernel parameters are only written down on {}: a container's kernel is not its own",
+            compiler.untuned.join(", ")
+        ));
+    }
     compiler.notes.sort();
     compiler.notes.dedup();
     Ok(Compiled { fleet: compiler.fleet, notes: compiler.notes })

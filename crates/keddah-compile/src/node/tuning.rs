@@ -64,11 +64,7 @@ impl Compiler<'_> {
             file::Spec::text("/etc/sysctl.d/90-keddah.conf", text, Permissions::root(0o644)),
         ));
         if node.facts.sysctl_read_only {
-            self.notes.push(format!(
-                "{}: its kernel parameters cannot be changed (a container); they will take \
-                 effect where the same file is read by a kernel of its own",
-                node.name
-            ));
+            self.untuned.push(node.name.to_string());
         }
         self.fleet
             .add(Resource::new(&node.name, Module::Node, sysctl::Spec { values }).after([file]));

@@ -149,8 +149,7 @@ impl Compiler<'_> {
         };
         ids.push(self.add(cluster, privileges.into(), after));
         // Extensions come after the default privileges, so that theirs are right as well.
-        let mut before = after.to_vec();
-        before.extend(ids.iter().cloned());
+        let before = ids.clone();
         for extension in extensions {
             let spec = pg_extension::Spec {
                 connection: connection.clone(),
