@@ -123,9 +123,8 @@ impl<'a> Compiler<'a> {
             let resource = |spec: Spec| {
                 Resource::new(&node.name, Module::Etcd, spec).in_cluster(&member.cluster)
             };
-            let unit = self
-                .fleet
-                .add(resource(unit::Spec::stopped("etcd.service").into()).after(struck));
+            let unit =
+                self.fleet.add(resource(unit::Spec::stopped("etcd.service").into()).after(struck));
             if node.params.bool("etcd_rm_data") {
                 self.fleet.add(
                     resource(directory::Spec::absent(member.data_directory.clone()).into())

@@ -7,7 +7,9 @@ use crate::protocol::Converge;
 use crate::{Fleet, Holder, Session, SessionError};
 use keddah_core::NodeName;
 use keddah_plan::{Event, Failure, Plan, PlannedChange, SkipReason};
-use keddah_resource::{Class, DesiredFleet, Resource, ResourceId, Spec, TriggerAction};
+use keddah_resource::{
+    Class, DesiredFleet, Kind, Resource, ResourceId, Spec, Trigger, TriggerAction,
+};
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::fmt;
 use std::sync::Arc;
@@ -273,9 +275,21 @@ impl<'a> Scheduler<'a> {
             spec: resource.spec.clone(),
             promise: change.promise(),
             cause: self.causes[at],
-            triggers: resource.triggers.clone(),
+            triggers: self.debts_here(resource),
             material,
         }))
+    }
+
+    /// What this change will ask of targets on its own node. A postmaster that the plan leaves alone
+    /// does not run: it will start with the new files, and would be restarted for nothing.
+    fn debts_here(&self, resource: &Resource) -> Vec<Trigger> {
+        let blocked = |target: &ResourceId| {
+            self.execution.plan.blocked.iter().any(|blocked| blocked.id == *target)
+        };
+        let starts_anew = |target: &ResourceId| {
+            target.kind == Kind::Postmaster && !self.index.contains_key(target) && !blocked(target)
+        };
+        resource.triggers.iter().filter(|trigger| !starts_anew(&trigger.target)).cloned().collect()
     }
 
     /// What this change will ask of targets on other nodes, to be written down there beforehand.

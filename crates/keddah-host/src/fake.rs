@@ -291,9 +291,12 @@ fn absent(spec: &Spec) -> Observed {
         Spec::PgExtension(_) => {
             pg_extension::Observed { present: None, relocatable: true, available: true }.into()
         }
-        Spec::PgPrivileges(_) => {
-            pg_privileges::Observed { defaults: BTreeSet::new(), public_create: true }.into()
+        Spec::PgPrivileges(_) => pg_privileges::Observed {
+            defaults: BTreeSet::new(),
+            public_schema: Some(BTreeSet::new()),
+            public_create: true,
         }
+        .into(),
         Spec::PgBaseline(_) => pg_baseline::Observed { file: None }.into(),
     }
 }

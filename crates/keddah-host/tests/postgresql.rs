@@ -396,8 +396,20 @@ async fn privileges_of_a_database() {
             privilege("admin", "FUNCTIONS", "EXECUTE", "public"),
             privilege("dbrole_admin", "TABLES", "INSERT", "dbrole_admin"),
         ]),
+        public_schema: BTreeSet::from([
+            pg_privileges::SchemaPrivilege {
+                privilege: "CREATE".to_owned(),
+                grantee: "dbrole_admin".to_owned(),
+            },
+            pg_privileges::SchemaPrivilege {
+                privilege: "USAGE".to_owned(),
+                grantee: "dbrole_readonly".to_owned(),
+            },
+        ]),
         public_create: true,
     };
+    server.converges(spec.clone()).await;
+    server.run("app", "revoke create on schema public from dbrole_admin").await;
     server.converges(spec.clone()).await;
     let strict = pg_privileges::Spec { public_create: false, ..spec.clone() };
     server.converges(strict.clone()).await;
@@ -527,6 +539,7 @@ async fn fifty_databases_are_observed_at_once() {
                 connection: server.connection.clone(),
                 database: name,
                 defaults: BTreeSet::new(),
+                public_schema: BTreeSet::new(),
                 public_create: false,
             }
             .into(),

@@ -167,6 +167,10 @@ fn judge(
                 caused_by: sources(false),
             }));
         }
+        // One that does not run will start with whatever its files say then.
+        Some(Outcome::Observed(Observed::Postmaster(postmaster))) if !postmaster.running => {
+            return Verdict::Settled;
+        }
         Some(Outcome::Observed(observed)) => observed,
     };
     let own = resource.spec.diff(observed);

@@ -76,7 +76,16 @@ impl Compiler<'_> {
             )
             .after([secrets.clone(), node.trust.clone()]),
         );
-        let mut before = vec![node.packages.clone(), secrets, configuration];
+        let script = self.render("haproxy/save-state", json!({}))?;
+        let script = self.fleet.add(
+            Resource::new(
+                &node.name,
+                Module::Node,
+                file::Spec::text("/etc/haproxy/save-state", script, Permissions::root(0o755)),
+            )
+            .after([node.packages.clone()]),
+        );
+        let mut before = vec![node.packages.clone(), secrets, configuration, script];
         before.extend(self.drop_in(
             node,
             Module::Node,

@@ -3,7 +3,7 @@
 use super::Cluster;
 use crate::compiler::{Compiler, Problem, problem};
 use keddah_inventory::model::{DatabaseState, PgDatabase, PgExtension, PgUser, State};
-use keddah_resource::kind::pg_privileges::DefaultPrivilege;
+use keddah_resource::kind::pg_privileges::{DefaultPrivilege, SchemaPrivilege};
 use keddah_resource::kind::{
     PgConnection, pg_baseline, pg_database, pg_extension, pg_privileges, pg_schema,
 };
@@ -138,17 +138,29 @@ impl Compiler<'_> {
                 schema.state == State::Present,
             ));
         }
-        for spec in schema_specs {
-            ids.push(self.add(cluster, spec.into(), after));
-        }
+        // The schema `public` gets what a schema that is made later gets.
+        let superuser = cluster.superuser();
+        let public_schema = defaults
+            .iter()
+            .filter(|one| one.objects == "SCHEMAS" && one.creator == superuser)
+            .map(|one| SchemaPrivilege {
+                privilege: one.privilege.clone(),
+                grantee: one.grantee.clone(),
+            })
+            .collect();
         let privileges = pg_privileges::Spec {
             connection: connection.clone(),
             database: database.to_owned(),
             defaults: defaults.clone(),
+            public_schema,
             public_create: false,
         };
-        ids.push(self.add(cluster, privileges.into(), after));
-        // Extensions come after the default privileges, so that theirs are right as well.
+        let privileges = self.add(cluster, privileges.into(), after);
+        // Schemas and extensions come after the default privileges, so that theirs are right.
+        for spec in schema_specs {
+            ids.push(self.add(cluster, spec.into(), std::slice::from_ref(&privileges)));
+        }
+        ids.push(privileges);
         let before = ids.clone();
         for extension in extensions {
             let spec = pg_extension::Spec {

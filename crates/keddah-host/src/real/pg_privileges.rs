@@ -4,7 +4,7 @@ use crate::HostError;
 use crate::real::RealHost;
 use crate::real::pg_inside::{self, Inside, answer};
 use crate::sql::{Session, Transaction, identifier, quote_array};
-use keddah_resource::kind::pg_privileges::{DefaultPrivilege, Observed, Spec};
+use keddah_resource::kind::pg_privileges::{DefaultPrivilege, Observed, SchemaPrivilege, Spec};
 use keddah_resource::{Difference, Observation};
 use serde::Deserialize;
 use std::collections::{BTreeMap, BTreeSet};
@@ -13,7 +13,16 @@ use std::collections::{BTreeMap, BTreeSet};
 #[derive(Debug, Deserialize)]
 struct Row {
     defaults: Vec<Default>,
+    /// Absent when there is no schema `public`.
+    public_schema: Option<Vec<Granted>>,
     public_create: bool,
+}
+
+#[derive(Debug, Deserialize)]
+struct Granted {
+    privilege: String,
+    /// Absent for PUBLIC, which is no role.
+    grantee: Option<String>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -42,6 +51,11 @@ fn query(creators: &BTreeSet<&str>) -> String {
            left join pg_roles g on g.oid = a.grantee \
            where (g.oid is not null or a.grantee = 0) \
              and (d.oid is not null or r.rolname = any({creators}))), '[]') as defaults, \
+         (select (select coalesce(json_agg(json_build_object('privilege', a.privilege_type, \
+             'grantee', g.rolname)), '[]') \
+             from aclexplode(coalesce(n.nspacl, acldefault('n', n.nspowner))) a \
+             left join pg_roles g on g.oid = a.grantee) \
+           from pg_namespace n where n.nspname = 'public') as public_schema, \
          exists (select 1 from pg_database b cross join lateral \
              aclexplode(coalesce(b.datacl, acldefault('d', b.datdba))) a \
              where b.datname = current_database() and a.grantee = 0 \
@@ -85,7 +99,15 @@ pub(super) async fn read(
                 grantee: found.grantee.clone().unwrap_or_else(|| public_in(spec)),
             })
             .collect();
-        Observed { defaults, public_create: row.is_some_and(|row| row.public_create) }.into()
+        let public_schema = row.and_then(|row| row.public_schema.as_ref()).map(|granted| {
+            let role = |found: &Granted| {
+                let (privilege, grantee) = (found.privilege.clone(), found.grantee.clone()?);
+                Some(SchemaPrivilege { privilege, grantee })
+            };
+            granted.iter().filter_map(role).collect()
+        });
+        let public_create = row.is_some_and(|row| row.public_create);
+        Observed { defaults, public_schema, public_create }.into()
     })
 }
 
@@ -128,6 +150,16 @@ pub async fn apply(
             identifier(creator)?,
             privileges.join(", ")
         ));
+    }
+    for granted in observed.public_schema.iter().flat_map(|has| spec.public_schema.difference(has))
+    {
+        let SchemaPrivilege { privilege, grantee } = granted;
+        let privilege = match privilege.as_str() {
+            "USAGE" => "usage",
+            "CREATE" => "create",
+            other => return Err(HostError::new(format!("{other:?} is no privilege on a schema"))),
+        };
+        transaction.add(format!("grant {privilege} on schema public to {}", identifier(grantee)?));
     }
     let database = identifier(&spec.database)?;
     let exists = session.scalar("select 1 from pg_namespace where nspname = 'public'").await?;

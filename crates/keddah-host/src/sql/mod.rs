@@ -10,7 +10,6 @@ pub use parameter::{as_declared, assignments};
 pub use quote::{identifier, quote_array, quote_identifier, quote_literal};
 pub use transaction::Transaction;
 
-
 use crate::HostError;
 use keddah_resource::kind::PgConnection;
 use serde::de::DeserializeOwned;

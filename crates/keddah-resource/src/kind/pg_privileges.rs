@@ -30,6 +30,21 @@ impl fmt::Display for DefaultPrivilege {
     }
 }
 
+/// One privilege on a schema.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct SchemaPrivilege {
+    /// `USAGE` or `CREATE`.
+    pub privilege: String,
+    /// Who has it.
+    pub grantee: String,
+}
+
+impl fmt::Display for SchemaPrivilege {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "{} to {}", self.privilege, self.grantee)
+    }
+}
+
 /// What should be.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Spec {
@@ -39,6 +54,9 @@ pub struct Spec {
     pub database: String,
     /// Default privileges that must be there; others are left alone.
     pub defaults: BTreeSet<DefaultPrivilege>,
+    /// Privileges on the schema `public` that must be there: it is older than any default
+    /// privilege. A database without that schema needs none.
+    pub public_schema: BTreeSet<SchemaPrivilege>,
     /// Whether PUBLIC may create in the database and in its schema `public`.
     pub public_create: bool,
 }
@@ -48,6 +66,8 @@ pub struct Spec {
 pub struct Observed {
     /// All default privileges that are not bound to one schema.
     pub defaults: BTreeSet<DefaultPrivilege>,
+    /// All privileges on the schema `public`; `None` when there is no such schema.
+    pub public_schema: Option<BTreeSet<SchemaPrivilege>>,
     /// Whether PUBLIC may create in the database or in its schema `public`.
     pub public_create: bool,
 }
@@ -64,12 +84,21 @@ impl Spec {
         for missing in self.defaults.difference(&observed.defaults) {
             fields.optional("default privilege", None, Some(missing.to_string()));
         }
+        for missing in
+            observed.public_schema.iter().flat_map(|has| self.public_schema.difference(has))
+        {
+            fields.optional("privilege on schema public", None, Some(missing.to_string()));
+        }
         fields.value("public may create", &observed.public_create, &self.public_create);
         Difference::update(Class::InPlace, fields.0, "privileges differ from the model")
     }
 
     /// After apply.
     pub fn settled(&self) -> Observed {
-        Observed { defaults: self.defaults.clone(), public_create: self.public_create }
+        Observed {
+            defaults: self.defaults.clone(),
+            public_schema: Some(self.public_schema.clone()),
+            public_create: self.public_create,
+        }
     }
 }
