@@ -46,6 +46,15 @@ impl fmt::Display for Record {
     }
 }
 
+/// How a writer connects.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Session {
+    /// Once, and again after a failure.
+    Lasting,
+    /// Anew for each transaction: every one depends on where the service leads at that moment.
+    PerTransaction,
+}
+
 /// A writer at work on a thread of its own, inside the sandbox's network.
 pub struct Load {
     stop: Arc<AtomicBool>,
@@ -54,7 +63,12 @@ pub struct Load {
 
 impl Load {
     /// Makes the table and begins to write; `connection` is a connection string without options.
-    pub fn start(sandbox: &Sandbox, connection: &str, table: &str) -> Outcome<Self> {
+    pub fn start(
+        sandbox: &Sandbox,
+        connection: &str,
+        table: &str,
+        session: Session,
+    ) -> Outcome<Self> {
         let network = File::open(sandbox.network())?;
         let stop = Arc::new(AtomicBool::new(false));
         let (told, connection, table) = (stop.clone(), connection.to_owned(), table.to_owned());
@@ -66,7 +80,7 @@ impl Load {
             runtime.block_on(async {
                 prepare(&connection, &table).await?;
                 let _ = ready.send(());
-                write(&connection, &table, &told).await
+                write(&connection, &table, session, &told).await
             })
         });
         if begun.recv_timeout(Duration::from_secs(30)).is_err() {
@@ -116,7 +130,12 @@ async fn prepare(connection: &str, table: &str) -> Outcome {
     client.batch_execute(&sql).await.map_err(|error| Failure::new(described(&error)))
 }
 
-async fn write(connection: &str, table: &str, stop: &AtomicBool) -> Outcome<Record> {
+async fn write(
+    connection: &str,
+    table: &str,
+    session: Session,
+    stop: &AtomicBool,
+) -> Outcome<Record> {
     let mut pace = tokio::time::interval(PACE);
     pace.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Skip);
     let mut client = None;
@@ -133,6 +152,9 @@ async fn write(connection: &str, table: &str, stop: &AtomicBool) -> Outcome<Reco
                 acknowledged.insert(number);
                 record.outage = record.outage.max(last.elapsed());
                 last = Instant::now();
+                if session == Session::PerTransaction {
+                    client = None;
+                }
             }
             Err(error) => {
                 client = None;

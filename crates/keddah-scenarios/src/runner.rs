@@ -8,6 +8,9 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Instant;
 
+/// Lines of evidence that are printed; the whole of it is beside the logs.
+const EVIDENCE: usize = 120;
+
 /// Runs what the options choose.
 pub fn run(options: Options) -> ExitCode {
     if options.list {
@@ -59,11 +62,12 @@ fn all(chosen: &[&'static Scenario], world: &mut World) -> ExitCode {
             }
             Err(failure) => {
                 println!("  FAILED after {seconds:.1} s: {}", failure.message);
-                for line in failure.evidence.lines() {
-                    println!("    | {line}");
-                }
+                show(&failure.evidence);
                 if let Some(sandbox) = world.sandbox() {
-                    match sandbox.save_logs(&logs) {
+                    let saved = sandbox.save_logs(&logs).and_then(|()| {
+                        Ok(std::fs::write(logs.join("evidence.txt"), &failure.evidence)?)
+                    });
+                    match saved {
                         Ok(()) => println!("  the nodes' logs are in {}", logs.display()),
                         Err(failure) => println!("  no logs: {}", failure.message),
                     }
@@ -90,6 +94,18 @@ fn all(chosen: &[&'static Scenario], world: &mut World) -> ExitCode {
     println!("\n{} scenarios in {:.0} s", chosen.len(), begun.elapsed().as_secs_f64());
     println!("{passed} passed, {} failed", failed.len());
     if failed.is_empty() { ExitCode::SUCCESS } else { ExitCode::from(1) }
+}
+
+/// Prints what programs said: the end of it, where the cause usually stands.
+fn show(evidence: &str) {
+    let lines: Vec<&str> = evidence.lines().collect();
+    let hidden = lines.len().saturating_sub(EVIDENCE);
+    if hidden > 0 {
+        println!("    | … {hidden} lines before");
+    }
+    for line in &lines[hidden..] {
+        println!("    | {line}");
+    }
 }
 
 /// Ctrl-C, or the end of the session that this runs in, must not leave nodes behind.

@@ -43,6 +43,31 @@ pub fn step<T>(name: &str, act: impl FnOnce() -> Outcome<T>) -> Outcome<T> {
     }
 }
 
+/// Steps that do not need each other: all are carried out, and what failed is told together.
+#[derive(Default)]
+pub struct Steps {
+    failed: Vec<Failure>,
+}
+
+impl Steps {
+    /// Carries out one.
+    pub fn step(&mut self, name: &str, act: impl FnOnce() -> Outcome) {
+        if let Err(failure) = step(name, act) {
+            self.failed.push(failure);
+        }
+    }
+
+    /// Fails when one of them has.
+    pub fn finish(self) -> Outcome {
+        let Some(count @ 1..) = Some(self.failed.len()) else { return Ok(()) };
+        let mut failure = Failure::new(format!("{count} steps failed"));
+        for one in self.failed {
+            failure = failure.with(format!("--- {}", one.message)).with(one.evidence);
+        }
+        Err(failure)
+    }
+}
+
 impl World {
     /// A world without a sandbox.
     pub fn new(options: Options) -> Outcome<Self> {
@@ -96,7 +121,8 @@ impl World {
             step("boot five warm nodes", || self.fresh(Image::Warm, DEMO_NODES).map(|_| ()))?;
             let sandbox = self.standing()?;
             step("apply conf/sandbox.yml", || {
-                Keddah { sandbox, project: &project }.apply().map(|_| ())
+                let applied = Keddah { sandbox, project: &project }.apply()?;
+                Ok(std::fs::write(project.directory.join("apply.log"), applied.to_string())?)
             })?;
             self.demo = Some(project);
         }

@@ -1,6 +1,7 @@
 //! Edits of the inventory and damage by hand: each plan has exactly that, and so has each apply.
 
 use crate::cluster::wait_healthy;
+use crate::command::wait_until;
 use crate::ensure;
 use crate::failure::Outcome;
 use crate::keddah::{Keddah, expected};
@@ -125,8 +126,12 @@ pub fn run(world: &mut World) -> Outcome {
         ])?;
         for node in 2..=4 {
             let reader = login("test", "test", &address(node), 5439, "test");
-            let answer = reader.query(sandbox, "SELECT pg_is_in_recovery()")?;
-            ensure!(answer == "t", "5439 of node-{node} leads to the primary");
+            // HAProxy must have asked every server once before it knows which ones are replicas.
+            wait_until("the service leads to replicas", Duration::from_secs(5), || {
+                let answer = reader.query(sandbox, "SELECT pg_is_in_recovery()")?;
+                ensure!(answer == "t", "5439 of node-{node} leads to the primary");
+                Ok(())
+            })?;
         }
         expect_same(&before, &look()?, &["haproxy"])
     })?;

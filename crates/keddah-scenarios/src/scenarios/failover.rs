@@ -4,7 +4,7 @@ use crate::cluster::{leader, wait_healthy};
 use crate::ensure;
 use crate::failure::{Failure, Outcome};
 use crate::keddah::Keddah;
-use crate::load::{Load, Record};
+use crate::load::{Load, Record, Session};
 use crate::sandbox::{Sandbox, address};
 use crate::world::{World, step};
 use std::time::Duration;
@@ -67,7 +67,7 @@ fn writer(node: u8) -> String {
 fn kill(sandbox: &Sandbox) -> Outcome<Record> {
     let before = wait_healthy(sandbox, 2, 3, PATIENCE)?;
     let other = survivor(before.node);
-    let load = Load::start(sandbox, &writer(other), "written_while_killed")?;
+    let load = Load::start(sandbox, &writer(other), "written_while_killed", Session::Lasting)?;
     std::thread::sleep(Duration::from_secs(2));
     let killed = sandbox.shell(before.node, "kill -9 $(head -n 1 /pg/data/postmaster.pid)");
     let healed = killed.and_then(|output| {
@@ -84,7 +84,7 @@ fn kill(sandbox: &Sandbox) -> Outcome<Record> {
 fn power(sandbox: &Sandbox) -> Outcome<Record> {
     let before = wait_healthy(sandbox, 2, 3, PATIENCE)?;
     let other = survivor(before.node);
-    let load = Load::start(sandbox, &writer(other), "written_while_powerless")?;
+    let load = Load::start(sandbox, &writer(other), "written_while_powerless", Session::Lasting)?;
     std::thread::sleep(Duration::from_secs(2));
     let healed = (|| -> Outcome {
         sandbox.stop(before.node, true)?;

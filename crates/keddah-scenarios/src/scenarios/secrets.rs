@@ -8,7 +8,7 @@ use crate::poison::{Watch, contains};
 use crate::postgres::login;
 use crate::project::Project;
 use crate::sandbox::{Image, Sandbox};
-use crate::world::{World, step};
+use crate::world::{Steps, World, step};
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -47,7 +47,8 @@ pub fn run(world: &mut World) -> Outcome {
         works("other", "Xk7Poison'\"$Other\\", 5433)?;
         works("other", "Xk7Poison'\"$Other\\", 5436)
     })?;
-    step("not in anything that keddah says", || {
+    let mut steps = Steps::default();
+    steps.step("not in anything that keddah says", || {
         for output in &said {
             clean(&output.command, "the command line", POISON)?;
             clean(&output.stdout, &format!("what `{}` prints", output.command), POISON)?;
@@ -55,28 +56,29 @@ pub fn run(world: &mut World) -> Outcome {
             clean(&output.stdout, &format!("what `{}` prints", output.command), VERIFIER)?;
         }
         Ok(())
-    })?;
-    step("not in any process's arguments or environment", || {
+    });
+    steps.step("not in any process's arguments or environment", || {
         let watched = ["patroni", "pgbouncer", "keddah", "haproxy", "etcd", "postgres"];
         let missing: Vec<&&str> =
             watched.iter().filter(|name| !seen.programs.contains(**name)).collect();
         ensure!(seen.rounds > 20 && missing.is_empty(), "nobody watched {missing:?}");
         ensure!(seen.places.is_empty(), "it stands in {:?}", seen.places);
         Ok(())
-    })?;
-    step("not in the nodes' journals and logs", || (1..=2).try_for_each(|node| logs(sandbox, node)))?;
-    step("not in a file of the nodes that others may read", || {
+    });
+    steps.step("not in the nodes' journals and logs", || (1..=2).try_for_each(|node| logs(sandbox, node)));
+    steps.step("not in a file of the nodes that others may read", || {
         (1..=2).try_for_each(|node| readable(sandbox, node))
-    })?;
-    step("in private files of the nodes it does stand: the search finds what is there", || {
+    });
+    steps.step("in private files of the nodes it does stand: the search finds what is there", || {
         let script = format!(
             "find /etc /pg/ -xdev -type f -exec grep -l -a -F {POISON} {{}} + | wc -l"
         );
         let found = sandbox.shell(1, &script)?;
         ensure!(found.text() != "0", "the search finds nothing at all, which proves nothing");
         Ok(())
-    })?;
-    step("not in a file of the controller", || controller(sandbox, &project, &marker))
+    });
+    steps.step("not in a file of the controller", || controller(sandbox, &project, &marker));
+    steps.finish()
 }
 
 /// Everything that could say too much, on the way from bare inventory to changed cluster.
