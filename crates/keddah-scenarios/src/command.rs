@@ -108,11 +108,12 @@ impl Running {
 
     /// Waits for its end, and kills it after the time is up.
     pub fn wait(mut self, at_most: Duration) -> Outcome<Output> {
+        let begun = Instant::now();
         let status = loop {
             if let Some(status) = self.child.try_wait()? {
                 break status;
             }
-            if self.started.elapsed() > at_most {
+            if begun.elapsed() > at_most {
                 self.child.kill()?;
                 self.child.wait()?;
                 let output = self.collect(None);
