@@ -5,6 +5,7 @@ use crate::compiler::{Problem, problem};
 use keddah_core::NodeName;
 use keddah_inventory::Inventory;
 use keddah_inventory::model::{self, PgCluster};
+use std::collections::HashMap;
 
 /// The clusters of an inventory.
 #[derive(Debug, Clone)]
@@ -15,6 +16,10 @@ pub(crate) struct Topology<'a> {
     pub etcd: Vec<EtcdMember>,
     /// Addresses of the infrastructure nodes.
     pub infra: Vec<String>,
+    /// The cluster and the member that a node carries, by their places in `clusters`.
+    instances: HashMap<NodeName, (usize, usize)>,
+    /// Clusters whose services a group of other nodes provides, with the group's name.
+    provided: Vec<(usize, String)>,
 }
 
 /// A member of the etcd cluster.
@@ -91,17 +96,40 @@ impl<'a> Topology<'a> {
             .filter(|host| inventory.resolve(&host.name).get("infra_seq").is_some())
             .map(|host| host.name.as_str().to_owned())
             .collect();
-        Ok(Self { clusters: model::pg_clusters(inventory), etcd, infra })
+        let clusters = model::pg_clusters(inventory);
+        let mut instances = HashMap::new();
+        let mut provided = Vec::new();
+        for (at, cluster) in clusters.iter().enumerate() {
+            for (place, member) in cluster.members.iter().enumerate() {
+                instances.insert(member.node.clone(), (at, place));
+            }
+            let provider = cluster.members[0].params.str("pg_service_provider");
+            if let Some(group) = provider.split(':').next().filter(|group| !group.is_empty()) {
+                provided.push((at, group.to_owned()));
+            }
+        }
+        Ok(Self { clusters, etcd, infra, instances, provided })
     }
 
     /// The PostgreSQL instance on a node, with its cluster.
     pub fn instance_on(&self, node: &NodeName) -> Option<(&PgCluster<'a>, &model::PgMember<'a>)> {
-        self.clusters.iter().find_map(|cluster| {
-            cluster
-                .members
-                .iter()
-                .find(|member| member.node == *node)
-                .map(|member| (cluster, member))
-        })
+        let &(cluster, member) = self.instances.get(node)?;
+        let cluster = &self.clusters[cluster];
+        Some((cluster, &cluster.members[member]))
+    }
+
+    /// The clusters whose services a node's HAProxy offers: the one it is a member of, unless other
+    /// nodes provide for it, and those that name a group the node stands in.
+    pub fn served_by(&self, node: &NodeName, inventory: &Inventory) -> Vec<&PgCluster<'a>> {
+        let own = self.instances.get(node).map(|&(cluster, _)| cluster);
+        let own = own.filter(|own| !self.provided.iter().any(|(cluster, _)| cluster == own));
+        let provided = self
+            .provided
+            .iter()
+            .filter(|(_, group)| inventory.members(group).iter().any(|host| host.name == *node));
+        own.into_iter()
+            .chain(provided.map(|&(cluster, _)| cluster))
+            .map(|cluster| &self.clusters[cluster])
+            .collect()
     }
 }

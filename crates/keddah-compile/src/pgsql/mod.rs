@@ -19,6 +19,7 @@ use keddah_inventory::{ParamOrigin, Params};
 use keddah_resource::kind::PgConnection;
 use keddah_resource::kind::postmaster::PatroniApi;
 use keddah_resource::{Kind, NodeFacts, ResourceId};
+use std::collections::HashMap;
 
 /// Where an instance's certificate and key stand.
 const CERTIFICATES: &str = "/pg/cert";
@@ -121,8 +122,10 @@ impl Instance<'_> {
 impl<'a> Compiler<'a> {
     /// All clusters whose nodes answer.
     pub(crate) fn pgsql(&mut self, nodes: &[Node<'a>], etcd: &[ResourceId]) -> Result<(), Problem> {
+        let by_name: HashMap<&NodeName, &Node<'a>> =
+            nodes.iter().map(|node| (&node.name, node)).collect();
         for cluster in self.topology.clusters.clone() {
-            if let Some(cluster) = self.cluster(&cluster, nodes)? {
+            if let Some(cluster) = self.cluster(&cluster, &by_name)? {
                 self.pg_cluster(&cluster, etcd)?;
             }
         }
@@ -133,11 +136,11 @@ impl<'a> Compiler<'a> {
     fn cluster(
         &self,
         model: &PgCluster<'a>,
-        nodes: &[Node<'a>],
+        nodes: &HashMap<&NodeName, &Node<'a>>,
     ) -> Result<Option<Cluster<'a>>, Problem> {
         let mut instances = Vec::new();
         for member in &model.members {
-            let Some(node) = nodes.iter().find(|node| node.name == member.node) else { continue };
+            let Some(&node) = nodes.get(&member.node) else { continue };
             if self.input.removing.contains(&node.name) {
                 continue;
             }

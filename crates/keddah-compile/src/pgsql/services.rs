@@ -42,25 +42,14 @@ pub(crate) struct Server {
 }
 
 impl Compiler<'_> {
-    /// The services that a node's HAProxy offers: those of the cluster it is a member of, unless
-    /// other nodes provide them, and those of clusters that name a group it stands in.
+    /// The services of PostgreSQL clusters that a node's HAProxy offers.
     pub(crate) fn cluster_listeners(&self, node: &Node<'_>) -> Result<Vec<Listener>, Problem> {
         let mut listeners = Vec::new();
-        for cluster in &self.topology.clusters {
-            let Some(first) = cluster.members.first() else { continue };
-            let provider = first.params.str("pg_service_provider");
-            let provides = if self.input.removing.contains(&node.name) {
-                false
-            } else if provider.is_empty() {
-                cluster.members.iter().any(|member| member.node == node.name)
-            } else {
-                let group = provider.split(':').next().unwrap_or_default();
-                self.input.inventory.members(group).iter().any(|host| host.name == node.name)
-            };
-            if !provides {
-                continue;
-            }
-            for service in PgService::all(&first.params) {
+        if self.input.removing.contains(&node.name) {
+            return Ok(listeners);
+        }
+        for cluster in self.topology.served_by(&node.name, self.input.inventory) {
+            for service in PgService::all(&cluster.members[0].params) {
                 listeners.push(self.listener(cluster, &service)?);
             }
         }
