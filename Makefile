@@ -15,7 +15,7 @@ PACKAGES := systemd-container debootstrap iproute2 openssh-client debian-archive
 TEST_PACKAGES := postgresql patroni etcd-server python3-venv
 ANSIBLE := $(CACHE)/ansible
 
-.PHONY: help demo test check unit e2e bench build packages test-packages clean down docs
+.PHONY: help demo test check unit e2e bench build packages test-packages clean down docs scenarios
 
 help: ## this list
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 16
@@ -43,13 +43,18 @@ check: ## formatting and lints
 unit: test-packages ## tests that need no nodes
 	@$(SUDO) env "PATH=$(ANSIBLE)/bin:$$PATH" "HOME=$$HOME" cargo test --workspace --locked
 
-e2e: packages build ## scenarios on sandbox nodes
-	@$(SUDO) env "PATH=$$PATH" "HOME=$$HOME" scripts/e2e $(KEDDAH) $(SUITE)
+# One call for both programs, so that their dependencies are compiled once.
+scenarios:
+	@cargo build --release --locked --bin keddah --bin keddah-scenarios
+
+e2e: packages scenarios ## scenarios on sandbox nodes
+	@$(SUDO) env "PATH=$$PATH" "HOME=$$HOME" cargo test --locked --package keddah-sandbox --test nodes -- --ignored
+	@$(SUDO) target/release/keddah-scenarios --keddah $(KEDDAH) --suite $(SUITE)
 
 test: check unit e2e ## everything
 
-bench: packages build ## the figures of docs/benchmarks.md
-	@$(SUDO) env "PATH=$$PATH" scripts/bench $(KEDDAH)
+bench: packages scenarios ## the figures of docs/benchmarks.md
+	@$(SUDO) target/release/keddah-scenarios bench --keddah $(KEDDAH)
 
 docs: ## write the reference pages anew from the parameter registry
 	@UPDATE_DOCS=1 cargo test --quiet -p keddah-inventory --test reference --test check
