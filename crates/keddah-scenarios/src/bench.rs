@@ -1,5 +1,6 @@
 //! What things cost: medians of whole-process runs, as a Markdown table on standard output.
 
+use crate::Options;
 use crate::command;
 use crate::failure::{Failure, Outcome};
 use crate::keddah::{Keddah, expected};
@@ -7,7 +8,6 @@ use crate::project::Project;
 use crate::sandbox::Image;
 use crate::scenarios::deaths;
 use crate::world::World;
-use crate::Options;
 use std::fmt::Write;
 use std::process::{Command, ExitCode};
 use std::time::Duration;
@@ -61,7 +61,12 @@ fn measure(world: &mut World, runs: usize) -> Outcome<Vec<Row>> {
         let sandbox = world.fresh(Image::Warm, NODES)?;
         firsts.push(Keddah { sandbox, project: &project }.apply()?.elapsed);
     }
-    rows.push(Row::seconds("first apply of conf/sandbox.yml, four warm nodes", &firsts, "30 s", "270 s"));
+    rows.push(Row::seconds(
+        "first apply of conf/sandbox.yml, four warm nodes",
+        &firsts,
+        "30 s",
+        "270 s",
+    ));
 
     let project = last_project(world, &inventory)?;
     let Some(sandbox) = world.sandbox() else { return Err(Failure::new("no sandbox stands")) };
@@ -136,11 +141,21 @@ fn large(world: &World, runs: usize) -> Outcome<Vec<Row>> {
     };
     eprintln!("{CLUSTERS} clusters");
     let mut rows = vec![
-        Row::seconds("1,000 clusters of three: load and list", &time(&["inventory", "--list"])?, "", ""),
+        Row::seconds(
+            "1,000 clusters of three: load and list",
+            &time(&["inventory", "--list"])?,
+            "",
+            "",
+        ),
         Row::seconds("1,000 clusters of three: load and check", &time(&["check"])?, "0.5 s", ""),
     ];
     if let Ok(times) = time(&["plan", "--offline"]) {
-        rows.push(Row::seconds("1,000 clusters of three: load, check and compile", &times, "0.5 s", ""));
+        rows.push(Row::seconds(
+            "1,000 clusters of three: load, check and compile",
+            &times,
+            "0.5 s",
+            "",
+        ));
     }
     Ok(rows)
 }
@@ -197,7 +212,9 @@ impl Row {
 
 fn table(rows: &[Row], runs: usize, suite: &str) -> String {
     let mut text = format!("{}\n\nMedians of {runs} runs; nodes: Debian, {suite}.\n\n", machine());
-    text.push_str("| what | median | from-to | goal | Pigsty's playbooks |\n|---|---|---|---|---|\n");
+    text.push_str(
+        "| what | median | from-to | goal | Pigsty's playbooks |\n|---|---|---|---|---|\n",
+    );
     for Row { what, median, range, goal, others } in rows {
         let _ = writeln!(text, "| {what} | {median} | {range} | {goal} | {others} |");
     }

@@ -56,15 +56,18 @@ impl fmt::Display for Output {
     }
 }
 
+/// What a stream has said so far, and the thread that listens to it.
+type Kept = (Arc<Mutex<Vec<u8>>>, JoinHandle<()>);
+
 /// A program that runs.
 pub struct Running {
     child: Child,
     command: String,
     started: Instant,
-    streams: [(Arc<Mutex<Vec<u8>>>, JoinHandle<()>); 2],
+    streams: [Kept; 2],
 }
 
-fn keep(mut stream: impl Read + Send + 'static) -> (Arc<Mutex<Vec<u8>>>, JoinHandle<()>) {
+fn keep(mut stream: impl Read + Send + 'static) -> Kept {
     let kept = Arc::new(Mutex::new(Vec::new()));
     let shared = kept.clone();
     let thread = std::thread::spawn(move || {

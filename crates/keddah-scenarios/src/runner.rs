@@ -40,7 +40,12 @@ fn chosen(only: &[String]) -> Outcome<Vec<&'static Scenario>> {
     };
     let wanted = only.iter().map(named).collect::<Outcome<Vec<usize>>>()?;
     let wants = |index: usize| wanted.is_empty() || wanted.contains(&index);
-    Ok(SCENARIOS.iter().enumerate().filter(|(index, _)| wants(*index)).map(|(_, one)| one).collect())
+    Ok(SCENARIOS
+        .iter()
+        .enumerate()
+        .filter(|(index, _)| wants(*index))
+        .map(|(_, one)| one)
+        .collect())
 }
 
 fn all(chosen: &[&'static Scenario], world: &mut World) -> ExitCode {

@@ -169,7 +169,10 @@ impl Drop for Sandbox {
             return;
         }
         if let Err(failure) = down(&self.program, &self.name) {
-            eprintln!("the sandbox cannot be taken down: {}\n{}", failure.message, failure.evidence);
+            eprintln!(
+                "the sandbox cannot be taken down: {}\n{}",
+                failure.message, failure.evidence
+            );
         }
         let _ = remove(&self.runtime);
     }

@@ -28,7 +28,8 @@ pub fn run(world: &mut World) -> Outcome {
     keddah.plan()?.expect_empty()?;
     let add = |place: &str, lines: &str| project.edit(place, &format!("{place}{lines}"));
     let look = || processes(sandbox, 1..=4);
-    let client = |user: &str, password: &str, port| login(user, password, &address(3), port, "test");
+    let client =
+        |user: &str, password: &str, port| login(user, password, &address(3), port, "test");
 
     let before = look()?;
     step("an access rule: files change, PostgreSQL reloads", || {
@@ -92,9 +93,7 @@ pub fn run(world: &mut World) -> Outcome {
         keddah.change(&[expected("patroni-config", "pg-test").times(1).on(&leads)])?;
         setting(sandbox, "log_min_duration_statement", "500ms")
     })?;
-    step("until here, nothing restarted", || {
-        expect_same(&before, &look()?, &[])
-    })?;
+    step("until here, nothing restarted", || expect_same(&before, &look()?, &[]))?;
     step("a parameter that restarts: replicas, then the primary, one after another", || {
         project.edit(
             "{ log_min_duration_statement: 500 }",
@@ -155,22 +154,25 @@ pub fn run(world: &mut World) -> Outcome {
         ])?;
         client("dbuser_new", "Newer.User", 5436).query(sandbox, "SELECT 1").map(|_| ())
     })?;
-    step("what is no longer declared as a file's content goes; objects need `state: absent`", || {
-        project.edit(
+    step(
+        "what is no longer declared as a file's content goes; objects need `state: absent`",
+        || {
+            project.edit(
             "          - { name: dbuser_new, password: Newer.User, pgbouncer: true, roles: [dbrole_readwrite] }\n",
             "          - { name: dbuser_new, state: absent }\n",
         )?;
-        let plan = keddah.plan()?;
-        plan.expect(&[
-            expected("pg-role", "dbuser_new").times(1).action("delete").on(&leads),
-            expected("file", "userlist.txt").times(3),
-            expected("unit", "pgbouncer.service").times(3).class("reload"),
-        ])?;
-        let unnamed = keddah.run(&["apply", "--yes"])?;
-        ensure!(unnamed.code != Some(0), "a user was destroyed without being named: {unnamed}");
-        keddah.run(&["apply", "--yes", "--destroy", "dbuser_new"])?.success()?;
-        keddah.plan()?.expect_empty()
-    })?;
+            let plan = keddah.plan()?;
+            plan.expect(&[
+                expected("pg-role", "dbuser_new").times(1).action("delete").on(&leads),
+                expected("file", "userlist.txt").times(3),
+                expected("unit", "pgbouncer.service").times(3).class("reload"),
+            ])?;
+            let unnamed = keddah.run(&["apply", "--yes"])?;
+            ensure!(unnamed.code != Some(0), "a user was destroyed without being named: {unnamed}");
+            keddah.run(&["apply", "--yes", "--destroy", "dbuser_new"])?.success()?;
+            keddah.plan()?.expect_empty()
+        },
+    )?;
     // What comes next begins with the inventory as it was; objects that it no longer names stay.
     project.write(&inventory)?;
     step("back to the inventory as it was", || {

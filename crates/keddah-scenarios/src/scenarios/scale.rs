@@ -10,8 +10,7 @@ use crate::sandbox::address;
 use crate::world::{Steps, World, step};
 use std::time::Duration;
 
-const LAST: &str =
-    "        10.10.10.13: { pg_seq: 3, pg_role: replica, pg_offline_query: true }\n";
+const LAST: &str = "        10.10.10.13: { pg_seq: 3, pg_role: replica, pg_offline_query: true }\n";
 const NEW: &str = "        10.10.10.14: { pg_seq: 4, pg_role: replica }\n";
 
 /// Runs it.

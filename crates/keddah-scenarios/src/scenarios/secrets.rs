@@ -34,7 +34,8 @@ pub fn run(world: &mut World) -> Outcome {
     std::fs::write(&marker, "")?;
 
     let watch = Watch::start(POISON);
-    let said = step("check, plan, plan to a file, apply it, plan, change, apply", || use_it(&keddah));
+    let said =
+        step("check, plan, plan to a file, apply it, plan, change, apply", || use_it(&keddah));
     let seen = watch.finish();
     let said = said?;
 
@@ -65,18 +66,22 @@ pub fn run(world: &mut World) -> Outcome {
         ensure!(seen.places.is_empty(), "it stands in {:?}", seen.places);
         Ok(())
     });
-    steps.step("not in the nodes' journals and logs", || (1..=2).try_for_each(|node| logs(sandbox, node)));
+    steps.step("not in the nodes' journals and logs", || {
+        (1..=2).try_for_each(|node| logs(sandbox, node))
+    });
     steps.step("not in a file of the nodes that others may read", || {
         (1..=2).try_for_each(|node| readable(sandbox, node))
     });
-    steps.step("in private files of the nodes it does stand: the search finds what is there", || {
-        let script = format!(
-            "find /etc /pg/ -xdev -type f -exec grep -l -a -F {POISON} {{}} + | wc -l"
-        );
-        let found = sandbox.shell(1, &script)?;
-        ensure!(found.text() != "0", "the search finds nothing at all, which proves nothing");
-        Ok(())
-    });
+    steps.step(
+        "in private files of the nodes it does stand: the search finds what is there",
+        || {
+            let script =
+                format!("find /etc /pg/ -xdev -type f -exec grep -l -a -F {POISON} {{}} + | wc -l");
+            let found = sandbox.shell(1, &script)?;
+            ensure!(found.text() != "0", "the search finds nothing at all, which proves nothing");
+            Ok(())
+        },
+    );
     steps.step("not in a file of the controller", || controller(sandbox, &project, &marker));
     steps.finish()
 }
@@ -105,7 +110,10 @@ fn use_it(keddah: &Keddah<'_>) -> Outcome<Vec<Output>> {
     run(&["apply", "--yes", "--json"], &[0])?;
     run(&["plan", "--json"], &[0])?;
     // A mistake on the very line of a password: the line is quoted, the password is not.
-    project.edit("{ name: app, password: Xk7Poison.Changed,", "{ name: app, password: Xk7Poison.Changed, rolez: [],")?;
+    project.edit(
+        "{ name: app, password: Xk7Poison.Changed,",
+        "{ name: app, password: Xk7Poison.Changed, rolez: [],",
+    )?;
     run(&["check"], &[0, 1])?;
     run(&["check", "--json"], &[0, 1])?;
     project.edit(" rolez: [],", "")?;
@@ -179,12 +187,20 @@ fn controller(sandbox: &Sandbox, project: &Project, marker: &Path) -> Outcome {
     let found = command::run(&mut find, Duration::from_secs(120))?;
     let mut searched = 0;
     for path in found.stdout.split('\0').filter(|path| !path.is_empty()) {
-        let (Ok(text), Ok(about)) = (std::fs::read(path), std::fs::metadata(path)) else { continue };
+        let (Ok(text), Ok(about)) = (std::fs::read(path), std::fs::metadata(path)) else {
+            continue;
+        };
         searched += 1;
         let private = about.permissions().mode() & 0o007 == 0 && about.uid() == 0;
-        ensure!(private || !contains(&text, POISON.as_bytes()), "{path} has it, and others may read it");
+        ensure!(
+            private || !contains(&text, POISON.as_bytes()),
+            "{path} has it, and others may read it"
+        );
         let name = path.ends_with("keddah.yml");
-        ensure!(name || !path.contains("/projects/") || !contains(&text, POISON.as_bytes()), "{path} has it");
+        ensure!(
+            name || !path.contains("/projects/") || !contains(&text, POISON.as_bytes()),
+            "{path} has it"
+        );
     }
     ensure!(searched > 2, "only {searched} files were searched: {found}");
     Ok(())

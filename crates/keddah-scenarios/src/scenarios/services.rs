@@ -170,9 +170,7 @@ fn read_only(sandbox: &Sandbox) -> Outcome {
 fn stranger(sandbox: &Sandbox, on: bool) -> Outcome {
     let verb = if on { "replace" } else { "del" };
     let node = address(2);
-    sandbox
-        .shell(2, &format!("ip route {verb} {STRANGER}/32 dev eth0"))?
-        .success()?;
+    sandbox.shell(2, &format!("ip route {verb} {STRANGER}/32 dev eth0"))?.success()?;
     let here = format!(
         "ip addr {} {STRANGER}/32 dev br0 && ip route {verb} {node}/32 dev br0 src {STRANGER}",
         if on { "replace" } else { "del" }
@@ -243,7 +241,8 @@ fn admin_page(sandbox: &Sandbox) -> Outcome {
     for node in 1..=4 {
         let cluster = if node == 1 { "pg-meta" } else { "pg-test" };
         let get = |options: &str, path: &str| {
-            sandbox.shell(node, &format!("curl -s -m 5 {options} http://{}:9101{path}", address(node)))
+            sandbox
+                .shell(node, &format!("curl -s -m 5 {options} http://{}:9101{path}", address(node)))
         };
         let page = get("-u admin:pigsty", "/")?;
         ensure!(page.stdout.contains(&format!("{cluster}-primary")), "no page on node-{node}");

@@ -1,5 +1,6 @@
 //! One bare node: installed, made, served; then nothing is left to do.
 
+use crate::Suite;
 use crate::ensure;
 use crate::failure::Outcome;
 use crate::keddah::Keddah;
@@ -7,7 +8,6 @@ use crate::postgres::login;
 use crate::processes::{expect_same, processes};
 use crate::sandbox::Image;
 use crate::world::{World, step};
-use crate::Suite;
 
 const INVENTORY: &str = include_str!("../../inventories/single.yml");
 
