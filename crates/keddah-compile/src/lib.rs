@@ -98,10 +98,10 @@ pub fn compile(input: &Input<'_>) -> Result<Compiled, Vec<Diagnostic>> {
         verifiers: pgsql::verifier::Verifiers::new(input.authority.seed.clone()),
         certificate_days: u32::try_from(validity / 86_400).unwrap_or(u32::MAX).clamp(1, 36_500),
     };
-    if problems.is_empty() {
-        if let Err(problem) = compiler.fleet_of(&nodes) {
-            problems.push(*problem);
-        }
+    if problems.is_empty()
+        && let Err(problem) = compiler.fleet_of(&nodes)
+    {
+        problems.push(*problem);
     }
     if !problems.is_empty() {
         return Err(problems);

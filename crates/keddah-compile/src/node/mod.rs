@@ -13,9 +13,7 @@ impl Compiler<'_> {
     /// Identity, packages, hosts, time, administrators, kernel and HAProxy of one node.
     pub(crate) fn node(&mut self, node: &Node<'_>) -> Result<(), Problem> {
         let resource = |spec: keddah_resource::Spec| Resource::new(&node.name, Module::Node, spec);
-        if node.params.bool("nodename_overwrite") && node.hostname != node.facts.hostname
-            || node.hostname == node.facts.hostname
-        {
+        if node.params.bool("nodename_overwrite") || node.hostname == node.facts.hostname {
             self.fleet.add(resource(hostname::Spec { hostname: node.hostname.clone() }.into()));
         }
         let mut names: Vec<String> =

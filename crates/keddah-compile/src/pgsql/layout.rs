@@ -55,14 +55,14 @@ impl Compiler<'_> {
             Module::Pgsql,
             &home,
             owned(0o700),
-            &[account.clone()],
+            std::slice::from_ref(&account),
         ));
         let base = self.directories(
             node,
             Module::Pgsql,
             &instance.directory,
             owned(0o700),
-            &[account.clone()],
+            std::slice::from_ref(&account),
         );
         let link = self.fleet.add(
             resource(
@@ -88,8 +88,13 @@ impl Compiler<'_> {
         }
         let backups =
             format!("{}/{}-{}", params.str("pg_fs_backup"), cluster.name, cluster.version);
-        let backups_made =
-            self.directories(node, Module::Pgsql, &backups, owned(0o700), &[account.clone()]);
+        let backups_made = self.directories(
+            node,
+            Module::Pgsql,
+            &backups,
+            owned(0o700),
+            std::slice::from_ref(&account),
+        );
         directories.push(
             self.fleet.add(
                 resource(
@@ -155,7 +160,13 @@ impl Compiler<'_> {
                 .after([after]),
             )
         } else {
-            self.directories(&instance.node, Module::Pgsql, path, permissions, &[base.clone()])
+            self.directories(
+                &instance.node,
+                Module::Pgsql,
+                path,
+                permissions,
+                std::slice::from_ref(base),
+            )
         }
     }
 
