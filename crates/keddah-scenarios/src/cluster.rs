@@ -22,10 +22,9 @@ pub struct Member {
 
 /// Asks Patroni on a node.
 pub fn members(sandbox: &Sandbox, node: u8) -> Outcome<Vec<Member>> {
-    let output =
-        sandbox.shell(node, "curl -s -m 3 http://$(hostname -I | cut -d' ' -f1):8008/cluster")?;
-    let document: Value = serde_json::from_str(&output.stdout)
-        .map_err(|_| Failure::new("Patroni does not answer").with(&output))?;
+    let answer = sandbox.get(node, 8008, "/cluster")?;
+    let document: Value = serde_json::from_str(&answer)
+        .map_err(|_| Failure::new("Patroni's answer is not JSON").with(&answer))?;
     let text = |member: &Value, field: &str| {
         member.get(field).and_then(Value::as_str).unwrap_or_default().to_owned()
     };

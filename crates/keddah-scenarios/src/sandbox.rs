@@ -2,13 +2,21 @@
 
 use crate::command::{self, Output};
 use crate::failure::{Failure, Outcome};
+use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 use std::ffi::OsStr;
+use std::fs::File;
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
 /// The first node's last octet.
 const FIRST: u8 = 10;
+
+/// A node that is on answers sooner.
+const PATIENCE: Duration = Duration::from_secs(3);
 
 /// Which packages nodes come with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -130,6 +138,27 @@ impl Sandbox {
     /// The network namespace's path, for a thread to enter.
     pub fn network(&self) -> PathBuf {
         PathBuf::from(format!("/run/netns/keddah.{}", self.name))
+    }
+
+    /// Asks a node by HTTP from inside the sandbox's network; returns the answer's body.
+    pub fn get(&self, number: u8, port: u16, path: &str) -> Outcome<String> {
+        let target = SocketAddr::from(([10, 10, 10, FIRST + number - 1], port));
+        let network = File::open(self.network())?;
+        let ask = || -> std::io::Result<String> {
+            move_into_link_name_space(network.as_fd(), Some(LinkNameSpaceType::Network))?;
+            let mut stream = TcpStream::connect_timeout(&target, PATIENCE)?;
+            stream.set_read_timeout(Some(PATIENCE))?;
+            // Version 1.0: the connection's end is the answer's end.
+            write!(stream, "GET {path} HTTP/1.0\r\nHost: {target}\r\n\r\n")?;
+            let mut answer = String::new();
+            stream.read_to_string(&mut answer)?;
+            Ok(answer)
+        };
+        // A thread of its own: a thread's network cannot be given back.
+        let answer = std::thread::scope(|scope| scope.spawn(ask).join())
+            .map_err(|_| Failure::new("asking by HTTP panicked"))?
+            .map_err(|error| Failure::new(format!("{target} does not answer: {error}")))?;
+        Ok(answer.split_once("\r\n\r\n").map_or(String::new(), |(_, body)| body.to_owned()))
     }
 
     /// Where this controller keeps its sockets.
