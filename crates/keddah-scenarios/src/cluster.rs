@@ -61,12 +61,20 @@ pub fn wait_healthy(
 ) -> Outcome<Member> {
     wait_until("a healthy cluster", at_most, || {
         let members = members(sandbox, node)?;
-        let streaming = members.iter().filter(|one| one.state == "streaming").count();
         let leader = leader(sandbox, node)?;
+        let up = ["running", "streaming"];
         ensure!(
-            members.len() == count && streaming + 1 == count,
-            "{} of {} replicas stream: {members:?}",
-            streaming,
+            members.len() == count && members.iter().all(|one| up.contains(&one.state.as_str())),
+            "not all of {count} members are up: {members:?}"
+        );
+        // Older versions of Patroni do not tell whether a replica streams; its primary does.
+        let script = "runuser -u postgres -- psql -X -A -t -c \"SELECT count(*) FROM \
+             pg_stat_replication WHERE state = 'streaming' AND application_name LIKE 'pg-%'\"";
+        let streaming = sandbox.shell(leader.node, script)?;
+        ensure!(
+            streaming.text() == (count - 1).to_string(),
+            "{} replicas stream of {}",
+            streaming.text(),
             count - 1
         );
         Ok(leader)
