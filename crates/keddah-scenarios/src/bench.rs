@@ -236,6 +236,6 @@ fn machine() -> String {
         "Machine: {}, {cores} cores, {:.0} GiB of memory, Linux {}.",
         field("/proc/cpuinfo", "model name"),
         kilobytes / 1024.0 / 1024.0,
-        kernel.trim()
+        kernel.trim().split('-').next().unwrap_or_default()
     )
 }
