@@ -52,11 +52,15 @@ pub fn address(number: u8) -> String {
 
 /// Takes away whatever stands under this name.
 pub fn down(program: &Path, name: &str) -> Outcome<Output> {
-    command::run(
-        Command::new(program).args(["sandbox", "--name", name, "down"]),
-        Duration::from_secs(60),
-    )?
-    .success()
+    let mut down = Command::new(program);
+    down.args(["sandbox", "--name", name, "down"]);
+    let output = command::run(&mut down, Duration::from_secs(60))?.success()?;
+    remove(&runtime_directory(name))?;
+    Ok(output)
+}
+
+fn runtime_directory(name: &str) -> PathBuf {
+    PathBuf::from(format!("/run/keddah/{name}-runtime"))
 }
 
 impl Sandbox {
@@ -77,8 +81,7 @@ impl Sandbox {
         up.args(["--suite", suite, "--image", kind]);
         // The first run on a machine makes the images.
         command::run(&mut up, Duration::from_secs(1200))?.success()?;
-        let runtime = PathBuf::from(format!("/run/keddah/{name}-runtime"));
-        remove(&runtime)?;
+        let runtime = runtime_directory(name);
         std::fs::create_dir_all(&runtime)?;
         let private = std::os::unix::fs::PermissionsExt::from_mode(0o700);
         std::fs::set_permissions(&runtime, private)?;
@@ -203,6 +206,5 @@ impl Drop for Sandbox {
                 failure.message, failure.evidence
             );
         }
-        let _ = remove(&self.runtime);
     }
 }
