@@ -7,11 +7,11 @@
     reason = "a measurement, not the product"
 )]
 
-use keddah_compile::{Authority, Input, Templates, compile};
+use keddah_compile::{Authority, Input, Removing, Templates, compile};
 use keddah_core::{NodeName, Secret, SourceMap};
 use keddah_inventory::Inventory;
 use keddah_resource::{Distribution, NodeFacts};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::time::Instant;
 
@@ -91,7 +91,7 @@ fn main() {
         today: 20_000,
         controller_user: "root".to_owned(),
         controller_group: "root".to_owned(),
-        removing: &BTreeSet::new(),
+        removing: &Removing::default(),
     })
     .unwrap();
     println!(

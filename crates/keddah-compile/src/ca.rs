@@ -4,7 +4,7 @@ use crate::compiler::{Compiler, Node};
 use keddah_core::{NodeName, Secret};
 use keddah_resource::kind::directory::{self, Permissions};
 use keddah_resource::kind::{certificate, file, trust_anchor};
-use keddah_resource::{Module, Resource, ResourceId};
+use keddah_resource::{Kind, Module, Resource, ResourceId};
 
 /// Where every node keeps the CA's certificate.
 pub const CA_PATH: &str = "/etc/pki/ca.crt";
@@ -104,6 +104,17 @@ impl Compiler<'_> {
         certificate
     }
 
+    /// Rebuilding the system's trust store costs seconds of processor time, and no service of ours
+    /// reads it: it comes after everything that does matter.
+    pub(crate) fn trust_last(&mut self, node: &Node<'_>) {
+        let units: Vec<ResourceId> =
+            self.fleet.of_kind(&node.name, Kind::Unit).map(|unit| unit.id.clone()).collect();
+        let anchor = ResourceId::new(&node.name, Kind::TrustAnchor, "keddah");
+        if let Some(anchor) = self.fleet.get_mut(&anchor) {
+            anchor.after.extend(units);
+        }
+    }
+
     /// A certificate for a service on a node.
     pub(crate) fn certificate(
         &self,
@@ -112,7 +123,7 @@ impl Compiler<'_> {
     ) -> certificate::Spec {
         let CertificateFor { directory, common_name, dns_names, addresses, owner } = wanted;
         let mut dns_names: Vec<String> = dns_names;
-        dns_names.extend([common_name.to_owned(), "localhost".to_owned(), node.hostname.clone()]);
+        dns_names.extend([common_name, "localhost", &node.hostname].map(str::to_owned));
         let mut addresses: Vec<String> = addresses;
         addresses.extend([node.address.clone(), "127.0.0.1".to_owned()]);
         for names in [&mut dns_names, &mut addresses] {

@@ -32,8 +32,29 @@ pub struct Input<'a> {
     pub controller_user: String,
     /// Its group.
     pub controller_group: String,
-    /// Instances that `keddah remove` takes away, by host.
-    pub removing: &'a BTreeSet<NodeName>,
+    /// What `keddah remove` takes away.
+    pub removing: &'a Removing,
+}
+
+/// What is taken away, by module and host: a cluster's name means its own module only.
+#[derive(Debug, Clone, Default)]
+pub struct Removing {
+    /// Hosts whose PostgreSQL instance goes.
+    pub pgsql: BTreeSet<NodeName>,
+    /// Hosts whose etcd member goes.
+    pub etcd: BTreeSet<NodeName>,
+}
+
+impl Removing {
+    /// Whether nothing is taken away.
+    pub fn is_empty(&self) -> bool {
+        self.pgsql.is_empty() && self.etcd.is_empty()
+    }
+
+    /// All hosts that lose something.
+    pub fn hosts(&self) -> BTreeSet<NodeName> {
+        self.pgsql.union(&self.etcd).cloned().collect()
+    }
 }
 
 /// What compilation yields.

@@ -28,7 +28,7 @@ impl Compiler<'_> {
     /// All members; returns their units, which whoever needs etcd waits for.
     pub(crate) fn etcd(&mut self, nodes: &[Node<'_>]) -> Result<Vec<ResourceId>, Problem> {
         let mut members = self.topology.etcd.clone();
-        members.retain(|member| !self.input.removing.contains(&member.node));
+        members.retain(|member| !self.input.removing.etcd.contains(&member.node));
         // A running member's list is the truth about who belongs to the cluster.
         let serving = members.iter().find(|member| {
             self.input.facts.get(&member.node).is_some_and(|facts| facts.etcd.is_some())
@@ -129,6 +129,10 @@ impl Compiler<'_> {
         let certificate = self
             .fleet
             .add(resource(certificate.into()).after([directory.clone(), node.trust.clone()]));
+        // etcd reads the authority only when it starts.
+        if let Some(trusted) = self.fleet.get_mut(&node.trust) {
+            *trusted = trusted.clone().restarts(&unit_id);
+        }
         let environment = self.render(
             "etcd/etcd.env",
             json!({

@@ -14,7 +14,7 @@ mod templates;
 mod topology;
 
 pub use ca::{Authority, CA_PATH, CONTROLLER};
-pub use compiler::{Compiled, Input};
+pub use compiler::{Compiled, Input, Removing};
 pub use templates::{TemplateError, Templates};
 
 use compiler::{Compiler, Node, problem};
@@ -130,7 +130,11 @@ impl<'a> Compiler<'a> {
             self.node(node)?;
         }
         let etcd = self.etcd(nodes)?;
-        self.pgsql(nodes, &etcd)
+        self.pgsql(nodes, &etcd)?;
+        for node in nodes {
+            self.trust_last(node);
+        }
+        Ok(())
     }
 }
 

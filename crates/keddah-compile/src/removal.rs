@@ -21,7 +21,7 @@ const FILES: &[&str] = &[
 impl<'a> Compiler<'a> {
     /// Everything that is taken away.
     pub(crate) fn removals(&mut self, nodes: &[Node<'a>]) -> Result<(), Problem> {
-        let removing = self.input.removing;
+        let removing = &self.input.removing.pgsql;
         for cluster in self.topology.clusters.clone() {
             for member in cluster.members.iter().filter(|one| removing.contains(&one.node)) {
                 let Some(node) = nodes.iter().find(|node| node.name == member.node) else {
@@ -40,7 +40,8 @@ impl<'a> Compiler<'a> {
         node: &Node<'_>,
     ) -> Result<(), Problem> {
         let name = member.instance(&cluster.name);
-        let stays = cluster.members.iter().any(|one| !self.input.removing.contains(&one.node));
+        let stays =
+            cluster.members.iter().any(|one| !self.input.removing.pgsql.contains(&one.node));
         let leads = node.facts.patroni.as_ref().is_some_and(|patroni| {
             matches!(patroni.role.as_str(), "primary" | "master" | "standby_leader")
         });
@@ -92,7 +93,21 @@ impl<'a> Compiler<'a> {
     fn remove_etcd_members(&mut self, nodes: &[Node<'a>]) -> Result<(), Problem> {
         let members = self.topology.etcd.clone();
         let (gone, stay): (Vec<_>, Vec<_>) =
-            members.iter().partition(|member| self.input.removing.contains(&member.node));
+            members.iter().partition(|member| self.input.removing.etcd.contains(&member.node));
+        let needed = self.topology.clusters.iter().find(|cluster| {
+            cluster.members.iter().any(|one| !self.input.removing.pgsql.contains(&one.node))
+        });
+        if let (false, true, Some(cluster)) = (gone.is_empty(), stay.is_empty(), needed) {
+            return Err(problem(
+                "removes-etcd",
+                cluster.members[0].seq_span,
+                format!(
+                    "that would be the last etcd member, and {} cannot live without etcd; remove \
+                     the clusters first, or add a member elsewhere",
+                    cluster.name
+                ),
+            ));
+        }
         let mut previous: Option<ResourceId> = None;
         for member in gone {
             let Some(node) = nodes.iter().find(|node| node.name == member.node) else { continue };

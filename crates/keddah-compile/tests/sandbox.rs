@@ -1,6 +1,6 @@
 //! The sandbox's inventory, compiled for four nodes of Debian 13.
 
-use keddah_compile::{Authority, Compiled, Input, Templates, compile};
+use keddah_compile::{Authority, Compiled, Input, Removing, Templates, compile};
 use keddah_core::{NodeName, Secret, SourceMap};
 use keddah_resource::{
     Distribution, EtcdFacts, EtcdMemberFacts, Kind, NodeFacts, PatroniFacts, Spec,
@@ -52,7 +52,7 @@ fn compiled(text: &str, facts: &BTreeMap<NodeName, NodeFacts>) -> Compiled {
         today: 20_000,
         controller_user: "root".to_owned(),
         controller_group: "root".to_owned(),
-        removing: &BTreeSet::new(),
+        removing: &Removing::default(),
     };
     let compiled = compile(&input).expect("it compiles");
     assert_eq!(compiled.fleet.unknown_dependencies(), []);

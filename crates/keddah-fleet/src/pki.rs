@@ -212,7 +212,8 @@ impl Authority {
         Secret::new(bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>())
     }
 
-    /// Makes a key pair on P-256 and signs a certificate for it, for servers and clients.
+    /// Makes a key pair on P-256 and signs a certificate for it: for a service, which is both
+    /// server and client, or, without names and addresses, for a client only.
     ///
     /// The serial number is a digest of the new public key, and so as random as the key.
     ///
@@ -225,8 +226,10 @@ impl Authority {
         params.distinguished_name = named(&spec.common_name);
         params.is_ca = IsCa::ExplicitNoCa;
         params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
-        params.extended_key_usages =
-            vec![ExtendedKeyUsagePurpose::ServerAuth, ExtendedKeyUsagePurpose::ClientAuth];
+        params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
+        if !spec.dns_names.is_empty() || !spec.addresses.is_empty() {
+            params.extended_key_usages.push(ExtendedKeyUsagePurpose::ServerAuth);
+        }
         params.use_authority_key_identifier_extension = true;
         for name in &spec.dns_names {
             let name = name.as_str().try_into().map_err(issue)?;

@@ -282,8 +282,7 @@ fn absent(spec: &Spec) -> Observed {
             pg_instance::Observed { initialized: false, state: None, role: None }.into()
         }
         Spec::PatroniConfig(_) => {
-            patroni_config::Observed { document: serde_json::Map::new(), contexts: BTreeMap::new() }
-                .into()
+            patroni_config::Observed { document: serde_json::Map::new(), contexts: None }.into()
         }
         Spec::PgRole(_) => pg_role::Observed { present: None }.into(),
         Spec::PgDatabase(_) => pg_database::Observed { present: None }.into(),

@@ -119,7 +119,8 @@ pub fn plan(
         verdicts[at] = verdict;
     }
 
-    let after = contract(&resources, &index, &order, &predecessors, &verdicts);
+    let shrinking = shrinking(&resources, observed);
+    let after = contract(&resources, &index, &order, &predecessors, &verdicts, &shrinking);
     let waves = waves(&resources, &order, &after, &verdicts)?;
     Ok(assemble(&resources, verdicts, &broken, &after, &waves))
 }
@@ -269,6 +270,26 @@ fn restarts(verdict: &Verdict) -> bool {
         if matches!(judged.difference.class, Class::Restart | Class::OrderedRestart))
 }
 
+/// Clusters of which a parameter shrinks that no replica may have less of than its primary. Their
+/// restarts go the other way round: a replica that restarted first would come back with the
+/// primary's larger value.
+fn shrinking<'a>(
+    resources: &[&'a Resource],
+    observed: &BTreeMap<ResourceId, Outcome>,
+) -> BTreeSet<&'a str> {
+    let shrinks = |resource: &Resource| match (&resource.spec, observed.get(&resource.id)) {
+        (Spec::PatroniConfig(spec), Some(Outcome::Observed(Observed::PatroniConfig(present)))) => {
+            spec.shrinks(present)
+        }
+        _ => false,
+    };
+    resources
+        .iter()
+        .filter(|resource| shrinks(resource))
+        .filter_map(|resource| resource.cluster.as_deref())
+        .collect()
+}
+
 /// For each change, the nearest changes before it: the declared order without the unchanged.
 fn contract(
     resources: &[&Resource],
@@ -276,6 +297,7 @@ fn contract(
     order: &[usize],
     predecessors: &[Vec<usize>],
     verdicts: &[Verdict],
+    shrinking: &BTreeSet<&str>,
 ) -> Vec<Rc<[usize]>> {
     let nothing: Rc<[usize]> = Rc::from([]);
     let mut nearest: Vec<Rc<[usize]>> = vec![nothing.clone(); resources.len()];
@@ -294,6 +316,17 @@ fn contract(
     }
     for (at, resource) in resources.iter().enumerate() {
         if resource.restart_after.is_empty() || !restarts(&verdicts[at]) {
+            continue;
+        }
+        let reversed = matches!(resource.spec, Spec::Postmaster(_))
+            && resource.cluster.as_deref().is_some_and(|cluster| shrinking.contains(cluster));
+        if reversed {
+            let others = resource.restart_after.iter().map(|id| index[id]);
+            for other in others.filter(|&other| restarts(&verdicts[other])) {
+                let mut found: BTreeSet<usize> = nearest[other].iter().copied().collect();
+                found.insert(at);
+                nearest[other] = found.into_iter().collect();
+            }
             continue;
         }
         let mut found: BTreeSet<usize> = nearest[at].iter().copied().collect();

@@ -27,6 +27,8 @@ pub enum Class {
     Restart,
     /// Processes of a cluster restart one after another in a required order.
     OrderedRestart,
+    /// A process ends and stays away.
+    Stop,
     /// The thing is made anew in place of the old one.
     Replace,
     /// Data or an account is lost for good.
@@ -40,6 +42,7 @@ impl fmt::Display for Class {
             Class::Reload => "reload",
             Class::Restart => "restart",
             Class::OrderedRestart => "ordered restart",
+            Class::Stop => "stop",
             Class::Replace => "replace",
             Class::Destroy => "destroy",
         })

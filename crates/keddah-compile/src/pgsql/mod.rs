@@ -141,7 +141,7 @@ impl<'a> Compiler<'a> {
         let mut instances = Vec::new();
         for member in &model.members {
             let Some(&node) = nodes.get(&member.node) else { continue };
-            if self.input.removing.contains(&node.name) {
+            if self.input.removing.pgsql.contains(&node.name) {
                 continue;
             }
             instances.push((member.clone(), node.clone()));

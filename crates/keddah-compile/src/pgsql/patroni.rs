@@ -170,7 +170,7 @@ impl Compiler<'_> {
                 .instances
                 .iter()
                 .filter(|other| other.name != instance.name)
-                .map(Instance::postmaster)
+                .flat_map(|other| [other.postmaster(), other.id(Kind::PgInstance, &other.name)])
                 .collect();
         }
         self.fleet.add(postmaster);

@@ -45,7 +45,7 @@ impl Compiler<'_> {
     /// The services of PostgreSQL clusters that a node's HAProxy offers.
     pub(crate) fn cluster_listeners(&self, node: &Node<'_>) -> Result<Vec<Listener>, Problem> {
         let mut listeners = Vec::new();
-        if self.input.removing.contains(&node.name) {
+        if self.input.removing.pgsql.contains(&node.name) {
             return Ok(listeners);
         }
         for cluster in self.topology.served_by(&node.name, self.input.inventory) {
@@ -71,7 +71,8 @@ impl Compiler<'_> {
         let mut servers = Vec::new();
         for (index, member) in cluster.members.iter().enumerate() {
             let standby = backups.contains(&index);
-            if !(members.contains(&index) || standby) || self.input.removing.contains(&member.node)
+            if !(members.contains(&index) || standby)
+                || self.input.removing.pgsql.contains(&member.node)
             {
                 continue;
             }

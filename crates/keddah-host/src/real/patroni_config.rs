@@ -36,7 +36,7 @@ async fn look(spec: &Spec) -> Result<Observation, HostError> {
         }
         Err(NoAnswer::Failed(error)) => return Err(error),
     };
-    let mut observed = Observed { document, contexts: BTreeMap::new() };
+    let mut observed = Observed { document, contexts: None };
     if let Some(difference) = spec.diff(&observed) {
         let names: BTreeSet<&str> = difference.fields.iter().map(|field| field.field()).collect();
         observed.contexts = contexts(spec, &names).await?;
@@ -76,15 +76,16 @@ struct Context {
 async fn contexts(
     spec: &Spec,
     names: &BTreeSet<&str>,
-) -> Result<BTreeMap<String, String>, HostError> {
-    let Some(session) = member(spec).await else { return Ok(BTreeMap::new()) };
+) -> Result<Option<BTreeMap<String, String>>, HostError> {
+    let Some(session) = member(spec).await else { return Ok(None) };
+    let lower: Vec<String> = names.iter().map(|name| name.to_ascii_lowercase()).collect();
     let rows: Vec<Context> = session
         .rows(&format!(
-            "select name, context from pg_settings where name = any({})",
-            quote_array(names.iter().copied())
+            "select lower(name) as name, context from pg_settings where lower(name) = any({})",
+            quote_array(lower.iter().map(String::as_str))
         ))
         .await?;
-    Ok(rows.into_iter().map(|row| (row.name, row.context)).collect())
+    Ok(Some(rows.into_iter().map(|row| (row.name, row.context)).collect()))
 }
 
 /// A session with the cluster's server on this node; `None` while it cannot be reached.
@@ -118,7 +119,7 @@ pub async fn apply(
     let until = Instant::now() + STORED;
     loop {
         let document = document(spec).await.map_err(NoAnswer::into_error)?.unwrap_or_default();
-        let stored = Observed { document, contexts: BTreeMap::new() };
+        let stored = Observed { document, contexts: None };
         let Some(remaining) = spec.diff(&stored) else { break };
         if Instant::now() > until {
             let names: Vec<&str> = remaining.fields.iter().map(|field| field.field()).collect();

@@ -6,7 +6,7 @@ use crate::real::RealHost;
 use crate::rest::{NoAnswer, Patroni, Status};
 use futures_util::future::join_all;
 use keddah_resource::kind::pg_instance::{Observed, Origin, Spec};
-use keddah_resource::{Difference, Observation};
+use keddah_resource::{Difference, Kind, Observation, TriggerAction};
 use std::path::Path;
 use std::time::Duration;
 use tokio::time::Instant;
@@ -42,7 +42,7 @@ async fn look(spec: &Spec) -> Result<Observation, HostError> {
 /// # Errors
 /// When it does not get there in time, or Patroni has given up; with the end of Patroni's log.
 pub async fn apply(
-    _host: &RealHost,
+    host: &RealHost,
     spec: &Spec,
     observed: &Observed,
     _difference: &Difference,
@@ -57,7 +57,11 @@ pub async fn apply(
     let mut last = "it does not answer".to_owned();
     loop {
         match patroni.status().await {
-            Ok(status) if serves(&status, must_lead) => return Ok(()),
+            Ok(status) if serves(&status, must_lead) => {
+                // It was just started, and has read whatever it was to be restarted for.
+                let (kind, done) = (Kind::Postmaster, TriggerAction::Restart);
+                return host.owed().cross_out(kind, &spec.instance, done);
+            }
             Ok(status) => {
                 let failing = status.state.ends_with("failed");
                 failing_since = failing.then(|| failing_since.unwrap_or_else(Instant::now));

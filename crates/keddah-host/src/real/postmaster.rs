@@ -15,6 +15,9 @@ use tokio::time::{Instant, sleep};
 /// PostgreSQL marks it as pending right after.
 const SETTING_ARRIVES: Duration = Duration::from_secs(15);
 
+/// A replica asks for WAL again after at most five seconds (`wal_retrieve_retry_interval`).
+const REPLAYED: Duration = Duration::from_secs(6);
+
 /// A reload takes milliseconds; a busy machine may take longer.
 const RELOAD_PATIENCE: Duration = Duration::from_secs(5);
 
@@ -76,10 +79,19 @@ async fn restart(spec: &Spec, observed: &Observed) -> Result<(), HostError> {
         return Err(error.with_log(&pg_instance::journal().await));
     }
     let mut last = String::new();
+    let mut restarted = Instant::now();
     while Instant::now() < until {
         match patroni.status().await {
             Ok(status) if runs(&status.state) && !status.pending_restart => return Ok(()),
-            Ok(status) if runs(&status.state) => "a restart is still pending".clone_into(&mut last),
+            Ok(status) if runs(&status.state) => {
+                "a restart is still pending".clone_into(&mut last);
+                // A replica takes a lowered limit only after it has replayed that the primary
+                // lowered it; restarted before that, it came back with the old value.
+                if restarted.elapsed() > REPLAYED {
+                    patroni.restart(patience).await?;
+                    restarted = Instant::now();
+                }
+            }
             Ok(status) => last = format!("it is {}", status.state),
             Err(error) => last = error.into_error().message,
         }

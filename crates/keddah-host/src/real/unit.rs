@@ -187,7 +187,7 @@ fn wanted(class: Class) -> Option<TriggerAction> {
     match class {
         Class::InPlace => None,
         Class::Reload => Some(TriggerAction::Reload),
-        Class::Restart | Class::OrderedRestart | Class::Replace | Class::Destroy => {
+        Class::Restart | Class::OrderedRestart | Class::Stop | Class::Replace | Class::Destroy => {
             Some(TriggerAction::Restart)
         }
     }

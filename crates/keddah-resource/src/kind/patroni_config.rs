@@ -33,9 +33,21 @@ pub struct Spec {
 pub struct Observed {
     /// The whole document, as `GET /config` gives it.
     pub document: Map<String, Value>,
-    /// `pg_settings.context` by parameter, as far as the server could be asked.
-    pub contexts: BTreeMap<String, String>,
+    /// `pg_settings.context` of the parameters that differ, by name in small letters; `None` when the server could
+    /// not be asked. A parameter that is missing here is unknown to the server.
+    pub contexts: Option<BTreeMap<String, String>>,
 }
+
+/// Parameters of which a replica must not have less than its primary ("Hot Standby",
+/// "Administrator's Overview" in PostgreSQL's manual): they grow on replicas first, and shrink on
+/// the primary first.
+const STANDBY_SENSITIVE: &[&str] = &[
+    "max_connections",
+    "max_locks_per_transaction",
+    "max_prepared_transactions",
+    "max_wal_senders",
+    "max_worker_processes",
+];
 
 impl Spec {
     /// The cluster's name.
@@ -81,12 +93,19 @@ impl Spec {
             }
         }
         let mut class = Class::Reload;
+        let mut unknown = Vec::new();
         let mut changed = |name: &str, before: Option<String>, after: Option<String>| {
             if before == after {
                 return;
             }
-            if observed.contexts.get(name).is_some_and(|context| context == "postmaster") {
-                class = Class::OrderedRestart;
+            let lower = name.to_ascii_lowercase();
+            match observed.contexts.as_ref().map(|contexts| contexts.get(&lower)) {
+                Some(Some(context)) if context == "postmaster" => class = Class::OrderedRestart,
+                // A name with a dot is an extension's, which may be loaded only later.
+                Some(None) if after.is_some() && !name.contains('.') => {
+                    unknown.push(name.to_owned());
+                }
+                _ => {}
             }
             fields.optional(name, before, after);
         };
@@ -105,12 +124,30 @@ impl Spec {
         let mut difference =
             Difference::new(Action::Update, class, "the cluster's settings differ");
         difference.fields = fields.0;
+        if !unknown.is_empty() {
+            difference = difference.impossible(format!(
+                "PostgreSQL knows no parameter named {}; correct it in pg_parameters, or in the \
+                 template that pg_conf names",
+                unknown.join(", ")
+            ));
+        }
         Some(difference)
+    }
+
+    /// Whether the change lowers a parameter of which a replica must not have less than its
+    /// primary: then the primary restarts first.
+    pub fn shrinks(&self, observed: &Observed) -> bool {
+        let present = observed.parameters();
+        STANDBY_SENSITIVE.iter().any(|&name| {
+            let before = present.get(name).and_then(|value| display(value).parse::<i64>().ok());
+            let after = self.parameters.get(name).and_then(|value| value.parse::<i64>().ok());
+            matches!((before, after), (Some(before), Some(after)) if after < before)
+        })
     }
 
     /// After apply.
     pub fn settled(&self) -> Observed {
-        let mut observed = Observed { document: Map::new(), contexts: BTreeMap::new() };
+        let mut observed = Observed { document: Map::new(), contexts: None };
         if let Value::Object(document) = self.patch(&observed) {
             observed.document =
                 document.into_iter().filter(|(_, value)| !value.is_null()).collect();
@@ -147,5 +184,78 @@ fn display(value: &Value) -> String {
         Value::Bool(true) => "on".to_owned(),
         Value::Bool(false) => "off".to_owned(),
         other => other.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use keddah_core::Secret;
+    use serde_json::json;
+
+    fn spec(parameters: &[(&str, &str)]) -> Spec {
+        let api = PatroniApi {
+            address: "127.0.0.1".to_owned(),
+            port: 8008,
+            ca_path: None,
+            username: "postgres".to_owned(),
+            password: Secret::new("pw"),
+        };
+        let connection = crate::kind::PgConnection {
+            socket_directory: "/run".to_owned(),
+            port: 5432,
+            superuser: "postgres".to_owned(),
+        };
+        let parameters =
+            parameters.iter().map(|&(name, value)| (name.to_owned(), value.to_owned())).collect();
+        Spec {
+            cluster: "pg-test".to_owned(),
+            settings: BTreeMap::new(),
+            parameters,
+            postgresql: BTreeMap::new(),
+            api,
+            connection,
+        }
+    }
+
+    fn observed(parameters: &Value, contexts: &[(&str, &str)]) -> Observed {
+        let document = json!({ "postgresql": { "parameters": parameters } });
+        let contexts =
+            contexts.iter().map(|&(name, context)| (name.to_owned(), context.to_owned())).collect();
+        Observed {
+            document: document.as_object().expect("an object").clone(),
+            contexts: Some(contexts),
+        }
+    }
+
+    #[test]
+    fn the_server_says_what_a_parameter_costs() {
+        let wanted = spec(&[("work_mem", "8MB"), ("max_connections", "200"), ("TimeZone", "UTC")]);
+        let present = json!({ "work_mem": "4MB", "max_connections": 200, "TimeZone": "UTC" });
+        let reload = wanted.diff(&observed(&present, &[("work_mem", "user")])).expect("it differs");
+        assert_eq!((reload.class, reload.impossible), (Class::Reload, None));
+        let present = json!({ "work_mem": "8MB", "max_connections": 100 });
+        let contexts = [("max_connections", "postmaster"), ("timezone", "user")];
+        let restart = wanted.diff(&observed(&present, &contexts)).expect("it differs");
+        assert_eq!((restart.class, restart.impossible), (Class::OrderedRestart, None));
+    }
+
+    #[test]
+    fn a_parameter_that_the_server_does_not_know_is_refused() {
+        let wanted = spec(&[("wrok_mem", "8MB"), ("some.extension", "1")]);
+        let difference = wanted.diff(&observed(&json!({}), &[])).expect("it differs");
+        let why = difference.impossible.expect("it is refused");
+        assert!(why.contains("wrok_mem") && !why.contains("some.extension"), "{why}");
+        let unasked = Observed { contexts: None, ..observed(&json!({}), &[]) };
+        assert_eq!(wanted.diff(&unasked).expect("it differs").impossible, None);
+        let gone = spec(&[]).diff(&observed(&json!({ "wrok_mem": "8MB" }), &[]));
+        assert_eq!(gone.expect("it differs").impossible, None, "it may be taken away");
+    }
+
+    #[test]
+    fn shrinking_is_told_from_growing() {
+        let present = observed(&json!({ "max_connections": "200", "max_wal_senders": 50 }), &[]);
+        assert!(spec(&[("max_connections", "100"), ("max_wal_senders", "50")]).shrinks(&present));
+        assert!(!spec(&[("max_connections", "300"), ("max_wal_senders", "50")]).shrinks(&present));
     }
 }

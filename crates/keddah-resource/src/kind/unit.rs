@@ -102,7 +102,7 @@ impl Spec {
             difference.action = Action::Create;
             difference.reason = "it does not run".to_owned();
         } else if observed.running {
-            difference.class = Class::Restart;
+            difference.class = Class::Stop;
             difference.reason = "it should not run".to_owned();
         }
         Some(difference)

@@ -5,9 +5,8 @@ use crate::error::CommandError;
 use crate::render;
 use crate::steps::{self, Approval, Reviewed, Selection, SelectionArgs, Signer};
 use clap::Args;
-use keddah_compile::Compiled;
+use keddah_compile::{Compiled, Removing};
 use keddah_plan::Allowance;
-use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -49,11 +48,12 @@ pub async fn run(context: &Context, args: ApplyArgs) -> Result<ExitCode, Command
     let signer = Signer::load(context, &inventory)?;
     let mut fleet = steps::connect(context, &inventory).await?;
     let facts = steps::observe_facts(context, &inventory, &mut fleet).await;
-    let nobody = BTreeSet::new();
+    let nothing = Removing::default();
     let Compiled { fleet: mut desired, notes } =
-        steps::compile(context, &mut read, &inventory, &facts, &signer, &nobody)?;
+        steps::compile(context, &mut read, &inventory, &facts, &signer, &nothing)?;
     selection.restrict(&mut desired);
     let observed = fleet.observe(&desired).await;
+    signer.guard(&observed)?;
     let mut plan = keddah_plan::plan(&desired, &observed)?;
     plan.notes = notes;
     steps::complete(&mut plan, &desired, &fleet, selection.nodes());

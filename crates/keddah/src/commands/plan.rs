@@ -5,8 +5,7 @@ use crate::error::CommandError;
 use crate::render::plan as render;
 use crate::steps::{self, Reviewed, Selection, SelectionArgs, Signer};
 use clap::Args;
-use keddah_compile::Compiled;
-use std::collections::BTreeSet;
+use keddah_compile::{Compiled, Removing};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -34,11 +33,12 @@ pub async fn run(context: &Context, args: PlanArgs) -> Result<ExitCode, CommandE
     let signer = Signer::load(context, &inventory)?;
     let mut fleet = steps::connect(context, &inventory).await?;
     let facts = steps::observe_facts(context, &inventory, &mut fleet).await;
-    let nobody = BTreeSet::new();
+    let nothing = Removing::default();
     let Compiled { fleet: mut desired, notes } =
-        steps::compile(context, &mut read, &inventory, &facts, &signer, &nobody)?;
+        steps::compile(context, &mut read, &inventory, &facts, &signer, &nothing)?;
     selection.restrict(&mut desired);
     let observed = fleet.observe(&desired).await;
+    signer.guard(&observed)?;
     let mut plan = keddah_plan::plan(&desired, &observed)?;
     plan.notes = notes;
     steps::complete(&mut plan, &desired, &fleet, selection.nodes());

@@ -5,7 +5,7 @@ use crate::error::CommandError;
 use crate::render;
 use crate::steps::{self, Approval, Selection, SelectionArgs, Signer};
 use clap::Args;
-use keddah_compile::Compiled;
+use keddah_compile::{Compiled, Removing};
 use keddah_core::NodeName;
 use keddah_inventory::{Inventory, Params};
 use keddah_plan::Allowance;
@@ -36,9 +36,16 @@ pub async fn run(context: &Context, args: RemoveArgs) -> Result<ExitCode, Comman
     let RemoveArgs { name, confirm, full } = args;
     let (mut read, inventory) = steps::checked(context)?;
     let limit = SelectionArgs { limit: vec![name.clone()], modules: Vec::new() };
-    let removing = Selection::of(&limit, &inventory)?.nodes().clone();
-    safeguards(&inventory, &removing)?;
-    let affected = affected(&inventory, &removing);
+    let selected = Selection::of(&limit, &inventory)?.nodes().clone();
+    if let Some(confirm) = confirm.as_ref().filter(|confirm| **confirm != name) {
+        return Err(CommandError::user(format!(
+            "`{confirm}` is not the name of what is removed, which is `{name}`"
+        )));
+    }
+    let removing = removing(&inventory, &name, selected);
+    let hosts = removing.hosts();
+    safeguards(&inventory, &hosts)?;
+    let affected = affected(&inventory, &hosts);
 
     let signer = Signer::load(context, &inventory)?;
     let mut fleet = steps::connect(context, &inventory).await?;
@@ -47,6 +54,7 @@ pub async fn run(context: &Context, args: RemoveArgs) -> Result<ExitCode, Comman
         steps::compile(context, &mut read, &inventory, &facts, &signer, &removing)?;
     desired.retain(|resource| affected.contains(&resource.id.node));
     let observed = fleet.observe(&desired).await;
+    signer.guard(&observed)?;
     let mut plan = keddah_plan::plan(&desired, &observed)?;
     plan.notes = notes;
     steps::complete(&mut plan, &desired, &fleet, &affected);
@@ -62,6 +70,23 @@ pub async fn run(context: &Context, args: RemoveArgs) -> Result<ExitCode, Comman
     let report =
         steps::carry_out(context, &desired, &plan, &fleet, &signer, "keddah remove").await?;
     Ok(render::report::show(&context.output, &plan, &report))
+}
+
+/// A cluster's name takes away what makes its hosts that cluster; any other name takes all.
+fn removing(inventory: &Inventory, name: &str, selected: BTreeSet<NodeName>) -> Removing {
+    let named = |parameter: &str| {
+        selected.iter().any(|node| {
+            let params = Params::new(inventory, node);
+            params.set(parameter).is_some() && params.str(parameter) == name
+        })
+    };
+    if named("pg_cluster") {
+        Removing { pgsql: selected, etcd: BTreeSet::new() }
+    } else if named("etcd_cluster") {
+        Removing { pgsql: BTreeSet::new(), etcd: selected }
+    } else {
+        Removing { pgsql: selected.clone(), etcd: selected }
+    }
 }
 
 fn safeguards(inventory: &Inventory, removing: &BTreeSet<NodeName>) -> Result<(), CommandError> {

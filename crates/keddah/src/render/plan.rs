@@ -300,6 +300,7 @@ fn summary(plan: &Plan, theme: Theme) -> String {
         (Class::Reload, "reloads", Meaning::Update),
         (Class::Restart, "restarts", Meaning::Grave),
         (Class::OrderedRestart, "restarts one by one", Meaning::Grave),
+        (Class::Stop, "stops", Meaning::Grave),
         (Class::Replace, "is made anew", Meaning::Grave),
         (Class::Destroy, "is lost for good", Meaning::Grave),
     ] {

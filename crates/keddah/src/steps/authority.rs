@@ -3,9 +3,12 @@
 use crate::cli::Context;
 use crate::error::CommandError;
 use crate::steps::base_directory;
-use keddah_compile::Authority as Known;
+use keddah_compile::{Authority as Known, CA_PATH};
 use keddah_fleet::pki::Authority;
 use keddah_inventory::{Inventory, Params};
+use keddah_plan::Outcome;
+use keddah_resource::{Observed, ResourceId};
+use std::collections::BTreeMap;
 
 /// Where the CA is, beside the inventory.
 pub const CA_DIRECTORY: &str = "files/pki/ca";
@@ -47,5 +50,27 @@ impl Signer {
             seed: authority.seed(),
         };
         Ok(Self { authority, known })
+    }
+
+    /// Refuses to replace an authority that nodes already trust by one just made because its key
+    /// is not here: every certificate and password verifier of the fleet would change.
+    ///
+    /// # Errors
+    /// When the authority is new and a node holds another one's certificate.
+    pub fn guard(&self, observed: &BTreeMap<ResourceId, Outcome>) -> Result<(), CommandError> {
+        if self.known.fresh_key.is_none() {
+            return Ok(());
+        }
+        let trusting = observed.iter().find(|(id, outcome)| {
+            id.name == CA_PATH
+                && matches!(outcome, Outcome::Observed(Observed::File(file)) if file.present.is_some())
+        });
+        let Some((id, _)) = trusting else { return Ok(()) };
+        Err(CommandError::user(format!(
+            "{} trusts a certificate authority whose key is not at {}",
+            id.node, self.known.directory
+        ))
+        .hint("copy files/pki from where the fleet was applied: it belongs to the inventory")
+        .hint(format!("to begin anew with another authority, delete {CA_PATH} on all nodes")))
     }
 }

@@ -3,14 +3,14 @@
 use crate::cli::Context;
 use crate::error::CommandError;
 use crate::steps::{Read, Signer, base_directory, refuse};
-use keddah_compile::{Compiled, Input, Templates};
+use keddah_compile::{Compiled, Input, Removing, Templates};
 use keddah_core::NodeName;
 use keddah_inventory::{Inventory, Params};
 use keddah_resource::NodeFacts;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
-/// Compiles; the nodes in `removing` are taken away.
+/// Compiles; what is in `removing` is taken away.
 ///
 /// # Errors
 /// When the inventory asks for something these nodes cannot be; the problems are shown.
@@ -20,7 +20,7 @@ pub fn compile(
     inventory: &Inventory,
     facts: &BTreeMap<NodeName, NodeFacts>,
     signer: &Signer,
-    removing: &BTreeSet<NodeName>,
+    removing: &Removing,
 ) -> Result<Compiled, CommandError> {
     let base = base_directory(context)?;
     let templates = Templates::new(&overrides(&base.join("templates"))?)
