@@ -19,10 +19,10 @@ pub use templates::{TemplateError, Templates};
 
 use compiler::{Compiler, Node, problem};
 use keddah_core::{Diagnostic, NodeName};
-use keddah_inventory::{Inventory, Params};
+use keddah_inventory::{Inventory, Params, model};
 use keddah_resource::{DesiredFleet, Kind, Probe, ResourceId};
 use release::{POSTGRESQL_VERSIONS, Release};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use topology::Topology;
 
 /// What each node of an inventory should be asked when it says hello.
@@ -48,6 +48,24 @@ pub fn probes(inventory: &Inventory) -> BTreeMap<NodeName, Probe> {
             (host.name.clone(), probe)
         })
         .collect()
+}
+
+/// The nodes whose facts the resources of `selected` nodes depend on, the selected ones included:
+/// the members of their PostgreSQL clusters, for who leads is asked of all and sizes follow the
+/// smallest; and the members of etcd where one of them is selected. All others may be out of reach.
+pub fn needed(inventory: &Inventory, selected: &BTreeSet<NodeName>) -> BTreeSet<NodeName> {
+    let mut needed = selected.clone();
+    for cluster in model::pg_clusters(inventory) {
+        if cluster.members.iter().any(|member| selected.contains(&member.node)) {
+            needed.extend(cluster.members.into_iter().map(|member| member.node));
+        }
+    }
+    for cluster in model::etcd_clusters(inventory) {
+        if cluster.members.iter().any(|member| selected.contains(&member.node)) {
+            needed.extend(cluster.members.into_iter().map(|member| member.node));
+        }
+    }
+    needed
 }
 
 /// Turns an inventory into what should be on every node that has facts.

@@ -1,6 +1,6 @@
 //! The sandbox's inventory, compiled for four nodes of Debian 13.
 
-use keddah_compile::{Authority, Compiled, Input, Removing, Templates, compile};
+use keddah_compile::{Authority, Compiled, Input, Removing, Templates, compile, needed};
 use keddah_core::{NodeName, Secret, SourceMap};
 use keddah_resource::{
     Distribution, EtcdFacts, EtcdMemberFacts, Kind, NodeFacts, PatroniFacts, Spec,
@@ -70,6 +70,37 @@ fn file(compiled: &Compiled, node: &str, path: &str) -> Option<String> {
     match &resource.spec {
         Spec::File(file) => Some(file.present.as_ref()?.content.reveal().to_owned()),
         other => panic!("{path} is a {}", other.kind()),
+    }
+}
+
+/// What `-l` relies on: nodes that are not needed may be out of reach.
+#[test]
+fn a_node_is_compiled_the_same_when_only_the_nodes_it_needs_answer() {
+    let mut facts = four_nodes();
+    for (last, role) in [(10, "primary"), (11, "replica"), (12, "primary"), (13, "replica")] {
+        let node = facts.get_mut(&NodeName::new(format!("10.10.10.{last}"))).expect("it is there");
+        node.memory_bytes = last << 30;
+        node.patroni = Some(PatroniFacts {
+            role: role.to_owned(),
+            state: "running".to_owned(),
+            scope: if last == 10 { "pg-meta" } else { "pg-test" }.to_owned(),
+        });
+    }
+    let mut sources = SourceMap::default();
+    let (inventory, _) = keddah_inventory::load(&mut sources, "sandbox.yml", INVENTORY.as_bytes());
+    let inventory = inventory.expect("it loads");
+    let whole = compiled(INVENTORY, &facts);
+    for node in facts.keys() {
+        let needed = needed(&inventory, &BTreeSet::from([node.clone()]));
+        assert_eq!(needed.len(), if node.as_str() == "10.10.10.10" { 1 } else { 3 }, "{node}");
+        let mut fewer = facts.clone();
+        fewer.retain(|node, _| needed.contains(node));
+        let part = compiled(INVENTORY, &fewer);
+        let of_node = |compiled: &Compiled| -> BTreeMap<_, Spec> {
+            let resources = compiled.fleet.iter().filter(|one| one.id.node == *node);
+            resources.map(|one| (one.id.clone(), one.spec.clone())).collect()
+        };
+        assert_eq!(of_node(&part), of_node(&whole), "{node}");
     }
 }
 

@@ -6,7 +6,7 @@
 use crate::FrameError;
 use crate::converge::{converge, failure};
 use crate::frame;
-use crate::lock::{LockError, NodeLock};
+use crate::lock::{LockError, NodeLock, holder};
 use crate::protocol::{Answer, Ask, Hello, MARKER, PROTOCOL, Request, Response, Welcome};
 use keddah_host::Host;
 use keddah_plan::Failure;
@@ -119,6 +119,10 @@ impl<H: Host> Agent<H> {
             Ask::Observe(specs) => {
                 let observed = self.host.observe(&specs).await;
                 Answer::Observed(observed.into_iter().map(|one| one.map_err(failure)).collect())
+            }
+            Ask::Holder => {
+                let held = self.lock_path.as_deref().and_then(|path| holder(path).ok()?);
+                Answer::Held(held)
             }
             Ask::Lock(holder) => {
                 let Some(path) = &self.lock_path else { return Answer::Locked };

@@ -1,6 +1,6 @@
 //! Conversations with all nodes at once.
 
-use crate::{Controller, Session, SessionError, Target};
+use crate::{Controller, Holder, Session, SessionError, Target};
 use keddah_core::NodeName;
 use keddah_plan::{Failure, Outcome};
 use keddah_resource::{DesiredFleet, NodeFacts, Probe, ResourceId, Spec};
@@ -90,6 +90,29 @@ impl Fleet {
             }
         }
         all
+    }
+
+    /// Who changes which of these nodes at the moment. A node that does not answer is left out: it
+    /// is reported where it is looked at.
+    pub async fn holders<'a>(
+        &self,
+        nodes: impl IntoIterator<Item = &'a NodeName>,
+    ) -> BTreeMap<NodeName, Holder> {
+        let mut asking = JoinSet::new();
+        for session in nodes.into_iter().filter_map(|node| self.sessions.get(node).cloned()) {
+            asking.spawn(async move { (session.node().clone(), session.holder().await) });
+        }
+        let mut holders = BTreeMap::new();
+        while let Some(joined) = asking.join_next().await {
+            match joined {
+                Ok((node, Ok(Some(holder)))) => {
+                    holders.insert(node, holder);
+                }
+                Ok(_) => {}
+                Err(panic) => std::panic::resume_unwind(panic.into_panic()),
+            }
+        }
+        holders
     }
 
     /// What is there, for every resource; one question per node.

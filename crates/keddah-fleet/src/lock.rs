@@ -90,6 +90,21 @@ impl NodeLock {
     }
 }
 
+/// Who has the lock of a node now; `None` when nobody has it. Never waits and takes nothing away: a
+/// shared lock that is given is given back at once, and whoever takes the lock tries again.
+pub(crate) fn holder(path: &Path) -> std::io::Result<Option<Holder>> {
+    let mut file = match File::open(path) {
+        Ok(file) => file,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(error),
+    };
+    match file.try_lock_shared() {
+        Ok(()) => Ok(None),
+        Err(std::fs::TryLockError::WouldBlock) => holder_in(&mut file),
+        Err(std::fs::TryLockError::Error(error)) => Err(error),
+    }
+}
+
 /// Who wrote the file; nothing while it is being written.
 fn holder_in(file: &mut File) -> std::io::Result<Option<Holder>> {
     let mut text = String::new();

@@ -72,6 +72,8 @@ pub(crate) enum Ask {
     Facts(Probe),
     /// What is there, for each of these.
     Observe(Vec<Spec>),
+    /// Who changes this node at the moment.
+    Holder,
     /// Let nobody else change this node until the conversation ends.
     Lock(Holder),
     /// Note on disk what a target will have to do, before a change elsewhere makes it necessary.
@@ -108,6 +110,7 @@ pub(crate) struct Response {
 pub(crate) enum Answer {
     Facts(Box<NodeFacts>),
     Observed(Vec<Result<Observation, Failure>>),
+    Held(Option<Holder>),
     Locked,
     Busy(Option<Holder>),
     Owed,

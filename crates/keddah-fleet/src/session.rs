@@ -251,6 +251,17 @@ impl Session {
         }
     }
 
+    /// Who changes the node at the moment.
+    ///
+    /// # Errors
+    /// When the node is lost.
+    pub async fn holder(&self) -> Result<Option<Holder>, SessionError> {
+        match self.ask(Ask::Holder).await? {
+            Answer::Held(holder) => Ok(holder),
+            _ => Err(self.confused()),
+        }
+    }
+
     /// Lets nobody else change the node while this conversation lasts.
     ///
     /// # Errors

@@ -394,6 +394,7 @@ async fn a_second_controller_is_told_who_holds_the_node() {
     let machines = Machines::new(&["a"], "lock");
     let first = machines.connect(&["a"]).await;
     let second = machines.connect(&["a"]).await;
+    assert!(second.holders([&NodeName::new("a")]).await.is_empty());
     let mut desired = DesiredFleet::default();
     let hanging = desired.add(text("a", "/hangs"));
     machines.host("a").hang(Kind::File, "/hangs");
@@ -402,8 +403,11 @@ async fn a_second_controller_is_told_who_holds_the_node() {
     let working = apply_until(&first, &desired, &made, stop);
     let intruding = async {
         tokio::time::sleep(Duration::from_millis(200)).await;
-        // Looking is always allowed.
+        // Looking is always allowed, and says who is at work; one that only looked is not.
         assert_eq!(planned(&second, &desired).await.changes.len(), 1);
+        let node = NodeName::new("a");
+        let holders = second.holders([&node]).await;
+        assert_eq!(holders.get(&node).map(|holder| holder.pid), Some(4711), "{holders:?}");
         let refused = apply(&second, &desired, &made).await;
         let Err(ExecuteError::Locked(nodes)) = refused else { panic!("it was not refused") };
         let error = nodes.values().next().unwrap();

@@ -17,6 +17,6 @@ mod report;
 
 pub use build::{PlanError, plan};
 pub use event::{Event, Failure, SkipReason};
-pub use lint::{Allowance, Finding, lint};
+pub use lint::{Allowance, Finding, lint, short_name};
 pub use plan::{Blocked, Certainty, Outcome, Plan, PlannedChange, Promise, Summary, Unobserved};
 pub use report::{Ending, Report, ReportedChange};

@@ -37,6 +37,11 @@ pub struct Finding {
     pub help: String,
 }
 
+/// The name by which a person calls what a resource is about: `dbuser_old` of `5432/dbuser_old`.
+pub fn short_name(id: &ResourceId) -> &str {
+    id.name.rsplit('/').next().unwrap_or(&id.name)
+}
+
 /// Reasons not to carry out the plan, in the plan's order; empty means that it may go ahead.
 pub fn lint(plan: &Plan, allowance: &Allowance) -> Vec<Finding> {
     let mut findings = Vec::new();
@@ -51,12 +56,11 @@ pub fn lint(plan: &Plan, allowance: &Allowance) -> Vec<Finding> {
             });
         }
         if change.difference.class == Class::Destroy && !allowance.covers(id) {
-            let name = id.name.rsplit('/').next().unwrap_or(&id.name);
             findings.push(Finding {
                 code: "destroys-data",
                 id: id.clone(),
                 message: format!("{id} would be lost for good"),
-                help: format!("allow it by name: --destroy {name}"),
+                help: format!("allow it by name: --destroy {}", short_name(id)),
             });
         }
     }

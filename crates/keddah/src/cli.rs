@@ -71,6 +71,7 @@ enum Command {
 }
 
 /// What every command gets.
+#[derive(Debug, Clone)]
 pub struct Context {
     /// Options of every command.
     pub global: GlobalOptions,

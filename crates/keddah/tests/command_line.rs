@@ -143,14 +143,43 @@ fn check_shows_all_problems_with_their_places_and_no_secret() {
 }
 
 #[test]
-fn a_node_out_of_reach_is_an_error_with_a_way_to_try() {
+fn where_no_node_answers_it_says_so_and_how_to_try() {
     let scene = Scene::new("unreachable").with("keddah.yml", ONE_NODE);
-    let outcome = scene.run(&["plan"]);
-    assert_eq!(outcome.code, 1, "{}", outcome.stdout);
-    assert!(outcome.stdout.contains("127.0.0.1 is out of reach"), "{}", outcome.stdout);
-    assert!(outcome.stdout.contains("ssh -p 1 -l nobody 127.0.0.1 true"), "{}", outcome.stdout);
-    assert!(!outcome.stdout.contains("Nothing to change:"), "{}", outcome.stdout);
-    assert!(!outcome.stdout.contains("poison"));
+    for command in ["plan", "apply"] {
+        let outcome = scene.run(&[command]);
+        assert_eq!((outcome.code, outcome.stdout.as_str()), (1, ""), "{command}");
+        let said = &outcome.stderr;
+        assert!(said.contains("127.0.0.1 does not answer"), "{said}");
+        assert!(said.contains("Connection refused"), "{said}");
+        assert!(said.contains("ssh -p 1 -l nobody 127.0.0.1 true"), "{said}");
+        assert!(!said.contains("poison"));
+    }
+}
+
+#[test]
+fn what_is_no_plan_is_told_from_a_plan() {
+    let scene = Scene::new("planfile").with("keddah.yml", ONE_NODE);
+    for (text, said) in [
+        (&b"\x7fELF\xff\xfe"[..], "is not a plan, but a binary file"),
+        (b"{\"a\": 1}", "is not a plan, but some other JSON"),
+        (b"", "is not a plan, but empty"),
+        (ONE_NODE.as_bytes(), "keddah apply -i change.plan"),
+        (b"{\n  \"keddah_plan\": 2,\n  \"inv", "is only the beginning of a plan"),
+        (b"{\"keddah_plan\": 1}", "was written by another version of keddah"),
+        (b"{\"keddah_plan\": 2}", "was changed by hand or damaged"),
+        (
+            b"{\"summary\": {}, \"digest\": \"\", \"plan\": {}}",
+            "the output of `keddah plan --json`",
+        ),
+    ] {
+        std::fs::write(scene.directory.join("change.plan"), text).unwrap();
+        let outcome = scene.run(&["apply", "change.plan"]);
+        assert_eq!(outcome.code, 1);
+        assert!(outcome.stderr.contains(said), "{said}: {}", outcome.stderr);
+        assert!(outcome.stderr.contains("keddah plan -o PLANFILE"), "{}", outcome.stderr);
+    }
+    let outcome = scene.run(&["apply", "."]);
+    assert!(outcome.stderr.contains("because: Is a directory"), "{}", outcome.stderr);
 }
 
 #[test]

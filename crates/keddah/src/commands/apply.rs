@@ -3,17 +3,18 @@
 use crate::cli::Context;
 use crate::error::CommandError;
 use crate::render;
-use crate::steps::{self, Approval, Reviewed, Selection, SelectionArgs, Signer};
+use crate::steps::{self, Approval, Planned, Reviewed, Selection, SelectionArgs};
 use clap::Args;
-use keddah_compile::{Compiled, Removing};
+use keddah_compile::Removing;
+use keddah_fleet::quote;
 use keddah_plan::Allowance;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 /// Show what would change, ask, and change exactly that
 ///
-/// With a PLANFILE of `keddah plan -o`, refuses when the machines are no longer as they were when
-/// it was reviewed. Killed at any point, the next apply goes on from there. Ctrl-C once finishes
+/// With a PLANFILE of `keddah plan -o`, takes the inventory and the selection from there, and refuses
+/// when these or the machines are no longer as they were when it was reviewed. Killed at any point, the next apply goes on from there. Ctrl-C once finishes
 /// what runs and begins nothing new; twice ends at once.
 #[derive(Debug, Args)]
 pub struct ApplyArgs {
@@ -28,7 +29,7 @@ pub struct ApplyArgs {
     #[arg(short = 'y', long)]
     yes: bool,
 
-    /// Allow what bears this name to be lost: a user, a database, a member
+    /// Allow what bears these names to be lost: users, databases, members
     #[arg(long, value_delimiter = ',', value_name = "NAME")]
     destroy: Vec<String>,
 
@@ -37,37 +38,52 @@ pub struct ApplyArgs {
     full: bool,
 }
 
-/// load → check → observe facts → compile → observe → plan → lint → show → approve → execute → report
+/// load → check → plan → lint → show → approve → execute → report
 pub async fn run(context: &Context, args: ApplyArgs) -> Result<ExitCode, CommandError> {
+    let command = command_line(context, &args);
     let ApplyArgs { plan_file, selection, yes, destroy, full } = args;
     let reviewed = plan_file.as_deref().map(Reviewed::read).transpose()?;
     let selection = reviewed.as_ref().map_or(selection, |reviewed| reviewed.selection.clone());
+    let context = match &reviewed {
+        Some(reviewed) => &reviewed.context(context)?,
+        None => context,
+    };
 
     let (mut read, inventory) = steps::checked(context)?;
     let selection = Selection::of(&selection, &inventory)?;
-    let signer = Signer::load(context, &inventory)?;
-    let mut fleet = steps::connect(context, &inventory).await?;
-    let facts = steps::observe_facts(context, &inventory, &mut fleet).await;
     let nothing = Removing::default();
-    let Compiled { fleet: mut desired, notes } =
-        steps::compile(context, &mut read, &inventory, &facts, &signer, &nothing)?;
-    selection.restrict(&mut desired);
-    let observed = fleet.observe(&desired).await;
-    signer.guard(&observed)?;
-    let mut plan = keddah_plan::plan(&desired, &observed)?;
-    plan.notes = notes;
-    steps::complete(&mut plan, &desired, &fleet, selection.nodes());
+    let planned = steps::plan(context, &mut read, &inventory, &selection, &nothing).await?;
+    let Planned { plan, desired, signer, .. } = &planned;
 
-    render::plan::announce(&context.output, &plan, full);
-    if let Some(reviewed) = reviewed.filter(|reviewed| !reviewed.agrees(&plan, &signer)) {
-        return Err(render::plan::differs(&reviewed.plan, &plan));
+    render::plan::announce(&context.output, plan, full);
+    if let Some(reviewed) = reviewed.filter(|reviewed| !reviewed.agrees(plan, signer)) {
+        return Err(render::plan::differs(&reviewed.plan, plan));
     }
     if plan.changes.is_empty() {
-        return Ok(render::report::nothing(&context.output, &plan));
+        return Ok(render::report::nothing(&context.output, plan));
     }
     let allowance = Allowance { names: destroy.into_iter().collect(), everything: false };
-    steps::approve(context, &plan, Approval { yes, allowance, typed: None })?;
-    let report =
-        steps::carry_out(context, &desired, &plan, &fleet, &signer, "keddah apply").await?;
-    Ok(render::report::show(&context.output, &plan, &report))
+    let approval = Approval { yes, allowance, typed: None, command };
+    steps::approve(context, plan, desired, approval)?;
+    let report = steps::carry_out(context, &planned, "keddah apply").await?;
+    Ok(render::report::show(&context.output, plan, &report))
+}
+
+/// The command as it was given, without what may be lost.
+fn command_line(context: &Context, args: &ApplyArgs) -> String {
+    let ApplyArgs { plan_file, selection, yes, destroy: _, full: _ } = args;
+    let mut words = vec!["keddah".to_owned(), "apply".to_owned()];
+    let mut option = |name: &str, value: String| words.extend([name.to_owned(), quote(&value)]);
+    if let Some(path) = &context.global.inventory {
+        option("-i", path.display().to_string());
+    }
+    if !selection.limit.is_empty() {
+        option("-l", selection.limit.join(","));
+    }
+    if !selection.modules.is_empty() {
+        option("-m", selection.modules.join(","));
+    }
+    words.extend(yes.then(|| "--yes".to_owned()));
+    words.extend(plan_file.as_ref().map(|path| quote(&path.display().to_string())));
+    words.join(" ")
 }

@@ -3,9 +3,10 @@
 use crate::cli::Context;
 use crate::error::CommandError;
 use crate::render::plan as render;
-use crate::steps::{self, Reviewed, Selection, SelectionArgs, Signer};
+use crate::steps::{self, Planned, Reviewed, Selection, SelectionArgs};
 use clap::Args;
-use keddah_compile::{Compiled, Removing};
+use keddah_compile::Removing;
+use keddah_fleet::quote;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -30,22 +31,19 @@ pub struct PlanArgs {
 pub async fn run(context: &Context, args: PlanArgs) -> Result<ExitCode, CommandError> {
     let (mut read, inventory) = steps::checked(context)?;
     let selection = Selection::of(&args.selection, &inventory)?;
-    let signer = Signer::load(context, &inventory)?;
-    let mut fleet = steps::connect(context, &inventory).await?;
-    let facts = steps::observe_facts(context, &inventory, &mut fleet).await;
     let nothing = Removing::default();
-    let Compiled { fleet: mut desired, notes } =
-        steps::compile(context, &mut read, &inventory, &facts, &signer, &nothing)?;
-    selection.restrict(&mut desired);
-    let observed = fleet.observe(&desired).await;
-    signer.guard(&observed)?;
-    let mut plan = keddah_plan::plan(&desired, &observed)?;
-    plan.notes = notes;
-    steps::complete(&mut plan, &desired, &fleet, selection.nodes());
+    let Planned { plan, signer, .. } =
+        steps::plan(context, &mut read, &inventory, &selection, &nothing).await?;
     if let Some(path) = &args.output {
-        Reviewed::new(&plan, &args.selection, &signer).write(path)?;
+        Reviewed::new(&plan, &args.selection, &read, &signer)?.write(path)?;
     }
     render::show(&context.output, &plan, args.full);
+    if let Some(path) = args.output.filter(|_| !plan.changes.is_empty()) {
+        context.output.status(&format!(
+            "To apply this very plan: keddah apply {}\n",
+            quote(&path.display().to_string())
+        ));
+    }
     Ok(match (plan.is_complete(), plan.changes.is_empty()) {
         (false, _) => ExitCode::from(1),
         (true, false) => ExitCode::from(2),

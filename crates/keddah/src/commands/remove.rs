@@ -3,9 +3,9 @@
 use crate::cli::Context;
 use crate::error::CommandError;
 use crate::render;
-use crate::steps::{self, Approval, Selection, SelectionArgs, Signer};
+use crate::steps::{self, Approval, Selection, SelectionArgs};
 use clap::Args;
-use keddah_compile::{Compiled, Removing};
+use keddah_compile::Removing;
 use keddah_core::NodeName;
 use keddah_inventory::{Inventory, Params};
 use keddah_plan::Allowance;
@@ -47,29 +47,21 @@ pub async fn run(context: &Context, args: RemoveArgs) -> Result<ExitCode, Comman
     safeguards(&inventory, &hosts)?;
     let affected = affected(&inventory, &hosts);
 
-    let signer = Signer::load(context, &inventory)?;
-    let mut fleet = steps::connect(context, &inventory).await?;
-    let facts = steps::observe_facts(context, &inventory, &mut fleet).await;
-    let Compiled { fleet: mut desired, notes } =
-        steps::compile(context, &mut read, &inventory, &facts, &signer, &removing)?;
-    desired.retain(|resource| affected.contains(&resource.id.node));
-    let observed = fleet.observe(&desired).await;
-    signer.guard(&observed)?;
-    let mut plan = keddah_plan::plan(&desired, &observed)?;
-    plan.notes = notes;
-    steps::complete(&mut plan, &desired, &fleet, &affected);
+    let selection = Selection::nodes_only(affected);
+    let planned = steps::plan(context, &mut read, &inventory, &selection, &removing).await?;
+    let plan = &planned.plan;
 
-    render::plan::announce(&context.output, &plan, full);
+    render::plan::announce(&context.output, plan, full);
     if plan.changes.is_empty() {
-        return Ok(render::report::nothing(&context.output, &plan));
+        return Ok(render::report::nothing(&context.output, plan));
     }
     let confirmed = confirm.is_some_and(|confirm| confirm == name);
     let allowance = Allowance { names: BTreeSet::new(), everything: true };
     let typed = (!confirmed).then(|| name.clone());
-    steps::approve(context, &plan, Approval { yes: confirmed, allowance, typed })?;
-    let report =
-        steps::carry_out(context, &desired, &plan, &fleet, &signer, "keddah remove").await?;
-    Ok(render::report::show(&context.output, &plan, &report))
+    let approval = Approval { yes: confirmed, allowance, typed, command: String::new() };
+    steps::approve(context, plan, &planned.desired, approval)?;
+    let report = steps::carry_out(context, &planned, "keddah remove").await?;
+    Ok(render::report::show(&context.output, plan, &report))
 }
 
 /// A cluster's name takes away what makes its hosts that cluster; any other name takes all.

@@ -186,7 +186,7 @@ mod tests {
         if let Some(inventory) = &inventory {
             diagnostics.extend(keddah_inventory::check(&sources, inventory));
         }
-        Read { sources, inventory, diagnostics }
+        Read { path: "keddah.yml".into(), digest: String::new(), sources, inventory, diagnostics }
     }
 
     #[test]

@@ -18,7 +18,7 @@ use std::io::{IsTerminal, Write};
 use theme::{Meaning, Theme};
 
 /// Where and how to print.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Output {
     /// How answers look.
     pub stdout: Theme,

@@ -1,5 +1,6 @@
 //! The steps that plan, apply and remove share, one function each, in the order of the trip.
 
+mod approve;
 mod authority;
 mod compile;
 mod execute;
@@ -7,11 +8,14 @@ mod read;
 mod review;
 mod selection;
 mod target;
+mod trip;
 
+pub use approve::{Approval, approve};
 pub use authority::{CA_DIRECTORY, Signer};
 pub use compile::compile;
-pub use execute::{Approval, approve, carry_out};
-pub use read::{Read, base_directory, checked, read, refuse};
+pub use execute::carry_out;
+pub use read::{Read, base_directory, checked, digest_of, read, refuse};
 pub use review::Reviewed;
 pub use selection::{Selection, SelectionArgs};
-pub use target::{complete, connect, observe_facts};
+pub use target::{complete, connect, observe_facts, some_answer};
+pub use trip::{Planned, plan};

@@ -5,6 +5,7 @@ use crate::error::CommandError;
 use crate::render::diagnostic::Problems;
 use keddah_core::{Diagnostic, Severity, SourceMap};
 use keddah_inventory::Inventory;
+use sha2::{Digest, Sha256};
 use std::path::{Path, PathBuf};
 
 /// Names that are looked for when none is given.
@@ -12,6 +13,10 @@ const USUAL_NAMES: [&str; 2] = ["keddah.yml", "pigsty.yml"];
 
 /// What came of reading an inventory's file.
 pub struct Read {
+    /// The file as it was named.
+    pub path: PathBuf,
+    /// SHA-256 of its bytes, in hexadecimal digits.
+    pub digest: String,
     /// The file's text, for messages.
     pub sources: SourceMap,
     /// The inventory, unless the file makes no sense at all.
@@ -39,6 +44,11 @@ pub fn base_directory(context: &Context) -> Result<PathBuf, CommandError> {
     Ok(path(context)?.parent().map(Path::to_owned).unwrap_or_default())
 }
 
+/// SHA-256 in hexadecimal digits.
+pub fn digest_of(bytes: &[u8]) -> String {
+    Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
 /// Loads and checks; problems are values.
 ///
 /// # Errors
@@ -56,7 +66,8 @@ pub fn read(context: &Context) -> Result<Read, CommandError> {
     if let (Some(inventory), false) = (&inventory, broken) {
         diagnostics.extend(keddah_inventory::check(&sources, inventory));
     }
-    Ok(Read { sources, inventory, diagnostics })
+    let digest = digest_of(&bytes);
+    Ok(Read { path, digest, sources, inventory, diagnostics })
 }
 
 /// Loads and checks; errors are shown and end the command, warnings are shown only.

@@ -1,20 +1,26 @@
 //! A plan that was written to a file, reviewed, and comes back to be applied.
 
+use crate::cli::Context;
 use crate::commands::cert::write_private;
 use crate::error::CommandError;
-use crate::steps::{SelectionArgs, Signer};
+use crate::steps::{Read, SelectionArgs, Signer, digest_of};
+use keddah_fleet::quote;
 use keddah_plan::Plan;
 use keddah_resource::FieldChange;
 use serde::{Deserialize, Serialize};
-use std::path::Path;
+use serde_json::error::Category;
+use std::path::{Path, PathBuf};
 
 /// Counts changes of the file's form.
-const FORMAT: u32 = 1;
+const FORMAT: u64 = 2;
 
 /// The file of `plan -o`. Holds no secret, but the shape of a fleet, so only its owner reads it.
 #[derive(Debug, Serialize, Deserialize)]
 pub struct Reviewed {
-    format: u32,
+    /// Tells this file from any other JSON, and its form from other versions' forms.
+    keddah_plan: u64,
+    /// The inventory it was made of.
+    inventory: InventoryFile,
     /// What was selected; apply selects the same.
     pub selection: SelectionArgs,
     digest: String,
@@ -22,15 +28,36 @@ pub struct Reviewed {
     pub plan: Plan,
 }
 
+/// Which inventory a plan was made of.
+#[derive(Debug, Serialize, Deserialize)]
+struct InventoryFile {
+    /// Where it was, without links and relative parts.
+    path: PathBuf,
+    /// SHA-256 of its bytes, in hexadecimal digits.
+    digest: String,
+}
+
 impl Reviewed {
     /// A plan to be written down.
-    pub fn new(plan: &Plan, selection: &SelectionArgs, signer: &Signer) -> Self {
-        Self {
-            format: FORMAT,
+    ///
+    /// # Errors
+    /// When the inventory's place cannot be named.
+    pub fn new(
+        plan: &Plan,
+        selection: &SelectionArgs,
+        read: &Read,
+        signer: &Signer,
+    ) -> Result<Self, CommandError> {
+        let path = std::fs::canonicalize(&read.path).map_err(|error| {
+            CommandError::system(format!("cannot find {}", read.path.display())).caused_by(&error)
+        })?;
+        Ok(Self {
+            keddah_plan: FORMAT,
+            inventory: InventoryFile { path, digest: read.digest.clone() },
             selection: selection.clone(),
             digest: digest(plan, signer),
             plan: plan.clone(),
-        }
+        })
     }
 
     /// Writes it for its owner alone.
@@ -48,26 +75,88 @@ impl Reviewed {
     /// # Errors
     /// When the file is not one of ours.
     pub fn read(path: &Path) -> Result<Self, CommandError> {
-        let text = std::fs::read_to_string(path).map_err(|error| {
-            CommandError::user(format!("cannot read {}", path.display())).caused_by(&error)
+        let name = path.display();
+        let bytes = std::fs::read(path).map_err(|error| {
+            CommandError::user(format!("cannot read the plan {name}")).caused_by(&error)
         })?;
-        let reviewed: Self = serde_json::from_str(&text).map_err(|error| {
-            CommandError::user(format!("{} is not a plan of `keddah plan -o`", path.display()))
+        let value: serde_json::Value = serde_json::from_slice(&bytes).map_err(|error| {
+            let ours =
+                bytes.starts_with(b"{") && bytes.windows(13).any(|at| at == b"\"keddah_plan\"");
+            if ours && error.classify() == Category::Eof {
+                CommandError::user(format!("{name} is only the beginning of a plan"))
+                    .hint(format!("it was cut off when it was written or copied; {AGAIN}"))
+            } else {
+                not_a_plan(path, &bytes)
+            }
+        })?;
+        match value.get("keddah_plan").and_then(serde_json::Value::as_u64) {
+            Some(FORMAT) => {}
+            Some(_) => return Err(of_another_version(path)),
+            None if value.get("format").is_some() && value.get("plan").is_some() => {
+                return Err(of_another_version(path));
+            }
+            None => return Err(not_a_plan(path, &bytes)),
+        }
+        serde_json::from_value(value).map_err(|error| {
+            CommandError::user(format!("{name} is a plan that was changed by hand or damaged"))
                 .caused_by(&error)
+                .hint(AGAIN)
+        })
+    }
+
+    /// The same context with the inventory that the plan was made of, unless one is named.
+    ///
+    /// # Errors
+    /// When the inventory is not there any more, or says something else than when it was reviewed.
+    pub fn context(&self, context: &Context) -> Result<Context, CommandError> {
+        let mut context = context.clone();
+        let InventoryFile { path, digest } = &self.inventory;
+        let path = context.global.inventory.get_or_insert_with(|| path.clone()).clone();
+        let bytes = std::fs::read(&path).map_err(|error| {
+            CommandError::user(format!("cannot read the plan's inventory {}", path.display()))
+                .caused_by(&error)
+                .hint("if it has moved, say where it is: keddah apply -i FILE PLANFILE")
         })?;
-        if reviewed.format != FORMAT {
+        if digest_of(&bytes) != *digest {
             return Err(CommandError::user(format!(
-                "{} was written by another version of keddah",
+                "{} is not as it was when the plan was made",
                 path.display()
             ))
-            .hint("plan again"));
+            .hint(format!("{AGAIN}, review, and apply the new plan")));
         }
-        Ok(reviewed)
+        Ok(context)
     }
 
     /// Whether a new plan says the same.
     pub fn agrees(&self, plan: &Plan, signer: &Signer) -> bool {
         self.digest == digest(plan, signer)
+    }
+}
+
+const AGAIN: &str = "plan again: keddah plan -o PLANFILE";
+
+fn of_another_version(path: &Path) -> CommandError {
+    CommandError::user(format!("{} was written by another version of keddah", path.display()))
+        .hint(AGAIN)
+}
+
+/// Says what the file looks like instead, for what it is tells what was meant.
+fn not_a_plan(path: &Path, bytes: &[u8]) -> CommandError {
+    let name = quote(&path.display().to_string());
+    let error =
+        |what: &str| CommandError::user(format!("{} is not a plan, but {what}", path.display()));
+    let write = "a plan is written with: keddah plan -o PLANFILE";
+    let is_json = serde_json::from_slice::<serde_json::Value>(bytes);
+    match (is_json, std::str::from_utf8(bytes)) {
+        (Ok(value), _) if value.get("digest").is_some() && value.get("plan").is_some() => {
+            error("the output of `keddah plan --json`").hint(write)
+        }
+        (Ok(_), _) => error("some other JSON").hint(write),
+        (_, Err(_)) => error("a binary file").hint(write),
+        (_, Ok(text)) if text.trim().is_empty() => error("empty").hint(write),
+        (_, Ok(_)) => error("some other text")
+            .hint(format!("if it is an inventory, name it with -i: keddah apply -i {name}"))
+            .hint(write),
     }
 }
 

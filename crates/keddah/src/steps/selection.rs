@@ -63,6 +63,12 @@ impl Selection {
         })
     }
 
+    /// All that stands on these nodes.
+    pub fn nodes_only(nodes: BTreeSet<NodeName>) -> Self {
+        let all_nodes = nodes.clone();
+        Self { nodes: Some(nodes), names: BTreeSet::new(), modules: None, all_nodes }
+    }
+
     /// The nodes of the selection.
     pub fn nodes(&self) -> &BTreeSet<NodeName> {
         self.nodes.as_ref().unwrap_or(&self.all_nodes)

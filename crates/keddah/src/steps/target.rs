@@ -3,12 +3,13 @@
 use crate::cli::Context;
 use crate::commands::agent::STATE_DIRECTORY;
 use crate::error::CommandError;
+use crate::render::counted;
 use crate::render::progress::Spinner;
 use keddah_compile::CONTROLLER;
 use keddah_core::NodeName;
 use keddah_fleet::{Become, Controller, Fleet, SshTarget, Target, split};
 use keddah_inventory::{Data, Inventory, Params};
-use keddah_plan::Plan;
+use keddah_plan::{Failure, Plan};
 use keddah_resource::{DesiredFleet, NodeFacts};
 use sha2::{Digest, Sha256};
 use std::collections::{BTreeMap, BTreeSet};
@@ -17,20 +18,24 @@ use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-/// Opens a conversation with every node of the inventory, and with this machine as the controller.
+/// Opens a conversation with these nodes of the inventory, and with this machine as the controller.
 ///
 /// # Errors
 /// When a host's variables make no sense, or this machine cannot be a controller. A node that is
 /// out of reach is no error here.
-pub async fn connect(context: &Context, inventory: &Inventory) -> Result<Fleet, CommandError> {
+pub async fn connect(
+    context: &Context,
+    inventory: &Inventory,
+    nodes: &BTreeSet<NodeName>,
+) -> Result<Fleet, CommandError> {
     let mut targets = vec![(NodeName::new(CONTROLLER), Target::Controller)];
-    for host in inventory.hosts() {
+    for host in inventory.hosts().filter(|host| nodes.contains(&host.name)) {
         targets.push((host.name.clone(), target(context, inventory, &host.name)?));
     }
     let remote = targets.iter().any(|(_, target)| !matches!(target, Target::Controller));
     let controller = Arc::new(controller(context, remote)?);
-    let count = targets.len() - 1;
-    let _spinner = Spinner::start(&context.output, &format!("reaching {count} nodes"));
+    let count = counted(targets.len() - 1, "node");
+    let _spinner = Spinner::start(&context.output, &format!("reaching {count}"));
     Ok(Fleet::connect(&controller, targets).await)
 }
 
@@ -42,6 +47,38 @@ pub async fn observe_facts(
 ) -> BTreeMap<NodeName, NodeFacts> {
     let _spinner = Spinner::start(&context.output, "asking the nodes what they are");
     fleet.facts(&keddah_compile::probes(inventory)).await
+}
+
+/// Refuses to go on where not one of the selected nodes answers: nothing could be said of any.
+///
+/// # Errors
+/// When no node answers, with each one's reason; alike reasons are given once.
+pub fn some_answer(fleet: &Fleet, selected: &BTreeSet<NodeName>) -> Result<(), CommandError> {
+    let silent: Vec<(&NodeName, &Failure)> =
+        fleet.unreachable().iter().filter(|(node, _)| selected.contains(*node)).collect();
+    if silent.is_empty() || silent.len() < selected.len() {
+        return Ok(());
+    }
+    let mut error = CommandError::system(match silent.as_slice() {
+        [(node, _)] => format!("{node} does not answer, so nothing can be said of it"),
+        many => format!("none of {} nodes answers, so nothing can be said of them", many.len()),
+    });
+    let mut reasons: BTreeMap<String, Vec<&NodeName>> = BTreeMap::new();
+    for (node, failure) in &silent {
+        // Most reasons begin with the node's own name, and only thereby differ.
+        let reason = failure.message.replace(node.as_str(), "it");
+        reasons.entry(reason).or_default().push(node);
+    }
+    for nodes in reasons.values() {
+        let failure = &fleet.unreachable()[nodes[0]];
+        let others = match nodes.len() - 1 {
+            0 => String::new(),
+            more => format!(" (and {more} more alike)"),
+        };
+        error.causes.push(format!("{}{others}", failure.message));
+        error.hints.extend(failure.hint.clone());
+    }
+    Err(error)
 }
 
 /// Completes a plan by what only the conversation knows: nodes of the selection that could not be

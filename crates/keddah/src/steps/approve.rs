@@ -1,0 +1,212 @@
+//! Approve: what must be said before a plan is carried out, by whoever is asked or beforehand.
+
+use crate::cli::Context;
+use crate::error::CommandError;
+use crate::render::counted;
+use crate::render::theme::Meaning;
+use keddah_inventory::registry::nearest;
+use keddah_plan::{Allowance, Finding, Plan, lint, short_name};
+use keddah_resource::DesiredFleet;
+use std::collections::BTreeSet;
+use std::io::{IsTerminal, Write};
+
+/// What the user has said beforehand.
+#[derive(Debug, Default)]
+pub struct Approval {
+    /// `--yes`.
+    pub yes: bool,
+    /// What may be lost.
+    pub allowance: Allowance,
+    /// A name that must be typed, whatever else was said.
+    pub typed: Option<String>,
+    /// The command as it was given, without `--destroy`, to be completed in a hint.
+    pub command: String,
+}
+
+/// Lints the plan and asks for a yes.
+///
+/// # Errors
+/// When the plan must not be carried out, the answer is no, or there is nobody to ask.
+pub fn approve(
+    context: &Context,
+    plan: &Plan,
+    desired: &DesiredFleet,
+    mut approval: Approval,
+) -> Result<(), CommandError> {
+    let asks = std::io::stdin().is_terminal() && !context.output.is_json();
+    known(plan, desired, &approval.allowance.names)?;
+    let findings = lint(plan, &approval.allowance);
+    if asks && !approval.yes && findings.iter().any(is_loss) && findings.iter().all(is_loss) {
+        let names = loss_names(&findings);
+        let grave = context.output.stderr.paint(Meaning::Grave, "This would be lost for good:");
+        let list: String = findings.iter().map(|one| format!("  {}\n", one.id)).collect();
+        let names = names.into_iter().collect::<Vec<_>>().join(",");
+        let question = format!("\n{grave}\n{list}Type {names} to allow it: ");
+        if answer(context, &question)? != names {
+            return Err(declined());
+        }
+        approval.allowance.everything = true;
+    }
+    let findings = lint(plan, &approval.allowance);
+    if !findings.is_empty() {
+        return Err(refused(findings, &approval));
+    }
+    if let Some(name) = approval.typed {
+        if !asks {
+            return Err(CommandError::user("there is no terminal to type the name on")
+                .hint(format!("confirm it on the command line: --confirm {name}")));
+        }
+        let question = format!("Type {name} to go ahead: ");
+        return if answer(context, &question)? == name { Ok(()) } else { Err(declined()) };
+    }
+    if approval.yes {
+        return Ok(());
+    }
+    if !asks {
+        return Err(CommandError::user("there is no terminal to ask for approval")
+            .hint("review the plan, then apply with --yes"));
+    }
+    let count = plan.changes.len();
+    let these =
+        if count == 1 { "this change".to_owned() } else { format!("these {count} changes") };
+    match answer(context, &format!("Apply {these}? [y/N] "))?.to_lowercase().as_str() {
+        "y" | "yes" => Ok(()),
+        _ => Err(declined()),
+    }
+}
+
+fn is_loss(finding: &Finding) -> bool {
+    finding.code == "destroys-data"
+}
+
+fn loss_names(findings: &[Finding]) -> BTreeSet<&str> {
+    findings.iter().filter(|one| is_loss(one)).map(|one| short_name(&one.id)).collect()
+}
+
+/// Refuses names of `--destroy` that nothing bears: a typing error must not pass for consent. What
+/// is lost already, or is no loss today, may be named; the same command can be run again.
+fn known(
+    plan: &Plan,
+    desired: &DesiredFleet,
+    names: &BTreeSet<String>,
+) -> Result<(), CommandError> {
+    let bears = |name: &String| {
+        let allowance = Allowance { names: BTreeSet::from([name.clone()]), everything: false };
+        desired.iter().any(|resource| allowance.covers(&resource.id))
+    };
+    let Some(unknown) = names.iter().find(|name| !bears(name)) else { return Ok(()) };
+    let error = CommandError::user(format!("--destroy {unknown}: nothing bears this name"));
+    let findings = lint(plan, &Allowance::default());
+    let losses = loss_names(&findings);
+    let near = nearest(unknown, losses.iter().copied());
+    Err(match near {
+        Some(near) => error.hint(format!("did you mean `{near}`?")),
+        None if losses.is_empty() => error.hint("this plan loses nothing"),
+        None => error.hint(format!(
+            "what this plan would lose: {}",
+            losses.into_iter().collect::<Vec<_>>().join(", ")
+        )),
+    })
+}
+
+fn declined() -> CommandError {
+    CommandError::user("nothing was changed: you did not approve")
+}
+
+/// All reasons at once; what is lost shares one hint, the command that allows exactly that.
+fn refused(findings: Vec<Finding>, approval: &Approval) -> CommandError {
+    let lost = loss_names(&findings);
+    let mut error = if findings.iter().all(is_loss) {
+        let count = findings.len();
+        CommandError::user(format!("{} would be lost for good", counted(count, "thing")))
+    } else {
+        CommandError::user("this plan must not be carried out as it is")
+    };
+    if !lost.is_empty() {
+        let named = approval.allowance.names.iter().map(String::as_str);
+        let all: BTreeSet<&str> = named.chain(lost.iter().copied()).collect();
+        let all = all.into_iter().collect::<Vec<_>>().join(",");
+        error = error.hint(format!("to allow it: {} --destroy {all}", approval.command));
+    }
+    for finding in findings {
+        if !is_loss(&finding) {
+            error.hints.push(finding.help);
+        }
+        error.causes.push(finding.message);
+    }
+    error
+}
+
+fn answer(context: &Context, question: &str) -> Result<String, CommandError> {
+    context.output.status(question);
+    let _ = std::io::stderr().flush();
+    let mut line = String::new();
+    std::io::stdin()
+        .read_line(&mut line)
+        .map_err(|error| CommandError::system("cannot read the answer").caused_by(&error))?;
+    Ok(line.trim().to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use keddah_core::NodeName;
+    use keddah_plan::{Certainty, PlannedChange};
+    use keddah_resource::kind::directory;
+    use keddah_resource::{Action, Class, Difference, Kind, Module, Resource, ResourceId};
+
+    fn losing(names: &[&str]) -> (Plan, DesiredFleet) {
+        let node = NodeName::new("10.10.10.11");
+        let mut desired = DesiredFleet::default();
+        // Any resource will do: what matters is its name.
+        desired.add(Resource::new(&node, Module::Pgsql, directory::Spec::absent("/a/stays")));
+        for name in names {
+            let spec = directory::Spec::absent(format!("/a/{name}"));
+            desired.add(Resource::new(&node, Module::Pgsql, spec));
+        }
+        let change = |name: &&str| PlannedChange {
+            id: ResourceId::new(&node, Kind::Directory, format!("/a/{name}")),
+            module: Module::Pgsql,
+            cluster: None,
+            difference: Difference {
+                action: Action::Delete,
+                class: Class::Destroy,
+                fields: Vec::new(),
+                reason: "it is declared absent".into(),
+                impossible: None,
+            },
+            certainty: Certainty::Known,
+            cause: None,
+            caused_by: Vec::new(),
+            wave: 0,
+            after: Vec::new(),
+        };
+        let changes = names.iter().map(change).collect();
+        (Plan { changes, ..Plan::default() }, desired)
+    }
+
+    #[test]
+    fn all_losses_are_named_with_the_command_that_allows_them() {
+        let (plan, _) = losing(&["old_user", "old_db", "older"]);
+        let names = BTreeSet::from(["older".to_owned()]);
+        let allowance = Allowance { names, everything: false };
+        let findings = lint(&plan, &allowance);
+        let command = "keddah apply -i f.yml --yes".to_owned();
+        let approval = Approval { allowance, command, ..Approval::default() };
+        let error = refused(findings, &approval);
+        assert_eq!(error.message, "2 things would be lost for good");
+        assert_eq!(error.causes.len(), 2);
+        let hint = "to allow it: keddah apply -i f.yml --yes --destroy old_db,old_user,older";
+        assert_eq!(error.hints, [hint]);
+    }
+
+    #[test]
+    fn a_name_that_nothing_bears_is_no_consent() {
+        let (plan, desired) = losing(&["old_user"]);
+        let one = |name: &str| known(&plan, &desired, &BTreeSet::from([name.to_owned()]));
+        assert!(one("old_user").is_ok());
+        assert!(one("stays").is_ok(), "what is not lost today may be named");
+        assert_eq!(one("old_usr").unwrap_err().hints, ["did you mean `old_user`?"]);
+        assert_eq!(one("x").unwrap_err().hints, ["what this plan would lose: old_user"]);
+    }
+}

@@ -1,0 +1,95 @@
+//! The first half of the trip, from a checked inventory to a plan: what `plan`, `apply` and `remove`
+//! do in the same way before they part.
+
+use crate::cli::Context;
+use crate::error::CommandError;
+use crate::render::counted;
+use crate::steps::{self, Read, Selection, Signer};
+use keddah_compile::{Compiled, Removing};
+use keddah_core::NodeName;
+use keddah_fleet::{Fleet, Holder};
+use keddah_inventory::Inventory;
+use keddah_plan::Plan;
+use keddah_resource::DesiredFleet;
+use std::collections::BTreeMap;
+
+/// A plan, and what it takes to carry it out.
+pub struct Planned {
+    /// What would change.
+    pub plan: Plan,
+    /// What should be.
+    pub desired: DesiredFleet,
+    /// The conversations with the nodes.
+    pub fleet: Fleet,
+    /// Who signs certificates.
+    pub signer: Signer,
+}
+
+/// connect → observe facts → compile → observe → plan; what is in `removing` is taken away.
+///
+/// # Errors
+/// When the inventory cannot be for these nodes, when not one of them answers, or when they trust an
+/// authority that is not here.
+pub async fn plan(
+    context: &Context,
+    read: &mut Read,
+    inventory: &Inventory,
+    selection: &Selection,
+    removing: &Removing,
+) -> Result<Planned, CommandError> {
+    let signer = Signer::load(context, inventory)?;
+    let needed = keddah_compile::needed(inventory, selection.nodes());
+    let mut fleet = steps::connect(context, inventory, &needed).await?;
+    let facts = steps::observe_facts(context, inventory, &mut fleet).await;
+    steps::some_answer(&fleet, selection.nodes())?;
+    let Compiled { fleet: mut desired, notes } =
+        steps::compile(context, read, inventory, &facts, &signer, removing)?;
+    selection.restrict(&mut desired);
+    let (observed, holders) =
+        tokio::join!(fleet.observe(&desired), fleet.holders(selection.nodes()));
+    signer.guard(&observed)?;
+    let mut plan = keddah_plan::plan(&desired, &observed)?;
+    plan.notes = notes;
+    plan.notes.extend(at_work(&holders));
+    steps::complete(&mut plan, &desired, &fleet, selection.nodes());
+    Ok(Planned { plan, desired, fleet, signer })
+}
+
+/// Who changes nodes while we look at them: one note for each.
+fn at_work(holders: &BTreeMap<NodeName, Holder>) -> Vec<String> {
+    let mut by_holder: BTreeMap<String, Vec<&NodeName>> = BTreeMap::new();
+    for (node, holder) in holders {
+        by_holder.entry(holder.to_string()).or_default().push(node);
+    }
+    let note = |(holder, nodes): (String, Vec<&NodeName>)| {
+        let place = match nodes.as_slice() {
+            [one] => one.to_string(),
+            many => counted(many.len(), "node"),
+        };
+        format!("{holder} is changing {place} right now; what is shown may not last")
+    };
+    by_holder.into_iter().map(note).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn whoever_changes_nodes_is_named_once() {
+        let holder = Holder {
+            user: "root".into(),
+            host: "admin".into(),
+            pid: 7,
+            since: "2026-01-01T00:00:00Z".into(),
+            command: "keddah apply".into(),
+            finishing: false,
+        };
+        let holders = ["a", "b"].map(|node| (NodeName::new(node), holder.clone()));
+        assert_eq!(
+            at_work(&BTreeMap::from(holders)),
+            ["root@admin (`keddah apply`, process 7, since 2026-01-01T00:00:00Z) is changing \
+                 2 nodes right now; what is shown may not last"]
+        );
+    }
+}
