@@ -9,6 +9,7 @@ use keddah_inventory::{Inventory, Params};
 use keddah_plan::Outcome;
 use keddah_resource::{Observed, ResourceId};
 use std::collections::BTreeMap;
+use std::path::Path;
 
 /// Where the CA is, beside the inventory.
 pub const CA_DIRECTORY: &str = "files/pki/ca";
@@ -31,7 +32,13 @@ impl Signer {
     /// # Errors
     /// When the files under files/pki/ca cannot be used.
     pub fn load(context: &Context, inventory: &Inventory) -> Result<Self, CommandError> {
-        let directory = base_directory(context)?.join(CA_DIRECTORY);
+        // Whole, for a plan that is saved names it, and may be applied from another directory.
+        let base = base_directory(context)?;
+        let base = if base.as_os_str().is_empty() { Path::new(".") } else { &base };
+        let base = std::fs::canonicalize(base).map_err(|error| {
+            CommandError::user(format!("cannot find {}", base.display())).caused_by(&error)
+        })?;
+        let directory = base.join(CA_DIRECTORY);
         let authority = match Authority::load(&directory)? {
             Some(authority) => authority,
             None => {
