@@ -5,6 +5,7 @@ use keddah_core::{NodeName, Secret};
 use keddah_resource::kind::directory::{self, Permissions};
 use keddah_resource::kind::{certificate, file, trust_anchor};
 use keddah_resource::{Kind, Module, Resource, ResourceId};
+use std::collections::HashMap;
 
 /// Where every node keeps the CA's certificate.
 pub const CA_PATH: &str = "/etc/pki/ca.crt";
@@ -104,14 +105,18 @@ impl Compiler<'_> {
         certificate
     }
 
-    /// Rebuilding the system's trust store costs seconds of processor time, and no service of ours
-    /// reads it: it comes after everything that does matter.
-    pub(crate) fn trust_last(&mut self, node: &Node<'_>) {
-        let units: Vec<ResourceId> =
-            self.fleet.of_kind(&node.name, Kind::Unit).map(|unit| unit.id.clone()).collect();
-        let anchor = ResourceId::new(&node.name, Kind::TrustAnchor, "keddah");
-        if let Some(anchor) = self.fleet.get_mut(&anchor) {
-            anchor.after.extend(units);
+    /// Rebuilding a system's trust store costs seconds of processor time, and no service of ours
+    /// reads it: it comes after everything that does matter on its node.
+    pub(crate) fn trust_last(&mut self) {
+        let mut units: HashMap<NodeName, Vec<ResourceId>> = HashMap::new();
+        for resource in self.fleet.iter().filter(|resource| resource.id.kind == Kind::Unit) {
+            units.entry(resource.id.node.clone()).or_default().push(resource.id.clone());
+        }
+        for (node, units) in units {
+            let anchor = ResourceId::new(&node, Kind::TrustAnchor, "keddah");
+            if let Some(anchor) = self.fleet.get_mut(&anchor) {
+                anchor.after.extend(units);
+            }
         }
     }
 

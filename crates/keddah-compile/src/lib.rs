@@ -149,9 +149,7 @@ impl<'a> Compiler<'a> {
         }
         let etcd = self.etcd(nodes)?;
         self.pgsql(nodes, &etcd)?;
-        for node in nodes {
-            self.trust_last(node);
-        }
+        self.trust_last();
         Ok(())
     }
 }
