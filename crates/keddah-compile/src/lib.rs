@@ -124,8 +124,10 @@ pub fn compile(input: &Input<'_>) -> Result<Compiled, Vec<Diagnostic>> {
     if !problems.is_empty() {
         return Err(problems);
     }
-    let unknown = compiler.fleet.unknown_dependencies();
-    debug_assert!(unknown.is_empty(), "dependencies on nothing: {unknown:?}");
+    if cfg!(debug_assertions) {
+        let unknown = compiler.fleet.unknown_dependencies();
+        assert!(unknown.is_empty(), "dependencies on nothing: {unknown:?}");
+    }
     if !compiler.untuned.is_empty() {
         compiler.notes.push(format!(
             "kernel parameters are only written down on {}: a container's kernel is not its own",

@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 use std::fmt;
+use std::sync::Arc;
 
 /// Why a text is not a valid name.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -22,14 +23,15 @@ impl fmt::Display for InvalidName {
 
 impl std::error::Error for InvalidName {}
 
-/// A node as the inventory names it: the key under `hosts`, usually its IP address.
+/// A node as the inventory names it: the key under `hosts`, usually its IP address. Copies share
+/// the text.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(transparent)]
-pub struct NodeName(String);
+pub struct NodeName(Arc<str>);
 
 impl NodeName {
     /// Wraps the inventory's host key; any text an inventory can hold is a node name.
-    pub fn new(text: impl Into<String>) -> Self {
+    pub fn new(text: impl Into<Arc<str>>) -> Self {
         Self(text.into())
     }
 

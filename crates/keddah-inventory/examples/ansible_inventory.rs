@@ -21,7 +21,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         ("--list", []) => Some(ansible::list_json(&inventory)),
         ("--graph", []) => ansible::graph(&inventory, "all"),
         ("--graph", [group]) => ansible::graph(&inventory, group),
-        ("--host", [host]) => ansible::host_json(&inventory, &NodeName::new(host)),
+        ("--host", [host]) => ansible::host_json(&inventory, &NodeName::new(host.as_str())),
         _ => None,
     };
     println!("{}", answer.ok_or("no such group or host")?);

@@ -1,6 +1,7 @@
 //! The resources of all nodes, and what must come before what.
 
 use crate::{Class, Kind, ResourceId, Spec};
+use foldhash::fast::FixedState;
 use indexmap::IndexMap;
 use keddah_core::NodeName;
 use serde::{Deserialize, Serialize};
@@ -129,7 +130,7 @@ impl Resource {
 /// Everything that should be, on all nodes.
 #[derive(Debug, Clone, Default)]
 pub struct DesiredFleet {
-    resources: IndexMap<ResourceId, Resource>,
+    resources: IndexMap<ResourceId, Resource, FixedState>,
 }
 
 /// A dependency on a resource that nobody declared: a mistake in a compiler module.

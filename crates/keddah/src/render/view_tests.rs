@@ -73,7 +73,7 @@ fn example() -> Plan {
     role.cluster = Some("pg-test".to_owned());
     changes.push(role.clone());
     let mut gone = role.clone();
-    gone.id.name = "5432/dbuser_old".to_owned();
+    gone.id = id("10.10.10.11", Kind::PgRole, "5432/dbuser_old");
     gone.difference = Difference::delete(Class::Destroy, "its state is absent");
     changes.push(gone);
     let mut restart = role.clone();
@@ -86,7 +86,7 @@ fn example() -> Plan {
     changes.push(restart);
     let mut later = role;
     let because = "the database test does not exist yet".to_owned();
-    later.id.name = "5432/test.monitor".to_owned();
+    later.id = id("10.10.10.11", Kind::PgRole, "5432/test.monitor");
     later.difference = Difference::create(&because);
     later.certainty = Certainty::NotYet { because };
     changes.push(later);
