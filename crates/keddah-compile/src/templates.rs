@@ -14,6 +14,7 @@ const EMBEDDED: &[(&str, &str)] = &[
     ("postgresql/tiny.yml", include_str!("../../../templates/postgresql/tiny.yml")),
     ("haproxy/haproxy.cfg", include_str!("../../../templates/haproxy/haproxy.cfg")),
     ("haproxy/auth.cfg", include_str!("../../../templates/haproxy/auth.cfg")),
+    ("haproxy/await-worker", include_str!("../../../templates/haproxy/await-worker")),
     ("haproxy/save-state", include_str!("../../../templates/haproxy/save-state")),
     ("systemd/haproxy.conf", include_str!("../../../templates/systemd/haproxy.conf")),
     ("systemd/patroni.conf", include_str!("../../../templates/systemd/patroni.conf")),

@@ -14,6 +14,7 @@ use std::cell::{Cell, RefCell};
 use std::path::PathBuf;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
 use tokio::sync::mpsc;
 use tokio::task::{JoinSet, LocalSet};
@@ -144,6 +145,12 @@ impl<H: Host> Agent<H> {
                 Ok(()) => Answer::Owed,
                 Err(error) => Answer::Failed(failure(error)),
             },
+            Ask::IdleListeners { patience } => {
+                match self.host.idle_listeners(Duration::from_millis(patience)).await {
+                    Ok(listeners) => Answer::IdleListeners(listeners),
+                    Err(error) => Answer::Failed(failure(error)),
+                }
+            }
             Ask::Converge(request) => match converge(&*self.host, &request, &self.stopping).await {
                 Ok(class) => Answer::Converged(class),
                 Err(failure) => Answer::Failed(failure),

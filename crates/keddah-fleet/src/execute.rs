@@ -13,6 +13,7 @@ use keddah_resource::{
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
@@ -20,6 +21,9 @@ use tokio::time::Instant;
 /// Changes of one node that run at the same time: enough to overlap waiting, few enough that a
 /// small machine still serves while it is changed.
 const PER_NODE: usize = 8;
+
+/// How long health checks may take to find servers: some checks, and a replica's first connection.
+const SERVICES: Duration = Duration::from_secs(10);
 
 /// Whether to go on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -92,8 +96,30 @@ pub async fn execute(execution: Execution<'_>) -> Result<(), ExecuteError> {
         resources.push(resource.ok_or_else(unknown)?);
     }
     lock_nodes(&execution).await?;
-    Scheduler::new(&execution, resources).run().await;
+    let services_moved = Scheduler::new(&execution, resources).run().await;
+    if services_moved && *execution.stop.borrow() == Stop::No {
+        await_services(&execution).await;
+    }
     Ok(())
+}
+
+/// Who applies connects next: what HAProxy offers should lead somewhere by then.
+async fn await_services(execution: &Execution<'_>) {
+    let tell = |event| {
+        // Nobody watching is no reason to stop.
+        let _ = execution.events.send(event);
+    };
+    tell(Event::AwaitingServices);
+    let mut stop = execution.stop.clone();
+    let idle = tokio::select! {
+        idle = execution.fleet.idle_listeners(SERVICES) => idle,
+        Ok(()) = stop.changed() => return,
+    };
+    for (node, listeners) in idle {
+        for listener in listeners {
+            tell(Event::ServiceIdle { node: node.clone(), listener });
+        }
+    }
 }
 
 async fn lock_nodes(execution: &Execution<'_>) -> Result<(), ExecuteError> {
@@ -142,6 +168,7 @@ struct Scheduler<'a> {
     load: BTreeMap<&'a NodeName, usize>,
     lost: BTreeSet<&'a NodeName>,
     running: JoinSet<Finished>,
+    services_moved: bool,
 }
 
 impl<'a> Scheduler<'a> {
@@ -173,6 +200,7 @@ impl<'a> Scheduler<'a> {
             load: BTreeMap::new(),
             lost: BTreeSet::new(),
             running: JoinSet::new(),
+            services_moved: false,
         }
     }
 
@@ -185,7 +213,8 @@ impl<'a> Scheduler<'a> {
         let _ = self.execution.events.send(event);
     }
 
-    async fn run(mut self) {
+    /// Answers whether something that serves was started, reloaded or restarted.
+    async fn run(mut self) -> bool {
         let mut stop = self.execution.stop.clone();
         let mut stopping = false;
         loop {
@@ -199,11 +228,11 @@ impl<'a> Scheduler<'a> {
             }
             if wish == Stop::Now {
                 self.running.detach_all();
-                return;
+                return self.services_moved;
             }
             self.dispatch();
             if self.running.is_empty() {
-                return;
+                return self.services_moved;
             }
             tokio::select! {
                 Some(joined) = self.running.join_next() => match joined {
@@ -323,6 +352,9 @@ impl<'a> Scheduler<'a> {
             Ok(changed) => {
                 self.tell(Event::ChangeFinished { id, changed, milliseconds });
                 if let Some(class) = changed {
+                    let kind = self.change(at).id.kind;
+                    self.services_moved |=
+                        matches!(kind, Kind::Unit | Kind::PgInstance | Kind::Postmaster);
                     for trigger in &self.resources[at].triggers {
                         if class >= trigger.from_class
                             && let Some(&target) = self.index.get(&trigger.target)

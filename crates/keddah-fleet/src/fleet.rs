@@ -3,9 +3,10 @@
 use crate::{Controller, Holder, Session, SessionError, Target};
 use keddah_core::NodeName;
 use keddah_plan::{Failure, Outcome};
-use keddah_resource::{DesiredFleet, NodeFacts, Probe, ResourceId, Spec};
+use keddah_resource::{DesiredFleet, IdleListener, NodeFacts, Probe, ResourceId, Spec};
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
@@ -147,6 +148,32 @@ impl Fleet {
             }
         }
         outcomes
+    }
+
+    /// Which listeners of which node lead nowhere, once the health checks have had their say, or
+    /// after `patience`. A node that cannot say has none.
+    pub(crate) async fn idle_listeners(
+        &self,
+        patience: Duration,
+    ) -> BTreeMap<NodeName, Vec<IdleListener>> {
+        let mut asking = JoinSet::new();
+        for session in self.sessions.values() {
+            let session = session.clone();
+            asking.spawn(async move {
+                let listeners = session.idle_listeners(patience).await.unwrap_or_default();
+                (session.node().clone(), listeners)
+            });
+        }
+        let mut all = BTreeMap::new();
+        while let Some(joined) = asking.join_next().await {
+            match joined {
+                Ok((node, listeners)) => {
+                    all.insert(node, listeners);
+                }
+                Err(panic) => std::panic::resume_unwind(panic.into_panic()),
+            }
+        }
+        all
     }
 }
 

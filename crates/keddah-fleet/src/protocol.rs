@@ -5,7 +5,8 @@
 
 use keddah_plan::{Failure, Promise};
 use keddah_resource::{
-    Class, Material, NodeFacts, Observation, Probe, ResourceId, Spec, Trigger, TriggerAction,
+    Class, IdleListener, Material, NodeFacts, Observation, Probe, ResourceId, Spec, Trigger,
+    TriggerAction,
 };
 use serde::{Deserialize, Serialize};
 use std::fmt;
@@ -78,6 +79,8 @@ pub(crate) enum Ask {
     Lock(Holder),
     /// Note on disk what a target will have to do, before a change elsewhere makes it necessary.
     Owe { target: ResourceId, action: TriggerAction },
+    /// Which listeners lead nowhere, after so many milliseconds at most.
+    IdleListeners { patience: u64 },
     /// Make one resource as it should be.
     Converge(Box<Converge>),
 }
@@ -114,6 +117,7 @@ pub(crate) enum Answer {
     Locked,
     Busy(Option<Holder>),
     Owed,
+    IdleListeners(Vec<IdleListener>),
     /// Done; `None` when nothing was left to change.
     Converged(Option<Class>),
     Failed(Failure),

@@ -6,11 +6,14 @@ use crate::protocol::{
 };
 use keddah_core::NodeName;
 use keddah_plan::{Failure, Outcome};
-use keddah_resource::{Class, NodeFacts, Observation, Probe, ResourceId, Spec, TriggerAction};
+use keddah_resource::{
+    Class, IdleListener, NodeFacts, Observation, Probe, ResourceId, Spec, TriggerAction,
+};
 use std::collections::HashMap;
 use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::sync::{mpsc, oneshot};
 
@@ -211,7 +214,7 @@ impl Session {
             Ok(answer) => Ok(answer),
             Err(_) => {
                 // The reason arrives with the end of the process, a moment after the stream's.
-                tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+                tokio::time::sleep(Duration::from_millis(50)).await;
                 Err(self.lost())
             }
         }
@@ -284,6 +287,21 @@ impl Session {
     ) -> Result<(), SessionError> {
         match self.ask(Ask::Owe { target: target.clone(), action }).await? {
             Answer::Owed => Ok(()),
+            _ => Err(self.confused()),
+        }
+    }
+
+    /// Which of the node's listeners lead nowhere, once its health checks have had their say.
+    ///
+    /// # Errors
+    /// When its HAProxy does not answer, or the node is lost.
+    pub(crate) async fn idle_listeners(
+        &self,
+        patience: Duration,
+    ) -> Result<Vec<IdleListener>, SessionError> {
+        let patience = u64::try_from(patience.as_millis()).unwrap_or(u64::MAX);
+        match self.ask(Ask::IdleListeners { patience }).await? {
+            Answer::IdleListeners(listeners) => Ok(listeners),
             _ => Err(self.confused()),
         }
     }

@@ -7,11 +7,12 @@ use keddah_resource::kind::{
     postmaster, stanza, symlink, sysctl, trust_anchor, unit, user,
 };
 use keddah_resource::{
-    Difference, Distribution, Kind, Material, NodeFacts, Observation, Observed, Probe, ResourceId,
-    Spec, TriggerAction,
+    Difference, Distribution, IdleListener, Kind, Material, NodeFacts, Observation, Observed,
+    Probe, ResourceId, Spec, TriggerAction,
 };
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::Duration;
 
 /// Something that a fake machine was asked to do, in the order of all machines that share a list.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -227,6 +228,10 @@ impl Host for FakeHost {
         }
         self.record(FakeEvent::Owed { node: self.node.clone(), target: key, action });
         Ok(())
+    }
+
+    async fn idle_listeners(&self, _patience: Duration) -> Result<Vec<IdleListener>, HostError> {
+        Ok(Vec::new())
     }
 }
 

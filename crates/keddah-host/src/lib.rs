@@ -14,9 +14,11 @@ pub use owed::Owed;
 pub use real::RealHost;
 
 use keddah_resource::{
-    Difference, Material, NodeFacts, Observation, Observed, Probe, ResourceId, Spec, TriggerAction,
+    Difference, IdleListener, Material, NodeFacts, Observation, Observed, Probe, ResourceId, Spec,
+    TriggerAction,
 };
 use std::future::Future;
+use std::time::Duration;
 
 /// One machine, as far as resources are concerned.
 ///
@@ -49,4 +51,11 @@ pub trait Host: Send + Sync {
         target: &ResourceId,
         action: TriggerAction,
     ) -> impl Future<Output = Result<(), HostError>> + Send;
+
+    /// Listeners of this machine's HAProxy that lead nowhere. Waits until the health checks have
+    /// had their say, at most for `patience`.
+    fn idle_listeners(
+        &self,
+        patience: Duration,
+    ) -> impl Future<Output = Result<Vec<IdleListener>, HostError>> + Send;
 }

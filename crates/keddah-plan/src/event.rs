@@ -1,7 +1,7 @@
 //! What happens while a plan is carried out, told to whoever watches.
 
 use keddah_core::NodeName;
-use keddah_resource::{Class, ResourceId};
+use keddah_resource::{Class, IdleListener, ResourceId};
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
@@ -108,6 +108,15 @@ pub enum Event {
         node: NodeName,
         /// Why.
         failure: Failure,
+    },
+    /// Everything is done that could be; now HAProxy's health checks are waited for.
+    AwaitingServices,
+    /// A service that no server answers, although its time to come up is over.
+    ServiceIdle {
+        /// The node whose HAProxy offers it.
+        node: NodeName,
+        /// The service.
+        listener: IdleListener,
     },
     /// The user asked to stop: what runs is finished, nothing new is begun.
     Stopping {

@@ -3,7 +3,7 @@
 use crate::{Event, Failure, Plan, SkipReason};
 use indexmap::IndexMap;
 use keddah_core::NodeName;
-use keddah_resource::{Class, ResourceId};
+use keddah_resource::{Class, IdleListener, ResourceId};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -52,6 +52,9 @@ pub struct Report {
     pub changes: Vec<ReportedChange>,
     /// Nodes that were lost on the way.
     pub lost: BTreeMap<NodeName, Failure>,
+    /// Services that no server answers, by the node whose HAProxy offers them.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub idle: BTreeMap<NodeName, Vec<IdleListener>>,
     /// Whether the user asked to stop.
     pub interrupted: bool,
 }
@@ -67,7 +70,12 @@ impl Report {
                 (change.id.clone(), Ending::Skipped { because })
             })
             .collect();
-        let mut report = Self { changes: Vec::new(), lost: BTreeMap::new(), interrupted: false };
+        let mut report = Self {
+            changes: Vec::new(),
+            lost: BTreeMap::new(),
+            idle: BTreeMap::new(),
+            interrupted: false,
+        };
         for event in events {
             let (id, ending) = match event {
                 Event::ChangeStarted { id } => (id, Ending::Unknown),
@@ -84,6 +92,11 @@ impl Report {
                 }
                 Event::NodeLost { node, failure } => {
                     report.lost.insert(node.clone(), failure.clone());
+                    continue;
+                }
+                Event::AwaitingServices => continue,
+                Event::ServiceIdle { node, listener } => {
+                    report.idle.entry(node.clone()).or_default().push(listener.clone());
                     continue;
                 }
                 Event::Stopping { .. } => {

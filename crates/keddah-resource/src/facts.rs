@@ -91,3 +91,12 @@ pub struct NodeFacts {
     /// What etcd says, when it answers.
     pub etcd: Option<EtcdFacts>,
 }
+
+/// A listener of a node's HAProxy that leads nowhere.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct IdleListener {
+    /// Its name, such as `pg-test-offline`.
+    pub name: String,
+    /// Its servers and what their health checks last said.
+    pub because: String,
+}

@@ -13,7 +13,8 @@ pub mod scram;
 
 pub use difference::{Action, Class, Difference, FieldChange};
 pub use facts::{
-    Distribution, EtcdFacts, EtcdMemberFacts, Interface, NodeFacts, PatroniFacts, Probe,
+    Distribution, EtcdFacts, EtcdMemberFacts, IdleListener, Interface, NodeFacts, PatroniFacts,
+    Probe,
 };
 pub use graph::{Cycle, DesiredFleet, Module, Resource, Trigger, TriggerAction, UnknownDependency};
 pub use id::ResourceId;

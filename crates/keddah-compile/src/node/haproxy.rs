@@ -76,16 +76,14 @@ impl Compiler<'_> {
             )
             .after([secrets.clone(), node.trust.clone()]),
         );
-        let script = self.render("haproxy/save-state", json!({}))?;
-        let script = self.fleet.add(
-            Resource::new(
-                &node.name,
-                Module::Node,
-                file::Spec::text("/etc/haproxy/save-state", script, Permissions::root(0o755)),
-            )
-            .after([node.packages.clone()]),
-        );
-        let mut before = vec![node.packages.clone(), secrets, configuration, script];
+        let mut before = vec![node.packages.clone(), secrets, configuration];
+        for name in ["save-state", "await-worker"] {
+            let script = self.render(&format!("haproxy/{name}"), json!({}))?;
+            let path = format!("/etc/haproxy/{name}");
+            let script = file::Spec::text(path, script, Permissions::root(0o755));
+            let script = Resource::new(&node.name, Module::Node, script);
+            before.push(self.fleet.add(script.after([node.packages.clone()])));
+        }
         before.extend(self.drop_in(
             node,
             Module::Node,

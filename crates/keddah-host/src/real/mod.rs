@@ -9,6 +9,7 @@ mod etcd_gateway;
 mod etcd_member;
 mod facts;
 mod file;
+mod haproxy;
 mod hostname;
 mod packages;
 mod patroni_config;
@@ -33,11 +34,12 @@ pub(crate) mod write;
 
 use crate::{Host, HostError, Owed};
 use keddah_resource::{
-    Difference, Kind, Material, NodeFacts, Observation, Observed, Probe, ResourceId, Spec,
-    TriggerAction,
+    Difference, IdleListener, Kind, Material, NodeFacts, Observation, Observed, Probe, ResourceId,
+    Spec, TriggerAction,
 };
 use pg_inside::Inside;
 use std::path::PathBuf;
+use std::time::Duration;
 
 /// This machine.
 #[derive(Debug)]
@@ -190,5 +192,9 @@ impl Host for RealHost {
             Kind::Unit | Kind::Postmaster => self.owed.note(target.kind, &target.name, action),
             other => Err(HostError::new(format!("a {other} can neither reload nor restart"))),
         }
+    }
+
+    async fn idle_listeners(&self, patience: Duration) -> Result<Vec<IdleListener>, HostError> {
+        haproxy::idle_listeners(patience).await
     }
 }

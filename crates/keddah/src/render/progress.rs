@@ -72,7 +72,12 @@ impl Progress {
                 self.running.retain(|running| running != id);
                 self.done += 1;
             }
-            Event::NodeLost { .. } | Event::Stopping { .. } => {}
+            Event::AwaitingServices => {
+                if let Some(bar) = &self.bar {
+                    bar.set_message("waiting for the services to answer");
+                }
+            }
+            Event::NodeLost { .. } | Event::ServiceIdle { .. } | Event::Stopping { .. } => {}
         }
         if let Some(line) = line(event, self.theme) {
             let line = format!("[{}/{}] {line}", self.done, self.total);
@@ -111,7 +116,10 @@ impl Progress {
 fn line(event: &Event, theme: Theme) -> Option<String> {
     Some(match event {
         // What is skipped is counted by cause in the report; a line for each would hide the cause.
-        Event::ChangeStarted { .. } | Event::ChangeSkipped { .. } => return None,
+        Event::ChangeStarted { .. }
+        | Event::ChangeSkipped { .. }
+        | Event::AwaitingServices
+        | Event::ServiceIdle { .. } => return None,
         Event::ChangeFinished { id, changed: Some(_), milliseconds } => {
             format!("{} {id} {}", theme.paint(Meaning::Good, "done"), seconds(*milliseconds))
         }

@@ -5,6 +5,7 @@ use crate::render::theme::{Meaning, Theme};
 use crate::render::{Output, counted};
 use indexmap::IndexMap;
 use keddah_plan::{Ending, Plan, Report, SkipReason};
+use keddah_resource::IdleListener;
 use std::fmt::Write;
 use std::process::ExitCode;
 
@@ -58,6 +59,13 @@ pub fn text(plan: &Plan, report: &Report, theme: Theme) -> String {
     if unknown > 0 {
         let label = theme.paint(Meaning::Warning, "unknown:");
         let _ = writeln!(text, "{label} how {} ended", counted(unknown, "change"));
+    }
+    for (node, listeners) in &report.idle {
+        for listener in listeners {
+            let label = theme.paint(Meaning::Warning, "warning:");
+            let IdleListener { name, because } = listener;
+            let _ = writeln!(text, "{label} no server answers {name} on {node} ({because})");
+        }
     }
     let changed = report.count(|ending| matches!(ending, Ending::Changed { .. }));
     let settled = report.count(|ending| matches!(ending, Ending::Settled));

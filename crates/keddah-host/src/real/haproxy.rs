@@ -1,0 +1,141 @@
+//! What HAProxy says about its listeners: whether those that should lead somewhere do.
+
+use crate::HostError;
+use keddah_resource::IdleListener;
+use std::collections::{BTreeMap, HashMap};
+use std::io::ErrorKind;
+use std::time::Duration;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::UnixStream;
+use tokio::time::{Instant, sleep, timeout};
+
+/// HAProxy's administration socket, as `templates/haproxy/haproxy.cfg` names it.
+const SOCKET: &str = "/run/haproxy/admin.sock";
+
+/// Between two looks: a health check runs every half second while a server is down.
+const STEP: Duration = Duration::from_millis(100);
+
+/// HAProxy answers from memory; one that takes longer hangs.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// Listeners none of whose servers is up, once the health checks have had their say, or once
+/// `patience` is over. A node without HAProxy has none.
+///
+/// # Errors
+/// When HAProxy is there and does not answer.
+pub async fn idle_listeners(patience: Duration) -> Result<Vec<IdleListener>, HostError> {
+    let end = Instant::now() + patience;
+    loop {
+        let Some(answer) = ask("show stat -1 6 -1").await? else { return Ok(Vec::new()) };
+        let state = State::read(&answer);
+        if (state.idle.is_empty() && !state.checking) || Instant::now() >= end {
+            return Ok(state.idle);
+        }
+        sleep(STEP).await;
+    }
+}
+
+async fn ask(question: &str) -> Result<Option<String>, HostError> {
+    let told = async {
+        let mut stream = UnixStream::connect(SOCKET).await?;
+        stream.write_all(format!("{question}\n").as_bytes()).await?;
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).await?;
+        std::io::Result::Ok(answer)
+    };
+    match timeout(PATIENCE, told).await {
+        Ok(Ok(answer)) => Ok(Some(answer)),
+        Ok(Err(error))
+            if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::ConnectionRefused) =>
+        {
+            Ok(None)
+        }
+        Ok(Err(error)) => Err(HostError::new(format!("{SOCKET}: {error}"))),
+        Err(_) => Err(HostError::new(format!("{SOCKET}: HAProxy does not answer"))),
+    }
+}
+
+/// What `show stat` says of backends and servers (HAProxy's management guide, 9.1, "CSV format").
+#[derive(Debug, PartialEq)]
+struct State {
+    idle: Vec<IdleListener>,
+    /// A server is being called up, or was not looked at yet.
+    checking: bool,
+}
+
+impl State {
+    fn read(answer: &str) -> Self {
+        let mut lines = answer.lines();
+        let names = lines.next().unwrap_or_default().trim_start_matches("# ").split(',');
+        let columns: HashMap<&str, usize> =
+            names.enumerate().map(|(at, name)| (name, at)).collect();
+        let mut checks: BTreeMap<String, String> = BTreeMap::new();
+        let mut idle = Vec::new();
+        let mut checking = false;
+        for line in lines {
+            let fields: Vec<&str> = line.split(',').collect();
+            let field = |name: &str| {
+                columns.get(name).and_then(|at| fields.get(*at)).copied().unwrap_or_default()
+            };
+            let (listener, status) = (field("pxname"), field("status"));
+            if field("svname") == "BACKEND" {
+                if status == "DOWN" {
+                    idle.push(IdleListener { name: listener.to_owned(), because: String::new() });
+                }
+                continue;
+            }
+            // An asterisk marks a check that runs at the moment.
+            let check = field("check_status").trim_start_matches("* ");
+            // One that is up keeps that over a reload, long before it is looked at again.
+            checking |= status.starts_with("DOWN")
+                && matches!(check, "INI" | "UNK" | "L4OK" | "L6OK" | "L7OK");
+            let because = match field("check_code") {
+                "" => check.to_owned(),
+                code => format!("{check}, status {code}"),
+            };
+            if status.starts_with("DOWN") {
+                let all = checks.entry(listener.to_owned()).or_default();
+                if !all.is_empty() {
+                    all.push_str("; ");
+                }
+                all.push_str(&format!("{}: {because}", field("svname")));
+            }
+        }
+        for listener in &mut idle {
+            listener.because = checks.remove(&listener.name).unwrap_or_default();
+        }
+        Self { idle, checking }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const HEADER: &str = "# pxname,svname,status,check_status,check_code,-";
+
+    #[test]
+    fn a_listener_without_a_server_that_is_up_is_idle() {
+        let answer = format!(
+            "{HEADER}\nadmin,BACKEND,UP,,,\npg-test-offline,pg-test-2,DOWN,L7STS,503,\n\
+             pg-test-offline,pg-test-3,DOWN,L4CON,,\npg-test-offline,BACKEND,DOWN,,,\n\
+             pg-test-primary,pg-test-1,UP,L7OK,200,\npg-test-primary,pg-test-2,DOWN,L7STS,503,\n\
+             pg-test-primary,BACKEND,UP,,,\n"
+        );
+        let because = "pg-test-2: L7STS, status 503; pg-test-3: L4CON".to_owned();
+        let idle = vec![IdleListener { name: "pg-test-offline".to_owned(), because }];
+        assert_eq!(State::read(&answer), State { idle, checking: false });
+    }
+
+    #[test]
+    fn a_server_on_its_way_up_is_waited_for() {
+        for line in ["s,a,DOWN 1/2,* L7OK,200,", "s,a,DOWN,INI,,"] {
+            let answer = format!("{HEADER}\n{line}\ns,BACKEND,UP,,,\n");
+            assert!(State::read(&answer).checking, "{line}");
+        }
+        let answer = format!(
+            "{HEADER}\ns,a,UP 1/3,L7STS,503,\ns,b,UP,INI,,\ns,c,no check,,,\ns,BACKEND,UP,,,\n"
+        );
+        assert_eq!(State::read(&answer), State { idle: Vec::new(), checking: false });
+    }
+}
