@@ -7,7 +7,7 @@
     reason = "a measurement, not the product"
 )]
 
-use keddah_compile::{Authority, Input, Removing, Templates, compile};
+use keddah_compile::{Authorities, Authority, Input, Removing, Templates, compile};
 use keddah_core::{NodeName, Secret, SourceMap};
 use keddah_inventory::Inventory;
 use keddah_resource::{Distribution, NodeFacts};
@@ -79,12 +79,13 @@ fn main() {
         directory: "files/pki/ca".to_owned(),
         seed: Secret::new("seed"),
     };
+    let authorities = Authorities { etcd: authority.clone(), fleet: authority };
     let templates = Templates::new(&BTreeMap::new()).unwrap();
     let start = Instant::now();
     let compiled = compile(&Input {
         inventory: &inventory,
         facts: &facts,
-        authority: &authority,
+        authorities: &authorities,
         templates: &templates,
         baselines: &BTreeMap::new(),
         public_keys: &[],

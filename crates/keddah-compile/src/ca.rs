@@ -10,10 +10,23 @@ use std::collections::HashMap;
 /// Where every node keeps the CA's certificate.
 pub const CA_PATH: &str = "/etc/pki/ca.crt";
 
+/// Where members and clients of etcd keep the certificate of etcd's own CA.
+pub const ETCD_CA_PATH: &str = "/etc/pki/etcd-ca.crt";
+
 /// Days before its end at which a certificate is renewed.
 const RENEW_DAYS: u32 = 30;
 
-/// What the compiler knows of the fleet's certificate authority.
+/// Who signs.
+#[derive(Debug, Clone)]
+pub struct Authorities {
+    /// The fleet's: services, and clients of databases.
+    pub fleet: Authority,
+    /// etcd's own: its members and those who may write there. etcd lets everybody in whom its CA
+    /// has signed, so a certificate for a database must not come from it.
+    pub etcd: Authority,
+}
+
+/// What the compiler knows of a certificate authority.
 #[derive(Debug, Clone)]
 pub struct Authority {
     /// Its certificate in PEM.
@@ -33,9 +46,8 @@ pub struct Authority {
 pub const CONTROLLER: &str = "controller";
 
 impl Compiler<'_> {
-    /// Writes down an authority that this run has made; everything that trusts it waits for that.
-    pub(crate) fn authority(&mut self) -> Option<ResourceId> {
-        let authority = self.input.authority;
+    /// Writes down an authority that this run has made; what trusts it waits for that.
+    fn write_down(&mut self, authority: &Authority) -> Option<ResourceId> {
         let key = authority.fresh_key.clone()?;
         let controller = NodeName::new(CONTROLLER);
         let me = (self.input.controller_user.as_str(), self.input.controller_group.as_str());
@@ -71,38 +83,48 @@ impl Compiler<'_> {
         )
     }
 
-    /// Makes a node trust the authority; returns what its certificates wait for.
-    pub(crate) fn trust(&mut self, node: &Node<'_>, authority: Option<&ResourceId>) -> ResourceId {
+    /// Writes down authorities that this run has made.
+    pub(crate) fn authorities(&mut self) -> Written {
+        let authorities = self.input.authorities;
+        Written {
+            fleet: self.write_down(&authorities.fleet),
+            etcd: self.write_down(&authorities.etcd),
+        }
+    }
+
+    /// Makes a node trust the fleet's authority, and etcd's where it has to do with etcd.
+    pub(crate) fn trust(&mut self, node: &Node<'_>, written: &Written) {
+        let authorities = self.input.authorities;
         let pki = self.fleet.add(Resource::new(
             &node.name,
             Module::Ca,
             directory::Spec::present("/etc/pki", Permissions::root(0o755)),
         ));
-        let certificate = self.fleet.add(
+        let file = |path: &str, authority: &Authority, written: &Option<ResourceId>| {
+            let text = authority.certificate_pem.clone();
             Resource::new(
                 &node.name,
                 Module::Ca,
-                file::Spec::text(
-                    CA_PATH,
-                    self.input.authority.certificate_pem.clone(),
-                    Permissions::root(0o644),
-                ),
+                file::Spec::text(path, text, Permissions::root(0o644)),
             )
-            .after([pki])
-            .after(authority.cloned()),
-        );
+            .after([pki.clone()])
+            .after(written.clone())
+        };
+        let certificate = self.fleet.add(file(CA_PATH, &authorities.fleet, &written.fleet));
         self.fleet.add(
             Resource::new(
                 &node.name,
                 Module::Ca,
                 trust_anchor::Spec {
                     anchor: "keddah".to_owned(),
-                    certificate: self.input.authority.certificate_pem.clone(),
+                    certificate: authorities.fleet.certificate_pem.clone(),
                 },
             )
-            .after([certificate.clone(), node.packages.clone()]),
+            .after([certificate, node.packages.clone()]),
         );
-        certificate
+        if self.topology.uses_etcd(&node.name) {
+            self.fleet.add(file(ETCD_CA_PATH, &authorities.etcd, &written.etcd));
+        }
     }
 
     /// Rebuilding a system's trust store costs seconds of processor time, and no service of ours
@@ -142,12 +164,41 @@ impl Compiler<'_> {
             common_name: common_name.to_owned(),
             dns_names,
             addresses,
-            issuer: self.input.authority.fingerprint.clone(),
+            issuer: self.input.authorities.fleet.fingerprint.clone(),
+            authority_path: CA_PATH.to_owned(),
             validity_days: self.certificate_days,
             renew_days: RENEW_DAYS.min(self.certificate_days / 3),
             permissions: Permissions::new(owner, owner, 0o600),
         }
     }
+
+    /// A certificate with which a service on a node is let in by etcd: `etcd.crt` and `etcd.key`.
+    pub(crate) fn etcd_client_certificate(
+        &self,
+        directory: &str,
+        common_name: &str,
+        owner: &str,
+    ) -> certificate::Spec {
+        certificate::Spec {
+            certificate_path: format!("{directory}/etcd.crt"),
+            key_path: format!("{directory}/etcd.key"),
+            common_name: common_name.to_owned(),
+            dns_names: Vec::new(),
+            addresses: Vec::new(),
+            issuer: self.input.authorities.etcd.fingerprint.clone(),
+            authority_path: ETCD_CA_PATH.to_owned(),
+            validity_days: self.certificate_days,
+            renew_days: RENEW_DAYS.min(self.certificate_days / 3),
+            permissions: Permissions::new(owner, owner, 0o600),
+        }
+    }
+}
+
+/// Files on the controller that trust waits for; none for an authority that was there already.
+#[derive(Debug)]
+pub(crate) struct Written {
+    fleet: Option<ResourceId>,
+    etcd: Option<ResourceId>,
 }
 
 /// What a certificate is for.

@@ -1,6 +1,6 @@
 //! What all modules of the compiler share: the input, the fleet that grows, and small helpers.
 
-use crate::ca::Authority;
+use crate::ca::Authorities;
 use crate::release::Release;
 use crate::templates::Templates;
 use crate::topology::Topology;
@@ -18,8 +18,8 @@ pub struct Input<'a> {
     pub inventory: &'a Inventory,
     /// What the nodes say of themselves; a node without facts is left out.
     pub facts: &'a BTreeMap<NodeName, NodeFacts>,
-    /// The certificate authority.
-    pub authority: &'a Authority,
+    /// The certificate authorities.
+    pub authorities: &'a Authorities,
     /// Templates, the user's over ours.
     pub templates: &'a Templates,
     /// SQL files that databases name as their `baseline`, by that name.

@@ -1,11 +1,11 @@
 //! The ETCD module: the consensus store, one member a node, TLS for peers and clients.
 
-use crate::ca::CertificateFor;
+use crate::ca::{CertificateFor, ETCD_CA_PATH};
 use crate::compiler::{Compiler, Node, Problem};
 use crate::topology::EtcdMember;
 use keddah_resource::kind::directory::{self, Permissions};
-use keddah_resource::kind::{etcd_member, file, packages, unit};
-use keddah_resource::{Class, Module, Resource, ResourceId};
+use keddah_resource::kind::{certificate, etcd_member, file, packages, unit};
+use keddah_resource::{Class, Kind, Module, Resource, ResourceId};
 use serde_json::json;
 
 /// Where a member keeps its configuration and certificate.
@@ -81,7 +81,7 @@ impl Compiler<'_> {
         let resource = |spec: keddah_resource::Spec| {
             Resource::new(&node.name, Module::Etcd, spec).in_cluster(cluster)
         };
-        let unit_id = ResourceId::new(&node.name, keddah_resource::Kind::Unit, "etcd.service");
+        let unit_id = ResourceId::new(&node.name, Kind::Unit, "etcd.service");
         let packages = self.fleet.add(
             resource(
                 packages::Spec {
@@ -98,6 +98,7 @@ impl Compiler<'_> {
             .after([node.packages.clone()]),
         );
         let owner = || Permissions::new("etcd", "etcd", 0o700);
+        let trust = ResourceId::new(&node.name, Kind::File, ETCD_CA_PATH);
         let directory = self.fleet.add(
             resource(directory::Spec::present(DIRECTORY, Permissions::root(0o755)).into())
                 .after([packages.clone()]),
@@ -114,23 +115,26 @@ impl Compiler<'_> {
                 .after([packages.clone()])
                 .after(data),
         );
-        let certificate = self.certificate(
-            node,
-            CertificateFor {
-                directory: DIRECTORY,
-                common_name: &member.name,
-                dns_names: vec![cluster.to_owned()],
-                addresses: Vec::new(),
-                owner: "etcd",
-            },
-        );
+        let certificate = certificate::Spec {
+            issuer: self.input.authorities.etcd.fingerprint.clone(),
+            authority_path: ETCD_CA_PATH.to_owned(),
+            ..self.certificate(
+                node,
+                CertificateFor {
+                    directory: DIRECTORY,
+                    common_name: &member.name,
+                    dns_names: vec![cluster.to_owned()],
+                    addresses: Vec::new(),
+                    owner: "etcd",
+                },
+            )
+        };
         let paths = (certificate.certificate_path.clone(), certificate.key_path.clone());
         // etcd reads renewed certificates by itself at the next handshake: no restart.
-        let certificate = self
-            .fleet
-            .add(resource(certificate.into()).after([directory.clone(), node.trust.clone()]));
+        let certificate =
+            self.fleet.add(resource(certificate.into()).after([directory.clone(), trust.clone()]));
         // etcd reads the authority only when it starts.
-        if let Some(trusted) = self.fleet.get_mut(&node.trust) {
+        if let Some(trusted) = self.fleet.get_mut(&trust) {
             *trusted = trusted.clone().restarts(&unit_id);
         }
         let environment = self.render(
@@ -198,7 +202,7 @@ impl Compiler<'_> {
                     present: true,
                     connection: etcd_member::EtcdConnection {
                         endpoint: format!("https://127.0.0.1:{}", through.port),
-                        ca_path: crate::ca::CA_PATH.to_owned(),
+                        ca_path: ETCD_CA_PATH.to_owned(),
                         certificate_path: paths.0,
                         key_path: paths.1,
                     },

@@ -13,7 +13,7 @@ mod removal;
 mod templates;
 mod topology;
 
-pub use ca::{Authority, CA_PATH, CONTROLLER};
+pub use ca::{Authorities, Authority, CA_PATH, CONTROLLER, ETCD_CA_PATH};
 pub use compiler::{Compiled, Input, Removing};
 pub use templates::{TemplateError, Templates};
 
@@ -40,7 +40,7 @@ pub fn probes(inventory: &Inventory) -> BTreeMap<NodeName, Probe> {
             if params.opt_int("etcd_seq").is_some() {
                 probe.etcd_port = Some(params.port("etcd_port"));
                 probe.etcd_tls = Some([
-                    CA_PATH.to_owned(),
+                    ETCD_CA_PATH.to_owned(),
                     "/etc/etcd/server.crt".to_owned(),
                     "/etc/etcd/server.key".to_owned(),
                 ]);
@@ -113,7 +113,7 @@ pub fn compile(input: &Input<'_>) -> Result<Compiled, Vec<Diagnostic>> {
         fleet: DesiredFleet::default(),
         notes: Vec::new(),
         untuned: Vec::new(),
-        verifiers: pgsql::verifier::Verifiers::new(input.authority.seed.clone()),
+        verifiers: pgsql::verifier::Verifiers::new(input.authorities.fleet.seed.clone()),
         certificate_days: u32::try_from(validity / 86_400).unwrap_or(u32::MAX).clamp(1, 36_500),
     };
     if problems.is_empty()
@@ -144,9 +144,9 @@ impl<'a> Compiler<'a> {
         if !self.input.removing.is_empty() {
             self.removals(nodes)?;
         }
-        let authority = self.authority();
+        let written = self.authorities();
         for node in nodes {
-            self.trust(node, authority.as_ref());
+            self.trust(node, &written);
             self.node(node)?;
         }
         let etcd = self.etcd(nodes)?;

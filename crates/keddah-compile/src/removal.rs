@@ -1,6 +1,6 @@
 //! Taking instances away: what `keddah remove` stops and deletes, in which order.
 
-use crate::ca::CA_PATH;
+use crate::ca::ETCD_CA_PATH;
 use crate::compiler::{Compiler, Node, Problem, problem};
 use keddah_inventory::model::{PgCluster, PgMember};
 use keddah_resource::kind::etcd_member::{self, EtcdConnection};
@@ -125,7 +125,7 @@ impl<'a> Compiler<'a> {
                             present: false,
                             connection: EtcdConnection {
                                 endpoint: format!("https://127.0.0.1:{}", through.port),
-                                ca_path: CA_PATH.to_owned(),
+                                ca_path: ETCD_CA_PATH.to_owned(),
                                 certificate_path: "/etc/etcd/server.crt".to_owned(),
                                 key_path: "/etc/etcd/server.key".to_owned(),
                             },

@@ -111,6 +111,11 @@ impl<'a> Topology<'a> {
         Ok(Self { clusters, etcd, infra, instances, provided })
     }
 
+    /// Whether a node has an etcd member, or something that asks etcd.
+    pub fn uses_etcd(&self, node: &NodeName) -> bool {
+        self.instances.contains_key(node) || self.etcd.iter().any(|member| member.node == *node)
+    }
+
     /// The PostgreSQL instance on a node, with its cluster.
     pub fn instance_on(&self, node: &NodeName) -> Option<(&PgCluster<'a>, &model::PgMember<'a>)> {
         let &(cluster, member) = self.instances.get(node)?;

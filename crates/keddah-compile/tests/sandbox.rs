@@ -1,6 +1,8 @@
 //! The sandbox's inventory, compiled for four nodes of Debian 13.
 
-use keddah_compile::{Authority, Compiled, Input, Removing, Templates, compile, needed};
+use keddah_compile::{
+    Authorities, Authority, Compiled, Input, Removing, Templates, compile, needed,
+};
 use keddah_core::{NodeName, Secret, SourceMap};
 use keddah_resource::{
     Distribution, EtcdFacts, EtcdMemberFacts, Kind, NodeFacts, PatroniFacts, Spec,
@@ -42,10 +44,18 @@ fn compiled(text: &str, facts: &BTreeMap<NodeName, NodeFacts>) -> Compiled {
         directory: "files/pki/ca".to_owned(),
         seed: Secret::new("seed"),
     };
+    let authorities = Authorities {
+        etcd: Authority {
+            fingerprint: "11".repeat(32),
+            directory: "files/pki/etcd".to_owned(),
+            ..authority.clone()
+        },
+        fleet: authority,
+    };
     let input = Input {
         inventory: &inventory,
         facts,
-        authority: &authority,
+        authorities: &authorities,
         templates: &Templates::new(&BTreeMap::new()).expect("our templates parse"),
         baselines: &BTreeMap::new(),
         public_keys: &[],

@@ -45,7 +45,7 @@ pub struct Execution<'a> {
     /// The nodes.
     pub fleet: &'a Fleet,
     /// Who signs certificates.
-    pub authority: &'a Authority,
+    pub authorities: &'a [Authority],
     /// Seconds since 1970-01-01 UTC, for the validity of certificates.
     pub now: i64,
     /// Who does it, for those who find a node locked.
@@ -294,7 +294,11 @@ impl<'a> Scheduler<'a> {
         let (change, resource) = (self.change(at), self.resources[at]);
         let material = match &resource.spec {
             Spec::Certificate(spec) => {
-                let issued = self.execution.authority.issue(spec, self.execution.now);
+                let mut signers = self.execution.authorities.iter();
+                let Some(signer) = signers.find(|one| one.fingerprint() == spec.issuer) else {
+                    return Err(Failure::new("its certificate authority's key is not here"));
+                };
+                let issued = signer.issue(spec, self.execution.now);
                 Some(issued.map_err(|error| Failure::new(error.to_string()))?)
             }
             _ => None,

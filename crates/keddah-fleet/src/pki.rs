@@ -198,6 +198,11 @@ impl Authority {
         &self.fingerprint
     }
 
+    /// Whether this process has made it and it is not written down yet.
+    pub fn is_fresh(&self) -> bool {
+        self.fresh
+    }
+
     /// The private key in PEM, when it was made by this process and is not written down yet.
     pub fn fresh_key(&self) -> Option<Secret> {
         self.fresh.then(|| Secret::new(self.issuer.key().serialize_pem()))
@@ -303,6 +308,7 @@ mod tests {
             dns_names: vec!["localhost".into(), "pg-test".into()],
             addresses: vec!["10.10.10.11".into(), "127.0.0.1".into()],
             issuer: issuer.into(),
+            authority_path: "/etc/x/ca.crt".into(),
             validity_days: 7300,
             renew_days: 30,
             permissions: Permissions::root(0o600),

@@ -14,7 +14,7 @@ use keddah_resource::{
     Class, DesiredFleet, Kind, Module, Observed, Resource, ResourceId, TriggerAction,
 };
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, LazyLock, Mutex};
 use std::time::Duration;
 use tokio::sync::{mpsc, watch};
 
@@ -130,6 +130,9 @@ async fn apply(fleet: &Fleet, desired: &DesiredFleet, plan: &Plan) -> Result<Run
     apply_until(fleet, desired, plan, stop).await
 }
 
+static AUTHORITY: LazyLock<Authority> =
+    LazyLock::new(|| Authority::fresh("test", 10, NOW).unwrap());
+
 async fn apply_until(
     fleet: &Fleet,
     desired: &DesiredFleet,
@@ -137,12 +140,11 @@ async fn apply_until(
     stop: watch::Receiver<Stop>,
 ) -> Result<Run, ExecuteError> {
     let (sender, mut receiver) = mpsc::unbounded_channel();
-    let authority = Authority::fresh("test", 10, NOW).unwrap();
     let execution = Execution {
         desired,
         plan,
         fleet,
-        authority: &authority,
+        authorities: std::slice::from_ref(&*AUTHORITY),
         now: NOW,
         holder: holder("alice"),
         events: sender,
@@ -314,7 +316,8 @@ async fn certificates_are_issued_when_their_change_is_carried_out() {
         common_name: "x".into(),
         dns_names: vec!["x".into()],
         addresses: vec!["10.0.0.1".into()],
-        issuer: "00".into(),
+        issuer: AUTHORITY.fingerprint().to_owned(),
+        authority_path: "/etc/pki/ca.crt".into(),
         validity_days: 100,
         renew_days: 30,
         permissions: Permissions::root(0o600),
@@ -346,13 +349,12 @@ async fn a_killed_controller_leaves_a_fleet_that_converges() {
             let fleet = machines.connect(&["a", "b"]).await;
             let made = planned(&fleet, &desired).await;
             let (sender, mut receiver) = mpsc::unbounded_channel();
-            let authority = Authority::fresh("test", 10, NOW).unwrap();
             let (_wish, stop) = watch::channel(Stop::No);
             let execution = Execution {
                 desired: &desired,
                 plan: &made,
                 fleet: &fleet,
-                authority: &authority,
+                authorities: std::slice::from_ref(&*AUTHORITY),
                 now: NOW,
                 holder: holder("alice"),
                 events: sender,

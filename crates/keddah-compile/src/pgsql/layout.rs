@@ -2,7 +2,7 @@
 //! the cluster's directory, backups lie on a disk of their own).
 
 use super::{Cluster, Instance};
-use crate::ca::CertificateFor;
+use crate::ca::{CertificateFor, ETCD_CA_PATH};
 use crate::compiler::{Compiler, Problem};
 use crate::node::words;
 use crate::release::extension_package;
@@ -19,6 +19,8 @@ pub(super) struct Files {
     pub directories: Vec<ResourceId>,
     /// The certificate is in place.
     pub certificate: ResourceId,
+    /// The certificate that etcd lets in is in place.
+    pub etcd_certificate: ResourceId,
 }
 
 impl Compiler<'_> {
@@ -135,7 +137,15 @@ impl Compiler<'_> {
             certificate = certificate.reloads(&instance.pgbouncer());
         }
         let certificate = self.fleet.add(certificate);
-        Ok(Files { packages, directories, certificate })
+        let etcd = self.etcd_client_certificate(CERTIFICATES, &instance.name, &superuser);
+        let etcd_trust = instance.id(Kind::File, ETCD_CA_PATH);
+        let etcd_certificate = self.fleet.add(
+            resource(etcd.into())
+                .after([etcd_trust])
+                .after(directories.clone())
+                .reloads(&instance.patroni()),
+        );
+        Ok(Files { packages, directories, certificate, etcd_certificate })
     }
 
     fn owned_directory(

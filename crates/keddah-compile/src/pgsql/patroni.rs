@@ -52,7 +52,11 @@ impl Compiler<'_> {
             .after([files.packages.clone()]),
         );
         let mut before = files.directories.clone();
-        before.extend([files.certificate.clone(), files.packages.clone()]);
+        before.extend([
+            files.certificate.clone(),
+            files.etcd_certificate.clone(),
+            files.packages.clone(),
+        ]);
         let settings = self.patroni_settings(cluster, instance);
         let text = yaml("how Patroni runs this instance", &settings)?;
         before.push(
@@ -223,9 +227,9 @@ impl Compiler<'_> {
             "etcd3": {
                 "hosts": hosts,
                 "protocol": "https",
-                "cacert": crate::ca::CA_PATH,
-                "cert": format!("{CERTIFICATES}/server.crt"),
-                "key": format!("{CERTIFICATES}/server.key"),
+                "cacert": crate::ca::ETCD_CA_PATH,
+                "cert": format!("{CERTIFICATES}/etcd.crt"),
+                "key": format!("{CERTIFICATES}/etcd.key"),
             },
             "postgresql": {
                 "data_dir": params.str("pg_data"),

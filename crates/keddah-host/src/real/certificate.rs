@@ -17,22 +17,19 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use x509_parser::pem::{Pem, parse_x509_pem};
 use x509_parser::prelude::{GeneralName, X509Certificate};
 
-/// Where every node has the fleet's CA.
-const CA: &str = "/etc/pki/ca.crt";
-
 const SECONDS_OF_A_DAY: i64 = 86_400;
 
 /// Looks at certificates.
 pub async fn observe(_host: &RealHost, specs: &[&Spec]) -> Vec<Result<Observation, HostError>> {
-    let shared = || Ok::<_, HostError>((Accounts::read()?, Authority::read(Path::new(CA))?));
-    let (accounts, authority) = match shared() {
-        Ok(shared) => shared,
+    let accounts = match Accounts::read() {
+        Ok(accounts) => accounts,
         Err(error) => return specs.iter().map(|_| Err(error.clone())).collect(),
     };
     let now = now();
     specs
         .iter()
         .map(|spec| {
+            let authority = Authority::read(Path::new(&spec.authority_path))?;
             let present = look(spec, &accounts, authority.as_ref(), now)?;
             Ok(Observation::Known(Observed { present }.into()))
         })

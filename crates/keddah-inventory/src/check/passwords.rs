@@ -25,7 +25,8 @@ fn parameters(report: &mut Report<'_>) {
         let Some(default) = parameter.default_ref().and_then(Value::as_str) else { continue };
         let in_use = match parameter.module {
             Module::Pgsql => !report.clusters.is_empty(),
-            Module::Etcd => !report.etcd.is_empty(),
+            // etcd asks for certificates, never for a password.
+            Module::Etcd => false,
             _ => parameter.support != Support::Unmanaged,
         };
         let password = matches!(parameter.kind, ParameterType::Password);
@@ -37,7 +38,6 @@ fn parameters(report: &mut Report<'_>) {
         for params in &hosts {
             let concerned = match parameter.module {
                 Module::Pgsql => params.set("pg_cluster").is_some(),
-                Module::Etcd => params.set("etcd_seq").is_some(),
                 _ => params.bool("haproxy_enabled"),
             };
             if concerned && params.secret(parameter.name).reveal() == default {

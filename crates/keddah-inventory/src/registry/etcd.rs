@@ -75,7 +75,7 @@ pub(super) const ETCD: &[Parameter] = &section(
             Password,
             Levels::G,
             text("Etcd.Root"),
-            "Password of etcd's root user. The default is public: change it.",
+            "Without effect: members and clients of etcd prove themselves by certificates of its own authority.",
         ),
         row(
             "etcd_safeguard",

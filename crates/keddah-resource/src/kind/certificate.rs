@@ -22,6 +22,8 @@ pub struct Spec {
     pub addresses: Vec<String>,
     /// SHA-256 of the issuing CA's certificate (DER) in hexadecimal digits.
     pub issuer: String,
+    /// Where the node has that CA's certificate.
+    pub authority_path: String,
     /// Days a new certificate is valid.
     pub validity_days: u32,
     /// A certificate with fewer days left is renewed.

@@ -229,11 +229,16 @@ fn etcd(sandbox: &Sandbox) -> Outcome {
         let script = format!("curl -s -m 5 {options} https://{}:2379/health", address(1));
         sandbox.shell(1, &script)
     };
-    let nameless = curl("--cacert /etc/pki/ca.crt")?;
+    let ca = "--cacert /etc/pki/etcd-ca.crt";
+    let nameless = curl(ca)?;
     ensure!(nameless.code != Some(0), "etcd answers without a certificate: {nameless}");
-    let pair = "--cacert /etc/pki/ca.crt --cert /etc/etcd/server.crt --key /etc/etcd/server.key";
-    let known = curl(pair)?.success()?;
-    ensure!(known.stdout.contains("true"), "etcd is not well: {known}");
+    // A client of databases has one of the fleet's CA too.
+    let database = curl(&format!("{ca} --cert /pg/cert/server.crt --key /pg/cert/server.key"))?;
+    ensure!(database.code != Some(0), "a database's certificate opens etcd: {database}");
+    for pair in ["/etc/etcd/server", "/pg/cert/etcd"] {
+        let known = curl(&format!("{ca} --cert {pair}.crt --key {pair}.key"))?.success()?;
+        ensure!(known.stdout.contains("true"), "etcd is not well: {known}");
+    }
     Ok(())
 }
 

@@ -4,6 +4,7 @@ use crate::cli::Context;
 use crate::error::CommandError;
 use crate::steps;
 use clap::{Args, Subcommand};
+use keddah_compile::CA_PATH;
 use keddah_fleet::pki::Authority;
 use keddah_resource::Material;
 use keddah_resource::kind::certificate;
@@ -77,6 +78,7 @@ fn issue(context: &Context, args: &IssueArgs) -> Result<ExitCode, CommandError> 
         dns_names: Vec::new(),
         addresses: Vec::new(),
         issuer: authority.fingerprint().to_owned(),
+        authority_path: CA_PATH.to_owned(),
         validity_days: *days,
         renew_days: 0,
         permissions: Permissions::new(&context.environment.user, &context.environment.group, 0o600),

@@ -1,9 +1,9 @@
-//! The certificate authority: the one under files/pki/ca, or a new one that apply writes there.
+//! The certificate authorities: those under files/pki, or new ones that apply writes there.
 
 use crate::cli::Context;
 use crate::error::CommandError;
 use crate::steps::base_directory;
-use keddah_compile::{Authority as Known, CA_PATH};
+use keddah_compile::{Authorities, Authority as Known, CA_PATH, ETCD_CA_PATH};
 use keddah_fleet::pki::Authority;
 use keddah_inventory::{Inventory, Params};
 use keddah_plan::Outcome;
@@ -11,8 +11,11 @@ use keddah_resource::{Observed, ResourceId};
 use std::collections::BTreeMap;
 use std::path::Path;
 
-/// Where the CA is, beside the inventory.
+/// Where the fleet's CA is, beside the inventory.
 pub const CA_DIRECTORY: &str = "files/pki/ca";
+
+/// Where etcd's own CA is, beside the inventory.
+const ETCD_CA_DIRECTORY: &str = "files/pki/etcd";
 
 /// Days a new CA is valid: a hundred years. It ends with the fleet, not before; replacing it means
 /// restarting everything at once.
@@ -20,17 +23,17 @@ const CA_DAYS: u32 = 36_500;
 
 /// Who signs, and what the compiler knows of it.
 pub struct Signer {
-    /// Signs.
-    pub authority: Authority,
+    /// They sign.
+    pub authorities: [Authority; 2],
     /// Is compiled into files.
-    pub known: Known,
+    pub known: Authorities,
 }
 
 impl Signer {
-    /// Reads the authority, or makes one in memory.
+    /// Reads the authorities, or makes them in memory.
     ///
     /// # Errors
-    /// When the files under files/pki/ca cannot be used.
+    /// When the files under files/pki cannot be used.
     pub fn load(context: &Context, inventory: &Inventory) -> Result<Self, CommandError> {
         // Whole, for a plan that is saved names it, and may be applied from another directory.
         let base = base_directory(context)?;
@@ -38,46 +41,62 @@ impl Signer {
         let base = std::fs::canonicalize(base).map_err(|error| {
             CommandError::user(format!("cannot find {}", base.display())).caused_by(&error)
         })?;
-        let directory = base.join(CA_DIRECTORY);
-        let authority = match Authority::load(&directory)? {
-            Some(authority) => authority,
-            None => {
-                let name = inventory.hosts().next().map(|host| host.name.clone());
-                let name = name.map(|host| Params::new(inventory, &host).str("ca_cn"));
-                let name = name.filter(|name| !name.is_empty());
-                let name = name.unwrap_or_else(|| "keddah-ca".to_owned());
-                Authority::fresh(&name, CA_DAYS, context.environment.now())?
-            }
-        };
-        let known = Known {
-            certificate_pem: authority.certificate_pem().to_owned(),
-            fingerprint: authority.fingerprint().to_owned(),
-            fresh_key: authority.fresh_key(),
-            directory: directory.display().to_string(),
-            seed: authority.seed(),
-        };
-        Ok(Self { authority, known })
+        let host = inventory.hosts().next().map(|host| host.name.clone());
+        let params = host.map(|host| Params::new(inventory, &host));
+        let name = params.as_ref().map(|params| params.str("ca_cn"));
+        let name = name.filter(|name| !name.is_empty());
+        let name = name.unwrap_or_else(|| "keddah-ca".to_owned());
+        let now = context.environment.now();
+        let (fleet, fleet_known) = one(&base.join(CA_DIRECTORY), &name, now)?;
+        if fleet.is_fresh() && params.is_some_and(|params| !params.bool("ca_create")) {
+            return Err(CommandError::user(format!(
+                "there is no certificate authority in {}, and ca_create is false",
+                fleet_known.directory
+            ))
+            .hint("put your own ca.crt and ca.key there, or set ca_create: true"));
+        }
+        let (etcd, etcd_known) = one(&base.join(ETCD_CA_DIRECTORY), &format!("{name}-etcd"), now)?;
+        let known = Authorities { fleet: fleet_known, etcd: etcd_known };
+        Ok(Self { authorities: [fleet, etcd], known })
     }
 
     /// Refuses to replace an authority that nodes already trust by one just made because its key
     /// is not here: every certificate and password verifier of the fleet would change.
     ///
     /// # Errors
-    /// When the authority is new and a node holds another one's certificate.
+    /// When an authority is new and a node holds another one's certificate.
     pub fn guard(&self, observed: &BTreeMap<ResourceId, Outcome>) -> Result<(), CommandError> {
-        if self.known.fresh_key.is_none() {
-            return Ok(());
+        for (path, known) in [(CA_PATH, &self.known.fleet), (ETCD_CA_PATH, &self.known.etcd)] {
+            if known.fresh_key.is_none() {
+                continue;
+            }
+            let trusting = observed.iter().find(|(id, outcome)| {
+                id.name == path
+                    && matches!(outcome, Outcome::Observed(Observed::File(file)) if file.present.is_some())
+            });
+            let Some((id, _)) = trusting else { continue };
+            return Err(CommandError::user(format!(
+                "{} trusts a certificate authority whose key is not at {}",
+                id.node, known.directory
+            ))
+            .hint("copy files/pki from where the fleet was applied: it belongs to the inventory")
+            .hint(format!("to begin anew with another authority, delete {path} on all nodes")));
         }
-        let trusting = observed.iter().find(|(id, outcome)| {
-            id.name == CA_PATH
-                && matches!(outcome, Outcome::Observed(Observed::File(file)) if file.present.is_some())
-        });
-        let Some((id, _)) = trusting else { return Ok(()) };
-        Err(CommandError::user(format!(
-            "{} trusts a certificate authority whose key is not at {}",
-            id.node, self.known.directory
-        ))
-        .hint("copy files/pki from where the fleet was applied: it belongs to the inventory")
-        .hint(format!("to begin anew with another authority, delete {CA_PATH} on all nodes")))
+        Ok(())
     }
+}
+
+fn one(directory: &Path, name: &str, now: i64) -> Result<(Authority, Known), CommandError> {
+    let authority = match Authority::load(directory)? {
+        Some(authority) => authority,
+        None => Authority::fresh(name, CA_DAYS, now)?,
+    };
+    let known = Known {
+        certificate_pem: authority.certificate_pem().to_owned(),
+        fingerprint: authority.fingerprint().to_owned(),
+        fresh_key: authority.fresh_key(),
+        directory: directory.display().to_string(),
+        seed: authority.seed(),
+    };
+    Ok((authority, known))
 }

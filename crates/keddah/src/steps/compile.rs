@@ -28,7 +28,7 @@ pub fn compile(
     let input = Input {
         inventory,
         facts,
-        authority: &signer.known,
+        authorities: &signer.known,
         templates: &templates,
         baselines: &baselines(&base.join("files"), inventory)?,
         public_keys: &context.environment.public_keys(),

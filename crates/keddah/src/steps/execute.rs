@@ -34,8 +34,8 @@ pub async fn carry_out(
         command: command.to_owned(),
         finishing: false,
     };
-    let authority = &signer.authority;
-    let execution = Execution { desired, plan, fleet, authority, now, holder, events, stop };
+    let authorities = &signer.authorities;
+    let execution = Execution { desired, plan, fleet, authorities, now, holder, events, stop };
     let listening = tokio::spawn(listen(wish));
     let mut progress = Progress::start(&context.output, plan);
     let mut told = Vec::new();

@@ -163,15 +163,14 @@ fn not_a_plan(path: &Path, bytes: &[u8]) -> CommandError {
 /// An authority that is not written down yet is another one on every run; that one is made was
 /// reviewed, not its random key.
 fn digest(plan: &Plan, signer: &Signer) -> String {
-    if signer.authority.fresh_key().is_none() {
-        return plan.digest();
-    }
     let mut plan = plan.clone();
-    let pem = signer.authority.certificate_pem();
-    for change in &mut plan.changes {
-        for field in &mut change.difference.fields {
-            if let FieldChange::Text { after, .. } = field {
-                *after = after.replace(pem, "(the new authority)");
+    for authority in signer.authorities.iter().filter(|one| one.is_fresh()) {
+        let pem = authority.certificate_pem();
+        for change in &mut plan.changes {
+            for field in &mut change.difference.fields {
+                if let FieldChange::Text { after, .. } = field {
+                    *after = after.replace(pem, "(the new authority)");
+                }
             }
         }
     }

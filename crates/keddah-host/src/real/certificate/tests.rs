@@ -53,6 +53,7 @@ impl Pair {
             dns_names: ["localhost", "pg-test"].map(str::to_owned).to_vec(),
             addresses: ["10.10.10.11", "::1"].map(str::to_owned).to_vec(),
             issuer: self.authority("ca.crt").fingerprint,
+            authority_path: self.path("ca.crt").display().to_string(),
             validity_days: 100,
             renew_days: 30,
             permissions: accounts.permissions(geteuid().as_raw(), getegid().as_raw(), 0o600),
