@@ -124,7 +124,7 @@ async fn gave_up(spec: &Spec, why: &str) -> HostError {
 
 /// The end of Patroni's log.
 pub(super) async fn journal() -> String {
-    let arguments = ["-u", UNIT, "-n", "20", "--no-pager", "-o", "cat"];
+    let arguments = ["-u", UNIT, "-n", "100", "--since=-15min", "--no-pager", "-o", "cat"];
     match Command::new("journalctl").args(arguments).run().await {
         Ok(output) => output.stdout,
         Err(_) => String::new(),

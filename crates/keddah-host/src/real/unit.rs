@@ -224,7 +224,8 @@ async fn order(spec: &Spec, verb: &str) -> Result<(), HostError> {
 /// The unit's own last lines say more than systemd does.
 async fn with_journal(mut error: HostError, unit: &str) -> HostError {
     let journal = Command::new("journalctl")
-        .args(["--quiet", "--no-pager", "--output=cat", "--lines=15", "--unit", unit])
+        .args(["--quiet", "--no-pager", "--output=cat", "--lines=100", "--since=-15min"])
+        .args(["--unit", unit])
         .succeed()
         .await
         .unwrap_or_default();

@@ -33,8 +33,8 @@ pub struct ApplyArgs {
     #[arg(long, value_delimiter = ',', value_name = "NAME")]
     destroy: Vec<String>,
 
-    /// Show new files in full
-    #[arg(long)]
+    /// Show every field, new files in full, and every change as it is done
+    #[arg(short = 'v', long, visible_alias = "verbose")]
     full: bool,
 }
 
@@ -65,7 +65,7 @@ pub async fn run(context: &Context, args: ApplyArgs) -> Result<ExitCode, Command
     let allowance = Allowance { names: destroy.into_iter().collect(), everything: false };
     let approval = Approval { yes, allowance, typed: None, command };
     steps::approve(context, plan, desired, approval)?;
-    let report = steps::carry_out(context, &planned, "keddah apply").await?;
+    let report = steps::carry_out(context, &planned, "keddah apply", full).await?;
     Ok(render::report::show(&context.output, plan, &report))
 }
 

@@ -22,8 +22,8 @@ pub struct PlanArgs {
     #[arg(short = 'o', long, value_name = "PLANFILE")]
     output: Option<PathBuf>,
 
-    /// Show new files in full
-    #[arg(long)]
+    /// Show every field, new files in full
+    #[arg(short = 'v', long, visible_alias = "verbose")]
     full: bool,
 }
 

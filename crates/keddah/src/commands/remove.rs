@@ -26,8 +26,8 @@ pub struct RemoveArgs {
     #[arg(long, value_name = "NAME")]
     confirm: Option<String>,
 
-    /// Show new files in full
-    #[arg(long)]
+    /// Show every field, new files in full, and every change as it is done
+    #[arg(short = 'v', long, visible_alias = "verbose")]
     full: bool,
 }
 
@@ -60,7 +60,7 @@ pub async fn run(context: &Context, args: RemoveArgs) -> Result<ExitCode, Comman
     let typed = (!confirmed).then(|| name.clone());
     let approval = Approval { yes: confirmed, allowance, typed, command: String::new() };
     steps::approve(context, plan, &planned.desired, approval)?;
-    let report = steps::carry_out(context, &planned, "keddah remove").await?;
+    let report = steps::carry_out(context, &planned, "keddah remove", full).await?;
     Ok(render::report::show(&context.output, plan, &report))
 }
 

@@ -1,6 +1,8 @@
 //! The only place that prints: answers to standard output, everything else to standard error.
 
+pub mod change;
 pub mod diagnostic;
+pub mod fold;
 pub mod inventory;
 pub mod params;
 pub mod plan;
@@ -24,6 +26,8 @@ pub struct Output {
     pub stdout: Theme,
     /// How everything else looks.
     pub stderr: Theme,
+    /// Characters of a line of standard output; a fixed number where it is no terminal.
+    pub width: usize,
     json: bool,
     live: bool,
 }
@@ -40,6 +44,7 @@ impl Output {
         Self {
             stdout: Theme::new(colored(std::io::stdout().is_terminal())),
             stderr: Theme::new(colored(live)),
+            width: width(),
             json,
             live,
         }
@@ -109,9 +114,46 @@ fn error_text(error: &CommandError, theme: &Theme) -> String {
     text
 }
 
-/// `1 change`, `2 changes`.
+/// A line's width where nothing says how wide one is.
+const USUAL_WIDTH: usize = 100;
+
+/// The terminal's width, within what can be read; the same for all where there is none, so that
+/// files and logs are alike everywhere.
+fn width() -> usize {
+    let size = rustix::termios::tcgetwinsize(std::io::stdout());
+    let columns = size.map_or(0, |size| usize::from(size.ws_col));
+    if columns == 0 { USUAL_WIDTH } else { columns.clamp(40, 160) }
+}
+
+/// A text as lines of at most so many characters, broken at blanks; a longer word stays whole.
+pub fn wrap(text: &str, width: usize) -> Vec<String> {
+    let mut lines: Vec<String> = Vec::new();
+    let mut length = 0;
+    for word in text.split_whitespace() {
+        let own = word.chars().count();
+        match lines.last_mut() {
+            Some(line) if length + 1 + own <= width => {
+                line.push(' ');
+                line.push_str(word);
+                length += 1 + own;
+            }
+            _ => {
+                lines.push(word.to_owned());
+                length = own;
+            }
+        }
+    }
+    lines
+}
+
+/// `1 change`, `2 changes`, `3 directories`.
 pub fn counted(count: usize, noun: &str) -> String {
-    if count == 1 { format!("1 {noun}") } else { format!("{count} {noun}s") }
+    match noun.strip_suffix('y') {
+        _ if count == 1 => format!("1 {noun}"),
+        Some(stem) => format!("{count} {stem}ies"),
+        None if noun.ends_with('s') => format!("{count} {noun}"),
+        None => format!("{count} {noun}s"),
+    }
 }
 
 #[cfg(test)]

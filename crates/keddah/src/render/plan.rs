@@ -2,34 +2,27 @@
 
 use crate::error::CommandError;
 use crate::render::theme::{Meaning, Theme};
-use crate::render::{Output, counted};
+use crate::render::{Output, change, counted, fold, wrap};
 use indexmap::IndexMap;
 use keddah_plan::{Certainty, Failure, Plan, PlannedChange};
-use keddah_resource::{Action, Class, FieldChange, ResourceId};
+use keddah_resource::{Class, Module, ResourceId};
 use serde_json::json;
-use similar::TextDiff;
 use std::collections::BTreeMap;
 use std::fmt::Write;
-
-/// Lines of unchanged text around a change.
-const CONTEXT_LINES: usize = 3;
-
-/// Lines of a new file that are shown unless all are asked for.
-const NEW_FILE_LINES: usize = 0;
 
 /// Shows the answer of `keddah plan`.
 pub fn show(output: &Output, plan: &Plan, full: bool) {
     if output.is_json() {
         output.data(&json(plan));
     } else {
-        output.answer(&text(plan, full, output.stdout));
+        output.answer(&text(plan, full, output.width, output.stdout));
     }
 }
 
 /// Shows a plan that is about to be applied; with JSON, it is part of the report instead.
 pub fn announce(output: &Output, plan: &Plan, full: bool) {
     if !output.is_json() && !plan.changes.is_empty() {
-        output.answer(&text(plan, full, output.stdout));
+        output.answer(&text(plan, full, output.width, output.stdout));
     }
 }
 
@@ -67,14 +60,20 @@ pub fn differs(reviewed: &Plan, now: &Plan) -> CommandError {
 }
 
 /// A plan for people.
-pub fn text(plan: &Plan, full: bool, theme: Theme) -> String {
+pub fn text(plan: &Plan, full: bool, width: usize, theme: Theme) -> String {
     let mut text = String::new();
+    let style = change::Style { full, width, theme };
+    let mut folds = false;
     for (heading, changes) in sections(plan) {
         let _ = writeln!(text, "{}", theme.paint(Meaning::Heading, &heading));
-        for (nodes, changes) in folded(&changes) {
-            let _ = writeln!(text, "  {}", theme.paint(Meaning::Muted, &node_list(&nodes)));
-            for change in changes {
-                one_change(&mut text, change, full, theme);
+        for (nodes, changes) in fold::by_nodes(&changes) {
+            let _ = writeln!(text, "  {}", theme.paint(Meaning::Muted, &fold::node_list(&nodes)));
+            if full {
+                changes.into_iter().for_each(|one| change::whole(&mut text, one, style));
+                continue;
+            }
+            for entry in fold::entries(&changes) {
+                folds |= change::folded(&mut text, &entry, style);
             }
         }
         text.push('\n');
@@ -86,151 +85,27 @@ pub fn text(plan: &Plan, full: bool, theme: Theme) -> String {
     if !plan.notes.is_empty() {
         text.push('\n');
     }
-    text.push_str(&summary(plan, theme));
+    text.push_str(&summary(plan, width, theme));
+    if folds {
+        let hint = "What is only counted or named here, -v shows in full.";
+        let _ = writeln!(text, "{}", theme.paint(Meaning::Muted, hint));
+    }
     text
 }
 
-/// By cluster, or by module for what belongs to none.
-fn sections(plan: &Plan) -> IndexMap<String, Vec<&PlannedChange>> {
-    let mut sections: IndexMap<String, Vec<&PlannedChange>> = IndexMap::new();
+/// By cluster, or by module for what belongs to none, which comes first.
+fn sections(plan: &Plan) -> Vec<(String, Vec<&PlannedChange>)> {
+    let mut sections: BTreeMap<(Module, Option<&str>), Vec<&PlannedChange>> = BTreeMap::new();
     for change in &plan.changes {
-        let heading = match &change.cluster {
-            Some(cluster) => format!("{} {cluster}", change.module),
-            None => change.module.to_string(),
-        };
-        sections.entry(heading).or_default().push(change);
+        // An etcd cluster is usually named as its module.
+        let cluster = change.cluster.as_deref().filter(|name| *name != change.module.to_string());
+        sections.entry((change.module, cluster)).or_default().push(change);
     }
-    sections
-}
-
-/// Whether two changes of different nodes read the same.
-fn reads_alike(one: &PlannedChange, other: &PlannedChange) -> bool {
-    one.id.kind == other.id.kind
-        && one.id.name == other.id.name
-        && one.difference == other.difference
-        && one.certainty == other.certainty
-}
-
-type Folded<'a> = IndexMap<Vec<&'a str>, Vec<&'a PlannedChange>>;
-
-/// Identical changes on several nodes become one; what is on the same nodes stands together.
-fn folded<'a>(changes: &[&'a PlannedChange]) -> Folded<'a> {
-    let mut entries: Vec<(&PlannedChange, Vec<&str>)> = Vec::new();
-    let mut places: BTreeMap<(keddah_resource::Kind, &str), Vec<usize>> = BTreeMap::new();
-    for &change in changes {
-        let same = places.entry((change.id.kind, change.id.name.as_str())).or_default();
-        match same.iter().find(|&&at| reads_alike(entries[at].0, change)) {
-            Some(&at) => entries[at].1.push(change.id.node.as_str()),
-            None => {
-                same.push(entries.len());
-                entries.push((change, vec![change.id.node.as_str()]));
-            }
-        }
-    }
-    let mut folded: Folded<'_> = IndexMap::new();
-    for (change, mut nodes) in entries {
-        nodes.sort_unstable();
-        folded.entry(nodes).or_default().push(change);
-    }
-    folded
-}
-
-fn node_list(nodes: &[&str]) -> String {
-    match nodes {
-        [one] => (*one).to_owned(),
-        few if few.len() <= 4 => few.join(", "),
-        many => {
-            format!("{}, … {} (on {} nodes)", many[0], many[many.len() - 1], many.len())
-        }
-    }
-}
-
-fn symbol(change: &PlannedChange) -> (&'static str, Meaning) {
-    match (&change.certainty, change.difference.action) {
-        (Certainty::NotYet { .. }, _) => ("?", Meaning::Muted),
-        (_, Action::Create) => ("+", Meaning::Create),
-        (_, Action::Update) => ("~", Meaning::Update),
-        (_, Action::Delete) => ("-", Meaning::Delete),
-    }
-}
-
-fn one_change(text: &mut String, change: &PlannedChange, full: bool, theme: Theme) {
-    let difference = &change.difference;
-    let (symbol, meaning) = symbol(change);
-    let symbol = theme.paint(meaning, symbol);
-    let _ = write!(text, "    {symbol} {} {}", change.id.kind, change.id.name);
-    let reason = match &change.certainty {
-        Certainty::Known => difference.reason.clone(),
-        Certainty::NotYet { because } => format!("compared later: {because}"),
+    let heading = |(module, cluster): (Module, Option<&str>)| match cluster {
+        Some(cluster) => format!("{module} {cluster}"),
+        None => module.to_string(),
     };
-    let class = match difference.class {
-        Class::InPlace => String::new(),
-        class @ Class::Reload => format!("{class}, "),
-        class => theme.paint(Meaning::Grave, &class.to_string()) + ", ",
-    };
-    let _ = writeln!(text, "  {}{}", class, theme.paint(Meaning::Muted, &reason));
-    if let Some(why) = &difference.impossible {
-        let label = theme.paint(Meaning::Error, "impossible:");
-        let _ = writeln!(text, "        {label} {why}");
-    }
-    let width = difference.fields.iter().map(|field| field.field().chars().count()).max();
-    let width = width.unwrap_or_default().min(24);
-    for field in &difference.fields {
-        one_field(text, field, difference.action, width, full, theme);
-    }
-}
-
-fn one_field(
-    text: &mut String,
-    field: &FieldChange,
-    action: Action,
-    width: usize,
-    full: bool,
-    theme: Theme,
-) {
-    let name = theme.paint(Meaning::Muted, &format!("{:width$}", field.field()));
-    match field {
-        FieldChange::Value { before, after, .. } => {
-            let shown = match (before, after) {
-                (None, Some(after)) if action == Action::Create => after.clone(),
-                (None, Some(after)) => theme.paint(Meaning::Create, &format!("+ {after}")),
-                (Some(before), None) => theme.paint(Meaning::Delete, &format!("- {before}")),
-                (Some(before), Some(after)) => format!("{before} → {after}"),
-                (None, None) => String::new(),
-            };
-            let _ = writeln!(text, "        {name}  {shown}");
-        }
-        FieldChange::Secret { .. } => {
-            let shown = if action == Action::Create { "********" } else { "******** → ********" };
-            let _ = writeln!(text, "        {name}  {shown}");
-        }
-        FieldChange::Text { before, after, .. } if before.is_empty() => {
-            let lines = after.lines().count();
-            let _ = writeln!(text, "        {name}  {}", counted(lines, "line"));
-            let shown = if full { lines } else { NEW_FILE_LINES };
-            for line in after.lines().take(shown) {
-                let line = theme.paint(Meaning::Create, &format!("+{line}"));
-                let _ = writeln!(text, "          {line}");
-            }
-        }
-        FieldChange::Text { before, after, .. } => {
-            let _ = writeln!(text, "        {name}");
-            let diff = TextDiff::from_lines(before.as_str(), after.as_str());
-            let unified = diff.unified_diff().context_radius(CONTEXT_LINES).to_string();
-            for line in unified.lines() {
-                let meaning = match line.as_bytes().first() {
-                    Some(b'+') => Meaning::Create,
-                    Some(b'-') => Meaning::Delete,
-                    Some(b'@') => Meaning::Muted,
-                    _ => {
-                        let _ = writeln!(text, "          {line}");
-                        continue;
-                    }
-                };
-                let _ = writeln!(text, "          {}", theme.paint(meaning, line));
-            }
-        }
-    }
+    sections.into_iter().map(|(section, changes)| (heading(section), changes)).collect()
 }
 
 fn problems(text: &mut String, plan: &Plan, theme: Theme) {
@@ -273,7 +148,7 @@ pub fn failure_details(text: &mut String, failure: &Failure, theme: Theme) {
 }
 
 /// The last line: what it all comes to.
-fn summary(plan: &Plan, theme: Theme) -> String {
+fn summary(plan: &Plan, width: usize, theme: Theme) -> String {
     let of = format!("{} on {}", counted(plan.resources, "resource"), counted(plan.nodes, "node"));
     if plan.changes.is_empty() {
         return if plan.is_complete() {
@@ -320,8 +195,10 @@ fn summary(plan: &Plan, theme: Theme) -> String {
             .into_iter()
             .map(|(name, count)| if count == 1 { name } else { format!("{name} on {count} nodes") })
             .collect();
-        let label = theme.paint(meaning, &format!("{words}:"));
-        let _ = writeln!(text, "  {label} {}", names.join(", "));
+        let label = format!("{words}:");
+        let lines = wrap(&format!("{label} {}", names.join(", ")), width.saturating_sub(4));
+        let lines = lines.join("\n    ").replacen(&label, &theme.paint(meaning, &label), 1);
+        let _ = writeln!(text, "  {lines}");
     }
     text
 }

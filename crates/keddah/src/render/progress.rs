@@ -1,15 +1,23 @@
-//! What is going on: live on a terminal, one line per event elsewhere.
+//! What is going on: a bar on a terminal, lines elsewhere. What was done at once and noticed by
+//! nobody is only counted, unless all shall be shown.
 
 use crate::render::Output;
 use crate::render::theme::{Meaning, Theme};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use keddah_plan::{Event, Plan};
-use keddah_resource::ResourceId;
+use keddah_resource::{Class, ResourceId};
 use std::io::Write;
 use std::time::Duration;
+use tokio::time::Instant;
 
 /// Running changes that a line names; more would not fit.
 const NAMED: usize = 3;
+
+/// A change that took as long as this has a line of its own.
+const NOTABLE_MILLISECONDS: u64 = 1000;
+
+/// Without a terminal, a line says after so long a silence what still runs.
+const SILENCE: Duration = Duration::from_secs(15);
 
 /// Something short that is being done; shown on a terminal only.
 pub struct Spinner {
@@ -44,11 +52,13 @@ pub struct Progress {
     running: Vec<ResourceId>,
     total: usize,
     done: usize,
+    all: bool,
+    spoke: Instant,
 }
 
 impl Progress {
-    /// Begins.
-    pub fn start(output: &Output, plan: &Plan) -> Self {
+    /// Begins; with `all`, every change has its line.
+    pub fn start(output: &Output, plan: &Plan, all: bool) -> Self {
         let total = plan.changes.len();
         let bar = output.is_live().then(|| {
             let bar =
@@ -59,7 +69,8 @@ impl Progress {
             }
             bar
         });
-        Self { theme: output.stderr, bar, running: Vec::new(), total, done: 0 }
+        let (running, spoke) = (Vec::new(), Instant::now());
+        Self { theme: output.stderr, bar, running, total, done: 0, all, spoke }
     }
 
     /// Shows one event.
@@ -79,28 +90,40 @@ impl Progress {
             }
             Event::NodeLost { .. } | Event::ServiceIdle { .. } | Event::Stopping { .. } => {}
         }
-        if let Some(line) = line(event, self.theme) {
-            let line = format!("[{}/{}] {line}", self.done, self.total);
-            match &self.bar {
-                Some(bar) => bar.println(line),
-                None => {
-                    let _ = writeln!(std::io::stderr(), "{line}");
-                }
-            }
+        if let Some(line) = line(event, self.theme).filter(|_| self.all || notable(event)) {
+            self.say(&line);
         }
         self.tick();
     }
 
-    /// Draws the elapsed time anew.
+    fn say(&mut self, line: &str) {
+        let line = format!("[{}/{}] {line}", self.done, self.total);
+        self.spoke = Instant::now();
+        match &self.bar {
+            Some(bar) => bar.println(line),
+            None => {
+                let _ = writeln!(std::io::stderr(), "{line}");
+            }
+        }
+    }
+
+    /// Draws the elapsed time anew; without a terminal, breaks a long silence.
     pub fn tick(&mut self) {
-        let Some(bar) = &self.bar else { return };
+        if self.bar.is_none() && (self.running.is_empty() || self.spoke.elapsed() < SILENCE) {
+            return;
+        }
         let mut names: Vec<String> =
             self.running.iter().take(NAMED).map(ToString::to_string).collect();
         if self.running.len() > NAMED {
             names.push(format!("and {} more", self.running.len() - NAMED));
         }
+        let names = names.join(", ");
+        let Some(bar) = &self.bar else {
+            self.say(&format!("still at {names}"));
+            return;
+        };
         bar.set_position(self.done as u64);
-        bar.set_message(names.join(", "));
+        bar.set_message(names);
         bar.tick();
     }
 
@@ -112,7 +135,22 @@ impl Progress {
     }
 }
 
-/// The line of an event, if it deserves one.
+/// Whether somebody may want to know of an event while others go by.
+fn notable(event: &Event) -> bool {
+    match event {
+        Event::ChangeFinished { changed: Some(class), milliseconds, .. } => {
+            *class != Class::InPlace || *milliseconds >= NOTABLE_MILLISECONDS
+        }
+        Event::ChangeFinished { changed: None, .. }
+        | Event::ChangeStarted { .. }
+        | Event::ChangeSkipped { .. }
+        | Event::AwaitingServices
+        | Event::ServiceIdle { .. } => false,
+        Event::ChangeFailed { .. } | Event::NodeLost { .. } | Event::Stopping { .. } => true,
+    }
+}
+
+/// The line of an event, if it has one at all.
 fn line(event: &Event, theme: Theme) -> Option<String> {
     Some(match event {
         // What is skipped is counted by cause in the report; a line for each would hide the cause.
@@ -120,8 +158,12 @@ fn line(event: &Event, theme: Theme) -> Option<String> {
         | Event::ChangeSkipped { .. }
         | Event::AwaitingServices
         | Event::ServiceIdle { .. } => return None,
-        Event::ChangeFinished { id, changed: Some(_), milliseconds } => {
-            format!("{} {id} {}", theme.paint(Meaning::Good, "done"), seconds(*milliseconds))
+        Event::ChangeFinished { id, changed: Some(class), milliseconds } => {
+            let class = match class {
+                Class::InPlace => String::new(),
+                class => format!("{class} "),
+            };
+            format!("{} {class}{id} {}", theme.paint(Meaning::Good, "done"), seconds(*milliseconds))
         }
         Event::ChangeFinished { id, changed: None, .. } => {
             format!("{} {id} had nothing left to do", theme.paint(Meaning::Muted, "done"))
@@ -143,4 +185,29 @@ fn line(event: &Event, theme: Theme) -> Option<String> {
 
 fn seconds(milliseconds: u64) -> String {
     format!("({}.{} s)", milliseconds / 1000, milliseconds % 1000 / 100)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use keddah_core::NodeName;
+    use keddah_plan::Failure;
+    use keddah_resource::Kind;
+
+    #[test]
+    fn what_nobody_notices_goes_by_in_silence() {
+        let id = ResourceId::new(&NodeName::new("10.10.10.11"), Kind::Unit, "haproxy.service");
+        let done =
+            |changed, milliseconds| Event::ChangeFinished { id: id.clone(), changed, milliseconds };
+        assert!(!notable(&done(Some(Class::InPlace), 12)));
+        assert!(!notable(&done(None, 5000)));
+        assert!(notable(&done(Some(Class::InPlace), 5000)));
+        assert!(notable(&done(Some(Class::Restart), 12)));
+        let failure = Failure::new("it did not start");
+        assert!(notable(&Event::ChangeFailed { id: id.clone(), failure, milliseconds: 1 }));
+        assert_eq!(
+            line(&done(Some(Class::Reload), 120), Theme::new(false)).as_deref(),
+            Some("done reload 10.10.10.11 unit haproxy.service (0.1 s)")
+        );
+    }
 }

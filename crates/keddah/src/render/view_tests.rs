@@ -101,21 +101,55 @@ fn example() -> Plan {
 
 #[test]
 fn a_plan_reads_well() {
-    insta::assert_snapshot!(plan::text(&example(), false, PLAIN));
+    insta::assert_snapshot!(plan::text(&example(), false, 100, PLAIN));
+}
+
+#[test]
+fn a_long_plan_is_folded_and_keeps_every_name() {
+    let node = "10.10.10.11";
+    let new = |kind, name: &str| {
+        let fields = vec![value("owner", None, Some("root:root"))];
+        change(id(node, kind, name), Difference::create("it does not exist").with(fields))
+    };
+    let mut changes: Vec<PlannedChange> =
+        ["/data", "/pg/log", "/pg/conf", "/etc/x"].map(|name| new(Kind::Directory, name)).into();
+    for unit in ["patroni.service", "pgbouncer.service"] {
+        changes.push(change(id(node, Kind::Unit, unit), Difference::create("it does not run")));
+    }
+    let later = |kind, name: &str| {
+        let because = "PostgreSQL does not run on port 5432 yet".to_owned();
+        let change = change(id(node, kind, name), Difference::create(&because));
+        PlannedChange { certainty: Certainty::NotYet { because }, ..change }
+    };
+    changes.push(later(Kind::PgDatabase, "5432/test"));
+    changes.extend(["a", "b", "c"].map(|name| later(Kind::PgRole, &format!("5432/{name}"))));
+    let shipped = "# one\n# two\n#\n; three\n\nbind :80\n# four\n";
+    let difference = Difference::new(Action::Update, Class::InPlace, "it differs")
+        .with(vec![text(shipped, "# ours\nbind :5433\n")]);
+    changes.push(change(id(node, Kind::File, "/etc/haproxy/haproxy.cfg"), difference));
+    let names = ["chrony", "cron", "haproxy"];
+    let difference = Difference::new(Action::Update, Class::InPlace, "3 packages are missing")
+        .with(names.map(|name| value(name, None, Some("(version unknown)"))).into());
+    changes.push(change(id(node, Kind::Packages, "node"), difference));
+    let plan = Plan { changes, resources: 12, nodes: 1, ..Plan::default() };
+    insta::assert_snapshot!(plan::text(&plan, false, 70, PLAIN));
+    let whole = plan::text(&plan, true, 70, PLAIN);
+    assert!(whole.contains("-; three") && whole.contains("pg-role 5432/c"), "{whole}");
+    assert!(!whole.contains("-v shows"), "{whole}");
 }
 
 #[test]
 fn new_files_are_shown_on_request() {
     let mut plan = example();
     plan.changes.retain(|change| change.id.name == "/etc/new.conf");
-    insta::assert_snapshot!(plan::text(&plan, true, PLAIN));
+    insta::assert_snapshot!(plan::text(&plan, true, 100, PLAIN));
 }
 
 #[test]
 fn nothing_to_change_is_one_line() {
     let plan = Plan { resources: 217, nodes: 4, ..Plan::default() };
     insta::assert_snapshot!(
-        plan::text(&plan, false, PLAIN),
+        plan::text(&plan, false, 100, PLAIN),
         @"Nothing to change: 217 resources on 4 nodes are as declared."
     );
 }
@@ -130,7 +164,7 @@ fn what_could_not_be_looked_at_is_an_error() {
     let failure = Failure::new("cannot read /etc/x: Permission denied (os error 13)");
     plan.unobserved.push(Unobserved { id: unseen.clone(), failure });
     plan.blocked.push(Blocked { id: id("10.10.10.11", Kind::Unit, "x.service"), by: unseen });
-    insta::assert_snapshot!(plan::text(&plan, false, PLAIN));
+    insta::assert_snapshot!(plan::text(&plan, false, 100, PLAIN));
 }
 
 #[test]
@@ -142,7 +176,7 @@ fn an_impossible_change_says_why() {
     let id = id("10.10.10.11", Kind::PgDatabase, "5432/test");
     let plan =
         Plan { changes: vec![change(id, difference)], resources: 1, nodes: 1, ..Plan::default() };
-    insta::assert_snapshot!(plan::text(&plan, false, PLAIN));
+    insta::assert_snapshot!(plan::text(&plan, false, 100, PLAIN));
 }
 
 #[test]
@@ -195,7 +229,7 @@ fn success_is_one_line() {
 
 #[test]
 fn colours_change_nothing_but_colour() {
-    let colored = plan::text(&example(), false, Theme::new(true));
+    let colored = plan::text(&example(), false, 100, Theme::new(true));
     let mut plain = String::new();
     let mut rest = colored.as_str();
     while let Some(at) = rest.find('\u{1b}') {
@@ -204,6 +238,6 @@ fn colours_change_nothing_but_colour() {
         rest = &rest[at + end + 1..];
     }
     plain.push_str(rest);
-    assert_eq!(plain, plan::text(&example(), false, PLAIN));
+    assert_eq!(plain, plan::text(&example(), false, 100, PLAIN));
     assert_ne!(colored, plain);
 }

@@ -20,6 +20,7 @@ pub async fn carry_out(
     context: &Context,
     planned: &Planned,
     command: &str,
+    show_all: bool,
 ) -> Result<Report, CommandError> {
     let Planned { plan, desired, fleet, signer } = planned;
     let (events, mut incoming) = mpsc::unbounded_channel::<Event>();
@@ -37,7 +38,7 @@ pub async fn carry_out(
     let authorities = &signer.authorities;
     let execution = Execution { desired, plan, fleet, authorities, now, holder, events, stop };
     let listening = tokio::spawn(listen(wish));
-    let mut progress = Progress::start(&context.output, plan);
+    let mut progress = Progress::start(&context.output, plan, show_all);
     let mut told = Vec::new();
     let watching = async {
         let mut tick = tokio::time::interval(Duration::from_millis(100));
