@@ -200,14 +200,15 @@ async fn a_failure_stops_what_waits_for_it_and_nothing_else() {
     let next = desired.add(text("b", "/next").after([bad.clone()]));
     let last = desired.add(text("a", "/last").after([next.clone()]));
     let free = desired.add(text("a", "/free"));
-    let error = HostError::new("disk full").with_log("line 1\nline 2").with_hint("make room");
+    let error =
+        HostError::new("disk full").with_log("first line\nsecond line").with_hint("make room");
     machines.host("a").cannot_apply(Kind::File, "/bad", error);
     let made = planned(&fleet, &desired).await;
     let run = apply(&fleet, &desired, &made).await.unwrap();
     assert!(!run.report.is_success());
     let Ending::Failed { failure, .. } = ending(&run, &bad) else { panic!("{:?}", run.report) };
     assert_eq!(failure.message, "disk full");
-    assert_eq!(failure.log, ["line 1", "line 2"]);
+    assert_eq!(failure.log, ["first line", "second line"]);
     assert_eq!(failure.hint.as_deref(), Some("make room"));
     let because = SkipReason::DependencyFailed { id: bad.clone() };
     assert_eq!(*ending(&run, &next), Ending::Skipped { because: because.clone() });
