@@ -3,8 +3,8 @@
 use crate::{Host, HostError};
 use keddah_resource::kind::{
     backup, block, certificate, directory, etcd_member, file, hostname, packages, patroni_config,
-    pg_baseline, pg_database, pg_extension, pg_instance, pg_privileges, pg_role, pg_schema,
-    postmaster, stanza, symlink, sysctl, trust_anchor, unit, user,
+    pg_baseline, pg_census, pg_database, pg_extension, pg_instance, pg_privileges, pg_role,
+    pg_schema, postmaster, stanza, symlink, sysctl, trust_anchor, unit, user,
 };
 use keddah_resource::{
     Difference, Distribution, IdleListener, Kind, Material, NodeFacts, Observation, Observed,
@@ -290,8 +290,12 @@ fn absent(spec: &Spec) -> Observed {
             patroni_config::Observed { document: serde_json::Map::new(), contexts: None }.into()
         }
         Spec::PgRole(_) => pg_role::Observed { present: None }.into(),
-        Spec::PgDatabase(_) => pg_database::Observed { present: None }.into(),
-        Spec::PgSchema(_) => pg_schema::Observed { owner: None }.into(),
+        Spec::PgDatabase(_) => {
+            pg_database::Observed { present: None, tablespaces: BTreeSet::new() }.into()
+        }
+        Spec::PgSchema(_) => {
+            pg_schema::Observed { owner: None, privileges: BTreeSet::new() }.into()
+        }
         Spec::PgExtension(_) => {
             pg_extension::Observed { present: None, relocatable: true, available: true }.into()
         }
@@ -301,6 +305,7 @@ fn absent(spec: &Spec) -> Observed {
             public_create: true,
         }
         .into(),
+        Spec::PgCensus(_) => pg_census::Observed::default().into(),
         Spec::PgBaseline(_) => pg_baseline::Observed { file: None }.into(),
     }
 }

@@ -47,6 +47,7 @@ fn specs() -> Vec<Spec> {
             database: "test".to_owned(),
             schema: "app".to_owned(),
             owner: Some("dba".to_owned()),
+            privileges: Default::default(),
             present: true,
         }
         .into(),

@@ -14,7 +14,7 @@ use keddah_resource::kind::pg_role::{Expiry, Role};
 use keddah_resource::{Action, Observation, scram};
 use proptest::strategy::{Strategy, ValueTree};
 use proptest::test_runner::TestRunner;
-use scratch::specs::{database, names, role, settings};
+use scratch::specs::{database, member_of, names, role, settings};
 use scratch::{Server, skipped};
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -65,7 +65,8 @@ async fn a_role_is_made_changed_and_kept() {
         connection_limit: 7,
         expiry: Expiry::At("2030-02-03".to_owned()),
         verifier: Some(scram::verifier(&Secret::new("DBUser.Meta"), &[3; 16])),
-        member_of: names(&["dbrole_readonly"]),
+        member_of: member_of(&["dbrole_readonly"]),
+        declared: names(&["dbrole_readonly", "dbrole_admin"]),
         parameters: settings(&[
             ("search_path", r#""$user",app, "My Schema""#),
             ("timezone", "UTC"),
@@ -195,8 +196,11 @@ async fn no_verifier_reaches_log_or_statistics() {
     let spec = server.role("user", Some(Role { verifier: Some(verifier.clone()), ..role() }));
     server.converges(spec).await;
     // The same for a transaction that fails.
-    let broken =
-        Role { verifier: Some(verifier.clone()), member_of: names(&["no_such_role"]), ..role() };
+    let broken = Role {
+        verifier: Some(verifier.clone()),
+        member_of: member_of(&["no_such_role"]),
+        ..role()
+    };
     let refused = server.refused(&server.role("other", Some(broken))).await;
     assert!(refused.contains("no_such_role"), "{refused}");
     assert!(!refused.contains(verifier.reveal()));
@@ -406,6 +410,7 @@ async fn privileges_of_a_database() {
                 grantee: "dbrole_readonly".to_owned(),
             },
         ]),
+        complete_for: names(&["dbrole_readonly", "dbrole_admin"]),
         public_create: true,
     };
     server.converges(spec.clone()).await;
@@ -539,6 +544,7 @@ async fn fifty_databases_are_observed_at_once() {
                 connection: server.connection.clone(),
                 database: name,
                 defaults: BTreeSet::new(),
+                complete_for: BTreeSet::new(),
                 public_schema: BTreeSet::new(),
                 public_create: false,
             }

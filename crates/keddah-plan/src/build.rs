@@ -4,6 +4,7 @@
 //! cause, then whether something before it could not be looked at. The order among changes is the
 //! declared order with the unchanged resources taken out.
 
+use crate::undeclared;
 use crate::{Blocked, Certainty, Failure, Outcome, Plan, PlannedChange, Unobserved};
 use keddah_resource::{
     Action, Class, Cycle, DesiredFleet, Difference, Observed, Resource, ResourceId, Spec,
@@ -94,7 +95,13 @@ pub fn plan(
     for &at in &order {
         let resource = resources[at];
         broken[at] = predecessors[at].iter().find_map(|&before| broken[before]);
-        let mut verdict = judge(resource, observed.get(&resource.id), &pulls[at], &resources);
+        let whole = resource.inside.as_ref().map(|id| index[id]);
+        let anew = whole.filter(|&whole| is_made_anew(&verdicts[whole])).map(|whole| {
+            let id = &resources[whole].id;
+            Outcome::NotYet { because: format!("{} {} is made anew", id.kind, id.name) }
+        });
+        let outcome = anew.as_ref().or_else(|| observed.get(&resource.id));
+        let mut verdict = judge(resource, outcome, &pulls[at], &resources);
         match &verdict {
             Verdict::Unobserved(_) => broken[at] = Some(at),
             Verdict::Change(_) if broken[at].is_some() => verdict = Verdict::Blocked,
@@ -122,7 +129,9 @@ pub fn plan(
     let shrinking = shrinking(&resources, observed);
     let after = contract(&resources, &index, &order, &predecessors, &verdicts, &shrinking);
     let waves = waves(&resources, &order, &after, &verdicts)?;
-    Ok(assemble(&resources, verdicts, &broken, &after, &waves))
+    let mut plan = assemble(&resources, verdicts, &broken, &after, &waves);
+    plan.notes = undeclared::notes(desired, observed);
+    Ok(plan)
 }
 
 fn predecessors(resources: &[&Resource], index: &HashMap<&ResourceId, usize>) -> Vec<Vec<usize>> {
@@ -157,6 +166,10 @@ fn judge(
         sources.dedup();
         sources
     };
+    if matches!(resource.spec, Spec::PgCensus(_)) {
+        // It is about what nobody declared: there is nothing to change, even if nobody could look.
+        return Verdict::Settled;
+    }
     let observed = match outcome {
         None => return Verdict::Unobserved(Failure::new("it was not looked at")),
         Some(Outcome::Failed(failure)) => return Verdict::Unobserved(failure.clone()),
@@ -263,6 +276,14 @@ fn because(sources: &[usize], resources: &[&Resource]) -> String {
 
 fn is_change(verdict: &Verdict) -> bool {
     matches!(verdict, Verdict::Change(_))
+}
+
+/// Whether what is there goes and another one takes its place.
+fn is_made_anew(verdict: &Verdict) -> bool {
+    matches!(verdict, Verdict::Change(judged)
+        if judged.difference.action == Action::Update
+            && judged.difference.impossible.is_none()
+            && judged.difference.class >= Class::Replace)
 }
 
 fn restarts(verdict: &Verdict) -> bool {
@@ -402,7 +423,9 @@ fn assemble(
 ) -> Plan {
     let id = |&at: &usize| resources[at].id.clone();
     let nodes: BTreeSet<_> = resources.iter().map(|resource| &resource.id.node).collect();
-    let mut plan = Plan { resources: resources.len(), nodes: nodes.len(), ..Plan::default() };
+    let compared =
+        resources.iter().filter(|resource| !matches!(resource.spec, Spec::PgCensus(_))).count();
+    let mut plan = Plan { resources: compared, nodes: nodes.len(), ..Plan::default() };
     for (at, verdict) in verdicts.into_iter().enumerate() {
         let resource = resources[at];
         match verdict {

@@ -14,6 +14,7 @@ mod event;
 mod lint;
 mod plan;
 mod report;
+mod undeclared;
 
 pub use build::{PlanError, plan};
 pub use event::{Event, Failure, SkipReason};

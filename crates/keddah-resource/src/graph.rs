@@ -71,6 +71,8 @@ pub struct Resource {
     pub restart_after: Vec<ResourceId>,
     /// What a change of this one causes.
     pub triggers: Vec<Trigger>,
+    /// The resource that it is a part of: when that one is made anew, this one is, too.
+    pub inside: Option<ResourceId>,
 }
 
 impl Resource {
@@ -85,6 +87,7 @@ impl Resource {
             after: Vec::new(),
             restart_after: Vec::new(),
             triggers: Vec::new(),
+            inside: None,
         }
     }
 
@@ -100,6 +103,13 @@ impl Resource {
     pub fn after(mut self, ids: impl IntoIterator<Item = ResourceId>) -> Self {
         self.after.extend(ids);
         self
+    }
+
+    /// Sets what it is a part of, which it then also comes after.
+    #[must_use]
+    pub fn inside(mut self, whole: &ResourceId) -> Self {
+        self.inside = Some(whole.clone());
+        self.after([whole.clone()])
     }
 
     /// Adds "reload that unit when this changes"; the reload then also comes after this.
@@ -218,6 +228,7 @@ impl DesiredFleet {
             resource.after.retain(|id| known.contains(id));
             resource.restart_after.retain(|id| known.contains(id));
             resource.triggers.retain(|trigger| known.contains(&trigger.target));
+            resource.inside = resource.inside.take().filter(|id| known.contains(id));
         }
     }
 

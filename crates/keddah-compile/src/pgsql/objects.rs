@@ -2,17 +2,44 @@
 
 use super::Cluster;
 use crate::compiler::{Compiler, Problem, problem};
-use keddah_inventory::model::{DatabaseState, PgDatabase, PgExtension, PgUser, State};
+use keddah_inventory::model::{DatabaseState, PgDatabase, PgExtension, PgSchema, PgUser, State};
 use keddah_resource::kind::pg_privileges::{DefaultPrivilege, SchemaPrivilege};
 use keddah_resource::kind::{
-    PgConnection, pg_baseline, pg_database, pg_extension, pg_privileges, pg_schema,
+    pg_baseline, pg_census, pg_database, pg_extension, pg_privileges, pg_schema,
 };
 use keddah_resource::{Module, Resource, ResourceId, Spec};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Databases that every cluster has; what is put into `template1` is in every later database.
 const TEMPLATE: &str = "template1";
 const MAINTENANCE: &str = "postgres";
+
+/// What every database of a cluster gets.
+struct Model<'a> {
+    cluster: &'a Cluster<'a>,
+    schemas: Vec<String>,
+    extensions: Vec<PgExtension>,
+    defaults: BTreeSet<DefaultPrivilege>,
+    /// What the default privileges give on a schema of the superuser: every declared schema has it,
+    /// whoever owns it.
+    on_schemas: BTreeSet<SchemaPrivilege>,
+    /// The default roles.
+    roles: BTreeSet<String>,
+}
+
+/// What one database gets.
+struct Contents<'a> {
+    database: &'a str,
+    /// The database itself, for those that are not there from the beginning.
+    whole: Option<&'a ResourceId>,
+    /// Who owns schemas that name no owner; `None` for whoever makes them.
+    owner: Option<&'a str>,
+    schemas: &'a [PgSchema],
+    extensions: &'a [PgExtension],
+    /// What is declared of the whole server, to be looked at from this database.
+    server: Option<pg_census::Server>,
+    after: &'a [ResourceId],
+}
 
 impl Compiler<'_> {
     pub(super) fn objects(
@@ -24,75 +51,129 @@ impl Compiler<'_> {
         if !params.bool("pg_provision") {
             return Ok(());
         }
-        let extensions = PgExtension::defaults(params);
-        let defaults = self.default_privileges(cluster)?;
-        let template = self.contents(cluster, TEMPLATE, None, &[], &extensions, &defaults, roles);
-        self.contents(cluster, MAINTENANCE, None, &[], &extensions, &defaults, roles);
-        for database in PgDatabase::business(params) {
+        let databases = PgDatabase::business(params);
+        let model = self.model(cluster)?;
+        let given = |database, server| Contents {
+            database,
+            whole: None,
+            owner: None,
+            schemas: &[],
+            extensions: &[],
+            server,
+            after: roles,
+        };
+        let template = self.contents(&model, &given(TEMPLATE, None));
+        let server = pg_census::Server {
+            roles: PgUser::all(params)
+                .into_iter()
+                .map(|user| user.name)
+                .chain([cluster.superuser()])
+                .collect(),
+            databases: databases.iter().map(|database| database.name.clone()).collect(),
+        };
+        self.contents(&model, &given(MAINTENANCE, Some(server)));
+        let mut made: BTreeMap<&str, Vec<ResourceId>> = BTreeMap::new();
+        for database in templates_first(&databases) {
             let mut before = roles.to_vec();
             before.extend(template.iter().cloned());
-            let id = self.add(cluster, self.database(cluster, &database).into(), &before);
-            // Nobody can connect to put anything into it.
-            if database.state == DatabaseState::Absent || !database.allowconn {
-                continue;
-            }
-            if database.state == DatabaseState::Recreate {
-                self.notes.push(format!(
-                    "{}: the database `{}` says `state: recreate`; it is kept as it is, because \
-                     apply never drops data that is wanted",
-                    cluster.name, database.name
+            let copied = database.template.as_deref().and_then(|template| made.get(template));
+            before.extend(copied.into_iter().flatten().cloned());
+            let id = self.add(cluster, self.database(cluster, database)?.into(), &before);
+            let mut contents = vec![id.clone()];
+            // Nobody can connect to put anything into one that allows no connections.
+            if database.state != DatabaseState::Absent && database.allowconn {
+                let owner = database.owner.clone().unwrap_or_else(|| cluster.superuser());
+                contents.extend(self.contents(
+                    &model,
+                    &Contents {
+                        database: &database.name,
+                        whole: Some(&id),
+                        owner: Some(&owner),
+                        schemas: &database.schemas,
+                        extensions: &database.extensions,
+                        server: None,
+                        after: std::slice::from_ref(&id),
+                    },
                 ));
+                contents.extend(self.baseline(cluster, database, &id, &contents));
             }
-            let mut wanted = database.extensions.clone();
-            wanted.extend(
-                extensions
-                    .iter()
-                    .filter(|default| {
-                        !database.extensions.iter().any(|own| own.name == default.name)
-                    })
-                    .cloned(),
-            );
-            let owner = database.owner.clone().unwrap_or_else(|| cluster.superuser());
-            let mut contents = self.contents(
-                cluster,
-                &database.name,
-                Some(&owner),
-                &database.schemas,
-                &wanted,
-                &defaults,
-                std::slice::from_ref(&id),
-            );
-            contents.push(id);
-            self.baseline(cluster, &database, &contents);
+            made.insert(&database.name, contents);
         }
         Ok(())
     }
 
-    fn add(&mut self, cluster: &Cluster<'_>, spec: Spec, after: &[ResourceId]) -> ResourceId {
-        let node = &cluster.leader().node.name;
-        self.fleet.add(
-            Resource::new(node, Module::Pgsql, spec)
-                .in_cluster(&cluster.name)
-                .after(after.iter().cloned()),
-        )
+    fn model<'a>(&self, cluster: &'a Cluster<'a>) -> Result<Model<'a>, Problem> {
+        let defaults = self.default_privileges(cluster)?;
+        let superuser = cluster.superuser();
+        let on_schemas = defaults
+            .iter()
+            .filter(|one| one.objects == "SCHEMAS" && one.creator == superuser)
+            .map(|one| SchemaPrivilege {
+                privilege: one.privilege.clone(),
+                grantee: one.grantee.clone(),
+            })
+            .collect();
+        Ok(Model {
+            cluster,
+            schemas: cluster.params.texts("pg_default_schemas"),
+            extensions: PgExtension::defaults(&cluster.params),
+            defaults,
+            on_schemas,
+            roles: PgUser::defaults(&cluster.params).into_iter().map(|role| role.name).collect(),
+        })
     }
 
-    fn database(&self, cluster: &Cluster<'_>, database: &PgDatabase) -> pg_database::Spec {
+    fn add(&mut self, cluster: &Cluster<'_>, spec: Spec, after: &[ResourceId]) -> ResourceId {
+        self.fleet.add(resource(cluster, spec).after(after.iter().cloned()))
+    }
+
+    /// Adds something that is in a database.
+    fn put(
+        &mut self,
+        model: &Model<'_>,
+        into: &Contents<'_>,
+        spec: Spec,
+        after: &[ResourceId],
+    ) -> ResourceId {
+        let mut resource = resource(model.cluster, spec).after(after.iter().cloned());
+        if let Some(whole) = into.whole {
+            resource = resource.inside(whole);
+        }
+        self.fleet.add(resource)
+    }
+
+    fn database(
+        &self,
+        cluster: &Cluster<'_>,
+        database: &PgDatabase,
+    ) -> Result<pg_database::Spec, Problem> {
+        offered(cluster, database)?;
         let params = &cluster.params;
         let owner = database.owner.clone().unwrap_or_else(|| cluster.superuser());
         let connect_roles: BTreeSet<String> =
             ["pg_replication_username", "pg_monitor_username", "pg_admin_username"]
                 .map(|name| params.str(name))
                 .into_iter()
-                .filter(|role| *role != owner)
+                .chain([owner.clone()])
                 .collect();
         let locale = |own: &Option<String>| own.clone().or_else(|| database.locale.clone());
+        let provider_locale = match database.locale_provider.as_deref() {
+            Some("icu") => locale(&database.icu_locale),
+            Some("builtin") => locale(&database.builtin_locale),
+            _ => None,
+        };
         let present = pg_database::Database {
             owner,
+            recreate: database.state == DatabaseState::Recreate,
             template: database.template.clone(),
+            strategy: database.strategy.clone(),
             encoding: database.encoding.as_deref().map(encoding_name),
             collate: locale(&database.lc_collate),
             ctype: locale(&database.lc_ctype),
+            provider: database.locale_provider.clone(),
+            locale: provider_locale,
+            icu_rules: database.icu_rules.clone(),
+            is_template: database.is_template,
             tablespace: database.tablespace.clone(),
             allow_connections: database.allowconn,
             connection_limit: i32::try_from(database.connlimit).unwrap_or(-1),
@@ -101,89 +182,97 @@ impl Compiler<'_> {
             parameters: database.parameters.iter().cloned().collect(),
             comment: database.comment.clone(),
         };
-        pg_database::Spec {
+        Ok(pg_database::Spec {
             connection: cluster.connection(),
             database: database.name.clone(),
             present: (database.state != DatabaseState::Absent).then_some(present),
-        }
+        })
     }
 
     /// Schemas, extensions and privileges of one database.
-    #[expect(clippy::too_many_arguments, reason = "one list for each kind of thing in a database")]
-    fn contents(
-        &mut self,
-        cluster: &Cluster<'_>,
-        database: &str,
-        owner: Option<&str>,
-        schemas: &[keddah_inventory::model::PgSchema],
-        extensions: &[PgExtension],
-        defaults: &BTreeSet<DefaultPrivilege>,
-        after: &[ResourceId],
-    ) -> Vec<ResourceId> {
-        let connection = cluster.connection();
-        let mut ids = Vec::new();
-        let mut schema_specs: Vec<pg_schema::Spec> = cluster
-            .params
-            .texts("pg_default_schemas")
-            .into_iter()
-            .map(|schema| schema_spec(&connection, database, schema, None, true))
-            .collect();
-        for schema in schemas {
-            schema_specs.retain(|other| other.schema != schema.name);
-            schema_specs.push(schema_spec(
-                &connection,
-                database,
-                schema.name.clone(),
-                schema.owner.clone().or_else(|| owner.map(str::to_owned)),
-                schema.state == State::Present,
-            ));
-        }
-        // The schema `public` gets what a schema that is made later gets.
-        let superuser = cluster.superuser();
-        let public_schema = defaults
+    fn contents(&mut self, model: &Model<'_>, into: &Contents<'_>) -> Vec<ResourceId> {
+        let connection = model.cluster.connection();
+        let database = into.database.to_owned();
+        let schema = |name: &str, owner: Option<&str>, present: bool| pg_schema::Spec {
+            connection: connection.clone(),
+            database: database.clone(),
+            schema: name.to_owned(),
+            owner: owner.map(str::to_owned),
+            privileges: if present { model.on_schemas.clone() } else { BTreeSet::new() },
+            present,
+        };
+        let own = |name: &String| into.schemas.iter().any(|own| own.name == *name);
+        let mut schemas: Vec<pg_schema::Spec> = model
+            .schemas
             .iter()
-            .filter(|one| one.objects == "SCHEMAS" && one.creator == superuser)
-            .map(|one| SchemaPrivilege {
-                privilege: one.privilege.clone(),
-                grantee: one.grantee.clone(),
-            })
+            .filter(|name| !own(name))
+            .map(|name| schema(name, None, true))
             .collect();
+        for own in into.schemas {
+            let owner = own.owner.as_deref().or(into.owner);
+            schemas.push(schema(&own.name, owner, own.state == State::Present));
+        }
+        let own = |name: &String| into.extensions.iter().any(|own| own.name == *name);
+        let defaults = model.extensions.iter().filter(|default| !own(&default.name));
+        let extensions: Vec<&PgExtension> = into.extensions.iter().chain(defaults).collect();
+
+        let census = pg_census::Spec {
+            connection: connection.clone(),
+            database: database.clone(),
+            schemas: schemas
+                .iter()
+                .map(|one| one.schema.clone())
+                .chain(extensions.iter().filter_map(|one| one.schema.clone()))
+                .collect(),
+            extensions: extensions.iter().map(|one| one.name.clone()).collect(),
+            server: into.server.clone(),
+        };
+        self.put(model, into, census.into(), into.after);
         let privileges = pg_privileges::Spec {
             connection: connection.clone(),
-            database: database.to_owned(),
-            defaults: defaults.clone(),
-            public_schema,
+            database: database.clone(),
+            defaults: model.defaults.clone(),
+            complete_for: model.roles.clone(),
+            // The schema `public` is older than any default privilege.
+            public_schema: model.on_schemas.clone(),
             public_create: false,
         };
-        let privileges = self.add(cluster, privileges.into(), after);
+        let privileges = self.put(model, into, privileges.into(), into.after);
         // Schemas and extensions come after the default privileges, so that theirs are right.
-        for spec in schema_specs {
-            ids.push(self.add(cluster, spec.into(), std::slice::from_ref(&privileges)));
+        let mut ids = Vec::new();
+        for spec in schemas {
+            ids.push(self.put(model, into, spec.into(), std::slice::from_ref(&privileges)));
         }
         ids.push(privileges);
         let before = ids.clone();
         for extension in extensions {
             let spec = pg_extension::Spec {
                 connection: connection.clone(),
-                database: database.to_owned(),
+                database: database.clone(),
                 extension: extension.name.clone(),
                 schema: extension.schema.clone(),
                 version: extension.version.clone(),
                 present: extension.state == State::Present,
             };
-            ids.push(self.add(cluster, spec.into(), &before));
+            ids.push(self.put(model, into, spec.into(), &before));
         }
         ids
     }
 
-    fn baseline(&mut self, cluster: &Cluster<'_>, database: &PgDatabase, after: &[ResourceId]) {
-        let Some(file) = &database.baseline else { return };
+    fn baseline(
+        &mut self,
+        cluster: &Cluster<'_>,
+        database: &PgDatabase,
+        whole: &ResourceId,
+        after: &[ResourceId],
+    ) -> Option<ResourceId> {
+        let file = database.baseline.as_ref()?;
         let Some(sql) = self.input.baselines.get(file) else {
             self.notes.push(format!(
                 "{}: the baseline `{file}` of the database `{}` is not under files/; it is not run",
                 cluster.name, database.name
             ));
-            return;
+            return None;
         };
         let spec = pg_baseline::Spec {
             connection: cluster.connection(),
@@ -191,68 +280,63 @@ impl Compiler<'_> {
             file: file.clone(),
             sql: sql.clone(),
         };
-        self.add(cluster, spec.into(), after);
-    }
-
-    /// The default privileges for everyone who may make objects: the superuser, the admin user
-    /// and `dbrole_admin`.
-    fn default_privileges(
-        &self,
-        cluster: &Cluster<'_>,
-    ) -> Result<BTreeSet<DefaultPrivilege>, Problem> {
-        let params = &cluster.params;
-        let users = PgUser::all(params);
-        let creators: Vec<String> =
-            [cluster.superuser(), params.str("pg_admin_username"), "dbrole_admin".to_owned()]
-                .into_iter()
-                .filter(|creator| {
-                    users.iter().any(|user| user.name == *creator && user.state == State::Present)
-                        || *creator == cluster.superuser()
-                })
-                .collect();
-        let mut privileges = BTreeSet::new();
-        for statement in params.texts("pg_default_privileges") {
-            let Some((wanted, objects, grantees)) = parse_grant(&statement) else {
-                return Err(problem(
-                    "invalid-privilege",
-                    params.span("pg_default_privileges"),
-                    format!(
-                        "`{statement}` is not of the form GRANT privilege ON TABLES|SEQUENCES|\
-                         FUNCTIONS|TYPES|SCHEMAS TO role"
-                    ),
-                ));
-            };
-            for creator in &creators {
-                for privilege in &wanted {
-                    for grantee in &grantees {
-                        privileges.insert(DefaultPrivilege {
-                            creator: creator.clone(),
-                            objects: objects.clone(),
-                            privilege: privilege.clone(),
-                            grantee: grantee.clone(),
-                        });
-                    }
-                }
-            }
-        }
-        Ok(privileges)
+        let resource = resource(cluster, spec.into()).after(after.iter().cloned()).inside(whole);
+        Some(self.fleet.add(resource))
     }
 }
 
-fn schema_spec(
-    connection: &PgConnection,
-    database: &str,
-    schema: String,
-    owner: Option<String>,
-    present: bool,
-) -> pg_schema::Spec {
-    pg_schema::Spec {
-        connection: connection.clone(),
-        database: database.to_owned(),
-        schema,
-        owner,
-        present,
+/// A resource of the cluster as a whole, which is the leader's.
+fn resource(cluster: &Cluster<'_>, spec: Spec) -> Resource {
+    Resource::new(&cluster.leader().node.name, Module::Pgsql, spec).in_cluster(&cluster.name)
+}
+
+/// The databases in an order in which each comes after the one it is a copy of.
+fn templates_first(databases: &[PgDatabase]) -> Vec<&PgDatabase> {
+    let mut ordered: Vec<&PgDatabase> = Vec::with_capacity(databases.len());
+    for database in databases {
+        let mut chain = vec![database];
+        // `check` has refused databases that are copies of each other.
+        while let Some(template) = chain.last().and_then(|one| one.template.as_deref()) {
+            let next = databases.iter().find(|other| other.name == template);
+            match next.filter(|next| !chain.iter().any(|one| one.name == next.name)) {
+                Some(next) => chain.push(next),
+                None => break,
+            }
+        }
+        for one in chain.into_iter().rev() {
+            if !ordered.iter().any(|before| before.name == one.name) {
+                ordered.push(one);
+            }
+        }
     }
+    ordered
+}
+
+/// Refuses properties that the cluster's version of PostgreSQL does not have.
+fn offered(cluster: &Cluster<'_>, database: &PgDatabase) -> Result<(), Problem> {
+    let provider = database.locale_provider.as_deref();
+    let needed = [
+        (database.strategy.is_some(), "strategy", 15),
+        (provider == Some("icu"), "locale_provider: icu", 15),
+        (provider == Some("libc"), "locale_provider: libc", 15),
+        (database.icu_rules.is_some(), "icu_rules", 16),
+        (provider == Some("builtin"), "locale_provider: builtin", 17),
+    ];
+    let Some((_, field, version)) =
+        needed.into_iter().find(|&(said, _, version)| said && cluster.version < version)
+    else {
+        return Ok(());
+    };
+    Err(problem(
+        "database-option",
+        database.span,
+        format!(
+            "`{field}` of the database `{}` needs PostgreSQL {version}, and {} runs {}",
+            database.name, cluster.name, cluster.version
+        ),
+    )
+    .help(format!("leave it out, or let the cluster run PostgreSQL {version} (`pg_version`)"))
+    .into())
 }
 
 /// An encoding as `pg_encoding_to_char` spells it.
@@ -264,62 +348,16 @@ fn encoding_name(text: &str) -> String {
     }
 }
 
-/// `GRANT a, b ON objects TO role, role` as its three lists.
-fn parse_grant(statement: &str) -> Option<(Vec<String>, String, Vec<String>)> {
-    let words: Vec<&str> = statement.split_whitespace().collect();
-    let position = |word: &str| words.iter().position(|other| other.eq_ignore_ascii_case(word));
-    let (on, to) = (position("ON")?, position("TO")?);
-    if !words.first()?.eq_ignore_ascii_case("GRANT") || on < 2 || to != on + 2 {
-        return None;
-    }
-    let list = |words: &[&str]| -> Vec<String> {
-        words
-            .join(" ")
-            .split(',')
-            .map(|word| word.trim().trim_matches('"').to_owned())
-            .filter(|word| !word.is_empty())
-            .collect()
-    };
-    let mut objects = words[on + 1].to_ascii_uppercase();
-    if objects == "ROUTINES" {
-        objects = "FUNCTIONS".to_owned();
-    }
-    let all: &[&str] = match objects.as_str() {
-        "TABLES" => &["SELECT", "INSERT", "UPDATE", "DELETE", "TRUNCATE", "REFERENCES", "TRIGGER"],
-        "SEQUENCES" => &["SELECT", "USAGE", "UPDATE"],
-        "FUNCTIONS" => &["EXECUTE"],
-        "TYPES" => &["USAGE"],
-        "SCHEMAS" => &["USAGE", "CREATE"],
-        _ => return None,
-    };
-    let mut privileges: Vec<String> =
-        list(&words[1..on]).into_iter().map(|word| word.to_ascii_uppercase()).collect();
-    if privileges.iter().any(|word| word == "ALL" || word == "ALL PRIVILEGES") {
-        privileges = all.iter().map(|&word| word.to_owned()).collect();
-    }
-    if privileges.is_empty()
-        || privileges.iter().any(|word| !all.contains(&word.as_str()) && word != "MAINTAIN")
-    {
-        return None;
-    }
-    let grantees = list(&words[to + 1..]);
-    (!grantees.is_empty()).then_some((privileges, objects, grantees))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn grants_are_read() {
-        assert_eq!(
-            parse_grant("GRANT USAGE      ON SCHEMAS    TO  dbrole_readonly"),
-            Some((vec!["USAGE".into()], "SCHEMAS".into(), vec!["dbrole_readonly".into()]))
-        );
-        assert_eq!(parse_grant("GRANT ALL ON TYPES TO a, b").unwrap().2, ["a", "b"]);
-        for bad in ["", "GRANT SELECT ON TABLES", "GRANT FLY ON TABLES TO x", "REVOKE x ON y TO z"]
+    fn encodings_are_spelled_as_the_server_does() {
+        for (written, spelled) in
+            [("utf-8", "UTF8"), ("sql_ascii", "SQL_ASCII"), ("latin1", "LATIN1")]
         {
-            assert_eq!(parse_grant(bad), None, "{bad}");
+            assert_eq!(encoding_name(written), spelled);
         }
     }
 }

@@ -3,7 +3,7 @@
 use super::Cluster;
 use crate::compiler::{Compiler, Problem, problem};
 use keddah_inventory::model::{PgUser, State};
-use keddah_resource::kind::pg_role;
+use keddah_resource::kind::pg_role::{self, Membership};
 use keddah_resource::{Kind, Module, Resource, ResourceId};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -22,6 +22,7 @@ impl Compiler<'_> {
             // A business user of a default role's name takes its place.
             users.insert(user.name.clone(), user);
         }
+        let declared: BTreeSet<String> = users.keys().cloned().collect();
         let node = &cluster.leader().node.name;
         let connection = cluster.connection();
         let id =
@@ -41,7 +42,7 @@ impl Compiler<'_> {
                 role: user.name.clone(),
                 present: match user.state {
                     State::Absent => None,
-                    State::Present => Some(self.role(cluster, user)?),
+                    State::Present => Some(self.role(cluster, user, &declared)?),
                 },
             };
             ids.push(
@@ -56,15 +57,39 @@ impl Compiler<'_> {
         Ok(ids)
     }
 
-    fn role(&self, cluster: &Cluster<'_>, user: &PgUser) -> Result<pg_role::Role, Problem> {
+    fn role(
+        &self,
+        cluster: &Cluster<'_>,
+        user: &PgUser,
+        declared: &BTreeSet<String>,
+    ) -> Result<pg_role::Role, Problem> {
         // The role that initdb makes has everything, and PostgreSQL does not let it lose that.
         let everything = user.name == cluster.superuser();
-        let member_of: BTreeSet<String> = user
-            .roles
-            .iter()
-            .filter(|membership| membership.state == State::Present)
-            .map(|membership| membership.role.clone())
-            .collect();
+        let mut member_of = BTreeMap::new();
+        for membership in user.roles.iter().filter(|one| one.state == State::Present) {
+            let wanted = Membership {
+                admin: membership.admin,
+                inherit: membership.inherit.unwrap_or(user.inherit),
+                set: membership.set.unwrap_or(true),
+            };
+            if cluster.version < 16 && (!wanted.set || wanted.inherit != user.inherit) {
+                return Err(problem(
+                    "membership-options",
+                    membership.span.or(user.span),
+                    format!(
+                        "`set` and `inherit` of a membership need PostgreSQL 16, and {} runs {}",
+                        cluster.name, cluster.version
+                    ),
+                )
+                .help(format!(
+                    "leave them out; `inherit: false` of the user `{}` itself keeps it from \
+                     having the privileges of any of its roles without SET ROLE",
+                    user.name
+                ))
+                .into());
+            }
+            member_of.insert(membership.role.clone(), wanted);
+        }
         Ok(pg_role::Role {
             login: user.login,
             superuser: user.superuser || everything,
@@ -77,6 +102,7 @@ impl Compiler<'_> {
             expiry: self.expiry(user)?,
             verifier: self.verifiers.of(user),
             member_of,
+            declared: declared.clone(),
             parameters: user.parameters.iter().cloned().collect(),
             comment: user.comment.clone(),
         })
@@ -87,23 +113,14 @@ impl Compiler<'_> {
             return Ok(pg_role::Expiry::Within {
                 days,
                 date: date(self.input.today + i64::from(days)),
-                renew_before: date(self.input.today + i64::from(days / 2)),
+                renew_before: date(self.input.today + i64::from(days.div_ceil(2))),
             });
         }
-        let Some(text) = user.expire_at.as_deref() else { return Ok(pg_role::Expiry::Never) };
-        if text == "infinity" {
-            return Ok(pg_role::Expiry::Never);
+        match user.expires_at() {
+            Ok(None) => Ok(pg_role::Expiry::Never),
+            Ok(Some(moment)) => Ok(pg_role::Expiry::At(moment)),
+            Err(why) => Err(problem("invalid-date", user.span, why)),
         }
-        let day = text.get(..10).unwrap_or_default();
-        let format = time::macros::format_description!("[year]-[month]-[day]");
-        if time::Date::parse(day, &format).is_err() {
-            return Err(problem(
-                "invalid-date",
-                user.span,
-                format!("expire_at of `{}` is `{text}`; write it as YYYY-MM-DD", user.name),
-            ));
-        }
-        Ok(pg_role::Expiry::At(day.to_owned()))
     }
 }
 

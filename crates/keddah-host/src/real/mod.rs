@@ -14,6 +14,7 @@ mod hostname;
 mod packages;
 mod patroni_config;
 mod pg_baseline;
+mod pg_census;
 mod pg_database;
 mod pg_extension;
 mod pg_inside;
@@ -156,6 +157,7 @@ dispatch! {
     PgExtension => pg_extension;
     PgPrivileges => pg_privileges;
     PgBaseline => pg_baseline;
+    PgCensus => pg_census;
     Stanza => stanza;
     Backup => backup;
 }

@@ -13,6 +13,9 @@ use keddah_resource::{Difference, Observation};
 use serde::Deserialize;
 use std::collections::{BTreeMap, BTreeSet};
 
+/// The database's setting that says that it was made anew because the inventory asked for that.
+const RECREATED: &str = "keddah.recreated";
+
 /// A database as the catalog has it.
 #[derive(Debug, Clone, Deserialize)]
 struct Row {
@@ -21,6 +24,10 @@ struct Row {
     encoding: String,
     collate_name: String,
     ctype_name: String,
+    provider: String,
+    locale: Option<String>,
+    icu_rules: Option<String>,
+    is_template: bool,
     tablespace: String,
     allow_connections: bool,
     connection_limit: i32,
@@ -30,14 +37,26 @@ struct Row {
     comment: Option<String>,
 }
 
+impl Row {
+    fn was_recreated(&self) -> bool {
+        self.settings.iter().any(|setting| setting.starts_with(RECREATED))
+    }
+}
+
 fn query(databases: &[&str]) -> String {
-    // An ACL that is null stands for PostgreSQL's default, which `acldefault` spells out.
+    // An ACL that is null stands for PostgreSQL's default, which `acldefault` spells out. Columns
+    // that not every version has are read by way of JSON.
     let connect = "aclexplode(coalesce(d.datacl, acldefault('d', d.datdba))) a \
                    where a.privilege_type = 'CONNECT'";
     format!(
         "select d.datname as name, pg_get_userbyid(d.datdba) as owner, \
          pg_encoding_to_char(d.encoding) as encoding, d.datcollate as collate_name, \
-         d.datctype as ctype_name, t.spcname as tablespace, \
+         d.datctype as ctype_name, \
+         case d.columns->>'datlocprovider' when 'i' then 'icu' when 'b' then 'builtin' \
+           else 'libc' end as provider, \
+         coalesce(d.columns->>'datlocale', d.columns->>'daticulocale') as locale, \
+         d.columns->>'daticurules' as icu_rules, \
+         d.datistemplate as is_template, t.spcname as tablespace, \
          d.datallowconn as allow_connections, d.datconnlimit as connection_limit, \
          exists (select 1 from {connect} and a.grantee = 0) as public_connect, \
          coalesce((select json_agg(distinct pg_get_userbyid(a.grantee)) from {connect} \
@@ -45,7 +64,8 @@ fn query(databases: &[&str]) -> String {
          coalesce((select to_json(s.setconfig) from pg_db_role_setting s \
            where s.setdatabase = d.oid and s.setrole = 0), '[]') as settings, \
          shobj_description(d.oid, 'pg_database') as comment \
-         from pg_database d join pg_tablespace t on t.oid = d.dattablespace \
+         from (select d.*, to_jsonb(d) as columns from pg_database d) d \
+         join pg_tablespace t on t.oid = d.dattablespace \
          where d.datname = any({})",
         quote_array(databases.iter().copied())
     )
@@ -69,36 +89,54 @@ async fn read(
     let names: Vec<&str> = specs.iter().map(|spec| spec.database.as_str()).collect();
     let rows: Vec<Row> = session.rows(&query(&names)).await.map_err(Unreachable::Failed)?;
     let rows: BTreeMap<&str, &Row> = rows.iter().map(|row| (row.name.as_str(), row)).collect();
+    let named =
+        specs.iter().any(|spec| spec.present.as_ref().is_some_and(|it| it.tablespace.is_some()));
+    let tablespaces = match named {
+        true => tablespaces(&session).await.map_err(Unreachable::Failed)?,
+        false => BTreeSet::new(),
+    };
     Ok(specs
         .iter()
         .map(|spec| {
             let present = rows
                 .get(spec.database.as_str())
-                .map(|row| observed((*row).clone(), spec.present.as_ref()));
-            Ok(Observation::Known(Observed { present }.into()))
+                .map(|row| Box::new(observed((*row).clone(), spec.present.as_ref())));
+            let tablespaces = tablespaces.clone();
+            Ok(Observation::Known(Observed { present, tablespaces }.into()))
         })
         .collect())
 }
 
+#[derive(Debug, Deserialize)]
+struct Tablespace {
+    name: String,
+}
+
+async fn tablespaces(session: &Session) -> Result<BTreeSet<String>, HostError> {
+    let rows: Vec<Tablespace> = session.rows("select spcname as name from pg_tablespace").await?;
+    Ok(rows.into_iter().map(|row| row.name).collect())
+}
+
 fn observed(row: Row, wanted: Option<&Database>) -> ObservedDatabase {
+    let recreated = row.was_recreated();
     let Row {
         name: _,
         owner,
         encoding,
         collate_name,
         ctype_name,
+        provider,
+        locale,
+        icu_rules,
+        is_template,
         tablespace,
         allow_connections,
         connection_limit,
         public_connect,
-        mut connect_roles,
+        connect_roles,
         mut settings,
         comment,
     } = row;
-    // The owner may connect anyway; he counts only where he is declared.
-    if !wanted.is_some_and(|wanted| wanted.connect_roles.contains(&owner)) {
-        connect_roles.remove(&owner);
-    }
     settings.retain(|setting| !setting.starts_with("keddah."));
     let spelled = |found: String, wanted: Option<&String>| match wanted {
         Some(wanted) if same_spelling(wanted, &found) => wanted.clone(),
@@ -108,6 +146,12 @@ fn observed(row: Row, wanted: Option<&Database>) -> ObservedDatabase {
         encoding: spelled(encoding, wanted.and_then(|wanted| wanted.encoding.as_ref())),
         collate: spelled(collate_name, wanted.and_then(|wanted| wanted.collate.as_ref())),
         ctype: spelled(ctype_name, wanted.and_then(|wanted| wanted.ctype.as_ref())),
+        provider,
+        locale: locale
+            .map(|found| spelled(found, wanted.and_then(|wanted| wanted.locale.as_ref()))),
+        icu_rules,
+        is_template,
+        recreated,
         owner,
         tablespace,
         allow_connections,
@@ -120,7 +164,8 @@ fn observed(row: Row, wanted: Option<&Database>) -> ObservedDatabase {
 }
 
 /// Whether two names of an encoding or a locale mean the same: the C library takes `en_US.UTF-8`
-/// and `en_US.utf8` alike, and PostgreSQL takes `utf-8` for `UTF8`.
+/// and `en_US.utf8` alike, PostgreSQL takes `utf-8` for `UTF8`, and writes the ICU locale `en_US`
+/// as `en-US`.
 fn same_spelling(one: &str, other: &str) -> bool {
     let normal = |text: &str| {
         // In `en_US.UTF-8` only the part after the dot names an encoding.
@@ -129,7 +174,7 @@ fn same_spelling(one: &str, other: &str) -> bool {
             None if text.to_ascii_lowercase().starts_with("utf") => ("", text),
             None => (text, ""),
         };
-        (locale.to_owned(), encoding.replace(['-', '_'], "").to_lowercase())
+        (locale.replace('_', "-"), encoding.replace(['-', '_'], "").to_lowercase())
     };
     normal(one) == normal(other)
 }
@@ -154,34 +199,80 @@ pub async fn apply(
 }
 
 async fn ensure(session: &Session, name: &str, wanted: &Database) -> Result<(), HostError> {
-    if find(session, name).await?.is_none() {
+    let mut found = find(session, name).await?;
+    if found.as_ref().is_some_and(|row| wanted.recreate && !row.was_recreated()) {
+        drop_database(session, name).await?;
+        found = None;
+    }
+    if found.is_none() {
         let template = template(session, wanted).await?;
-        session.execute(&creation(name, wanted, template.as_deref())?).await?;
+        let statement = creation(name, wanted, template.as_deref())?;
+        session.execute(&statement).await.map_err(|error| advised(error, wanted))?;
     }
     let Some(row) = find(session, name).await? else {
         return Err(HostError::new(format!("the database {name} was dropped while it was made")));
     };
     let present = observed(row, Some(wanted));
+    if let Some(tablespace) = wanted.tablespace.as_ref().filter(|it| **it != present.tablespace) {
+        relocate(session, name, tablespace).await?;
+    }
     let quoted = identifier(name)?;
     let transaction = adjustment(&quoted, wanted, &present)?;
-    if !transaction.is_empty() {
-        transaction.run(session).await?;
+    if transaction.is_empty() { Ok(()) } else { transaction.run(session).await }
+}
+
+/// Moves a database's files, which takes that nobody is connected. Killed on the way, it is left
+/// closed; opening it is the next difference.
+async fn relocate(session: &Session, name: &str, tablespace: &str) -> Result<(), HostError> {
+    let quoted = identifier(name)?;
+    let tablespace = identifier(tablespace)?;
+    let open = session
+        .scalar(&format!(
+            "select datallowconn from pg_database where datname = {}",
+            quote_literal(name)
+        ))
+        .await?;
+    session.execute(&format!("alter database {quoted} allow_connections false")).await?;
+    session
+        .execute(&format!(
+            "select pg_terminate_backend(pid, 5000) from pg_stat_activity where datname = {}",
+            quote_literal(name)
+        ))
+        .await?;
+    let moved =
+        session.execute(&format!("alter database {quoted} set tablespace {tablespace}")).await;
+    if open.as_deref() == Some("t") {
+        session.execute(&format!("alter database {quoted} allow_connections true")).await?;
     }
-    if let Some(tablespace) = wanted.tablespace.as_ref().filter(|it| **it != present.tablespace) {
-        let statement =
-            format!("alter database {quoted} set tablespace {}", identifier(tablespace)?);
-        session.execute(&statement).await?;
+    moved
+}
+
+/// What PostgreSQL leaves unsaid when it refuses to make a database.
+fn advised(mut error: HostError, wanted: &Database) -> HostError {
+    if error.message.contains("is being accessed by other users") {
+        error.hint = Some(format!(
+            "nobody may be connected to {} while it is copied; end its sessions, or take it out \
+             of PgBouncer with `pgbouncer: false`",
+            wanted.template.as_deref().unwrap_or("template1")
+        ));
+    } else if error.message.contains("locale name") && error.hint.is_none() {
+        error.hint = Some(
+            "`locale -a` on a member lists the locales it has; one that is missing comes with the \
+             package locales"
+                .to_owned(),
+        );
     }
-    Ok(())
+    error
 }
 
 async fn find(session: &Session, name: &str) -> Result<Option<Row>, HostError> {
     Ok(session.rows(&query(&[name])).await?.pop())
 }
 
-/// Which database to copy. Only `template0` can be copied into another encoding or locale.
+/// Which database to copy. Only `template0` can be copied into another encoding or locale; saying
+/// `template1`, which is the default, is no word against that.
 async fn template(session: &Session, wanted: &Database) -> Result<Option<String>, HostError> {
-    if wanted.template.is_some() {
+    if wanted.template.as_deref().is_some_and(|template| template != "template1") {
         return Ok(wanted.template.clone());
     }
     let Some(usual) = find(session, "template1").await? else { return Ok(None) };
@@ -191,7 +282,10 @@ async fn template(session: &Session, wanted: &Database) -> Result<Option<String>
     };
     let fits = same(&wanted.encoding, &usual.encoding)
         && same(&wanted.collate, &usual.collate)
-        && same(&wanted.ctype, &usual.ctype);
+        && same(&wanted.ctype, &usual.ctype)
+        && same(&wanted.provider, &usual.provider)
+        && (wanted.locale.is_none() || wanted.locale == usual.locale)
+        && (wanted.icu_rules.is_none() || wanted.icu_rules == usual.icu_rules);
     Ok((!fits).then(|| "template0".to_owned()))
 }
 
@@ -201,10 +295,16 @@ fn creation(name: &str, wanted: &Database, template: Option<&str>) -> Result<Str
     if let Some(template) = template {
         statement.push_str(&format!(" template {}", identifier(template)?));
     }
+    let provider = wanted.provider.as_deref();
+    let builtin = provider == Some("builtin");
     for (word, value) in [
+        ("strategy", &wanted.strategy),
         ("encoding", &wanted.encoding),
         ("lc_collate", &wanted.collate),
         ("lc_ctype", &wanted.ctype),
+        ("locale_provider", &wanted.provider),
+        (if builtin { "builtin_locale" } else { "icu_locale" }, &wanted.locale),
+        ("icu_rules", &wanted.icu_rules),
     ] {
         if let Some(value) = value {
             statement.push_str(&format!(" {word} {}", quote_literal(value)));
@@ -214,8 +314,8 @@ fn creation(name: &str, wanted: &Database, template: Option<&str>) -> Result<Str
         statement.push_str(&format!(" tablespace {}", identifier(tablespace)?));
     }
     statement.push_str(&format!(
-        " allow_connections {} connection limit {}",
-        wanted.allow_connections, wanted.connection_limit
+        " allow_connections {} connection limit {} is_template {}",
+        wanted.allow_connections, wanted.connection_limit, wanted.is_template
     ));
     Ok(statement)
 }
@@ -234,6 +334,15 @@ fn adjustment(
         let allow = wanted.allow_connections;
         transaction.add(format!("alter database {quoted} allow_connections {allow}"));
     }
+    if wanted.is_template != present.is_template {
+        transaction.add(format!("alter database {quoted} is_template {}", wanted.is_template));
+    }
+    if wanted.recreate != present.recreated {
+        transaction.add(match wanted.recreate {
+            true => format!("alter database {quoted} set {RECREATED} to 'done'"),
+            false => format!("alter database {quoted} reset {RECREATED}"),
+        });
+    }
     if wanted.connection_limit != present.connection_limit {
         let limit = wanted.connection_limit;
         transaction.add(format!("alter database {quoted} connection limit {limit}"));
@@ -245,14 +354,12 @@ fn adjustment(
     } else {
         if present.public_connect {
             transaction.add(format!("revoke connect, temporary on database {quoted} from public"));
-            let owner = identifier(&wanted.owner)?;
-            transaction.add(format!(
-                "grant connect, temporary on database {quoted} to {owner} with grant option"
-            ));
         }
         for role in wanted.connect_roles.difference(&present.connect_roles) {
+            let what = if *role == wanted.owner { "connect, temporary" } else { "connect" };
+            let option = if *role == wanted.owner { " with grant option" } else { "" };
             let role = identifier(role)?;
-            transaction.add(format!("grant connect on database {quoted} to {role}"));
+            transaction.add(format!("grant {what} on database {quoted} to {role}{option}"));
         }
     }
     let subject = format!("alter database {quoted}");
@@ -273,6 +380,13 @@ async fn drop_database(session: &Session, name: &str) -> Result<(), HostError> {
         )));
     }
     let quoted = identifier(name)?;
+    let template = format!(
+        "select 1 from pg_database where datname = {} and datistemplate",
+        quote_literal(name)
+    );
+    if session.scalar(&template).await?.is_some() {
+        session.execute(&format!("alter database {quoted} is_template false")).await?;
+    }
     session.execute(&format!("drop database if exists {quoted} with (force)")).await
 }
 

@@ -1,8 +1,8 @@
-//! What is inside of databases: schemas, extensions and privileges, read by one session per
+//! What is inside of databases: schemas, extensions, privileges and what nobody declared, read by one session per
 //! database, several databases at a time.
 
 use crate::HostError;
-use crate::real::{pg_extension, pg_privileges, pg_schema};
+use crate::real::{pg_census, pg_extension, pg_privileges, pg_schema};
 use crate::sql::grouped::{Answers, groups};
 use crate::sql::{Purpose, Session, Unreachable};
 use futures_util::future::join_all;
@@ -23,6 +23,8 @@ pub enum Inside<'a> {
     Extension(&'a kind::pg_extension::Spec),
     /// Privileges.
     Privileges(&'a kind::pg_privileges::Spec),
+    /// What nobody declared.
+    Census(&'a kind::pg_census::Spec),
 }
 
 impl<'a> Inside<'a> {
@@ -32,6 +34,7 @@ impl<'a> Inside<'a> {
             Spec::PgSchema(spec) => Some(Inside::Schema(spec)),
             Spec::PgExtension(spec) => Some(Inside::Extension(spec)),
             Spec::PgPrivileges(spec) => Some(Inside::Privileges(spec)),
+            Spec::PgCensus(spec) => Some(Inside::Census(spec)),
             _ => None,
         }
     }
@@ -41,6 +44,7 @@ impl<'a> Inside<'a> {
             Inside::Schema(spec) => (&spec.connection, &spec.database),
             Inside::Extension(spec) => (&spec.connection, &spec.database),
             Inside::Privileges(spec) => (&spec.connection, &spec.database),
+            Inside::Census(spec) => (&spec.connection, &spec.database),
         }
     }
 }
@@ -74,20 +78,24 @@ async fn read(
     let mut schemas = Vec::new();
     let mut extensions = Vec::new();
     let mut privileges = Vec::new();
+    let mut censuses = Vec::new();
     for question in questions {
         match question {
             Inside::Schema(spec) => schemas.push(*spec),
             Inside::Extension(spec) => extensions.push(*spec),
             Inside::Privileges(spec) => privileges.push(*spec),
+            Inside::Census(spec) => censuses.push(*spec),
         }
     }
     let mut schemas = pg_schema::read(&session, &schemas).await.into_iter();
     let mut extensions = pg_extension::read(&session, &extensions).await.into_iter();
     let mut privileges = pg_privileges::read(&session, &privileges).await.into_iter();
+    let mut censuses = pg_census::read(&session, &censuses).await.into_iter();
     let answers = questions.iter().filter_map(|question| match question {
         Inside::Schema(_) => schemas.next(),
         Inside::Extension(_) => extensions.next(),
         Inside::Privileges(_) => privileges.next(),
+        Inside::Census(_) => censuses.next(),
     });
     Ok(answers.collect())
 }

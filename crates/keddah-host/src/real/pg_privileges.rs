@@ -4,7 +4,9 @@ use crate::HostError;
 use crate::real::RealHost;
 use crate::real::pg_inside::{self, Inside, answer};
 use crate::sql::{Session, Transaction, identifier, quote_array};
-use keddah_resource::kind::pg_privileges::{DefaultPrivilege, Observed, SchemaPrivilege, Spec};
+use keddah_resource::kind::pg_privileges::{
+    DefaultPrivilege, Observed, SchemaPrivilege, Spec, is_public,
+};
 use keddah_resource::{Difference, Observation};
 use serde::Deserialize;
 use std::collections::{BTreeMap, BTreeSet};
@@ -117,10 +119,6 @@ fn public_in(spec: &Spec) -> String {
     declared.into_iter().find(|grantee| is_public(grantee)).cloned().unwrap_or("PUBLIC".to_owned())
 }
 
-fn is_public(grantee: &str) -> bool {
-    grantee.eq_ignore_ascii_case("public")
-}
-
 /// Grants the default privileges that are missing, and sets what PUBLIC may create.
 ///
 /// # Errors
@@ -132,34 +130,31 @@ pub async fn apply(
     _difference: &Difference,
 ) -> Result<(), HostError> {
     let session = Session::open_for_change(&spec.connection, &spec.database).await?;
-    let mut missing: BTreeMap<(&str, &str, &str), Vec<&str>> = BTreeMap::new();
-    for privilege in spec.defaults.difference(&observed.defaults) {
-        let DefaultPrivilege { creator, objects, privilege, grantee } = privilege;
-        missing.entry((creator, objects, grantee)).or_default().push(privilege);
-    }
     let mut transaction = Transaction::default();
-    for ((creator, objects, grantee), privileges) in missing {
-        for word in privileges.iter().chain([&objects]) {
-            if !word.chars().all(|letter| letter.is_ascii_alphabetic() || letter == ' ') {
-                return Err(HostError::new(format!("{word:?} is no privilege or object type")));
+    for (change, direction) in [("grant", "to"), ("revoke", "from")] {
+        let privileges: Vec<&DefaultPrivilege> = match change {
+            "grant" => spec.defaults.difference(&observed.defaults).collect(),
+            _ => spec.excess(observed).collect(),
+        };
+        for ((creator, objects, grantee), privileges) in together(&privileges) {
+            for word in privileges.iter().chain([&objects]) {
+                if !word.chars().all(|letter| letter.is_ascii_alphabetic() || letter == ' ') {
+                    return Err(HostError::new(format!("{word:?} is no privilege or object type")));
+                }
             }
+            let grantee =
+                if is_public(grantee) { "public".to_owned() } else { identifier(grantee)? };
+            transaction.add(format!(
+                "alter default privileges for role {} {change} {} on {objects} {direction} \
+                 {grantee}",
+                identifier(creator)?,
+                privileges.join(", ")
+            ));
         }
-        let grantee = if is_public(grantee) { "public".to_owned() } else { identifier(grantee)? };
-        transaction.add(format!(
-            "alter default privileges for role {} grant {} on {objects} to {grantee}",
-            identifier(creator)?,
-            privileges.join(", ")
-        ));
     }
     for granted in observed.public_schema.iter().flat_map(|has| spec.public_schema.difference(has))
     {
-        let SchemaPrivilege { privilege, grantee } = granted;
-        let privilege = match privilege.as_str() {
-            "USAGE" => "usage",
-            "CREATE" => "create",
-            other => return Err(HostError::new(format!("{other:?} is no privilege on a schema"))),
-        };
-        transaction.add(format!("grant {privilege} on schema public to {}", identifier(grantee)?));
+        transaction.add(grant_on_schema("public", granted)?);
     }
     let database = identifier(&spec.database)?;
     let exists = session.scalar("select 1 from pg_namespace where nspname = 'public'").await?;
@@ -177,4 +172,31 @@ pub async fn apply(
         _ => {}
     }
     transaction.run(&session).await
+}
+
+/// One statement for privileges of the same creator, objects and grantee.
+fn together<'a>(
+    privileges: &[&'a DefaultPrivilege],
+) -> BTreeMap<(&'a str, &'a str, &'a str), Vec<&'a str>> {
+    let mut groups: BTreeMap<_, Vec<&str>> = BTreeMap::new();
+    for DefaultPrivilege { creator, objects, privilege, grantee } in privileges {
+        let key = (creator.as_str(), objects.as_str(), grantee.as_str());
+        groups.entry(key).or_default().push(privilege);
+    }
+    groups
+}
+
+/// The statement that grants a privilege on a schema.
+pub(super) fn grant_on_schema(
+    schema: &str,
+    granted: &SchemaPrivilege,
+) -> Result<String, HostError> {
+    let SchemaPrivilege { privilege, grantee } = granted;
+    let privilege = match privilege.as_str() {
+        "USAGE" => "usage",
+        "CREATE" => "create",
+        other => return Err(HostError::new(format!("{other:?} is no privilege on a schema"))),
+    };
+    let grantee = if is_public(grantee) { "public".to_owned() } else { identifier(grantee)? };
+    Ok(format!("grant {privilege} on schema {} to {grantee}", identifier(schema)?))
 }

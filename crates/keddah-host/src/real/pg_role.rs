@@ -8,12 +8,14 @@ use crate::sql::{
     quote_literal,
 };
 use keddah_resource::kind::PgConnection;
-use keddah_resource::kind::pg_role::{Observed, ObservedRole, Role, Spec};
+use keddah_resource::kind::pg_role::{Membership, Observed, ObservedRole, Role, Spec};
 use keddah_resource::{Difference, Observation};
 use serde::Deserialize;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
-/// A role as the catalog has it. The verifier's digest is made by the server, so that the verifier
+/// A role as the catalog has it. Several grants of one role to another, by different grantors, are
+/// one membership with all of their options; PostgreSQL before 16 has no column for two of these.
+/// The verifier's digest is made by the server, so that the verifier
 /// does not even travel over the socket.
 #[derive(Debug, Deserialize)]
 struct Row {
@@ -28,7 +30,7 @@ struct Row {
     connection_limit: i32,
     valid_until: Option<String>,
     verifier_digest: Option<String>,
-    member_of: BTreeSet<String>,
+    member_of: BTreeMap<String, Membership>,
     settings: Vec<String>,
     comment: Option<String>,
 }
@@ -41,10 +43,16 @@ fn query(roles: &[&str]) -> String {
          rolconnlimit as connection_limit, \
          case when rolvaliduntil = 'infinity' then null \
            when rolvaliduntil = '-infinity' then '-infinity' \
-           else to_char(rolvaliduntil at time zone 'UTC', 'YYYY-MM-DD') end as valid_until, \
+           else regexp_replace(to_char(rolvaliduntil at time zone 'UTC', \
+             'YYYY-MM-DD HH24:MI:SS'), ' 00:00:00$', '') end as valid_until, \
          encode(sha256(convert_to(rolpassword, 'UTF8')), 'hex') as verifier_digest, \
-         coalesce((select json_agg(distinct g.rolname) from pg_auth_members m \
-           join pg_authid g on g.oid = m.roleid where m.member = r.oid), '[]') as member_of, \
+         coalesce((select json_object_agg(g.rolname, json_build_object(\
+             'admin', m.admin, 'inherit', m.inherit, 'set', m.set)) \
+           from (select roleid, bool_or(admin_option) as admin, \
+               bool_or(coalesce((to_jsonb(a)->>'inherit_option')::bool, r.rolinherit)) as inherit, \
+               bool_or(coalesce((to_jsonb(a)->>'set_option')::bool, true)) as set \
+             from pg_auth_members a where a.member = r.oid group by roleid) m \
+           join pg_authid g on g.oid = m.roleid), '{{}}') as member_of, \
          coalesce((select to_json(s.setconfig) from pg_db_role_setting s \
            where s.setrole = r.oid and s.setdatabase = 0), '[]') as settings, \
          shobj_description(r.oid, 'pg_authid') as comment \
@@ -161,8 +169,7 @@ async fn ensure(
             format!("alter role {quoted} password {}", quote_literal(verifier.reveal()));
         transaction.add_secret(statement, verifier);
     }
-    let renewed = present.is_some_and(|present| present.inherit != role.inherit);
-    for statement in membership(session, name, role, renewed).await? {
+    for statement in memberships(session, name, role).await? {
         transaction.add(statement);
     }
     let nothing = BTreeMap::new();
@@ -191,7 +198,8 @@ fn attributes(quoted: &str, role: &Role, expiry: bool) -> String {
     );
     if expiry {
         let until = match role.expiry.date() {
-            Some(day) => format!("{day} 00:00:00+00"),
+            Some(day) if !day.contains(':') => format!("{day} 00:00:00+00"),
+            Some(moment) => format!("{moment}+00"),
             None => "infinity".to_owned(),
         };
         statement.push_str(&format!(" valid until {}", quote_literal(&until)));
@@ -205,17 +213,29 @@ fn attributes(quoted: &str, role: &Role, expiry: bool) -> String {
 struct Grant {
     role: String,
     grantor: Option<String>,
+    admin: bool,
+    inherit: Option<bool>,
+    set: Option<bool>,
+    /// Whether the one who grants in Keddah's name made it: PostgreSQL records the bootstrap
+    /// superuser for whatever any superuser grants.
+    own: bool,
 }
 
-async fn membership(
-    session: &Session,
-    name: &str,
-    role: &Role,
-    inherit_changed: bool,
-) -> Result<Vec<String>, HostError> {
+impl Grant {
+    fn has(&self, wanted: Membership) -> bool {
+        self.admin == wanted.admin
+            && self.inherit.is_none_or(|inherit| inherit == wanted.inherit)
+            && self.set.is_none_or(|set| set == wanted.set)
+    }
+}
+
+async fn memberships(session: &Session, name: &str, role: &Role) -> Result<Vec<String>, HostError> {
     let grants: Vec<Grant> = session
         .rows(&format!(
-            "select g.rolname as role, o.rolname as grantor from pg_auth_members m \
+            "select g.rolname as role, o.rolname as grantor, m.admin_option as admin, \
+             (to_jsonb(m)->>'inherit_option')::bool as inherit, \
+             (to_jsonb(m)->>'set_option')::bool as set, m.grantor = 10 as own \
+             from pg_auth_members m \
              join pg_authid g on g.oid = m.roleid join pg_authid r on r.oid = m.member \
              left join pg_authid o on o.oid = m.grantor where r.rolname = {}",
             quote_literal(name)
@@ -224,23 +244,37 @@ async fn membership(
     let per_grant = session.version().await? >= 160_000;
     let quoted = identifier(name)?;
     let mut statements = Vec::new();
-    for grant in grants.iter().filter(|grant| !role.member_of.contains(&grant.role)) {
-        let mut statement = format!("revoke {} from {quoted}", identifier(&grant.role)?);
+    let revoke = |grant: &Grant, what: &str| -> Result<String, HostError> {
+        let mut statement = format!("revoke {what}{} from {quoted}", identifier(&grant.role)?);
         if let Some(grantor) = grant.grantor.as_ref().filter(|_| per_grant) {
             statement.push_str(&format!(" granted by {}", identifier(grantor)?));
         }
-        statements.push(statement);
+        Ok(statement)
+    };
+    let declared = |group: &String| role.declared.contains(group) || group.starts_with("pg_");
+    for grant in &grants {
+        if !role.member_of.contains_key(&grant.role) && declared(&grant.role) {
+            statements.push(revoke(grant, "")?);
+        }
     }
-    for group in &role.member_of {
-        let granted = grants.iter().any(|grant| grant.role == *group);
-        if granted && !(per_grant && inherit_changed) {
+    for (group, wanted) in &role.member_of {
+        let present: Vec<&Grant> = grants.iter().filter(|grant| grant.role == *group).collect();
+        if !present.is_empty() && present.iter().all(|grant| grant.has(*wanted)) {
             continue;
+        }
+        for grant in present {
+            if per_grant && !grant.own {
+                statements.push(revoke(grant, "")?);
+            } else if grant.admin && !wanted.admin {
+                statements.push(revoke(grant, "admin option for ")?);
+            }
         }
         let mut statement = format!("grant {} to {quoted}", identifier(group)?);
         if per_grant {
-            // A grant keeps the INHERIT it was made with; it must follow the role's attribute.
-            let inherit = if role.inherit { "true" } else { "false" };
-            statement.push_str(&format!(" with inherit {inherit}"));
+            let Membership { admin, inherit, set } = wanted;
+            statement.push_str(&format!(" with admin {admin}, inherit {inherit}, set {set}"));
+        } else if wanted.admin {
+            statement.push_str(" with admin option");
         }
         statements.push(statement);
     }
@@ -284,7 +318,14 @@ async fn drop_role(session: &Session, spec: &Spec) -> Result<(), HostError> {
     }
     let mut transaction = Transaction::default();
     transaction.add(format!("drop role {quoted}"));
-    transaction.run(session).await
+    transaction.run(session).await.map_err(|mut error| {
+        error.hint = Some(format!(
+            "{} cannot log in any more and owns nothing in the databases that can be connected to; \
+             what is left is named above",
+            spec.role
+        ));
+        error
+    })
 }
 
 #[derive(Debug, Deserialize)]

@@ -3,7 +3,9 @@
 use crate::HostError;
 use crate::real::RealHost;
 use crate::real::pg_inside::{self, Inside, answer};
+use crate::real::pg_privileges::grant_on_schema;
 use crate::sql::{Session, Transaction, identifier, quote_array, quote_literal};
+use keddah_resource::kind::pg_privileges::SchemaPrivilege;
 use keddah_resource::kind::pg_schema::{Observed, Spec};
 use keddah_resource::{Difference, Observation};
 use serde::Deserialize;
@@ -12,6 +14,7 @@ use serde::Deserialize;
 struct Row {
     name: String,
     owner: String,
+    privileges: Vec<SchemaPrivilege>,
 }
 
 /// Looks at schemas.
@@ -29,17 +32,25 @@ pub(super) async fn read(
         return Vec::new();
     }
     let query = format!(
-        "select nspname as name, pg_get_userbyid(nspowner) as owner from pg_namespace \
-         where nspname = any({})",
+        "select n.nspname as name, pg_get_userbyid(n.nspowner) as owner, \
+         coalesce((select json_agg(json_build_object('privilege', a.privilege_type, \
+             'grantee', g.rolname)) \
+           from aclexplode(coalesce(n.nspacl, acldefault('n', n.nspowner))) a \
+           join pg_roles g on g.oid = a.grantee), '[]') as privileges \
+         from pg_namespace n where n.nspname = any({})",
         quote_array(specs.iter().map(|spec| spec.schema.as_str()))
     );
     answer(specs, session.rows::<Row>(&query).await, |spec, rows| {
         let row = rows.iter().find(|row| row.name == spec.schema);
-        Observed { owner: row.map(|row| row.owner.clone()) }.into()
+        Observed {
+            owner: row.map(|row| row.owner.clone()),
+            privileges: row.into_iter().flat_map(|row| row.privileges.iter().cloned()).collect(),
+        }
+        .into()
     })
 }
 
-/// Makes a schema, changes its owner, or drops it when it is empty.
+/// Makes a schema, changes its owner, grants what is missing on it, or drops it when it is empty.
 ///
 /// # Errors
 /// When the server refuses, as it does for a schema that is to be dropped with something in it.
@@ -74,7 +85,10 @@ pub async fn apply(
             transaction.add(format!("alter schema {quoted} owner to {}", identifier(owner)?));
         }
         (None, false) => transaction.add(format!("create schema {quoted}")),
-        (None, true) => return Ok(()),
+        (None, true) => {}
+    }
+    for granted in &spec.privileges {
+        transaction.add(grant_on_schema(&spec.schema, granted)?);
     }
     transaction.run(&session).await
 }

@@ -3,7 +3,7 @@
 use super::Server;
 use keddah_resource::Spec;
 use keddah_resource::kind::pg_database::{self, Database};
-use keddah_resource::kind::pg_role::{self, Expiry, Role};
+use keddah_resource::kind::pg_role::{self, Expiry, Membership, Role};
 use keddah_resource::kind::{pg_baseline, pg_extension, pg_schema};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -19,7 +19,8 @@ pub fn role() -> Role {
         connection_limit: -1,
         expiry: Expiry::Never,
         verifier: None,
-        member_of: BTreeSet::new(),
+        member_of: BTreeMap::new(),
+        declared: BTreeSet::new(),
         parameters: BTreeMap::new(),
         comment: None,
     }
@@ -28,10 +29,16 @@ pub fn role() -> Role {
 pub fn database(owner: &str) -> Database {
     Database {
         owner: owner.to_owned(),
+        recreate: false,
         template: None,
+        strategy: None,
         encoding: None,
         collate: None,
         ctype: None,
+        provider: None,
+        locale: None,
+        icu_rules: None,
+        is_template: false,
         tablespace: None,
         allow_connections: true,
         connection_limit: -1,
@@ -44,6 +51,12 @@ pub fn database(owner: &str) -> Database {
 
 pub fn names(list: &[&str]) -> BTreeSet<String> {
     list.iter().map(|name| (*name).to_owned()).collect()
+}
+
+/// Memberships as they are without options.
+pub fn member_of(roles: &[&str]) -> BTreeMap<String, Membership> {
+    let usual = Membership { admin: false, inherit: true, set: true };
+    roles.iter().map(|role| ((*role).to_owned(), usual)).collect()
 }
 
 pub fn settings(list: &[(&str, &str)]) -> BTreeMap<String, String> {
@@ -66,6 +79,7 @@ impl Server {
             database: database.to_owned(),
             schema: name.to_owned(),
             owner: owner.map(str::to_owned),
+            privileges: BTreeSet::new(),
             present,
         }
         .into()

@@ -2,7 +2,7 @@
 
 use super::{Report, error, warning, with_related};
 use crate::Params;
-use crate::model::{HbaRule, PgDatabase, PgUser, State};
+use crate::model::{DatabaseState, HbaRule, PgDatabase, PgUser, State};
 use crate::registry;
 use keddah_core::{Severity, Span};
 use std::collections::{HashMap, HashSet};
@@ -40,6 +40,13 @@ pub(super) fn check(report: &mut Report<'_>) {
         memberships(report, params, &users);
         cycles(report, &users);
         owners(report, params, &users, &databases);
+        for user in users.iter().filter(|user| user.state == State::Present) {
+            expiry(report, user);
+        }
+        for database in databases.iter().filter(|one| one.state != DatabaseState::Absent) {
+            locale(report, database);
+            copies(report, database, &databases);
+        }
         rules(report, params, &users);
     }
 }
@@ -265,5 +272,86 @@ fn cycles(report: &mut Report<'_>, users: &[PgUser]) {
                 _ => {}
             }
         }
+    }
+}
+
+fn expiry(report: &mut Report<'_>, user: &PgUser) {
+    if user.expire_in.is_none()
+        && let Err(why) = user.expires_at()
+    {
+        report.error("invalid-date", user.span, why);
+    }
+}
+
+/// What `CREATE DATABASE` would refuse: a provider without its locale, or the locale of another one.
+fn locale(report: &mut Report<'_>, database: &PgDatabase) {
+    let name = &database.name;
+    let provider = database.locale_provider.as_deref();
+    let mut needs = |field: &str, needed: &str| {
+        report.error(
+            "locale-provider",
+            database.span,
+            format!("`{field}` of the database `{name}` needs `locale_provider: {needed}`"),
+        );
+    };
+    if database.icu_locale.is_some() && provider != Some("icu") {
+        needs("icu_locale", "icu");
+    }
+    if database.icu_rules.is_some() && provider != Some("icu") {
+        needs("icu_rules", "icu");
+    }
+    if database.builtin_locale.is_some() && provider != Some("builtin") {
+        needs("builtin_locale", "builtin");
+    }
+    let chosen = match provider {
+        Some("icu") => &database.icu_locale,
+        Some("builtin") => &database.builtin_locale,
+        _ => return,
+    };
+    match chosen.as_ref().or(database.locale.as_ref()) {
+        None => {
+            let provider = provider.unwrap_or_default();
+            let example = if provider == "icu" { "und" } else { "C.UTF-8" };
+            let message = format!("the database `{name}` has a locale provider, but no locale");
+            let diagnostic = error("missing-locale", database.span, message);
+            report.add(diagnostic.help(format!("add `{provider}_locale`, such as `{example}`")));
+        }
+        Some(locale)
+            if provider == Some("builtin")
+                && !["C", "C.UTF-8", "C.UTF8", "PG_UNICODE_FAST"].contains(&locale.as_str()) =>
+        {
+            report.error(
+                "unknown-locale",
+                database.span,
+                format!(
+                    "the builtin locale provider has no `{locale}`, which the database `{name}` \
+                     asks for; it has C, C.UTF-8 and, in PostgreSQL 18, PG_UNICODE_FAST"
+                ),
+            );
+        }
+        Some(_) => {}
+    }
+}
+
+/// Databases that are copies of themselves in the end.
+fn copies(report: &mut Report<'_>, database: &PgDatabase, databases: &[PgDatabase]) {
+    let mut names = vec![database.name.as_str()];
+    let mut template = database.template.as_deref();
+    while let Some(name) = template {
+        if name == database.name {
+            names.push(name);
+            report.error(
+                "template-cycle",
+                database.span,
+                format!("databases are copies of each other: {}", names.join(" → ")),
+            );
+            return;
+        }
+        if names.contains(&name) {
+            return;
+        }
+        names.push(name);
+        let next = databases.iter().find(|other| other.name == name);
+        template = next.and_then(|next| next.template.as_deref());
     }
 }

@@ -5,6 +5,7 @@ use super::{PoolMode, State};
 use crate::Params;
 use crate::registry::structures;
 use keddah_core::{Secret, Span};
+use time::{Date, OffsetDateTime, PrimitiveDateTime, Time, UtcOffset};
 
 /// A role of the cluster.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -119,6 +120,31 @@ impl PgUser {
         users
     }
 
+    /// When its password expires as `expire_at` says, in UTC: `YYYY-MM-DD` for midnight, or
+    /// `YYYY-MM-DD HH:MM:SS`; `None` for never.
+    ///
+    /// # Errors
+    /// When the text is neither a day, a day and a time, nor `infinity`.
+    pub fn expires_at(&self) -> Result<Option<String>, String> {
+        let Some(text) = self.expire_at.as_deref().map(str::trim) else { return Ok(None) };
+        if ["infinity", "never"].iter().any(|word| text.eq_ignore_ascii_case(word)) {
+            return Ok(None);
+        }
+        match moment(text) {
+            Some(moment) if moment.time() == Time::MIDNIGHT => Ok(Some(moment.date().to_string())),
+            Some(moment) => {
+                let (date, time) = (moment.date(), moment.time());
+                let (hour, minute, second) = time.as_hms();
+                Ok(Some(format!("{date} {hour:02}:{minute:02}:{second:02}")))
+            }
+            None => Err(format!(
+                "expire_at of `{}` is `{text}`; write it as YYYY-MM-DD, or as \
+                 'YYYY-MM-DD HH:MM:SS+00', or `infinity` for never",
+                self.name
+            )),
+        }
+    }
+
     fn read(entry: &Entry<'_>) -> Option<Self> {
         Some(Self {
             name: entry.text("name")?,
@@ -155,5 +181,60 @@ impl PgUser {
             name_span: entry.span_of("name"),
             password_span: entry.get("password").and_then(|value| value.span),
         })
+    }
+}
+
+/// Reads `2030-12-31`, `2030-12-31 23:59`, `2030-12-31T23:59:59Z`, `2030-12-31 23:59:59+08:00`: what
+/// PostgreSQL takes as well. Without a zone it is UTC.
+fn moment(text: &str) -> Option<OffsetDateTime> {
+    let day = text.get(..10)?;
+    let date = Date::parse(day, &time::macros::format_description!("[year]-[month]-[day]")).ok()?;
+    let rest = text[10..].trim_start_matches(['T', 't', ' ']);
+    let at = rest.find(['Z', 'z', '+', '-']).unwrap_or(rest.len());
+    let (clock, zone) = (rest[..at].trim(), &rest[at..]);
+    let numbers: Option<Vec<u8>> = match clock {
+        "" => Some(Vec::new()),
+        _ => clock.split(':').map(|part| part.parse().ok()).collect(),
+    };
+    let time = match numbers?.as_slice() {
+        [] => Time::MIDNIGHT,
+        [hour, minute] => Time::from_hms(*hour, *minute, 0).ok()?,
+        [hour, minute, second] => Time::from_hms(*hour, *minute, *second).ok()?,
+        _ => return None,
+    };
+    let offset = match zone {
+        "" | "Z" | "z" => UtcOffset::UTC,
+        _ => {
+            let (sign, digits) = zone.split_at(1);
+            let digits = digits.replace(':', "");
+            let number = |range| digits.get(range).map_or(Some(0), |part: &str| part.parse().ok());
+            if ![2, 4].contains(&digits.len()) {
+                return None;
+            }
+            let (hours, minutes): (i8, i8) = (number(0..2)?, number(2..4)?);
+            let sign = if sign == "-" { -1 } else { 1 };
+            UtcOffset::from_hms(sign * hours, sign * minutes, 0).ok()?
+        }
+    };
+    let local = PrimitiveDateTime::new(date, time).assume_offset(offset);
+    Some(local.to_offset(UtcOffset::UTC))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn moments_are_read_as_postgresql_reads_them() {
+        let utc = |text| moment(text).map(|moment| moment.to_string());
+        assert_eq!(utc("2030-12-31").as_deref(), Some("2030-12-31 0:00:00.0 +00:00:00"));
+        assert_eq!(utc("2030-12-31 23:59"), utc("2030-12-31T23:59:00Z"));
+        assert_eq!(utc("2030-12-31 23:59:59+08"), utc("2030-12-31 15:59:59"));
+        assert_eq!(utc("2030-12-31 23:00:00-01:30"), utc("2031-01-01 00:30"));
+        for bad in
+            ["", "tomorrow", "2030-13-01", "2030-12-31 25:00", "2030-12-31 10:00+8", "2030-1-1"]
+        {
+            assert_eq!(moment(bad), None, "{bad}");
+        }
     }
 }

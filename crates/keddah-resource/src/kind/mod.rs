@@ -10,6 +10,7 @@ pub mod hostname;
 pub mod packages;
 pub mod patroni_config;
 pub mod pg_baseline;
+pub mod pg_census;
 pub mod pg_database;
 pub mod pg_extension;
 pub mod pg_instance;
@@ -160,6 +161,8 @@ kinds! {
     PgPrivileges, pg_privileges, "pg-privileges";
     /// SQL that is run once in a new database.
     PgBaseline, pg_baseline, "pg-baseline";
+    /// What nobody declared; reported, never changed.
+    PgCensus, pg_census, "pg-census";
     /// A pgBackRest stanza.
     Stanza, stanza, "stanza";
     /// The first full backup.

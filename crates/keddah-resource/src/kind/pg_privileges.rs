@@ -52,8 +52,12 @@ pub struct Spec {
     pub connection: PgConnection,
     /// The database.
     pub database: String,
-    /// Default privileges that must be there; others are left alone.
+    /// Default privileges that must be there.
     pub defaults: BTreeSet<DefaultPrivilege>,
+    /// Roles for which the model says all: what the creators of `defaults` would give them or
+    /// PUBLIC beyond it, and beyond what PostgreSQL is built with, is taken back. What is given to
+    /// other roles, or by other creators, is left alone.
+    pub complete_for: BTreeSet<String>,
     /// Privileges on the schema `public` that must be there: it is older than any default
     /// privilege. A database without that schema needs none.
     pub public_schema: BTreeSet<SchemaPrivilege>,
@@ -84,6 +88,9 @@ impl Spec {
         for missing in self.defaults.difference(&observed.defaults) {
             fields.optional("default privilege", None, Some(missing.to_string()));
         }
+        for excess in self.excess(observed) {
+            fields.optional("default privilege", Some(excess.to_string()), None);
+        }
         for missing in
             observed.public_schema.iter().flat_map(|has| self.public_schema.difference(has))
         {
@@ -91,6 +98,21 @@ impl Spec {
         }
         fields.value("public may create", &observed.public_create, &self.public_create);
         Difference::update(Class::InPlace, fields.0, "privileges differ from the model")
+    }
+
+    /// Default privileges that the model knows nothing of, and must not be there.
+    pub fn excess<'a>(
+        &'a self,
+        observed: &'a Observed,
+    ) -> impl Iterator<Item = &'a DefaultPrivilege> {
+        let creators: BTreeSet<&String> = self.defaults.iter().map(|one| &one.creator).collect();
+        observed.defaults.difference(&self.defaults).filter(move |one| {
+            let public = is_public(&one.grantee);
+            creators.contains(&one.creator)
+                && one.grantee != one.creator
+                && (public || self.complete_for.contains(&one.grantee))
+                && !(public && is_built_in(one))
+        })
     }
 
     /// After apply.
@@ -101,4 +123,17 @@ impl Spec {
             public_create: self.public_create,
         }
     }
+}
+
+/// Whether a grantee is PUBLIC; no role can have that name in any case.
+pub fn is_public(grantee: &str) -> bool {
+    grantee.eq_ignore_ascii_case("public")
+}
+
+/// What PUBLIC has on every new object unless it is taken away (the manual's "Privileges").
+fn is_built_in(privilege: &DefaultPrivilege) -> bool {
+    matches!(
+        (privilege.objects.as_str(), privilege.privilege.as_str()),
+        ("FUNCTIONS", "EXECUTE") | ("TYPES", "USAGE")
+    )
 }

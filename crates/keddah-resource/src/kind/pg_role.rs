@@ -8,12 +8,15 @@ use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// When a role's password stops to be valid.
+///
+/// Moments are `YYYY-MM-DD`, for midnight, or `YYYY-MM-DD HH:MM:SS`, always in UTC; as texts they
+/// compare as times do.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Expiry {
     /// Never.
     Never,
-    /// On this day, `YYYY-MM-DD`.
+    /// At this moment.
     At(String),
     /// So many days from the day it is set; it is set again when less than half of them is left,
     /// so that a fleet that is applied now and then never finds its users expired.
@@ -25,6 +28,38 @@ pub enum Expiry {
         /// The earliest expiry that is left alone, `YYYY-MM-DD`.
         renew_before: String,
     },
+}
+
+/// What a member of a role may do with its membership (GRANT in the manual, "GRANT on Roles").
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Membership {
+    /// ADMIN: grant the role to others.
+    pub admin: bool,
+    /// INHERIT: have its privileges; before PostgreSQL 16 always the member's own INHERIT.
+    pub inherit: bool,
+    /// SET: become it by `SET ROLE`; before PostgreSQL 16 always so.
+    pub set: bool,
+}
+
+impl Membership {
+    /// The role with the options that are not the usual ones: `dbrole_admin (admin, no set)`.
+    fn of(self, role: &str, member_inherits: bool) -> String {
+        let Self { admin, inherit, set } = self;
+        let options: Vec<&str> = [
+            (admin, "admin"),
+            (inherit && !member_inherits, "inherit"),
+            (!inherit && member_inherits, "no inherit"),
+            (!set, "no set"),
+        ]
+        .into_iter()
+        .filter_map(|(holds, word)| holds.then_some(word))
+        .collect();
+        if options.is_empty() {
+            role.to_owned()
+        } else {
+            format!("{role} ({})", options.join(", "))
+        }
+    }
 }
 
 /// What should be.
@@ -63,8 +98,11 @@ pub struct Role {
     /// The SCRAM verifier to store; `None` leaves whatever password there is.
     #[serde(with = "keddah_core::expose::option")]
     pub verifier: Option<Secret>,
-    /// Roles it is a member of, all of them.
-    pub member_of: BTreeSet<String>,
+    /// Roles it is a member of.
+    pub member_of: BTreeMap<String, Membership>,
+    /// Roles that the inventory declares. It is made a member of no other one of these, nor of
+    /// PostgreSQL's own `pg_` roles; memberships in roles that nobody declared are left alone.
+    pub declared: BTreeSet<String>,
     /// `ALTER ROLE … SET`, all of them.
     pub parameters: BTreeMap<String, String>,
     /// COMMENT; `None` leaves whatever there is.
@@ -97,13 +135,13 @@ pub struct ObservedRole {
     pub bypassrls: bool,
     /// CONNECTION LIMIT.
     pub connection_limit: i32,
-    /// VALID UNTIL as a day, `YYYY-MM-DD`; `None` for never.
+    /// VALID UNTIL as a moment; `None` for never.
     pub valid_until: Option<String>,
     /// SHA-256 of `pg_authid.rolpassword` in hexadecimal digits; the verifier itself stays on the
     /// node.
     pub verifier_digest: Option<String>,
     /// Roles it is a member of.
-    pub member_of: BTreeSet<String>,
+    pub member_of: BTreeMap<String, Membership>,
     /// Its settings.
     pub parameters: BTreeMap<String, String>,
     /// Its comment.
@@ -156,6 +194,7 @@ impl Role {
             expiry,
             verifier,
             member_of,
+            declared,
             parameters,
             comment,
         } = self;
@@ -177,11 +216,16 @@ impl Role {
                 fields.secret("password");
             }
         }
-        for role in member_of.difference(&present.member_of) {
-            fields.optional("member of", None, Some(role.clone()));
+        for (role, wanted) in member_of {
+            // Options follow the role's own INHERIT, whose change is a field of its own.
+            let before = present.member_of.get(role).map(|before| before.of(role, present.inherit));
+            fields.optional("member of", before, Some(wanted.of(role, *inherit)));
         }
-        for role in present.member_of.difference(member_of) {
-            fields.optional("member of", Some(role.clone()), None);
+        for (role, before) in &present.member_of {
+            let ours = declared.contains(role) || role.starts_with("pg_");
+            if ours && !member_of.contains_key(role) {
+                fields.optional("member of", Some(before.of(role, present.inherit)), None);
+            }
         }
         for name in parameters.keys().chain(present.parameters.keys()).collect::<BTreeSet<_>>() {
             let before = present.parameters.get(name).cloned();
@@ -229,7 +273,7 @@ impl ObservedRole {
             connection_limit: -1,
             valid_until: None,
             verifier_digest: None,
-            member_of: BTreeSet::new(),
+            member_of: BTreeMap::new(),
             parameters: BTreeMap::new(),
             comment: None,
         }
@@ -237,7 +281,7 @@ impl ObservedRole {
 }
 
 impl Expiry {
-    /// The day to set, `None` for never.
+    /// The moment to set, `None` for never.
     pub fn date(&self) -> Option<&str> {
         match self {
             Expiry::Never => None,
@@ -251,11 +295,11 @@ impl Expiry {
         if present == wanted.as_deref() {
             return None;
         }
-        if let (Expiry::Within { date, renew_before, .. }, Some(present)) = (self, present) {
-            // ISO dates compare as text.
-            if present >= renew_before.as_str() && present <= date.as_str() {
-                return None;
-            }
+        if let (Expiry::Within { date, renew_before, .. }, Some(present)) = (self, present)
+            && present >= renew_before.as_str()
+            && present <= date.as_str()
+        {
+            return None;
         }
         Some(wanted)
     }

@@ -1,9 +1,11 @@
 //! A schema in one database; only made or taken over, never dropped with what is in it.
 
 use super::PgConnection;
+use super::pg_privileges::SchemaPrivilege;
 use crate::difference::Fields;
 use crate::{Class, Difference};
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeSet;
 
 /// What should be.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -16,6 +18,9 @@ pub struct Spec {
     pub schema: String,
     /// Its owner; `None` leaves whoever it is.
     pub owner: Option<String>,
+    /// Privileges that must be there, whoever owns it: default privileges are those of the owner,
+    /// and few owners have any. Others are left alone.
+    pub privileges: BTreeSet<SchemaPrivilege>,
     /// Whether it should exist; one that should not is dropped only while it is empty.
     pub present: bool,
 }
@@ -25,6 +30,8 @@ pub struct Spec {
 pub struct Observed {
     /// The owner, when the schema exists.
     pub owner: Option<String>,
+    /// All privileges on it, PUBLIC's apart.
+    pub privileges: BTreeSet<SchemaPrivilege>,
 }
 
 impl Spec {
@@ -49,6 +56,9 @@ impl Spec {
                 if let Some(owner) = &self.owner {
                     fields.value("owner", present, owner);
                 }
+                for missing in self.privileges.difference(&observed.privileges) {
+                    fields.optional("privilege", None, Some(missing.to_string()));
+                }
                 Difference::update(Class::InPlace, fields.0, "it differs from what is declared")
             }
         }
@@ -56,6 +66,9 @@ impl Spec {
 
     /// After apply.
     pub fn settled(&self) -> Observed {
-        Observed { owner: self.present.then(|| self.owner.clone().unwrap_or_default()) }
+        Observed {
+            owner: self.present.then(|| self.owner.clone().unwrap_or_default()),
+            privileges: self.privileges.clone(),
+        }
     }
 }

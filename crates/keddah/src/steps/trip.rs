@@ -49,7 +49,7 @@ pub async fn plan(
         tokio::join!(fleet.observe(&desired), fleet.holders(selection.nodes()));
     signer.guard(&observed)?;
     let mut plan = keddah_plan::plan(&desired, &observed)?;
-    plan.notes = notes;
+    plan.notes.extend(notes);
     plan.notes.extend(at_work(&holders));
     steps::complete(&mut plan, &desired, &fleet, selection.nodes());
     Ok(Planned { plan, desired, fleet, signer })

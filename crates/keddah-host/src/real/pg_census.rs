@@ -1,0 +1,78 @@
+//! Objects that nobody declared: found by one query per database, changed by nothing.
+
+use crate::HostError;
+use crate::real::RealHost;
+use crate::real::pg_inside::{self, Inside, answer};
+use crate::sql::{Session, quote_array};
+use keddah_resource::kind::pg_census::{Observed, Spec};
+use keddah_resource::{Difference, Observation};
+use std::collections::BTreeSet;
+
+/// What belongs to an extension was not made by a person.
+const SCHEMAS: &str = "select n.nspname from pg_namespace n \
+    where n.nspname !~ '^pg_' and n.nspname not in ('information_schema', 'public') \
+    and not exists (select 1 from pg_depend d where d.classid = 'pg_namespace'::regclass \
+      and d.objid = n.oid and d.deptype = 'e')";
+
+/// What another extension requires came with that one.
+const EXTENSIONS: &str = "select e.extname from pg_extension e where e.extname <> 'plpgsql' \
+    and not exists (select 1 from pg_depend d where d.classid = 'pg_extension'::regclass \
+      and d.refclassid = 'pg_extension'::regclass and d.refobjid = e.oid)";
+
+const ROLES: &str = "select rolname from pg_roles where rolname !~ '^pg_'";
+
+const DATABASES: &str = "select datname from pg_database \
+    where datname not in ('postgres', 'template0', 'template1')";
+
+fn query(spec: &Spec) -> String {
+    let beyond = |names: &str, declared: &BTreeSet<String>| {
+        format!(
+            "(select coalesce(json_agg(found.name), '[]') from ({names}) found (name) \
+             where found.name::text <> all({}))",
+            quote_array(declared.iter().map(String::as_str))
+        )
+    };
+    let (roles, databases) = match &spec.server {
+        Some(server) => (beyond(ROLES, &server.roles), beyond(DATABASES, &server.databases)),
+        None => ("'[]'::json".to_owned(), "'[]'::json".to_owned()),
+    };
+    format!(
+        "select {roles} as roles, {databases} as databases, {} as schemas, {} as extensions",
+        beyond(SCHEMAS, &spec.schemas),
+        beyond(EXTENSIONS, &spec.extensions)
+    )
+}
+
+/// Looks for what nobody declared.
+pub async fn observe(_host: &RealHost, specs: &[&Spec]) -> Vec<Result<Observation, HostError>> {
+    let questions: Vec<Inside<'_>> = specs.iter().map(|spec| Inside::Census(spec)).collect();
+    pg_inside::observe(&questions).await
+}
+
+/// Looks into the session's database.
+pub(super) async fn read(
+    session: &Session,
+    specs: &[&Spec],
+) -> Vec<Result<Observation, HostError>> {
+    let mut answers = Vec::new();
+    for spec in specs {
+        let rows = session.rows::<Observed>(&query(spec)).await;
+        answers.extend(answer(&[*spec], rows, |_, rows| {
+            rows.first().cloned().unwrap_or_default().into()
+        }));
+    }
+    answers
+}
+
+/// Nothing, as there never is a difference.
+///
+/// # Errors
+/// Never; the signature is that of every kind.
+pub async fn apply(
+    _host: &RealHost,
+    _spec: &Spec,
+    _observed: &Observed,
+    _difference: &Difference,
+) -> Result<(), HostError> {
+    Ok(())
+}
