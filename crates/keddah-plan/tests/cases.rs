@@ -109,7 +109,7 @@ fn outcome(spec: &Spec, state: &str) -> Option<Outcome> {
         (Spec::PgRole(_), "present") => serde_json::from_value(serde_json::json!({"pg-role": {
             "present": {"login": true, "superuser": false, "createdb": false, "createrole": false,
                 "inherit": true, "replication": false, "bypassrls": false, "connection_limit": -1,
-                "valid_until": null, "verifier_digest": null, "member_of": [], "parameters": {},
+                "valid_until": null, "verifier_digest": null, "member_of": {}, "parameters": {},
                 "comment": null}}}))
         .unwrap(),
         other => panic!("the cases know no {other:?}"),
