@@ -91,11 +91,7 @@ impl<'a> Topology<'a> {
             })
             .collect();
         etcd.sort_by(|one, other| one.name.cmp(&other.name));
-        let infra = inventory
-            .hosts()
-            .filter(|host| inventory.resolve(&host.name).get("infra_seq").is_some())
-            .map(|host| host.name.as_str().to_owned())
-            .collect();
+        let infra = model::infra_addresses(inventory);
         let clusters = model::pg_clusters(inventory);
         let mut instances = HashMap::new();
         let mut provided = Vec::new();

@@ -1,11 +1,10 @@
 //! PgBouncer on an instance's node: one pool a database, in front of the local server.
 
-use super::hba::Dialect;
 use super::layout::Files;
 use super::{CERTIFICATES, Cluster, Instance};
 use crate::compiler::{Compiler, Problem};
 use keddah_core::Secret;
-use keddah_inventory::model::{DatabaseState, PgDatabase, PgUser, State};
+use keddah_inventory::model::{DatabaseState, Dialect, PgDatabase, PgUser, State};
 use keddah_resource::kind::directory::Permissions;
 use keddah_resource::kind::{file, unit};
 use keddah_resource::{Module, Resource, Spec};
@@ -48,7 +47,13 @@ impl Compiler<'_> {
                 cluster.name
             ));
         }
-        let rules = self.hba(cluster, instance, Dialect::PgBouncer)?;
+        let rules = self.hba(
+            cluster,
+            instance,
+            Dialect::PgBouncer,
+            "/etc/pgbouncer/pgb_hba.conf",
+            owned(),
+        )?;
         let settings = self.render(
             "pgbouncer/pgbouncer.ini",
             json!({
@@ -86,10 +91,10 @@ impl Compiler<'_> {
             ("pgbouncer.ini", settings),
             ("database.txt", databases),
             ("useropts.txt", user_lines(&users)),
-            ("pgb_hba.conf", rules),
         ];
-        for (name, text) in texts {
-            let spec = file::Spec::text(format!("/etc/pgbouncer/{name}"), text, owned());
+        let texts = texts
+            .map(|(name, text)| file::Spec::text(format!("/etc/pgbouncer/{name}"), text, owned()));
+        for spec in texts.into_iter().chain([rules]) {
             let added = resource(spec.into()).after([files.packages.clone()]).reloads(&unit);
             before.push(self.fleet.add(added));
         }

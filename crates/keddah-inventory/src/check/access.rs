@@ -150,6 +150,7 @@ fn rules(report: &mut Report<'_>, params: &Params<'_>, name: &str) {
 
 fn place(report: &mut Report<'_>, name: &str, word: &str, span: Option<Span>) {
     let valid = PLACES.contains(&word)
+        || ["all", "intranet", "samehost", "samenet"].contains(&word)
         || registry::has_placeholder(word)
         || word.parse::<IpAddr>().is_ok()
         || word.parse::<ipnet::IpNet>().is_ok()

@@ -3,6 +3,7 @@
 mod access;
 mod codes;
 mod identity;
+mod lockout;
 mod network;
 mod objects;
 mod parameters;
@@ -35,6 +36,7 @@ pub fn check(sources: &SourceMap, inventory: &Inventory) -> Vec<Diagnostic> {
     identity::check(&mut report);
     objects::check(&mut report);
     access::check(&mut report);
+    lockout::check(&mut report);
     network::check(&mut report);
     passwords::check(&mut report);
     let mut diagnostics = report.diagnostics;
