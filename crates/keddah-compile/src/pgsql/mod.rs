@@ -7,6 +7,7 @@ mod objects;
 mod parameters;
 mod patroni;
 mod pool;
+mod pool_auth;
 mod privileges;
 mod roles;
 pub(crate) mod services;

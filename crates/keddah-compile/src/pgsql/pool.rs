@@ -80,9 +80,13 @@ impl Compiler<'_> {
             params.str("pg_localhost"),
         );
         let mut userlist = String::new();
-        for user in users.iter().filter(|user| user.pgbouncer && user.state == State::Present) {
-            if let Some(verifier) = self.verifiers.of(user) {
-                let _ = writeln!(userlist, "{} {}", quoted(&user.name), quoted(verifier.reveal()));
+        let lookups = cluster.lookup_roles();
+        for user in users.iter().filter(|user| user.state == State::Present) {
+            if !user.pgbouncer && !lookups.contains(&user.name) {
+                continue;
+            }
+            if let Some(secret) = self.pool_secret(cluster, user)? {
+                let _ = writeln!(userlist, "{} {}", quoted(&user.name), quoted(secret.reveal()));
             }
         }
         let mut before = vec![files.packages.clone(), files.certificate.clone()];

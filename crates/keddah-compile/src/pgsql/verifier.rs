@@ -48,7 +48,7 @@ impl Verifiers {
 }
 
 /// A password that is already an MD5 hash, as older inventories hold them.
-fn is_md5(password: &str) -> bool {
+pub(super) fn is_md5(password: &str) -> bool {
     password.strip_prefix("md5").is_some_and(|digest| {
         digest.len() == 32 && digest.bytes().all(|byte| byte.is_ascii_hexdigit())
     })
