@@ -13,6 +13,7 @@ use keddah_resource::kind::postmaster::PatroniApi;
 use serde::Deserialize;
 use serde_json::Value;
 use std::io;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -25,6 +26,9 @@ use tokio_rustls::rustls::{ClientConfig, RootCertStore, crypto};
 /// A question to a Patroni of the same node; it asks PostgreSQL and the DCS before it answers,
 /// each with a time limit of its own that is shorter.
 const PATIENCE: Duration = Duration::from_secs(15);
+
+/// Where every node has the fleet's CA.
+const CA: &str = "/etc/pki/ca.crt";
 
 /// No answer of Patroni is as long; a configuration of 10,000 lines fits.
 const LARGEST_ANSWER: usize = 8 * 1024 * 1024;
@@ -191,11 +195,36 @@ impl<'a> Patroni<'a> {
         }
     }
 
+    /// Asks in the declared way, with TLS or without, and when Patroni does not understand that, in
+    /// the other: while `patroni_ssl_enabled` changes, the Patroni that runs is still the old one.
+    /// What it does not understand, it has not done. The address is this node's own, so nothing that
+    /// is said leaves the machine.
     async fn exchange(
         &self,
         method: Method,
         path: &str,
         body: Option<&Value>,
+    ) -> io::Result<Answer> {
+        let declared = self.api.ca_path.as_deref();
+        let other = declared.is_none().then_some(CA).filter(|ca| Path::new(ca).exists());
+        let first = self.ask(method.clone(), path, body, declared).await;
+        match first {
+            Err(error)
+                if error.kind() != io::ErrorKind::ConnectionRefused
+                    && (declared.is_some() || other.is_some()) =>
+            {
+                self.ask(method, path, body, other).await.map_err(|_| error)
+            }
+            answer => answer,
+        }
+    }
+
+    async fn ask(
+        &self,
+        method: Method,
+        path: &str,
+        body: Option<&Value>,
+        ca_path: Option<&str>,
     ) -> io::Result<Answer> {
         let request = self.request(method, path, body).map_err(io::Error::other)?;
         // An address that stands for all of them is listened on, never connected to.
@@ -204,7 +233,7 @@ impl<'a> Patroni<'a> {
             address => address,
         };
         let stream = TcpStream::connect((address, self.api.port)).await?;
-        let Some(ca_path) = &self.api.ca_path else {
+        let Some(ca_path) = ca_path else {
             return converse(stream, request).await;
         };
         let name = ServerName::try_from(address.to_owned()).map_err(io::Error::other)?;

@@ -1,7 +1,7 @@
 //! HAProxy on a node: its admin page, the services of PostgreSQL clusters, and the node's own.
 
 use crate::compiler::{Compiler, Node, Problem};
-use crate::pgsql::services::Listener;
+use crate::pgsql::services::{Listener, bind};
 use keddah_core::Secret;
 use keddah_inventory::model::NodeService;
 use keddah_resource::kind::directory::Permissions;
@@ -26,7 +26,9 @@ impl Compiler<'_> {
         }
         let unit = ResourceId::new(&node.name, Kind::Unit, "haproxy.service");
         let mut services = self.cluster_listeners(node)?;
-        services.extend(NodeService::all(params).iter().map(node_listener));
+        for service in NodeService::all(params) {
+            services.push(node_listener(node, &service)?);
+        }
         let maxconn = (node.facts.open_files_limit.saturating_sub(OTHER_FILES)
             / FILES_PER_CONNECTION)
             .clamp(1000, MOST_CONNECTIONS);
@@ -100,11 +102,11 @@ impl Compiler<'_> {
 }
 
 /// A service of `haproxy_services`.
-fn node_listener(service: &NodeService) -> Listener {
-    Listener {
+fn node_listener(node: &Node<'_>, service: &NodeService) -> Result<Listener, Problem> {
+    Ok(Listener {
         name: service.name.clone(),
         comment: "from haproxy_services".to_owned(),
-        bind: vec![format!("{}:{}", service.ip, service.port)],
+        bind: vec![bind(node, None, &service.ip, service.port, service.span)?],
         mode: service.protocol.clone(),
         maxconn: service.maxconn,
         balance: service.balance.clone(),
@@ -120,5 +122,5 @@ fn node_listener(service: &NodeService) -> Listener {
                 options: server.options.clone().unwrap_or_default(),
             })
             .collect(),
-    }
+    })
 }

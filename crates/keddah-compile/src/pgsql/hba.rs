@@ -18,16 +18,8 @@ impl Compiler<'_> {
         permissions: Permissions,
     ) -> Result<file::Spec, Problem> {
         let infra = &self.topology.infra;
-        // All members of the inventory: one that does not answer now is not locked out for that.
-        let model = self.topology.clusters.iter().find(|one| one.name.as_str() == cluster.name);
-        let removed = &self.input.removing.pgsql;
-        let members: Vec<String> = model
-            .map(|model| model.members.iter())
-            .into_iter()
-            .flatten()
-            .filter(|member| !removed.contains(&member.node))
-            .map(|member| member.node.as_str().to_owned())
-            .collect();
+        let members: Vec<String> =
+            self.members(cluster).map(|member| member.node.as_str().to_owned()).collect();
         let file = AuthenticationFile::of(&instance.member, dialect, infra, &members).map_err(
             |errors| {
                 let first = &errors[0];

@@ -191,6 +191,17 @@ impl<'a> Compiler<'a> {
         Ok(Some(Cluster { name, version, instances, leader, exists, params }))
     }
 
+    /// The members of a cluster that stay, those that do not answer now included: nobody is locked
+    /// out, or missing in a certificate, for being away.
+    fn members(&self, cluster: &Cluster<'_>) -> impl Iterator<Item = &PgMember<'a>> {
+        let model = self.topology.clusters.iter().find(|one| one.name.as_str() == cluster.name);
+        let removed = &self.input.removing.pgsql;
+        model
+            .into_iter()
+            .flat_map(|model| &model.members)
+            .filter(|member| !removed.contains(&member.node))
+    }
+
     fn pg_cluster(&mut self, cluster: &Cluster<'_>, etcd: &[ResourceId]) -> Result<(), Problem> {
         let mut ready = Vec::new();
         for instance in &cluster.instances {

@@ -80,6 +80,13 @@ impl Compiler<'_> {
             params.str("pg_localhost"),
         );
         let mut userlist = String::new();
+        // Whoever is not in the list is no user, not even for its console over the socket.
+        let console = self.verifiers.of_nobody(&superuser);
+        let known =
+            |user: &PgUser| user.name == superuser && user.pgbouncer && user.password.is_some();
+        if !users.iter().any(known) {
+            let _ = writeln!(userlist, "{} {}", quoted(&superuser), quoted(console.reveal()));
+        }
         let lookups = cluster.lookup_roles();
         for user in users.iter().filter(|user| user.state == State::Present) {
             if !user.pgbouncer && !lookups.contains(&user.name) {
@@ -131,7 +138,12 @@ fn database_lines(cluster: &Cluster<'_>) -> String {
     let params = &cluster.params;
     let target = format!("host={} port={}", params.str("pg_localhost"), params.port("pg_port"));
     let mut text = String::from("; Written by Keddah; edit the inventory instead.\n");
-    let _ = writeln!(text, "postgres = {target} pool_mode=session");
+    // By database and not for all: PgBouncer keeps a global `auth_user` when a reload takes it away,
+    // and would look up who uses its console, too.
+    let lookups = params.bool("pgbouncer_auth_query");
+    let lookup = |user: &str| if lookups { format!(" auth_user={user}") } else { String::new() };
+    let monitor = params.str("pg_monitor_username");
+    let _ = writeln!(text, "postgres = {target} pool_mode=session{}", lookup(&monitor));
     for database in PgDatabase::business(params) {
         let offered = database.pgbouncer
             && database.allowconn
@@ -142,9 +154,7 @@ fn database_lines(cluster: &Cluster<'_>) -> String {
             continue;
         }
         let mut line = format!("{} = {target}", database.name);
-        if let Some(user) = &database.pool_auth_user {
-            let _ = write!(line, " auth_user={user}");
-        }
+        line.push_str(&lookup(database.pool_auth_user.as_deref().unwrap_or(&monitor)));
         if let Some(mode) = database.pool_mode {
             let _ = write!(line, " pool_mode={}", mode.as_str());
         }

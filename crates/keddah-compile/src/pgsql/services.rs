@@ -1,7 +1,9 @@
 //! Services of PostgreSQL clusters as HAProxy listeners (services document).
 
+use super::layout::host_part;
 use crate::compiler::{Compiler, Node, Problem, problem};
-use keddah_inventory::model::{PgCluster, PgService, RtoPlan};
+use keddah_core::Span;
+use keddah_inventory::model::{CheckPort, PgCluster, PgService, RtoPlan};
 use keddah_inventory::selector;
 use serde::Serialize;
 
@@ -50,13 +52,18 @@ impl Compiler<'_> {
         }
         for cluster in self.topology.served_by(&node.name, self.input.inventory) {
             for service in PgService::all(&cluster.members[0].params) {
-                listeners.push(self.listener(cluster, &service)?);
+                listeners.push(self.listener(node, cluster, &service)?);
             }
         }
         Ok(listeners)
     }
 
-    fn listener(&self, cluster: &PgCluster<'_>, service: &PgService) -> Result<Listener, Problem> {
+    fn listener(
+        &self,
+        node: &Node<'_>,
+        cluster: &PgCluster<'_>,
+        service: &PgService,
+    ) -> Result<Listener, Problem> {
         let facts = cluster.facts();
         let chosen = |text: &str, span| {
             selector::compile(text)
@@ -77,7 +84,8 @@ impl Compiler<'_> {
                 continue;
             }
             let mut options = format!("check port {}", service.check_port.port(&member.params));
-            if member.params.bool("patroni_ssl_enabled") {
+            let patroni = service.check_port == CheckPort::Patroni;
+            if patroni && member.params.bool("patroni_ssl_enabled") {
                 options.push_str(" check-ssl verify required ca-file ca.crt");
             }
             options.push_str(&format!(" weight {}", member.params.int("pg_weight")));
@@ -93,16 +101,11 @@ impl Compiler<'_> {
         }
         servers.sort_by(|one, other| one.name.cmp(&other.name));
         let params = &cluster.members[0].params;
-        let vip = params.str("pg_vip_address");
-        let bind = match service.ip.as_str() {
-            "vip" => vip.split('/').next().unwrap_or_default().to_owned(),
-            other => other.to_owned(),
-        };
         let plan = RtoPlan::of(params);
         Ok(Listener {
             name: format!("{}-{}", cluster.name, service.name),
             comment: format!("{} of {}", service.name, cluster.name),
-            bind: vec![format!("{bind}:{}", service.port)],
+            bind: vec![bind(node, Some(cluster), &service.ip, service.port, service.span)?],
             mode: "tcp".to_owned(),
             maxconn: service.maxconn,
             balance: service.balance.clone(),
@@ -116,6 +119,49 @@ impl Compiler<'_> {
             servers,
         })
     }
+}
+
+/// Where a listener listens: an address and a port as HAProxy wants them.
+///
+/// `vip` is the cluster's virtual address on its own nodes, and the node's own one (`vip_address`)
+/// elsewhere. An address that comes and goes is listened on before it is there: `transparent`.
+pub(crate) fn bind(
+    node: &Node<'_>,
+    cluster: Option<&PgCluster<'_>>,
+    ip: &str,
+    port: u16,
+    span: Option<Span>,
+) -> Result<String, Problem> {
+    let member = cluster.and_then(|cluster| {
+        cluster.members.iter().find(|member| member.node == node.name).map(|member| &member.params)
+    });
+    let address = match (ip, member) {
+        ("vip", Some(params)) if params.bool("pg_vip_enabled") => {
+            host_part(&params.str("pg_vip_address"))
+        }
+        ("vip", _) if node.params.bool("vip_enabled") => host_part(&node.params.str("vip_address")),
+        ("vip", _) => {
+            return Err(problem(
+                "missing-vip",
+                span,
+                format!(
+                    "a service listens on the virtual address of {}, which has none: set \
+                     pg_vip_enabled and pg_vip_address for a cluster, vip_enabled and vip_address \
+                     for other nodes",
+                    node.name
+                ),
+            ));
+        }
+        (other, _) => other.to_owned(),
+    };
+    let always_there = ["*", "0.0.0.0", "::", "127.0.0.1", "::1"].contains(&address.as_str())
+        || address == node.address;
+    let address = if address.contains(':') { format!("[{address}]") } else { address };
+    Ok(if always_there {
+        format!("{address}:{port}")
+    } else {
+        format!("{address}:{port} transparent")
+    })
 }
 
 /// Server options when the inventory names none.

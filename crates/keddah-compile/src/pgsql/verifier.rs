@@ -34,6 +34,21 @@ impl Verifiers {
         Some(verifier.clone())
     }
 
+    /// A verifier of a password that nobody knows, for a role that proves itself in other ways.
+    pub fn of_nobody(&self, role: &str) -> Secret {
+        let mut mac = Hmac::<sha2::Sha256>::new_from_slice(self.seed.reveal().as_bytes())
+            .expect("HMAC takes keys of any length");
+        mac.update(b"nobody's-password\0");
+        mac.update(role.as_bytes());
+        let bytes = mac.finalize().into_bytes();
+        let password: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+        let (role, password) = (role.to_owned(), Secret::new(password));
+        let key = (role, password.reveal().to_owned());
+        let mut made = self.made.borrow_mut();
+        let salt = self.salt(&key.0);
+        made.entry(key).or_insert_with(|| scram::verifier(&password, &salt)).clone()
+    }
+
     /// Must not depend on the password: a salt that does would let guesses be tested cheaply.
     fn salt(&self, role: &str) -> [u8; 16] {
         let mut mac = Hmac::<sha2::Sha256>::new_from_slice(self.seed.reveal().as_bytes())

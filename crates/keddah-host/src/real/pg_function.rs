@@ -122,8 +122,10 @@ pub async fn apply(
          set search_path to pg_catalog as {}",
         quote_literal(body)
     ));
-    transaction
-        .add(format!("alter function {signature} owner to {}", identifier(&spec.connection.superuser)?));
+    transaction.add(format!(
+        "alter function {signature} owner to {}",
+        identifier(&spec.connection.superuser)?
+    ));
     let exploded = format!(
         "select distinct r.rolname as name from pg_default_acl d \
          cross join lateral aclexplode(d.defaclacl) a join pg_roles r on r.oid = a.grantee \

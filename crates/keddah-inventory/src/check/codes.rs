@@ -7,6 +7,7 @@ pub const CODES: &[(&str, &str)] = &[
     ("bad-cluster-name", "A cluster's name cannot become a host name."),
     ("bad-rule", "An access rule cannot be turned into lines of its program's file."),
     ("bad-selector", "A service's selector is no JMESPath expression."),
+    ("bad-service", "A service that HAProxy would not take, or that leads nowhere."),
     ("bad-upstream", "An instance follows itself, or a server it must not follow."),
     ("differs-in-cluster", "The members of a cluster disagree on one of its settings."),
     ("duplicate-database", "A database is defined twice."),

@@ -150,15 +150,17 @@ fn postgresql(
         remedy: remedy("repl", "replication", "localhost", "pwd"),
     });
     if params.bool("pgbouncer_enabled") && params.bool("pgbouncer_auth_query") {
-        needed.extend(databases.iter().filter(|name| *name != "template1").map(|database| Needed {
-            who: "PgBouncer, which looks passwords up (pgbouncer_auth_query),",
-            from: "over the local socket".to_owned(),
-            origins: vec![Origin::Local],
-            user: &monitor,
-            database,
-            replication: false,
-            methods: BY_PASSWORD,
-            remedy: remedy("monitor", "all", "localhost", "pwd"),
+        needed.extend(databases.iter().filter(|name| *name != "template1").map(|database| {
+            Needed {
+                who: "PgBouncer, which looks passwords up (pgbouncer_auth_query),",
+                from: "over the local socket".to_owned(),
+                origins: vec![Origin::Local],
+                user: &monitor,
+                database,
+                replication: false,
+                methods: BY_PASSWORD,
+                remedy: remedy("monitor", "all", "localhost", "pwd"),
+            }
         }));
     }
     let mut others: Vec<(String, IpAddr)> = cluster
