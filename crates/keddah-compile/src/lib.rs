@@ -151,6 +151,9 @@ impl<'a> Compiler<'a> {
         }
         let etcd = self.etcd(nodes)?;
         self.pgsql(nodes, &etcd)?;
+        for node in nodes {
+            self.haproxy_after_patroni(node);
+        }
         self.trust_last();
         Ok(())
     }

@@ -318,23 +318,27 @@ fn accepted(what: &str, answer: Result<Answer, NoAnswer>) -> Result<(), HostErro
 /// Patroni speaks TLS exactly when its configuration says so, which is not known before the node
 /// was looked at; so both ways are tried. `ca` is the path of the CA for the second.
 pub async fn patroni_facts(port: u16, ca: Option<&str>) -> Option<PatroniFacts> {
-    let mut api = PatroniApi {
+    let api = PatroniApi {
         address: "127.0.0.1".to_owned(),
         port,
         ca_path: None,
         username: String::new(),
         password: keddah_core::Secret::default(),
     };
-    let status = match (Patroni::new(&api).status().await, ca) {
-        (Ok(status), _) => status,
-        (Err(NoAnswer::Failed(_)), Some(ca)) => {
-            api.ca_path = Some(ca.to_owned());
-            Patroni::new(&api).status().await.ok()?
+    let client = Patroni::new(&api);
+    let ask = |ca| client.ask(Method::GET, "/patroni", None, ca);
+    let (tls, answer) = match tokio::time::timeout(PATIENCE, ask(None)).await {
+        Ok(Ok(answer)) => (false, answer),
+        Ok(Err(error)) if error.kind() == io::ErrorKind::ConnectionRefused => return None,
+        Ok(Err(_)) => {
+            let answer = tokio::time::timeout(PATIENCE, ask(Some(ca?)));
+            (true, answer.await.ok()?.ok()?)
         }
-        _ => return None,
+        Err(_) => return None,
     };
+    let status: Status = serde_json::from_slice(&answer.body).ok()?;
     let Status { role, state, patroni, .. } = status;
-    Some(PatroniFacts { role, state, scope: patroni.scope })
+    Some(PatroniFacts { tls, role, state, scope: patroni.scope })
 }
 
 #[cfg(test)]

@@ -101,6 +101,34 @@ impl Compiler<'_> {
     }
 }
 
+impl Compiler<'_> {
+    /// Where Patroni goes over to TLS, or back, HAProxy follows at once: it asks in the new way when
+    /// Patroni answers in it, before two checks of the old way have failed.
+    pub(crate) fn haproxy_after_patroni(&mut self, node: &Node<'_>) {
+        let unit = ResourceId::new(&node.name, Kind::Unit, "haproxy.service");
+        if self.fleet.get(&unit).is_none() {
+            return;
+        }
+        let mut changing = Vec::new();
+        for cluster in self.topology.served_by(&node.name, self.input.inventory) {
+            for member in &cluster.members {
+                let wanted = member.params.bool("patroni_ssl_enabled");
+                let facts = self.input.facts.get(&member.node);
+                let patroni = facts.and_then(|facts| facts.patroni.as_ref());
+                let id = ResourceId::new(&member.node, Kind::Unit, "patroni.service");
+                if patroni.is_some_and(|patroni| patroni.tls != wanted)
+                    && self.fleet.get(&id).is_some()
+                {
+                    changing.push(id);
+                }
+            }
+        }
+        if let Some(unit) = self.fleet.get_mut(&unit) {
+            unit.after.extend(changing);
+        }
+    }
+}
+
 /// A service of `haproxy_services`.
 fn node_listener(node: &Node<'_>, service: &NodeService) -> Result<Listener, Problem> {
     Ok(Listener {

@@ -135,7 +135,11 @@ impl Compiler<'_> {
             restart_class: Class::OrderedRestart,
             ..unit::Spec::running("patroni.service")
         }
-        .ready_when_open(&node.address, port);
+        .ready_when_speaking(
+            &node.address,
+            port,
+            instance.member.params.bool("patroni_ssl_enabled"),
+        );
         let unit = self.fleet.add(resource(unit.into()).after(before));
         let made = self.fleet.add(
             resource(
