@@ -3,8 +3,8 @@
 use crate::{Host, HostError};
 use keddah_resource::kind::{
     backup, block, certificate, directory, etcd_member, file, hostname, packages, patroni_config,
-    pg_baseline, pg_census, pg_database, pg_extension, pg_function, pg_instance, pg_privileges, pg_role,
-    pg_schema, postmaster, stanza, symlink, sysctl, trust_anchor, unit, user,
+    pg_baseline, pg_census, pg_database, pg_extension, pg_function, pg_instance, pg_privileges,
+    pg_role, pg_schema, postmaster, stanza, symlink, sysctl, trust_anchor, unit, user,
 };
 use keddah_resource::{
     Difference, Distribution, IdleListener, Kind, Material, NodeFacts, Observation, Observed,
