@@ -28,7 +28,7 @@ const CLUSTER: &str = "        pg_cluster: pg-test\n";
 const GROUPS: &str = "    pg-test:\n";
 
 /// A virtual machine of Java takes its time to start on a busy one.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_secs(180);
 
 /// Runs it.
 pub fn run(world: &mut World) -> Outcome {
@@ -43,7 +43,7 @@ pub fn run(world: &mut World) -> Outcome {
     step("every connection string, with psql", || strings(sandbox, &leads))?;
     step("a Python driver: single hosts, several hosts", || {
         let clients = clients(&project.directory)?;
-        let mut python = sandbox.within("python3");
+        let mut python = sandbox.within("/usr/bin/python3");
         python.arg(clients.join("connect.py")).arg(if prepared { "prepare" } else { "plain" });
         let several = several(6432);
         python.args([
