@@ -3,6 +3,7 @@
 mod again;
 mod edits;
 mod failover;
+mod fields;
 mod interrupted;
 mod scale;
 mod secrets;
@@ -45,6 +46,11 @@ pub const SCENARIOS: &[Scenario] = &[
         name: "edits",
         about: "edits of the inventory, and damage done by hand: planned exactly, applied exactly",
         run: edits::run,
+    },
+    Scenario {
+        name: "fields",
+        about: "each field of users, databases, rules and services changed once, under pgbench",
+        run: fields::run,
     },
     Scenario {
         name: "scale",
