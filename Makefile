@@ -47,7 +47,7 @@ unit: test-packages ## tests that need no nodes
 scenarios:
 	@cargo build --release --locked --bin keddah --bin keddah-scenarios
 
-e2e: packages scenarios ## scenarios on sandbox nodes
+e2e: test-packages scenarios ## scenarios on sandbox nodes
 	@$(SUDO) env "PATH=$$PATH" "HOME=$$HOME" cargo test --locked --package keddah-sandbox --test nodes -- --ignored
 	@$(SUDO) target/release/keddah-scenarios --keddah $(KEDDAH) --suite $(SUITE)
 
