@@ -125,12 +125,12 @@ impl<'a> Compiler<'a> {
     pub(crate) fn pgsql(&mut self, nodes: &[Node<'a>], etcd: &[ResourceId]) -> Result<(), Problem> {
         let by_name: HashMap<&NodeName, &Node<'a>> =
             nodes.iter().map(|node| (&node.name, node)).collect();
-        for cluster in self.topology.clusters.clone() {
-            if let Some(cluster) = self.cluster(&cluster, &by_name)? {
-                self.pg_cluster(&cluster, etcd)?;
+        self.in_parts(&self.topology.clusters, |part, cluster| {
+            match part.cluster(cluster, &by_name)? {
+                Some(cluster) => part.pg_cluster(&cluster, etcd),
+                None => Ok(()),
             }
-        }
-        Ok(())
+        })
     }
 
     /// A cluster with its version and leader settled; `None` when none of its nodes answers.
