@@ -7,6 +7,7 @@ mod ca;
 mod compiler;
 mod etcd;
 mod node;
+mod parallel;
 mod pgsql;
 mod release;
 mod removal;
@@ -21,6 +22,7 @@ use compiler::{Compiler, Node, problem};
 use keddah_core::{Diagnostic, NodeName};
 use keddah_inventory::{Inventory, Params, model};
 use keddah_resource::{DesiredFleet, Kind, Probe, ResourceId};
+use pgsql::verifier::Verifiers;
 use release::{POSTGRESQL_VERSIONS, Release};
 use std::collections::{BTreeMap, BTreeSet};
 use topology::Topology;
@@ -107,13 +109,14 @@ pub fn compile(input: &Input<'_>) -> Result<Compiled, Vec<Diagnostic>> {
         &input.inventory.hosts().next().map_or_else(|| NodeName::new(""), |host| host.name.clone()),
     )
     .seconds("cert_validity");
+    let verifiers = Verifiers::new(input.authorities.fleet.seed.clone());
     let mut compiler = Compiler {
         input,
-        topology,
+        topology: &topology,
         fleet: DesiredFleet::default(),
         notes: Vec::new(),
         untuned: Vec::new(),
-        verifiers: pgsql::verifier::Verifiers::new(input.authorities.fleet.seed.clone()),
+        verifiers: &verifiers,
         certificate_days: u32::try_from(validity / 86_400).unwrap_or(u32::MAX).clamp(1, 36_500),
     };
     if problems.is_empty()
@@ -145,10 +148,10 @@ impl<'a> Compiler<'a> {
             self.removals(nodes)?;
         }
         let written = self.authorities();
-        for node in nodes {
-            self.trust(node, &written);
-            self.node(node)?;
-        }
+        self.in_parts(nodes, |part, node| {
+            part.trust(node, &written);
+            part.node(node)
+        })?;
         let etcd = self.etcd(nodes)?;
         self.pgsql(nodes, &etcd)?;
         self.trust_last();

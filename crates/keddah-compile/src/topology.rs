@@ -2,16 +2,20 @@
 //! again.
 
 use crate::compiler::{Problem, problem};
+use crate::pgsql::services::Listener;
 use keddah_core::NodeName;
 use keddah_inventory::Inventory;
 use keddah_inventory::model::{self, PgCluster};
 use std::collections::HashMap;
+use std::sync::OnceLock;
 
 /// The clusters of an inventory.
 #[derive(Debug, Clone)]
 pub(crate) struct Topology<'a> {
     /// PostgreSQL's.
     pub clusters: Vec<PgCluster<'a>>,
+    /// The services of each cluster, once somebody has asked for them.
+    pub listeners: Vec<OnceLock<Vec<Listener>>>,
     /// The members of the one etcd cluster, by their number.
     pub etcd: Vec<EtcdMember>,
     /// Addresses of the infrastructure nodes.
@@ -108,7 +112,8 @@ impl<'a> Topology<'a> {
                 provided.push((at, group.to_owned()));
             }
         }
-        Ok(Self { clusters, etcd, infra, instances, provided })
+        let listeners = clusters.iter().map(|_| OnceLock::new()).collect();
+        Ok(Self { clusters, listeners, etcd, infra, instances, provided })
     }
 
     /// Whether a node has an etcd member, or something that asks etcd.
@@ -123,18 +128,15 @@ impl<'a> Topology<'a> {
         Some((cluster, &cluster.members[member]))
     }
 
-    /// The clusters whose services a node's HAProxy offers: the one it is a member of, unless other
+    /// Places of the clusters whose services a node's HAProxy offers: the one it is a member of, unless other
     /// nodes provide for it, and those that name a group the node stands in.
-    pub fn served_by(&self, node: &NodeName, inventory: &Inventory) -> Vec<&PgCluster<'a>> {
+    pub fn served_by(&self, node: &NodeName, inventory: &Inventory) -> Vec<usize> {
         let own = self.instances.get(node).map(|&(cluster, _)| cluster);
         let own = own.filter(|own| !self.provided.iter().any(|(cluster, _)| cluster == own));
         let provided = self
             .provided
             .iter()
             .filter(|(_, group)| inventory.members(group).iter().any(|host| host.name == *node));
-        own.into_iter()
-            .chain(provided.map(|&(cluster, _)| cluster))
-            .map(|cluster| &self.clusters[cluster])
-            .collect()
+        own.into_iter().chain(provided.map(|&(cluster, _)| cluster)).collect()
     }
 }

@@ -186,6 +186,14 @@ impl DesiredFleet {
         id
     }
 
+    /// Adds all resources of another fleet in their order, as [`DesiredFleet::add`] does.
+    pub fn join(&mut self, other: Self) {
+        self.resources.reserve(other.len());
+        for resource in other.resources.into_values() {
+            self.add(resource);
+        }
+    }
+
     /// The resource of an id.
     pub fn get(&self, id: &ResourceId) -> Option<&Resource> {
         self.resources.get(id)

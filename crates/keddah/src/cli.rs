@@ -1,7 +1,8 @@
 //! The command line as a whole: global options, the list of commands, and exit codes.
 
 use crate::commands::{
-    agent, apply, cert, check, completion, inventory, params, plan, remove, sandbox, schema,
+    agent, apply, cert, check, compile, completion, inventory, params, plan, remove, sandbox,
+    schema,
 };
 use crate::environment::Environment;
 use crate::error::CommandError;
@@ -60,6 +61,7 @@ enum Command {
     Apply(apply::ApplyArgs),
     Remove(remove::RemoveArgs),
     Check(check::CheckArgs),
+    Compile(compile::CompileArgs),
     Inventory(inventory::InventoryArgs),
     Params(params::ParamsArgs),
     Schema(schema::SchemaArgs),
@@ -102,6 +104,7 @@ fn run(context: &Context, command: Command) -> Result<ExitCode, CommandError> {
         Command::Apply(args) => block_on(apply::run(context, args)),
         Command::Remove(args) => block_on(remove::run(context, args)),
         Command::Check(args) => check::run(context, args),
+        Command::Compile(args) => compile::run(context, args),
         Command::Inventory(args) => inventory::run(context, args),
         Command::Params(args) => params::run(context, args),
         Command::Schema(args) => schema::run(context, args),

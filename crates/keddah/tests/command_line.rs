@@ -86,6 +86,7 @@ fn every_command_has_help() {
         "apply",
         "remove",
         "check",
+        "compile",
         "inventory",
         "params",
         "schema",
@@ -140,6 +141,24 @@ fn check_shows_all_problems_with_their_places_and_no_secret() {
     assert_eq!(broken.run(&["check"]).code, 1);
     let fine = Scene::new("fine").with("keddah.yml", ONE_NODE).run(&["check"]);
     assert_eq!(fine.code, 0, "{}", fine.stdout);
+}
+
+#[test]
+fn compile_needs_no_node_and_finds_what_check_cannot() {
+    let scene = Scene::new("compile").with("keddah.yml", ONE_NODE);
+    let outcome = scene.run(&["compile"]);
+    assert_eq!(outcome.code, 0, "{}", outcome.stderr);
+    assert!(outcome.stdout.contains("on 1 node"), "{}", outcome.stdout);
+    assert!(!scene.directory.join("files").exists(), "nothing is written");
+    let json = scene.run(&["compile", "--json"]);
+    let counts: serde_json::Value = serde_json::from_str(&json.stdout).unwrap();
+    assert!(counts["resources"]["pgsql"].as_u64().unwrap() > 10, "{counts}");
+    assert!(counts["resources"]["etcd"].as_u64().unwrap() > 5, "{counts}");
+
+    let scene = scene.with("templates/haproxy/haproxy.cfg", "{{ maxcon }}\n");
+    let outcome = scene.run(&["compile"]);
+    assert_eq!(outcome.code, 1, "{}", outcome.stdout);
+    assert!(outcome.stderr.contains("templates/haproxy/haproxy.cfg:1"), "{}", outcome.stderr);
 }
 
 #[test]

@@ -20,7 +20,7 @@ use keddah_inventory::{ParamOrigin, Params};
 use keddah_resource::kind::PgConnection;
 use keddah_resource::kind::postmaster::PatroniApi;
 use keddah_resource::{Kind, NodeFacts, ResourceId};
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
 /// Where an instance's certificate and key stand.
 const CERTIFICATES: &str = "/pg/cert";
@@ -39,6 +39,8 @@ pub(super) struct Cluster<'a> {
     pub exists: bool,
     /// The leader's parameters, for everything that is one for the whole cluster.
     pub params: Params<'a>,
+    /// PostgreSQL's parameters: for the first start, and for the DCS ever after.
+    pub parameters: BTreeMap<String, String>,
 }
 
 /// An instance and the node it stands on.
@@ -125,12 +127,12 @@ impl<'a> Compiler<'a> {
     pub(crate) fn pgsql(&mut self, nodes: &[Node<'a>], etcd: &[ResourceId]) -> Result<(), Problem> {
         let by_name: HashMap<&NodeName, &Node<'a>> =
             nodes.iter().map(|node| (&node.name, node)).collect();
-        for cluster in self.topology.clusters.clone() {
-            if let Some(cluster) = self.cluster(&cluster, &by_name)? {
-                self.pg_cluster(&cluster, etcd)?;
+        self.in_parts(&self.topology.clusters, |part, cluster| {
+            match part.cluster(cluster, &by_name)? {
+                Some(cluster) => part.pg_cluster(&cluster, etcd),
+                None => Ok(()),
             }
-        }
-        Ok(())
+        })
     }
 
     /// A cluster with its version and leader settled; `None` when none of its nodes answers.
@@ -187,7 +189,10 @@ impl<'a> Compiler<'a> {
                 node,
             })
             .collect();
-        Ok(Some(Cluster { name, version, instances, leader, exists, params }))
+        let parameters = BTreeMap::new();
+        let mut cluster = Cluster { name, version, instances, leader, exists, params, parameters };
+        cluster.parameters = self.parameters(&cluster)?;
+        Ok(Some(cluster))
     }
 
     fn pg_cluster(&mut self, cluster: &Cluster<'_>, etcd: &[ResourceId]) -> Result<(), Problem> {

@@ -48,19 +48,36 @@ impl Compiler<'_> {
         if self.input.removing.pgsql.contains(&node.name) {
             return Ok(listeners);
         }
-        for cluster in self.topology.served_by(&node.name, self.input.inventory) {
-            for service in PgService::all(&cluster.members[0].params) {
-                listeners.push(self.listener(cluster, &service)?);
-            }
+        for at in self.topology.served_by(&node.name, self.input.inventory) {
+            // The same on all nodes that offer them.
+            let known = &self.topology.listeners[at];
+            let those = match known.get() {
+                Some(those) => those,
+                None => {
+                    let those = self.listeners(&self.topology.clusters[at])?;
+                    known.get_or_init(|| those)
+                }
+            };
+            listeners.extend(those.iter().cloned());
         }
         Ok(listeners)
     }
 
-    fn listener(&self, cluster: &PgCluster<'_>, service: &PgService) -> Result<Listener, Problem> {
+    fn listeners(&self, cluster: &PgCluster<'_>) -> Result<Vec<Listener>, Problem> {
         let facts = cluster.facts();
+        let services = PgService::all(&cluster.members[0].params);
+        services.iter().map(|service| self.listener(cluster, &facts, service)).collect()
+    }
+
+    fn listener(
+        &self,
+        cluster: &PgCluster<'_>,
+        facts: &[serde_json::Value],
+        service: &PgService,
+    ) -> Result<Listener, Problem> {
         let chosen = |text: &str, span| {
             selector::compile(text)
-                .and_then(|selector| selector.select(&facts))
+                .and_then(|selector| selector.select(facts))
                 .map_err(|error| problem("invalid-selector", span, error.to_string()))
         };
         let members = chosen(&service.selector, service.selector_span)?;

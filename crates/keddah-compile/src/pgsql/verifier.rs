@@ -5,20 +5,20 @@ use hmac::{Hmac, KeyInit, Mac};
 use keddah_core::Secret;
 use keddah_inventory::model::PgUser;
 use keddah_resource::scram;
-use std::cell::RefCell;
 use std::collections::HashMap;
+use std::sync::{Mutex, PoisonError};
 
 /// Makes verifiers, each once: thousands of iterations are the point of them.
 #[derive(Debug)]
 pub(crate) struct Verifiers {
     seed: Secret,
-    made: RefCell<HashMap<(String, String), Secret>>,
+    made: Mutex<HashMap<(String, String), Secret>>,
 }
 
 impl Verifiers {
     /// Verifiers whose salts come from this seed.
     pub fn new(seed: Secret) -> Self {
-        Self { seed, made: RefCell::default() }
+        Self { seed, made: Mutex::default() }
     }
 
     /// A user's verifier: as given, or made from the password; `None` without a password.
@@ -28,10 +28,13 @@ impl Verifiers {
             return Some(password.clone());
         }
         let key = (user.name.clone(), password.reveal().to_owned());
-        let mut made = self.made.borrow_mut();
-        let verifier =
-            made.entry(key).or_insert_with(|| scram::verifier(password, &self.salt(&user.name)));
-        Some(verifier.clone())
+        // Not locked while one is made: clusters are compiled beside each other.
+        let made = || self.made.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(verifier) = made().get(&key) {
+            return Some(verifier.clone());
+        }
+        let verifier = scram::verifier(password, &self.salt(&user.name));
+        Some(made().entry(key).or_insert(verifier).clone())
     }
 
     /// Must not depend on the password: a salt that does would let guesses be tested cheaply.
