@@ -2,12 +2,14 @@
 
 /// Every code that [`crate::compile`] may report, with its meaning; `docs/diagnostics.md` lists them.
 pub const CODES: &[(&str, &str)] = &[
+    ("database-option", "An option of a database needs a newer PostgreSQL."),
     ("internal", "Something that Keddah made itself cannot be written: a defect."),
     ("invalid-date", "A user's `expire_at` is not a date."),
     ("invalid-hba-rule", "A rule of access cannot be written as a line of pg_hba.conf."),
     ("invalid-privilege", "A default privilege is not of the form `GRANT … ON … TO …`."),
     ("invalid-selector", "A service's selector cannot be evaluated."),
     ("invalid-sudo", "`node_admin_sudo` is none of its four words."),
+    ("membership-options", "Options of a membership need a newer PostgreSQL."),
     ("no-etcd", "A PostgreSQL cluster needs etcd, and the inventory has none."),
     ("removes-etcd", "The last member of etcd would go while clusters need it."),
     ("removes-primary", "The primary of a cluster that stays would go."),
