@@ -4,6 +4,7 @@
 //! decided here, certificates, ports and sizes included, so that apply has no choices left.
 
 mod ca;
+mod codes;
 mod compiler;
 mod etcd;
 mod node;
@@ -15,6 +16,7 @@ mod templates;
 mod topology;
 
 pub use ca::{Authorities, Authority, CA_PATH, CONTROLLER, ETCD_CA_PATH};
+pub use codes::CODES;
 pub use compiler::{Compiled, Input, Removing};
 pub use templates::{TemplateError, Templates};
 

@@ -1,5 +1,49 @@
 //! The names of the diagnostics, each with one line that explains it.
 
+/// Every code that [`crate::load`] may report, or the filling in of placeholders later, with its
+/// meaning; `docs/diagnostics.md` lists them.
+pub const LOADING_CODES: &[(&str, &str)] = &[
+    ("expression-failed", "An expression in `{{ }}` cannot be evaluated."),
+    ("group-cycle", "A group is its own descendant."),
+    ("group-name", "A group has no name."),
+    ("group-not-mapping", "A group is not a mapping of hosts, vars and children."),
+    ("group-priority", "`ansible_group_priority` is not an integer."),
+    ("group-section-not-mapping", "The hosts, vars or children of a group are not a mapping."),
+    (
+        "group-unexpected-key",
+        "A group has a key beside hosts, vars and children, which is skipped.",
+    ),
+    ("host-forgotten", "A host ends up in no group, so that nobody sees it."),
+    ("host-name", "A host has no name."),
+    ("host-named-as-group", "A name is both a host's and a group's."),
+    ("host-not-mapping", "A host's variables are not a mapping."),
+    ("host-range", "A range of hosts, such as `node[01:10]`, cannot be expanded."),
+    ("interpolation-cycle", "Placeholders refer to each other."),
+    ("interpolation-not-text", "A placeholder within a text stands for something that is no text."),
+    ("interpolation-too-deep", "Placeholders refer to each other in too long a chain."),
+    ("interpolation-too-large", "Filled in, a text would be too large."),
+    ("inventory-empty", "The file declares nothing."),
+    ("inventory-not-mapping", "The file is not a mapping of groups."),
+    ("inventory-plugin", "The file configures a plugin of Ansible instead of listing hosts."),
+    ("name-not-text", "A name is read as a number, a date or a truth value."),
+    ("not-utf8", "The file is not UTF-8 text."),
+    ("yaml-alias-bomb", "Aliases multiply beyond every inventory."),
+    ("yaml-ambiguous-scalar", "A value in brackets has to be quoted."),
+    ("yaml-binary", "A binary value stands where only text can."),
+    ("yaml-control-character", "A character stands there that YAML does not allow."),
+    ("yaml-duplicate-anchor", "An anchor is defined twice."),
+    ("yaml-duplicate-key", "A key stands twice in one mapping; the last one counts."),
+    ("yaml-invalid-scalar", "A value does not fit its tag."),
+    ("yaml-key-not-scalar", "A key is a list or a mapping."),
+    ("yaml-merge-not-mapping", "`<<` merges something that is no mapping."),
+    ("yaml-multiple-documents", "The file holds several YAML documents."),
+    ("yaml-recursive-alias", "An alias stands within what it stands for."),
+    ("yaml-syntax", "The file is not YAML."),
+    ("yaml-too-deep", "Values are nested too deep."),
+    ("yaml-unknown-alias", "An alias names no anchor."),
+    ("yaml-unknown-tag", "A tag is not known, or does not fit its value."),
+];
+
 /// Every code that [`crate::check`] may report, with its meaning; `docs/diagnostics.md` lists them.
 pub const CODES: &[(&str, &str)] = &[
     ("address-collision", "A virtual address is a node's own, or two clusters have the same one."),

@@ -9,7 +9,7 @@ mod parameters;
 mod passwords;
 mod secrets;
 
-pub use codes::CODES;
+pub use codes::{CODES, LOADING_CODES};
 pub use secrets::{secret_spans, secret_spans_in_text};
 
 use crate::Inventory;
