@@ -56,6 +56,8 @@ fn facts(inventory: &Inventory) -> BTreeMap<NodeName, NodeFacts> {
         sysctl_read_only: false,
         open_files_limit: 1 << 20,
         interfaces: Vec::new(),
+        own_units: Vec::new(),
+        resolved: false,
         package_candidates: BTreeMap::new(),
         patroni: None,
         etcd: None,

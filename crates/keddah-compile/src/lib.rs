@@ -1,11 +1,13 @@
 //! Pure compilation: an inventory and the facts of its nodes become the resources of the desired fleet.
 //!
-//! One folder or file per module of the inventory: `ca`, `node`, `etcd`, `pgsql`. Everything is
+//! One folder or file per module of the inventory: `ca`, `node`, `etcd`,
+//! `pgsql`, `infra`. Everything is
 //! decided here, certificates, ports and sizes included, so that apply has no choices left.
 
 mod ca;
 mod compiler;
 mod etcd;
+mod infra;
 mod node;
 mod pgsql;
 mod release;
@@ -151,6 +153,7 @@ impl<'a> Compiler<'a> {
         }
         let etcd = self.etcd(nodes)?;
         self.pgsql(nodes, &etcd)?;
+        self.infra(nodes)?;
         self.trust_last();
         Ok(())
     }
