@@ -1,12 +1,14 @@
 //! Pure compilation: an inventory and the facts of its nodes become the resources of the desired fleet.
 //!
-//! One folder or file per module of the inventory: `ca`, `node`, `etcd`, `pgsql`. Everything is
+//! One folder or file per module of the inventory: `ca`, `node`, `etcd`,
+//! `pgsql`, `infra`. Everything is
 //! decided here, certificates, ports and sizes included, so that apply has no choices left.
 
 mod ca;
 mod codes;
 mod compiler;
 mod etcd;
+mod infra;
 mod node;
 mod parallel;
 mod pgsql;
@@ -156,6 +158,7 @@ impl<'a> Compiler<'a> {
         })?;
         let etcd = self.etcd(nodes)?;
         self.pgsql(nodes, &etcd)?;
+        self.infra(nodes)?;
         self.trust_last();
         Ok(())
     }

@@ -4,9 +4,9 @@
 use crate::compiler::{Problem, problem};
 use crate::pgsql::services::Listener;
 use keddah_core::NodeName;
-use keddah_inventory::Inventory;
 use keddah_inventory::model::{self, PgCluster};
-use std::collections::HashMap;
+use keddah_inventory::{Inventory, Params};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::OnceLock;
 
 /// The clusters of an inventory.
@@ -20,6 +20,12 @@ pub(crate) struct Topology<'a> {
     pub etcd: Vec<EtcdMember>,
     /// Addresses of the infrastructure nodes.
     pub infra: Vec<String>,
+    /// Those of them whose DNS server answers where resolvers ask, on port 53.
+    pub name_servers: Vec<String>,
+    /// The hosts that share each address of `vip_address`.
+    sharing: BTreeMap<String, Vec<NodeName>>,
+    /// Virtual router numbers that the inventory gives to shared addresses.
+    router_ids: BTreeSet<u8>,
     /// The cluster and the member that a node carries, by their places in `clusters`.
     instances: HashMap<NodeName, (usize, usize)>,
     /// Clusters whose services a group of other nodes provides, with the group's name.
@@ -95,11 +101,30 @@ impl<'a> Topology<'a> {
             })
             .collect();
         etcd.sort_by(|one, other| one.name.cmp(&other.name));
-        let infra = inventory
+        let infra: Vec<String> = inventory
             .hosts()
             .filter(|host| inventory.resolve(&host.name).get("infra_seq").is_some())
             .map(|host| host.name.as_str().to_owned())
             .collect();
+        let name_servers = infra
+            .iter()
+            .filter(|address| {
+                let params = Params::new(inventory, &NodeName::new(address.as_str()));
+                params.bool("dns_enabled") && params.port("dns_port") == 53
+            })
+            .cloned()
+            .collect();
+        let (mut sharing, mut router_ids) = (BTreeMap::<_, Vec<_>>::new(), BTreeSet::new());
+        for host in inventory.hosts() {
+            if inventory.resolve(&host.name).get("vip_enabled").is_none() {
+                continue;
+            }
+            let params = Params::new(inventory, &host.name);
+            if params.bool("vip_enabled") {
+                sharing.entry(params.str("vip_address")).or_default().push(host.name.clone());
+                router_ids.extend(u8::try_from(params.int("vip_vrid")));
+            }
+        }
         let clusters = model::pg_clusters(inventory);
         let mut instances = HashMap::new();
         let mut provided = Vec::new();
@@ -113,7 +138,17 @@ impl<'a> Topology<'a> {
             }
         }
         let listeners = clusters.iter().map(|_| OnceLock::new()).collect();
-        Ok(Self { clusters, listeners, etcd, infra, instances, provided })
+        Ok(Self {
+            clusters,
+            listeners,
+            etcd,
+            infra,
+            name_servers,
+            sharing,
+            router_ids,
+            instances,
+            provided,
+        })
     }
 
     /// Whether a node has an etcd member, or something that asks etcd.
@@ -126,6 +161,23 @@ impl<'a> Topology<'a> {
         let &(cluster, member) = self.instances.get(node)?;
         let cluster = &self.clusters[cluster];
         Some((cluster, &cluster.members[member]))
+    }
+
+    /// The hosts that share an address of `vip_address`, in the inventory's order.
+    pub fn sharing(&self, address: &str) -> &[NodeName] {
+        self.sharing.get(address).map_or(&[], Vec::as_slice)
+    }
+
+    /// A virtual router number for the address that follows a primary: its last byte, or the next
+    /// number that no `vip_vrid` has. The routers talk to their peers alone, so that numbers need
+    /// to differ only on one node.
+    pub fn router_id(&self, address: &str) -> u8 {
+        let last = address.rsplit('.').next().and_then(|last| last.parse().ok());
+        let first: u8 = last.unwrap_or(1);
+        (first..=u8::MAX)
+            .chain(1..first)
+            .find(|id| *id != 0 && !self.router_ids.contains(id))
+            .unwrap_or(u8::MAX)
     }
 
     /// Places of the clusters whose services a node's HAProxy offers: the one it is a member of, unless other

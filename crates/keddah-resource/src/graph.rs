@@ -19,6 +19,8 @@ pub enum Module {
     Etcd,
     /// PostgreSQL and everything of a cluster.
     Pgsql,
+    /// What infrastructure nodes do for all others.
+    Infra,
 }
 
 impl fmt::Display for Module {
@@ -28,6 +30,7 @@ impl fmt::Display for Module {
             Module::Node => "node",
             Module::Etcd => "etcd",
             Module::Pgsql => "pgsql",
+            Module::Infra => "infra",
         })
     }
 }

@@ -4,6 +4,7 @@
 use super::{Cluster, Instance};
 use crate::ca::{CertificateFor, ETCD_CA_PATH};
 use crate::compiler::{Compiler, Problem};
+use crate::infra::records::cluster_names;
 use crate::node::words;
 use crate::release::extension_package;
 use keddah_inventory::model::{PgDatabase, PgExtension};
@@ -242,11 +243,8 @@ const CERTIFICATES: &str = super::CERTIFICATES;
 /// The names under which clients reach an instance.
 fn dns_names(cluster: &Cluster<'_>, instance: &Instance<'_>) -> Vec<String> {
     let suffix = instance.member.params.str("pg_dns_suffix");
-    let mut names = vec![cluster.name.clone()];
-    if !suffix.is_empty() {
-        names.push(format!("{}{suffix}", cluster.name));
-        names.push(format!("{}{suffix}", instance.name));
-    }
+    let mut names = cluster_names(&cluster.name, &suffix);
+    names.extend(cluster_names(&instance.name, &suffix));
     names
 }
 

@@ -3,11 +3,13 @@
 mod access;
 mod codes;
 mod identity;
+mod names;
 mod network;
 mod objects;
 mod parameters;
 mod passwords;
 mod secrets;
+mod virtual_addresses;
 
 pub use codes::{CODES, LOADING_CODES};
 pub use secrets::{secret_spans, secret_spans_in_text};
@@ -36,6 +38,8 @@ pub fn check(sources: &SourceMap, inventory: &Inventory) -> Vec<Diagnostic> {
     objects::check(&mut report);
     access::check(&mut report);
     network::check(&mut report);
+    virtual_addresses::check(&mut report);
+    names::check(&mut report);
     passwords::check(&mut report);
     let mut diagnostics = report.diagnostics;
     diagnostics.sort_by_key(|diagnostic| match &diagnostic.primary {

@@ -24,6 +24,8 @@ pub fn assumed_facts(inventory: &Inventory) -> BTreeMap<NodeName, NodeFacts> {
             sysctl_read_only: false,
             open_files_limit: 1 << 20,
             interfaces: Vec::new(),
+            own_units: Vec::new(),
+            resolved: false,
             package_candidates: offered.collect(),
             patroni: None,
             etcd: None,
