@@ -79,7 +79,7 @@ impl Hosts {
 impl Compiler<'_> {
     /// All names as an infrastructure node with these parameters tells them.
     pub(super) fn records(&self, params: &Params<'_>) -> Records {
-        records(&self.topology, self.input.inventory, params, &self.input.removing.pgsql)
+        records(self.topology, self.input.inventory, params, &self.input.removing.pgsql)
     }
 }
 
