@@ -5,6 +5,8 @@ SHELL := /bin/bash
 .DEFAULT_GOAL := help
 SUDO := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
 KEDDAH := target/release/keddah
+# For `keddah --version`; empty where there is no checkout.
+export KEDDAH_COMMIT := $(shell git rev-parse --short=12 HEAD 2>/dev/null)
 CACHE ?= /var/cache/keddah
 SUITE ?= trixie
 IMAGE ?= warm
@@ -52,7 +54,7 @@ scenarios:
 client-packages: packages
 	@$(SUDO) scripts/apt-install $(CLIENT_PACKAGES)
 
-e2e: client-packages scenarios ## scenarios on sandbox nodes
+e2e: test-packages client-packages scenarios ## scenarios on sandbox nodes
 	@$(SUDO) env "PATH=$$PATH" "HOME=$$HOME" cargo test --locked --package keddah-sandbox --test nodes -- --ignored
 	@$(SUDO) target/release/keddah-scenarios --keddah $(KEDDAH) --suite $(SUITE)
 
@@ -61,8 +63,9 @@ test: check unit e2e ## everything
 bench: packages scenarios ## the figures of docs/benchmarks.md
 	@$(SUDO) target/release/keddah-scenarios bench --keddah $(KEDDAH)
 
-docs: ## write the reference pages anew from the parameter registry
-	@UPDATE_DOCS=1 cargo test --quiet -p keddah-inventory --test reference --test check
+docs: ## write the reference pages anew from the sources
+	@UPDATE_DOCS=1 cargo test --quiet -p keddah-inventory --test reference
+	@UPDATE_DOCS=1 cargo test --quiet -p keddah-compile --test diagnostics
 
 clean: ## build products
 	@cargo clean

@@ -1,6 +1,8 @@
 //! What all modules of the compiler share: the input, the fleet that grows, and small helpers.
 
 use crate::ca::Authorities;
+use crate::parallel;
+use crate::pgsql::verifier::Verifiers;
 use crate::release::Release;
 use crate::templates::Templates;
 use crate::topology::Topology;
@@ -120,18 +122,53 @@ impl Node<'_> {
     }
 }
 
-/// The state of one compilation.
+/// The state of one compilation, or of a part of it: nodes and clusters are compiled beside each
+/// other, and what they yield is joined in the inventory's order.
 pub(crate) struct Compiler<'a> {
     pub input: &'a Input<'a>,
-    pub topology: Topology<'a>,
+    pub topology: &'a Topology<'a>,
+    /// The resources so far; a part holds its own alone, and joins those that others have, too.
     pub fleet: DesiredFleet,
     pub notes: Vec<String>,
     /// Nodes whose kernel parameters cannot be changed.
     pub untuned: Vec<String>,
     /// Password verifiers.
-    pub verifiers: crate::pgsql::verifier::Verifiers,
+    pub verifiers: &'a Verifiers,
     /// Days that certificates of nodes are valid.
     pub certificate_days: u32,
+}
+
+impl<'a> Compiler<'a> {
+    /// Does the same for each of many nodes or clusters, each time as a part of its own.
+    ///
+    /// # Errors
+    /// The first in their order.
+    pub fn in_parts<T: Sync>(
+        &mut self,
+        items: &[T],
+        work: impl Fn(&mut Compiler<'a>, &T) -> Result<(), Problem> + Sync,
+    ) -> Result<(), Problem> {
+        let Self { input, topology, verifiers, certificate_days, .. } = *self;
+        let parts = parallel::in_chunks(items, |chunk| {
+            let mut part = Compiler {
+                input,
+                topology,
+                fleet: DesiredFleet::default(),
+                notes: Vec::new(),
+                untuned: Vec::new(),
+                verifiers,
+                certificate_days,
+            };
+            chunk.iter().try_for_each(|item| work(&mut part, item)).map(|()| part)
+        });
+        for part in parts {
+            let Compiler { fleet, notes, untuned, .. } = part?;
+            self.fleet.join(fleet);
+            self.notes.extend(notes);
+            self.untuned.extend(untuned);
+        }
+        Ok(())
+    }
 }
 
 impl Compiler<'_> {

@@ -1,12 +1,16 @@
 //! Pure compilation: an inventory and the facts of its nodes become the resources of the desired fleet.
 //!
-//! One folder or file per module of the inventory: `ca`, `node`, `etcd`, `pgsql`. Everything is
+//! One folder or file per module of the inventory: `ca`, `node`, `etcd`,
+//! `pgsql`, `infra`. Everything is
 //! decided here, certificates, ports and sizes included, so that apply has no choices left.
 
 mod ca;
+mod codes;
 mod compiler;
 mod etcd;
+mod infra;
 mod node;
+mod parallel;
 mod pgsql;
 mod release;
 mod removal;
@@ -14,6 +18,7 @@ mod templates;
 mod topology;
 
 pub use ca::{Authorities, Authority, CA_PATH, CONTROLLER, ETCD_CA_PATH};
+pub use codes::CODES;
 pub use compiler::{Compiled, Input, Removing};
 pub use templates::{TemplateError, Templates};
 
@@ -21,6 +26,7 @@ use compiler::{Compiler, Node, problem};
 use keddah_core::{Diagnostic, NodeName};
 use keddah_inventory::{Inventory, Params, model};
 use keddah_resource::{DesiredFleet, Kind, Probe, ResourceId};
+use pgsql::verifier::Verifiers;
 use release::{POSTGRESQL_VERSIONS, Release};
 use std::collections::{BTreeMap, BTreeSet};
 use topology::Topology;
@@ -107,13 +113,14 @@ pub fn compile(input: &Input<'_>) -> Result<Compiled, Vec<Diagnostic>> {
         &input.inventory.hosts().next().map_or_else(|| NodeName::new(""), |host| host.name.clone()),
     )
     .seconds("cert_validity");
+    let verifiers = Verifiers::new(input.authorities.fleet.seed.clone());
     let mut compiler = Compiler {
         input,
-        topology,
+        topology: &topology,
         fleet: DesiredFleet::default(),
         notes: Vec::new(),
         untuned: Vec::new(),
-        verifiers: pgsql::verifier::Verifiers::new(input.authorities.fleet.seed.clone()),
+        verifiers: &verifiers,
         certificate_days: u32::try_from(validity / 86_400).unwrap_or(u32::MAX).clamp(1, 36_500),
     };
     if problems.is_empty()
@@ -145,15 +152,14 @@ impl<'a> Compiler<'a> {
             self.removals(nodes)?;
         }
         let written = self.authorities();
-        for node in nodes {
-            self.trust(node, &written);
-            self.node(node)?;
-        }
+        self.in_parts(nodes, |part, node| {
+            part.trust(node, &written);
+            part.node(node)
+        })?;
         let etcd = self.etcd(nodes)?;
         self.pgsql(nodes, &etcd)?;
-        for node in nodes {
-            self.haproxy_after_patroni(node);
-        }
+        self.infra(nodes)?;
+        self.haproxy_after_patroni(nodes);
         self.trust_last();
         Ok(())
     }

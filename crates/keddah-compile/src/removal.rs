@@ -22,12 +22,12 @@ impl<'a> Compiler<'a> {
     /// Everything that is taken away.
     pub(crate) fn removals(&mut self, nodes: &[Node<'a>]) -> Result<(), Problem> {
         let removing = &self.input.removing.pgsql;
-        for cluster in self.topology.clusters.clone() {
+        for cluster in &self.topology.clusters {
             for member in cluster.members.iter().filter(|one| removing.contains(&one.node)) {
                 let Some(node) = nodes.iter().find(|node| node.name == member.node) else {
                     continue;
                 };
-                self.remove_instance(&cluster, member, node)?;
+                self.remove_instance(cluster, member, node)?;
             }
         }
         self.remove_etcd_members(nodes)

@@ -24,6 +24,12 @@ const EMBEDDED: &[(&str, &str)] = &[
     ("etcd/bootstrap.env", include_str!("../../../templates/etcd/bootstrap.env")),
     ("pgbouncer/pgbouncer.ini", include_str!("../../../templates/pgbouncer/pgbouncer.ini")),
     ("pgbackrest/pgbackrest.conf", include_str!("../../../templates/pgbackrest/pgbackrest.conf")),
+    ("keepalived/keepalived.conf", include_str!("../../../templates/keepalived/keepalived.conf")),
+    ("keepalived/ask", include_str!("../../../templates/keepalived/ask")),
+    ("systemd/keddah-vip.service", include_str!("../../../templates/systemd/keddah-vip.service")),
+    ("systemd/keddah-dns.service", include_str!("../../../templates/systemd/keddah-dns.service")),
+    ("dnsmasq/dnsmasq.conf", include_str!("../../../templates/dnsmasq/dnsmasq.conf")),
+    ("dnsmasq/follow-primaries", include_str!("../../../templates/dnsmasq/follow-primaries")),
     ("bin/pg-backup", include_str!("../../../templates/bin/pg-backup")),
 ];
 

@@ -2,20 +2,30 @@
 //! again.
 
 use crate::compiler::{Problem, problem};
+use crate::pgsql::services::Offered;
 use keddah_core::NodeName;
-use keddah_inventory::Inventory;
 use keddah_inventory::model::{self, PgCluster};
-use std::collections::HashMap;
+use keddah_inventory::{Inventory, Params};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::OnceLock;
 
 /// The clusters of an inventory.
 #[derive(Debug, Clone)]
 pub(crate) struct Topology<'a> {
     /// PostgreSQL's.
     pub clusters: Vec<PgCluster<'a>>,
+    /// The services of each cluster, once somebody has asked for them.
+    pub listeners: Vec<OnceLock<Vec<Offered>>>,
     /// The members of the one etcd cluster, by their number.
     pub etcd: Vec<EtcdMember>,
     /// Addresses of the infrastructure nodes.
     pub infra: Vec<String>,
+    /// Those of them whose DNS server answers where resolvers ask, on port 53.
+    pub name_servers: Vec<String>,
+    /// The hosts that share each address of `vip_address`.
+    sharing: BTreeMap<String, Vec<NodeName>>,
+    /// Virtual router numbers that the inventory gives to shared addresses.
+    router_ids: BTreeSet<u8>,
     /// The cluster and the member that a node carries, by their places in `clusters`.
     instances: HashMap<NodeName, (usize, usize)>,
     /// Clusters whose services a group of other nodes provides, with the group's name.
@@ -92,6 +102,25 @@ impl<'a> Topology<'a> {
             .collect();
         etcd.sort_by(|one, other| one.name.cmp(&other.name));
         let infra = model::infra_addresses(inventory);
+        let name_servers = infra
+            .iter()
+            .filter(|address| {
+                let params = Params::new(inventory, &NodeName::new(address.as_str()));
+                params.bool("dns_enabled") && params.port("dns_port") == 53
+            })
+            .cloned()
+            .collect();
+        let (mut sharing, mut router_ids) = (BTreeMap::<_, Vec<_>>::new(), BTreeSet::new());
+        for host in inventory.hosts() {
+            if inventory.resolve(&host.name).get("vip_enabled").is_none() {
+                continue;
+            }
+            let params = Params::new(inventory, &host.name);
+            if params.bool("vip_enabled") {
+                sharing.entry(params.str("vip_address")).or_default().push(host.name.clone());
+                router_ids.extend(u8::try_from(params.int("vip_vrid")));
+            }
+        }
         let clusters = model::pg_clusters(inventory);
         let mut instances = HashMap::new();
         let mut provided = Vec::new();
@@ -104,7 +133,18 @@ impl<'a> Topology<'a> {
                 provided.push((at, group.to_owned()));
             }
         }
-        Ok(Self { clusters, etcd, infra, instances, provided })
+        let listeners = clusters.iter().map(|_| OnceLock::new()).collect();
+        Ok(Self {
+            clusters,
+            listeners,
+            etcd,
+            infra,
+            name_servers,
+            sharing,
+            router_ids,
+            instances,
+            provided,
+        })
     }
 
     /// Whether a node has an etcd member, or something that asks etcd.
@@ -119,18 +159,32 @@ impl<'a> Topology<'a> {
         Some((cluster, &cluster.members[member]))
     }
 
-    /// The clusters whose services a node's HAProxy offers: the one it is a member of, unless other
+    /// The hosts that share an address of `vip_address`, in the inventory's order.
+    pub fn sharing(&self, address: &str) -> &[NodeName] {
+        self.sharing.get(address).map_or(&[], Vec::as_slice)
+    }
+
+    /// A virtual router number for the address that follows a primary: its last byte, or the next
+    /// number that no `vip_vrid` has. The routers talk to their peers alone, so that numbers need
+    /// to differ only on one node.
+    pub fn router_id(&self, address: &str) -> u8 {
+        let last = address.rsplit('.').next().and_then(|last| last.parse().ok());
+        let first: u8 = last.unwrap_or(1);
+        (first..=u8::MAX)
+            .chain(1..first)
+            .find(|id| *id != 0 && !self.router_ids.contains(id))
+            .unwrap_or(u8::MAX)
+    }
+
+    /// Places of the clusters whose services a node's HAProxy offers: the one it is a member of, unless other
     /// nodes provide for it, and those that name a group the node stands in.
-    pub fn served_by(&self, node: &NodeName, inventory: &Inventory) -> Vec<&PgCluster<'a>> {
+    pub fn served_by(&self, node: &NodeName, inventory: &Inventory) -> Vec<usize> {
         let own = self.instances.get(node).map(|&(cluster, _)| cluster);
         let own = own.filter(|own| !self.provided.iter().any(|(cluster, _)| cluster == own));
         let provided = self
             .provided
             .iter()
             .filter(|(_, group)| inventory.members(group).iter().any(|host| host.name == *node));
-        own.into_iter()
-            .chain(provided.map(|&(cluster, _)| cluster))
-            .map(|cluster| &self.clusters[cluster])
-            .collect()
+        own.into_iter().chain(provided.map(|&(cluster, _)| cluster)).collect()
     }
 }

@@ -249,6 +249,8 @@ fn small_machine(node: &str) -> NodeFacts {
         sysctl_read_only: true,
         open_files_limit: 20_000,
         interfaces: Vec::new(),
+        own_units: Vec::new(),
+        resolved: false,
         package_candidates: BTreeMap::new(),
         patroni: None,
         etcd: None,

@@ -31,6 +31,7 @@ fn specs() -> Vec<Spec> {
             path: "/etc/hosts".to_owned(),
             marker: "hosts".to_owned(),
             text: "10.10.10.11 pg-test-1\n".to_owned(),
+            place: block::Place::End,
         }
         .into(),
         directory::Spec::present("/pg", Permissions::root(0o755)).into(),

@@ -163,6 +163,7 @@ proptest! {
         others in prop::collection::vec("[ -~]{0,20}", 0..6),
         last_line_ends: bool,
         texts in prop::collection::vec(prop::collection::vec("[ -~]{1,20}", 0..4), 1..4),
+        top: bool,
     ) {
         prop_assume!(!others.iter().chain(texts.iter().flatten()).any(|line| line.contains("keddah")));
         let directory = tempfile::tempdir().unwrap();
@@ -178,11 +179,15 @@ proptest! {
             path: path.display().to_string(),
             marker: "hosts".to_owned(),
             text: lines.iter().map(|line| format!("{line}\n")).collect(),
+            place: if top { block::Place::Top } else { block::Place::End },
         });
         Runtime::new().unwrap().block_on(async {
             for lines in &texts {
                 converge(&host, &spec(lines)).await.unwrap();
                 prop_assert!(!converge(&host, &spec(lines)).await.unwrap());
+                let text = fs::read_to_string(&path).unwrap();
+                let first = text.lines().next().unwrap_or_default();
+                prop_assert!(!top || lines.is_empty() || first.starts_with("# BEGIN keddah"));
             }
             converge(&host, &spec(&[])).await.unwrap();
             prop_assert!(!converge(&host, &spec(&[])).await.unwrap());

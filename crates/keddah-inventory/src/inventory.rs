@@ -1,6 +1,7 @@
 //! The inventory: groups, hosts, and the variables of each host with where they come from.
 
 use crate::value::{Key, Value};
+use foldhash::fast::FixedState;
 use indexmap::IndexMap;
 use keddah_core::{NodeName, Span};
 use std::collections::{HashMap, HashSet};
@@ -81,7 +82,7 @@ pub struct Sourced {
 }
 
 /// The variables of one group or one host.
-type Layer = IndexMap<Key, Sourced>;
+type Layer = IndexMap<Key, Sourced, FixedState>;
 
 /// A host's merged variables. Holds no copies: hosts of a group share the group's layer.
 #[derive(Debug, Clone, Default)]
@@ -127,7 +128,7 @@ impl HostVars {
 pub struct Inventory {
     groups: IndexMap<String, Group>,
     hosts: IndexMap<String, Host>,
-    resolved: HashMap<NodeName, HostVars>,
+    resolved: HashMap<NodeName, HostVars, FixedState>,
 }
 
 impl Inventory {
@@ -144,7 +145,7 @@ impl Inventory {
             })
             .collect();
         let mut chains: HashMap<&[String], Arc<[Arc<Layer>]>> = HashMap::new();
-        let mut resolved = HashMap::with_capacity(hosts.len());
+        let mut resolved = HashMap::with_capacity_and_hasher(hosts.len(), FixedState::default());
         for host in hosts.values() {
             let chain = chains.entry(&host.groups).or_insert_with(|| {
                 precedence(&groups, &host.groups)

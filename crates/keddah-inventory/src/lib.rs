@@ -15,7 +15,7 @@ pub mod selector;
 mod value;
 mod yaml;
 
-pub use check::{CODES as DIAGNOSTIC_CODES, check, secret_spans, secret_spans_in_text};
+pub use check::{CODES as CHECK_CODES, LOADING_CODES, check, secret_spans, secret_spans_in_text};
 pub use interpolate::{Interpolator, Unknown, has_placeholders, interpolate};
 pub use inventory::{Group, Host, HostVars, Inventory, Origin, Scope, Sourced};
 pub use load::load;

@@ -1,7 +1,9 @@
 //! `keddah check` on one small file per diagnostic, and on real inventories.
 
+mod corpus;
+
 use keddah_core::{Diagnostic, Severity, SourceMap, Span};
-use keddah_inventory::{DIAGNOSTIC_CODES, check, load, secret_spans};
+use keddah_inventory::{CHECK_CODES, LOADING_CODES, check, load, secret_spans};
 use std::collections::BTreeSet;
 use std::fmt::Write;
 use std::path::{Path, PathBuf};
@@ -100,45 +102,73 @@ fn each_case_but_the_good_one_reports_something() {
 }
 
 #[test]
-fn every_code_is_shown_by_a_case_and_explained_in_the_documentation() {
+fn every_code_is_shown_by_a_case() {
     let mut shown = BTreeSet::new();
     for path in own_cases() {
         let bytes = std::fs::read(&path).expect("a readable file");
         let (_, diagnostics, _) = examine("case.yml", &bytes);
         shown.extend(diagnostics.into_iter().map(|diagnostic| diagnostic.code));
     }
-    let known: BTreeSet<&str> = DIAGNOSTIC_CODES.iter().map(|(code, _)| *code).collect();
+    let known: BTreeSet<&str> = CHECK_CODES.iter().map(|(code, _)| *code).collect();
     // Filling placeholders in has codes of its own.
     shown.retain(|code| !code.starts_with("interpolation-"));
     assert_eq!(shown, known);
-
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/diagnostics.md");
-    let mut page = String::from(
-        "# Diagnostics\n\nWhat `keddah check` reports, by code.\n\n| code | meaning |\n| --- | --- |\n",
-    );
-    for (code, meaning) in DIAGNOSTIC_CODES {
-        let _ = writeln!(page, "| `{code}` | {meaning} |");
-    }
-    if updating() {
-        std::fs::write(&path, &page).expect("a writable page");
-    }
-    assert_eq!(std::fs::read_to_string(&path).unwrap_or_default(), page, "UPDATE_DOCS=1 makes it");
 }
 
-#[expect(clippy::disallowed_methods, reason = "a developer's switch, read by a test")]
-fn updating() -> bool {
-    std::env::var_os("UPDATE_DOCS").is_some()
+/// Loading has no list of cases: its codes are found in its sources.
+#[test]
+fn every_code_of_loading_is_explained() {
+    let sources = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let mut found = BTreeSet::new();
+    for part in ["load.rs", "yaml", "ansible", "interpolate"] {
+        found.extend(words_with_hyphens(&sources.join(part)));
+    }
+    // A parameter's name in a table, and a code that filling in shares with check.
+    found.retain(|word| !matches!(word.as_str(), "pgsql-utility" | "unknown-placeholder"));
+    let known: BTreeSet<String> =
+        LOADING_CODES.iter().map(|(code, _)| (*code).to_owned()).collect();
+    assert_eq!(found, known);
 }
 
-/// Real inventories lie beside the repository, where they are present at all.
-fn corpus() -> Vec<PathBuf> {
-    let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/corpus");
-    if directory.is_dir() { cases(&directory) } else { Vec::new() }
+/// Texts in quotes that look like a code: lower-case words joined by hyphens.
+fn words_with_hyphens(path: &Path) -> BTreeSet<String> {
+    if path.is_dir() {
+        let entries = std::fs::read_dir(path).expect("a readable folder");
+        return entries
+            .flat_map(|entry| words_with_hyphens(&entry.expect("an entry").path()))
+            .collect();
+    }
+    let text = std::fs::read_to_string(path).expect("a readable source");
+    text.split('"')
+        .filter(|word| word.contains('-') && !word.starts_with('-') && !word.ends_with('-'))
+        .filter(|word| {
+            word.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'-' || byte == b'8')
+        })
+        .map(str::to_owned)
+        .collect()
+}
+
+/// Real inventories, where they are present at all.
+fn corpus(test: &str) -> Vec<PathBuf> {
+    corpus::folder(test).map(|folder| cases(&folder)).unwrap_or_default()
+}
+
+#[test]
+fn ready_inventories_have_no_errors() {
+    let ready = cases(&Path::new(env!("CARGO_MANIFEST_DIR")).join("../../conf"));
+    assert!(!ready.is_empty());
+    for path in ready {
+        let bytes = std::fs::read(&path).expect("a readable file");
+        let (_, diagnostics, _) = examine("ready.yml", &bytes);
+        let errors: Vec<_> =
+            diagnostics.iter().filter(|one| one.severity == Severity::Error).collect();
+        assert!(errors.is_empty(), "{}: {errors:#?}", path.display());
+    }
 }
 
 #[test]
 fn real_inventories_have_no_errors_but_what_keddah_does_not_run() {
-    for path in corpus() {
+    for path in corpus("the check of real inventories") {
         let bytes = std::fs::read(&path).expect("a readable file");
         let (_, diagnostics, _) = examine("corpus.yml", &bytes);
         let errors: Vec<_> = diagnostics
@@ -156,7 +186,7 @@ fn real_inventories_have_no_errors_but_what_keddah_does_not_run() {
 
 #[test]
 fn real_inventories_report_what_their_snapshots_say() {
-    for path in corpus() {
+    for path in corpus("the snapshots of real inventories") {
         let bytes = std::fs::read(&path).expect("a readable file");
         let (sources, diagnostics, _) = examine("corpus.yml", &bytes);
         let mut text = String::new();

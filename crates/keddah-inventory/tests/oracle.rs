@@ -9,6 +9,8 @@ mod oracle {
     pub mod generate;
 }
 
+mod corpus;
+
 use keddah_core::{Diagnostic, NodeName, Severity, SourceMap};
 use keddah_inventory::{Inventory, ansible, load};
 use oracle::ansible::{Answer, Oracle};
@@ -29,15 +31,7 @@ fn inventory_files() -> Vec<PathBuf> {
     let crate_directory = Path::new(env!("CARGO_MANIFEST_DIR"));
     let repository = crate_directory.join("../..");
     let mut folders = vec![crate_directory.join("tests/inventories"), repository.join("conf")];
-    #[allow(clippy::disallowed_methods, reason = "where the corpus lies is the test run's choice")]
-    let corpus = std::env::var_os("KEDDAH_CORPUS").map(PathBuf::from);
-    match corpus {
-        Some(folder) => {
-            assert!(folder.is_dir(), "KEDDAH_CORPUS is no folder: {}", folder.display());
-            folders.push(folder);
-        }
-        None => folders.push(repository.join("../shared/corpus")),
-    }
+    folders.extend(corpus::folder("the comparison with Ansible"));
     let mut files: Vec<PathBuf> = folders
         .iter()
         .filter_map(|folder| std::fs::read_dir(folder).ok())

@@ -87,6 +87,11 @@ pub struct NodeFacts {
     pub open_files_limit: u64,
     /// Network interfaces with their addresses.
     pub interfaces: Vec<Interface>,
+    /// Services whose unit files are Keddah's own, `keddah-*.service`, so that one that is no longer
+    /// wanted is taken away, and nobody has to look for it where it never was.
+    pub own_units: Vec<String>,
+    /// Whether `/etc/resolv.conf` leads to a file of systemd-resolved.
+    pub resolved: bool,
     /// Candidate versions of the packages that were asked for; absent means not available.
     pub package_candidates: BTreeMap<String, String>,
     /// What Patroni says, when it answers.

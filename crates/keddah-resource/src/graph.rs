@@ -19,6 +19,8 @@ pub enum Module {
     Etcd,
     /// PostgreSQL and everything of a cluster.
     Pgsql,
+    /// What infrastructure nodes do for all others.
+    Infra,
 }
 
 impl fmt::Display for Module {
@@ -28,6 +30,7 @@ impl fmt::Display for Module {
             Module::Node => "node",
             Module::Etcd => "etcd",
             Module::Pgsql => "pgsql",
+            Module::Infra => "infra",
         })
     }
 }
@@ -184,6 +187,14 @@ impl DesiredFleet {
             }
         }
         id
+    }
+
+    /// Adds all resources of another fleet in their order, as [`DesiredFleet::add`] does.
+    pub fn join(&mut self, other: Self) {
+        self.resources.reserve(other.len());
+        for resource in other.resources.into_values() {
+            self.add(resource);
+        }
     }
 
     /// The resource of an id.

@@ -25,7 +25,7 @@ mod state;
 
 pub use error::{Error, Result};
 pub use image::{Image, ImageKind, Progress, Suite, ensure_image};
-pub use location::{BRIDGE_ADDRESS, Locations};
+pub use location::{BRIDGE_ADDRESS, DEFAULT_NAME, Locations, name_option};
 pub use requirements::check_requirements;
 pub use sandbox::{Removed, Sandbox, UpOptions};
 pub use serve::serve_repository;

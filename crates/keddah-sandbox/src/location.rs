@@ -56,6 +56,15 @@ pub(crate) struct Place {
     pub(crate) data_parent: PathBuf,
 }
 
+/// The option that names a sandbox on the command line; nothing for the usual one.
+#[must_use]
+pub fn name_option(name: &str) -> String {
+    if name == DEFAULT_NAME { String::new() } else { format!(" --name {name}") }
+}
+
+/// The sandbox that is meant where none is named.
+pub const DEFAULT_NAME: &str = "default";
+
 impl Place {
     /// The place of the sandbox of that name.
     ///

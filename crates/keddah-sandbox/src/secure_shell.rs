@@ -5,7 +5,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
 use crate::error::{FileContext, Result};
-use crate::location::Place;
+use crate::location::{Place, name_option};
 use crate::process::{output, tool};
 use crate::state::{State, write_whole};
 
@@ -40,8 +40,12 @@ pub(crate) fn write_client_files(place: &Place, state: &State, host_keys: &[Stri
 
 /// The configuration for `ssh -F`.
 fn client_configuration(place: &Place, state: &State) -> String {
-    let mut text =
-        String::from("# Works inside the sandbox's network: keddah sandbox in -- ssh -F …\n");
+    let mut text = format!(
+        "# Works inside the sandbox's network: keddah sandbox in{} -- ssh -F {} {}\n",
+        name_option(&place.name),
+        place.ssh_config().display(),
+        state.nodes.first().map_or("NODE", |node| node.name.as_str()),
+    );
     for node in &state.nodes {
         text.push_str(&format!(
             "Host {} {}\n    HostName {}\n",

@@ -1,7 +1,8 @@
 //! The command line as a whole: global options, the list of commands, and exit codes.
 
 use crate::commands::{
-    agent, apply, cert, check, completion, inventory, params, plan, remove, sandbox, schema,
+    agent, apply, cert, check, compile, completion, inventory, params, plan, remove, sandbox,
+    schema,
 };
 use crate::environment::Environment;
 use crate::error::CommandError;
@@ -9,16 +10,17 @@ use crate::render::Output;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::sync::LazyLock;
 
 /// Declarative, highly available PostgreSQL on plain Linux machines
 ///
 /// An inventory says what should be; `keddah plan` shows what would change, and `keddah apply` does
 /// exactly that. Nothing to change means that nothing is touched.
 ///
-/// Exit codes: 0 done, or nothing to change; 1 something is wrong; 2 `plan` found changes, or the
-/// command line is not understood.
+/// Exit codes: 0 done, or nothing to change; 2 `plan` found changes; 1 everything else, such as a
+/// command line that is not understood, an answer of no, or a change that failed.
 #[derive(Debug, Parser)]
-#[command(name = "keddah", version, arg_required_else_help = true)]
+#[command(name = "keddah", version = VERSION.as_str(), arg_required_else_help = true)]
 pub struct Cli {
     #[command(flatten)]
     global: GlobalOptions,
@@ -26,6 +28,12 @@ pub struct Cli {
     #[command(subcommand)]
     command: Command,
 }
+
+/// The version, with the commit where whoever builds names it, as the Makefile does.
+static VERSION: LazyLock<String> = LazyLock::new(|| match option_env!("KEDDAH_COMMIT") {
+    Some(commit) if !commit.is_empty() => format!("{} ({commit})", env!("CARGO_PKG_VERSION")),
+    _ => env!("CARGO_PKG_VERSION").to_owned(),
+});
 
 /// Options of every command.
 #[derive(Debug, Clone, Args)]
@@ -60,6 +68,7 @@ enum Command {
     Apply(apply::ApplyArgs),
     Remove(remove::RemoveArgs),
     Check(check::CheckArgs),
+    Compile(compile::CompileArgs),
     Inventory(inventory::InventoryArgs),
     Params(params::ParamsArgs),
     Schema(schema::SchemaArgs),
@@ -83,7 +92,14 @@ pub struct Context {
 
 /// Parses, runs, prints an error, and chooses the exit code.
 pub fn main() -> ExitCode {
-    let Cli { global, command } = Cli::parse();
+    let Cli { global, command } = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => {
+            let _ = error.print();
+            // Not clap's 2, which a script would take for changes that `plan` found.
+            return ExitCode::from(u8::from(error.use_stderr()));
+        }
+    };
     let environment = Environment::read();
     let output = Output::new(global.color, environment.no_color, global.json);
     let context = Context { global, environment, output };
@@ -102,6 +118,7 @@ fn run(context: &Context, command: Command) -> Result<ExitCode, CommandError> {
         Command::Apply(args) => block_on(apply::run(context, args)),
         Command::Remove(args) => block_on(remove::run(context, args)),
         Command::Check(args) => check::run(context, args),
+        Command::Compile(args) => compile::run(context, args),
         Command::Inventory(args) => inventory::run(context, args),
         Command::Params(args) => params::run(context, args),
         Command::Schema(args) => schema::run(context, args),

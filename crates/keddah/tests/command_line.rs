@@ -86,6 +86,7 @@ fn every_command_has_help() {
         "apply",
         "remove",
         "check",
+        "compile",
         "inventory",
         "params",
         "schema",
@@ -99,7 +100,14 @@ fn every_command_has_help() {
         assert!(own.stdout.contains("Usage: keddah"), "{command}");
     }
     assert!(!help.stdout.contains("agent"), "the agent is not for people");
-    assert_eq!(scene.run(&["frobnicate"]).code, 2);
+    assert_eq!(scene.run(&["frobnicate"]).code, 1);
+    assert_eq!(scene.run(&["plan", "--frobnicate"]).code, 1, "2 would mean changes");
+    let version = scene.run(&["--version"]);
+    assert!(version.stdout.starts_with(concat!("keddah ", env!("CARGO_PKG_VERSION"))));
+    for shell in ["bash", "zsh", "fish"] {
+        let script = scene.run(&["completion", shell]);
+        assert!(script.stdout.contains("keddah") && script.code == 0, "{shell}");
+    }
 }
 
 #[test]
@@ -140,6 +148,24 @@ fn check_shows_all_problems_with_their_places_and_no_secret() {
     assert_eq!(broken.run(&["check"]).code, 1);
     let fine = Scene::new("fine").with("keddah.yml", ONE_NODE).run(&["check"]);
     assert_eq!(fine.code, 0, "{}", fine.stdout);
+}
+
+#[test]
+fn compile_needs_no_node_and_finds_what_check_cannot() {
+    let scene = Scene::new("compile").with("keddah.yml", ONE_NODE);
+    let outcome = scene.run(&["compile"]);
+    assert_eq!(outcome.code, 0, "{}", outcome.stderr);
+    assert!(outcome.stdout.contains("on 1 node"), "{}", outcome.stdout);
+    assert!(!scene.directory.join("files").exists(), "nothing is written");
+    let json = scene.run(&["compile", "--json"]);
+    let counts: serde_json::Value = serde_json::from_str(&json.stdout).unwrap();
+    assert!(counts["resources"]["pgsql"].as_u64().unwrap() > 10, "{counts}");
+    assert!(counts["resources"]["etcd"].as_u64().unwrap() > 5, "{counts}");
+
+    let scene = scene.with("templates/haproxy/haproxy.cfg", "{{ maxcon }}\n");
+    let outcome = scene.run(&["compile"]);
+    assert_eq!(outcome.code, 1, "{}", outcome.stdout);
+    assert!(outcome.stderr.contains("templates/haproxy/haproxy.cfg:1"), "{}", outcome.stderr);
 }
 
 #[test]
@@ -271,6 +297,16 @@ fn client_certificates_are_issued_for_their_owner_alone() {
     assert!(verified.contains("OK"));
     let subject = openssl(&client, &["x509", "-in", "dbuser_dba.crt", "-noout", "-subject"]);
     assert!(subject.contains("dbuser_dba"), "{subject}");
+    let end =
+        openssl(&client, &["x509", "-in", "dbuser_dba.crt", "-noout", "-checkend", "31449600"]);
+    assert!(end.contains("will not expire"), "364 days from now: {end}");
+    for system in ["postgres", "replicator"] {
+        let refused = scene.run(&["cert", "issue", "--cn", system]);
+        assert_eq!(refused.code, 1, "{system}");
+        assert!(refused.stderr.contains("--allow-system-user"), "{}", refused.stderr);
+    }
+    let allowed = ["cert", "issue", "--cn", "postgres", "--allow-system-user", "--days", "1"];
+    assert_eq!(scene.run(&allowed).code, 0);
     let again = scene.run(&["cert", "issue", "--cn", "dbuser_dba"]);
     assert!(again.stderr.contains("is there already"), "{}", again.stderr);
     assert_eq!(scene.run(&["cert", "issue", "--cn", "../evil"]).code, 1);

@@ -104,27 +104,36 @@ impl Compiler<'_> {
 impl Compiler<'_> {
     /// Where Patroni goes over to TLS, or back, HAProxy follows at once: it asks in the new way when
     /// Patroni answers in it, before two checks of the old way have failed.
-    pub(crate) fn haproxy_after_patroni(&mut self, node: &Node<'_>) {
-        let unit = ResourceId::new(&node.name, Kind::Unit, "haproxy.service");
-        if self.fleet.get(&unit).is_none() {
+    pub(crate) fn haproxy_after_patroni(&mut self, nodes: &[Node<'_>]) {
+        let changes = |node: &&Node<'_>| {
+            let wanted = node.params.bool("patroni_ssl_enabled");
+            node.facts.patroni.as_ref().is_some_and(|patroni| patroni.tls != wanted)
+        };
+        let changing: Vec<&Node<'_>> = nodes.iter().filter(changes).collect();
+        if changing.is_empty() {
             return;
         }
-        let mut changing = Vec::new();
-        for cluster in self.topology.served_by(&node.name, self.input.inventory) {
-            for member in &cluster.members {
-                let wanted = member.params.bool("patroni_ssl_enabled");
-                let facts = self.input.facts.get(&member.node);
-                let patroni = facts.and_then(|facts| facts.patroni.as_ref());
-                let id = ResourceId::new(&member.node, Kind::Unit, "patroni.service");
-                if patroni.is_some_and(|patroni| patroni.tls != wanted)
-                    && self.fleet.get(&id).is_some()
-                {
-                    changing.push(id);
-                }
+        for node in nodes {
+            let unit = ResourceId::new(&node.name, Kind::Unit, "haproxy.service");
+            if self.fleet.get(&unit).is_none() {
+                continue;
             }
-        }
-        if let Some(unit) = self.fleet.get_mut(&unit) {
-            unit.after.extend(changing);
+            let served = self.topology.served_by(&node.name, self.input.inventory);
+            let asks = |other: &&&Node<'_>| {
+                served.iter().any(|&at| {
+                    let members = &self.topology.clusters[at].members;
+                    members.iter().any(|member| member.node == other.name)
+                })
+            };
+            let before: Vec<ResourceId> = changing
+                .iter()
+                .filter(asks)
+                .map(|other| ResourceId::new(&other.name, Kind::Unit, "patroni.service"))
+                .filter(|patroni| self.fleet.get(patroni).is_some())
+                .collect();
+            if let Some(unit) = self.fleet.get_mut(&unit) {
+                unit.after.extend(before);
+            }
         }
     }
 }

@@ -1,7 +1,9 @@
 //! The NODE module: what every other module stands on.
 
 mod haproxy;
+mod resolver;
 mod tuning;
+mod vip;
 
 use crate::compiler::{Compiler, Node, Problem, problem};
 use keddah_resource::kind::directory::Permissions;
@@ -27,7 +29,10 @@ impl Compiler<'_> {
         self.administrator(node)?;
         self.crontab(node);
         self.kernel(node);
-        self.haproxy(node)
+        self.haproxy(node)?;
+        self.virtual_addresses(node)?;
+        self.resolver(node);
+        Ok(())
     }
 
     /// `/etc/hosts`: the node itself, and what the inventory lists.
@@ -40,7 +45,12 @@ impl Compiler<'_> {
         for line in declared.iter().chain(&node.params.texts("node_etc_hosts")) {
             let _ = writeln!(text, "{}", line.trim());
         }
-        let spec = block::Spec { path: "/etc/hosts".to_owned(), marker: "hosts".to_owned(), text };
+        let spec = block::Spec {
+            path: "/etc/hosts".to_owned(),
+            marker: "hosts".to_owned(),
+            text,
+            place: block::Place::End,
+        };
         self.fleet.add(Resource::new(&node.name, Module::Node, spec));
     }
 

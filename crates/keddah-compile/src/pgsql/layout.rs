@@ -4,6 +4,7 @@
 use super::{Cluster, Instance};
 use crate::ca::{CertificateFor, ETCD_CA_PATH};
 use crate::compiler::{Compiler, Problem};
+use crate::infra::records::cluster_names;
 use crate::node::words;
 use crate::release::extension_package;
 use keddah_inventory::Params;
@@ -246,13 +247,11 @@ impl Compiler<'_> {
     /// other members, whose load balancers lead here, too.
     fn dns_names(&self, cluster: &Cluster<'_>, instance: &Instance<'_>) -> Vec<String> {
         let suffix = instance.member.params.str("pg_dns_suffix");
-        let members =
-            self.members(cluster).map(|member| format!("{}-{}", cluster.name, member.seq));
-        let mut names: Vec<String> = members.chain([cluster.name.clone()]).collect();
-        if !suffix.is_empty() {
-            names.extend(names.clone().iter().map(|name| format!("{name}{suffix}")));
-        }
-        names
+        self.members(cluster)
+            .map(|member| format!("{}-{}", cluster.name, member.seq))
+            .chain([cluster.name.clone()])
+            .flat_map(|name| cluster_names(&name, &suffix))
+            .collect()
     }
 
     /// The addresses under which clients reach an instance beside its own: the other members', the

@@ -21,7 +21,7 @@ use keddah_inventory::{ParamOrigin, Params};
 use keddah_resource::kind::PgConnection;
 use keddah_resource::kind::postmaster::PatroniApi;
 use keddah_resource::{Kind, NodeFacts, ResourceId};
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
 /// Where an instance's certificate and key stand.
 const CERTIFICATES: &str = "/pg/cert";
@@ -40,6 +40,8 @@ pub(super) struct Cluster<'a> {
     pub exists: bool,
     /// The leader's parameters, for everything that is one for the whole cluster.
     pub params: Params<'a>,
+    /// PostgreSQL's parameters: for the first start, and for the DCS ever after.
+    pub parameters: BTreeMap<String, String>,
 }
 
 /// An instance and the node it stands on.
@@ -126,12 +128,12 @@ impl<'a> Compiler<'a> {
     pub(crate) fn pgsql(&mut self, nodes: &[Node<'a>], etcd: &[ResourceId]) -> Result<(), Problem> {
         let by_name: HashMap<&NodeName, &Node<'a>> =
             nodes.iter().map(|node| (&node.name, node)).collect();
-        for cluster in self.topology.clusters.clone() {
-            if let Some(cluster) = self.cluster(&cluster, &by_name)? {
-                self.pg_cluster(&cluster, etcd)?;
+        self.in_parts(&self.topology.clusters, |part, cluster| {
+            match part.cluster(cluster, &by_name)? {
+                Some(cluster) => part.pg_cluster(&cluster, etcd),
+                None => Ok(()),
             }
-        }
-        Ok(())
+        })
     }
 
     /// A cluster with its version and leader settled; `None` when none of its nodes answers.
@@ -188,17 +190,20 @@ impl<'a> Compiler<'a> {
                 node,
             })
             .collect();
-        Ok(Some(Cluster { name, version, instances, leader, exists, params }))
+        let parameters = BTreeMap::new();
+        let mut cluster = Cluster { name, version, instances, leader, exists, params, parameters };
+        cluster.parameters = self.parameters(&cluster)?;
+        Ok(Some(cluster))
     }
 
     /// The members of a cluster that stay, those that do not answer now included: nobody is locked
     /// out, or missing in a certificate, for being away.
     fn members(&self, cluster: &Cluster<'_>) -> impl Iterator<Item = &PgMember<'a>> {
-        let model = self.topology.clusters.iter().find(|one| one.name.as_str() == cluster.name);
+        let model = self.topology.instance_on(&cluster.leader);
         let removed = &self.input.removing.pgsql;
         model
             .into_iter()
-            .flat_map(|model| &model.members)
+            .flat_map(|(model, _)| &model.members)
             .filter(|member| !removed.contains(&member.node))
     }
 

@@ -295,7 +295,7 @@ impl Compiler<'_> {
             json!({
                 "use_pg_rewind": true,
                 "use_slots": true,
-                "parameters": self.parameters(cluster)?,
+                "parameters": cluster.parameters,
             }),
         );
         let mut initdb = vec![
@@ -317,11 +317,10 @@ impl Compiler<'_> {
         postmasters: &[ResourceId],
     ) -> Result<Vec<ResourceId>, Problem> {
         let leader = cluster.leader();
-        let parameters = self.parameters(cluster)?;
         let spec = patroni_config::Spec {
             cluster: cluster.name.clone(),
             settings: Self::dynamic_settings(cluster),
-            parameters,
+            parameters: cluster.parameters.clone(),
             postgresql: BTreeMap::from([
                 ("use_pg_rewind".to_owned(), json!(true)),
                 ("use_slots".to_owned(), json!(true)),

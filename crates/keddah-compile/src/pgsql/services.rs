@@ -43,6 +43,15 @@ pub(crate) struct Server {
     pub options: String,
 }
 
+/// A service of a cluster, the same on all nodes but for where it listens.
+#[derive(Debug, Clone)]
+pub(crate) struct Offered {
+    listener: Listener,
+    ip: String,
+    port: u16,
+    span: Option<Span>,
+}
+
 impl Compiler<'_> {
     /// The services of PostgreSQL clusters that a node's HAProxy offers.
     pub(crate) fn cluster_listeners(&self, node: &Node<'_>) -> Result<Vec<Listener>, Problem> {
@@ -50,24 +59,42 @@ impl Compiler<'_> {
         if self.input.removing.pgsql.contains(&node.name) {
             return Ok(listeners);
         }
-        for cluster in self.topology.served_by(&node.name, self.input.inventory) {
-            for service in PgService::all(&cluster.members[0].params) {
-                listeners.push(self.listener(node, cluster, &service)?);
+        for at in self.topology.served_by(&node.name, self.input.inventory) {
+            // The same on all nodes that offer them.
+            let known = &self.topology.listeners[at];
+            let those = match known.get() {
+                Some(those) => those,
+                None => {
+                    let those = self.listeners(&self.topology.clusters[at])?;
+                    known.get_or_init(|| those)
+                }
+            };
+            for offered in those {
+                let mut listener = offered.listener.clone();
+                let (ip, port, span) = (&offered.ip, offered.port, offered.span);
+                listener.bind =
+                    vec![bind(node, Some(&self.topology.clusters[at]), ip, port, span)?];
+                listeners.push(listener);
             }
         }
         Ok(listeners)
     }
 
+    fn listeners(&self, cluster: &PgCluster<'_>) -> Result<Vec<Offered>, Problem> {
+        let facts = cluster.facts();
+        let services = PgService::all(&cluster.members[0].params);
+        services.iter().map(|service| self.listener(cluster, &facts, service)).collect()
+    }
+
     fn listener(
         &self,
-        node: &Node<'_>,
         cluster: &PgCluster<'_>,
+        facts: &[serde_json::Value],
         service: &PgService,
-    ) -> Result<Listener, Problem> {
-        let facts = cluster.facts();
+    ) -> Result<Offered, Problem> {
         let chosen = |text: &str, span| {
             selector::compile(text)
-                .and_then(|selector| selector.select(&facts))
+                .and_then(|selector| selector.select(facts))
                 .map_err(|error| problem("invalid-selector", span, error.to_string()))
         };
         let members = chosen(&service.selector, service.selector_span)?;
@@ -102,10 +129,10 @@ impl Compiler<'_> {
         servers.sort_by(|one, other| one.name.cmp(&other.name));
         let params = &cluster.members[0].params;
         let plan = RtoPlan::of(params);
-        Ok(Listener {
+        let listener = Listener {
             name: format!("{}-{}", cluster.name, service.name),
             comment: format!("{} of {}", service.name, cluster.name),
-            bind: vec![bind(node, Some(cluster), &service.ip, service.port, service.span)?],
+            bind: Vec::new(),
             mode: "tcp".to_owned(),
             maxconn: service.maxconn,
             balance: service.balance.clone(),
@@ -117,7 +144,8 @@ impl Compiler<'_> {
             ],
             default_server: service.options.clone().unwrap_or_else(|| default_options(&plan)),
             servers,
-        })
+        };
+        Ok(Offered { listener, ip: service.ip.clone(), port: service.port, span: service.span })
     }
 }
 

@@ -5,20 +5,20 @@ use hmac::{Hmac, KeyInit, Mac};
 use keddah_core::Secret;
 use keddah_inventory::model::PgUser;
 use keddah_resource::scram;
-use std::cell::RefCell;
 use std::collections::HashMap;
+use std::sync::{Mutex, PoisonError};
 
 /// Makes verifiers, each once: thousands of iterations are the point of them.
 #[derive(Debug)]
 pub(crate) struct Verifiers {
     seed: Secret,
-    made: RefCell<HashMap<(String, String), Secret>>,
+    made: Mutex<HashMap<(String, String), Secret>>,
 }
 
 impl Verifiers {
     /// Verifiers whose salts come from this seed.
     pub fn new(seed: Secret) -> Self {
-        Self { seed, made: RefCell::default() }
+        Self { seed, made: Mutex::default() }
     }
 
     /// A user's verifier: as given, or made from the password; `None` without a password.
@@ -27,11 +27,18 @@ impl Verifiers {
         if scram::is_verifier(password.reveal()) || is_md5(password.reveal()) {
             return Some(password.clone());
         }
-        let key = (user.name.clone(), password.reveal().to_owned());
-        let mut made = self.made.borrow_mut();
-        let verifier =
-            made.entry(key).or_insert_with(|| scram::verifier(password, &self.salt(&user.name)));
-        Some(verifier.clone())
+        Some(self.made(&user.name, password))
+    }
+
+    fn made(&self, role: &str, password: &Secret) -> Secret {
+        let key = (role.to_owned(), password.reveal().to_owned());
+        // Not locked while one is made: clusters are compiled beside each other.
+        let made = || self.made.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(verifier) = made().get(&key) {
+            return verifier.clone();
+        }
+        let verifier = scram::verifier(password, &self.salt(role));
+        made().entry(key).or_insert(verifier).clone()
     }
 
     /// A verifier of a password that nobody knows, for a role that proves itself in other ways.
@@ -42,11 +49,7 @@ impl Verifiers {
         mac.update(role.as_bytes());
         let bytes = mac.finalize().into_bytes();
         let password: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
-        let (role, password) = (role.to_owned(), Secret::new(password));
-        let key = (role, password.reveal().to_owned());
-        let mut made = self.made.borrow_mut();
-        let salt = self.salt(&key.0);
-        made.entry(key).or_insert_with(|| scram::verifier(&password, &salt)).clone()
+        self.made(role, &Secret::new(password))
     }
 
     /// Must not depend on the password: a salt that does would let guesses be tested cheaply.

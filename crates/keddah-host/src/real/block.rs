@@ -3,7 +3,7 @@
 use super::accounts::Ownership;
 use super::write::{on_disk, replace};
 use crate::{HostError, RealHost};
-use keddah_resource::kind::block::{Observed, Spec};
+use keddah_resource::kind::block::{Observed, Place, Spec};
 use keddah_resource::{Difference, Observation};
 use rustix::fs::{Gid, Uid};
 use rustix::process::{getegid, geteuid};
@@ -63,7 +63,7 @@ fn split(spec: &Spec, content: &[u8]) -> Result<(Option<Vec<u8>>, Around), HostE
     Ok((text, (before, after)))
 }
 
-/// Writes the block, where it stood or at the end, and leaves every other line as it is.
+/// Writes the block, where it stood or where it should go, and leaves every other line as it is.
 pub async fn apply(
     _host: &RealHost,
     spec: &Spec,
@@ -77,7 +77,10 @@ pub async fn apply(
         if content.is_none() && spec.text.is_empty() {
             return Ok(());
         }
-        let (_, (mut before, after)) = split(&spec, content.as_deref().unwrap_or_default())?;
+        let (text, (mut before, mut after)) = split(&spec, content.as_deref().unwrap_or_default())?;
+        if text.is_none() && spec.place == Place::Top {
+            std::mem::swap(&mut before, &mut after);
+        }
         if !spec.text.is_empty() {
             if before.last().is_some_and(|&byte| byte != b'\n') {
                 before.push(b'\n');
@@ -110,7 +113,12 @@ mod tests {
     use super::*;
 
     fn spec(text: &str) -> Spec {
-        Spec { path: "/etc/hosts".to_owned(), marker: "hosts".to_owned(), text: text.to_owned() }
+        Spec {
+            path: "/etc/hosts".to_owned(),
+            marker: "hosts".to_owned(),
+            text: text.to_owned(),
+            place: Place::End,
+        }
     }
 
     #[test]

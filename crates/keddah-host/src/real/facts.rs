@@ -15,6 +15,9 @@ use std::path::Path;
 /// Where every node has the fleet's CA.
 const CA: &str = "/etc/pki/ca.crt";
 
+/// Where Keddah's own units stand.
+const UNITS: &str = "/etc/systemd/system";
+
 /// Roots under which the second version of control groups may be found.
 const CONTROL_GROUPS: [&str; 2] = ["/sys/fs/cgroup", "/sys/fs/cgroup/unified"];
 
@@ -36,6 +39,8 @@ pub(crate) async fn gather(probe: &Probe) -> Result<NodeFacts, HostError> {
         sysctl_read_only: sysctl::read_only()?,
         open_files_limit: open_files_limit().await,
         interfaces: interfaces?,
+        own_units: own_units(Path::new(UNITS))?,
+        resolved: leads_to_resolved(Path::new("/etc/resolv.conf")),
         package_candidates: package_candidates?,
         patroni,
         etcd,
@@ -158,6 +163,25 @@ fn parse_interfaces(text: &str) -> Result<Vec<Interface>, serde_json::Error> {
         .into_iter()
         .map(|link| Interface { addresses: addresses(&link), name: link.ifname })
         .collect())
+}
+
+fn own_units(directory: &Path) -> Result<Vec<String>, HostError> {
+    let failed = |error: std::io::Error| HostError::path("read", directory, &error);
+    let mut names = Vec::new();
+    for entry in fs::read_dir(directory).map_err(failed)? {
+        let name = entry.map_err(failed)?.file_name().to_string_lossy().into_owned();
+        if name.starts_with("keddah-") && name.ends_with(".service") {
+            names.push(name);
+        }
+    }
+    names.sort();
+    Ok(names)
+}
+
+/// The link's own text is enough: before resolved has started, it leads nowhere.
+fn leads_to_resolved(path: &Path) -> bool {
+    fs::read_link(path)
+        .is_ok_and(|target| target.to_string_lossy().contains("run/systemd/resolve/"))
 }
 
 async fn patroni(probe: &Probe) -> Option<keddah_resource::PatroniFacts> {

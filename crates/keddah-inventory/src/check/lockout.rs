@@ -5,13 +5,14 @@
 //! denial that stands before an allowing rule is found, whatever words it uses.
 
 use super::{Report, error, warning, with_related};
+use crate::Params;
 use crate::model::{
     AuthenticationFile, DatabaseState, Dialect, PgCluster, PgDatabase, PgMember, infra_addresses,
 };
 use keddah_core::hba::{Client, Line, Memberships, Origin, roles_of};
 use keddah_core::{Diagnostic, Severity, Span};
 use std::collections::HashSet;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr};
 
 /// Methods that a program passes which has a password and no more.
 const BY_PASSWORD: &[&str] = &["scram-sha-256", "md5", "password", "trust"];
@@ -40,6 +41,11 @@ pub(super) fn check(report: &mut Report<'_>) {
     let mut told = Told::new();
     for cluster in report.clusters.clone() {
         let addresses = cluster.addresses();
+        if cluster.members.iter().all(|member| has_default_rules(&member.params))
+            && addresses.iter().all(|address| is_private(address))
+        {
+            continue;
+        }
         let followers = followers(&report.clusters, &cluster);
         let mut seen = HashSet::new();
         for member in &cluster.members {
@@ -71,6 +77,26 @@ pub(super) fn check(report: &mut Report<'_>) {
             }
         }
     }
+}
+
+/// Whether nothing is set that the rules depend on: the default ones are right.
+fn has_default_rules(params: &Params<'_>) -> bool {
+    [
+        "pg_hba_rules",
+        "pg_default_hba_rules",
+        "pgb_hba_rules",
+        "pgb_default_hba_rules",
+        "node_firewall_intranet",
+        "pg_default_roles",
+        "pgbouncer_sslmode",
+    ]
+    .iter()
+    .all(|name| params.set(name).is_none())
+}
+
+/// Whether an address is in one of the networks that `intra` stands for by default.
+fn is_private(address: &str) -> bool {
+    address.parse::<Ipv4Addr>().is_ok_and(|address| address.is_private())
 }
 
 impl Report<'_> {

@@ -4,13 +4,15 @@ mod access;
 mod codes;
 mod identity;
 mod lockout;
+mod names;
 mod network;
 mod objects;
 mod parameters;
 mod passwords;
 mod secrets;
+mod virtual_addresses;
 
-pub use codes::CODES;
+pub use codes::{CODES, LOADING_CODES};
 pub use secrets::{secret_spans, secret_spans_in_text};
 
 use crate::Inventory;
@@ -38,6 +40,8 @@ pub fn check(sources: &SourceMap, inventory: &Inventory) -> Vec<Diagnostic> {
     access::check(&mut report);
     lockout::check(&mut report);
     network::check(&mut report);
+    virtual_addresses::check(&mut report);
+    names::check(&mut report);
     passwords::check(&mut report);
     let mut diagnostics = report.diagnostics;
     diagnostics.sort_by_key(|diagnostic| match &diagnostic.primary {

@@ -1,17 +1,14 @@
-//! Ports and addresses: nothing listens where something else does, and upstreams exist.
+//! Ports and upstreams: nothing listens where something else does, and upstreams exist.
 
 use super::objects::twice;
-use super::{Report, error, warning, with_related};
+use super::{Report, error, with_related};
 use crate::Params;
 use crate::model::{NodeService, PgCluster, PgRole, PgService};
-use ipnet::Ipv4Net;
 use keddah_core::{NodeName, Span};
 use std::collections::{HashMap, HashSet};
-use std::net::IpAddr;
 
 pub(super) fn check(report: &mut Report<'_>) {
     ports(report);
-    addresses(report);
     upstreams(report);
 }
 
@@ -34,6 +31,7 @@ const NODE_PORTS: &[PortRow] = &[
     ("vector_port", Some("vector_enabled")),
     ("vip_exporter_port", Some("vip_enabled")),
 ];
+const INFRA_PORTS: &[PortRow] = &[("dns_port", Some("dns_enabled"))];
 const ETCD_PORTS: &[PortRow] = &[("etcd_port", None), ("etcd_peer_port", None)];
 const PGSQL_PORTS: &[PortRow] = &[
     ("pg_port", None),
@@ -79,6 +77,9 @@ fn ports(report: &mut Report<'_>) {
                 what: format!("service `{}` of `haproxy_services`", service.name),
                 span: service.port_span,
             }));
+        }
+        if params.opt_int("infra_seq").is_some() {
+            add_ports(&mut listeners, &params, INFRA_PORTS);
         }
         if etcd.contains(&host.name) {
             add_ports(&mut listeners, &params, ETCD_PORTS);
@@ -155,111 +156,6 @@ fn collisions(report: &mut Report<'_>, node: &NodeName, listeners: &[Listener]) 
             ));
         }
         others.push(listener);
-    }
-}
-
-/// A virtual address and who has it.
-struct Virtual {
-    address: IpAddr,
-    owner: String,
-    span: Option<Span>,
-}
-
-fn addresses(report: &mut Report<'_>) {
-    let mut all: Vec<Virtual> = Vec::new();
-    for cluster in report.clusters.clone() {
-        let member = cluster.primary().or_else(|| cluster.members.first());
-        let Some(params) = member.map(|member| &member.params) else { continue };
-        if !params.bool("pg_vip_enabled") {
-            continue;
-        }
-        let span = params.span("pg_vip_address");
-        let name = &cluster.name;
-        let Ok(network) = params.str("pg_vip_address").parse::<Ipv4Net>() else { continue };
-        if span.is_none() || network.addr().is_loopback() {
-            report.add(
-                error(
-                    "missing-vip",
-                    span.or_else(|| params.span("pg_vip_enabled")),
-                    format!("cluster `{name}` shall have a virtual address, but none is given"),
-                )
-                .help("set `pg_vip_address`, such as 10.10.10.2/24"),
-            );
-            continue;
-        }
-        for member in &cluster.members {
-            let Ok(IpAddr::V4(address)) = member.node.as_str().parse() else { continue };
-            if !network.contains(&address) {
-                report.add(
-                    warning(
-                        "vip-outside-network",
-                        span,
-                        format!("node `{address}` is not in the network {}, where the virtual address of cluster `{name}` lives", network.trunc()),
-                    )
-                    .help("the virtual address moves between nodes of one network only"),
-                );
-            }
-        }
-        let owner = format!("cluster `{name}`");
-        all.push(Virtual { address: network.addr().into(), owner, span });
-    }
-    node_addresses(report, &mut all);
-    for (index, one) in all.iter().enumerate() {
-        let address = one.address;
-        if let Some(host) = report.inventory.host(&address.to_string()) {
-            report.add(with_related(
-                error(
-                    "address-collision",
-                    one.span,
-                    format!("the virtual address {address} of {} is a node's own", one.owner),
-                )
-                .help("choose an address that nothing uses"),
-                host.span,
-                "the node",
-            ));
-        }
-        if let Some(other) = all[..index].iter().find(|other| other.address == address) {
-            report.add(with_related(
-                error(
-                    "address-collision",
-                    one.span,
-                    format!(
-                        "{} and {} have the same virtual address {address}",
-                        other.owner, one.owner
-                    ),
-                )
-                .help("choose an address that nothing uses"),
-                other.span.filter(|span| Some(*span) != one.span),
-                "the other one",
-            ));
-        }
-    }
-}
-
-/// The virtual addresses of node clusters, `vip_address`: once for each `node_cluster`.
-fn node_addresses(report: &mut Report<'_>, all: &mut Vec<Virtual>) {
-    let inventory = report.inventory;
-    let mut seen: HashSet<(String, IpAddr)> = HashSet::new();
-    for host in inventory.hosts() {
-        let params = Params::new(inventory, &host.name);
-        if !params.bool("vip_enabled") {
-            continue;
-        }
-        for name in ["vip_address", "vip_vrid"] {
-            if params.set(name).is_none() {
-                report.add(error(
-                    "missing-vip",
-                    params.span("vip_enabled"),
-                    format!("`vip_enabled` needs `{name}`, which is not set"),
-                ));
-            }
-        }
-        let Ok(address) = params.str("vip_address").parse::<IpAddr>() else { continue };
-        let cluster = params.str("node_cluster");
-        if seen.insert((cluster.clone(), address)) {
-            let owner = format!("node cluster `{cluster}`");
-            all.push(Virtual { address, owner, span: params.span("vip_address") });
-        }
     }
 }
 

@@ -307,7 +307,7 @@ pub(super) const NGINX: &[Parameter] = &section(
 pub(super) const DNS: &[Parameter] = &section(
     Module::Infra,
     "DNS",
-    Support::Unmanaged,
+    Support::Managed,
     [
         row(
             "dns_enabled",

@@ -20,6 +20,7 @@ pub mod structures;
 mod typecheck;
 
 use crate::Value;
+use foldhash::fast::FixedState;
 use std::collections::HashMap;
 use std::fmt;
 use std::sync::LazyLock;
@@ -248,7 +249,7 @@ struct Entry {
     default: Option<Value>,
 }
 
-static INDEX: LazyLock<HashMap<&'static str, Entry>> = LazyLock::new(|| {
+static INDEX: LazyLock<HashMap<&'static str, Entry, FixedState>> = LazyLock::new(|| {
     all()
         .chain(extra())
         .map(|parameter| {

@@ -366,7 +366,7 @@ pub(super) const NODE_TIME: &[Parameter] = &section(
 pub(super) const NODE_VIP: &[Parameter] = &section(
     Module::Node,
     "NODE_VIP",
-    Support::Accepted,
+    Support::Managed,
     [
         row(
             "vip_enabled",
@@ -432,7 +432,8 @@ pub(super) const NODE_VIP: &[Parameter] = &section(
             Levels::C,
             int(9650),
             "TCP port of the virtual router's metrics exporter.",
-        ),
+        )
+        .accepted(),
     ],
 );
 

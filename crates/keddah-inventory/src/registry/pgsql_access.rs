@@ -166,8 +166,7 @@ pub(super) const PG_ACCESS: &[Parameter] = &section(
             Levels::C,
             text(""),
             "Text appended to the cluster's name in DNS.",
-        )
-        .accepted(),
+        ),
         row(
             "pg_dns_target",
             any_of(&["auto", "primary", "vip", "none"]),
@@ -175,8 +174,7 @@ pub(super) const PG_ACCESS: &[Parameter] = &section(
             text("auto"),
             "What the cluster's name in DNS points at: the virtual address if there is one, \
          else the primary (`auto`), one of them, nothing, or a given address.",
-        )
-        .accepted(),
+        ),
     ],
 );
 

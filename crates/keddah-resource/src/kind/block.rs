@@ -4,6 +4,17 @@ use crate::difference::Fields;
 use crate::{Class, Difference};
 use serde::{Deserialize, Serialize};
 
+/// Where a block goes that is not there yet; one that is there stays where it is.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Place {
+    /// Before everything else.
+    Top,
+    /// After everything else.
+    #[default]
+    End,
+}
+
 /// What should be.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Spec {
@@ -13,6 +24,8 @@ pub struct Spec {
     pub marker: String,
     /// The lines between the markers, each ended by a line feed; empty removes the block.
     pub text: String,
+    /// Where it goes.
+    pub place: Place,
 }
 
 /// What is.

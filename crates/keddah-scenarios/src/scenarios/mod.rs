@@ -4,6 +4,7 @@ mod again;
 mod connect;
 mod edits;
 mod failover;
+mod fields;
 mod interrupted;
 mod scale;
 mod secrets;
@@ -51,6 +52,11 @@ pub const SCENARIOS: &[Scenario] = &[
         name: "connect",
         about: "every way in: drivers, access rules, pools, services and TLS, with sessions held open",
         run: connect::run,
+    },
+    Scenario {
+        name: "fields",
+        about: "each field of users, databases, rules and services changed once, under pgbench",
+        run: fields::run,
     },
     Scenario {
         name: "scale",

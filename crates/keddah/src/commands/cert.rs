@@ -6,6 +6,7 @@ use crate::steps;
 use clap::{Args, Subcommand};
 use keddah_compile::CA_PATH;
 use keddah_fleet::pki::Authority;
+use keddah_inventory::Params;
 use keddah_resource::Material;
 use keddah_resource::kind::certificate;
 use keddah_resource::kind::directory::Permissions;
@@ -30,7 +31,8 @@ enum CertCommand {
 /// Make a client certificate for a database user
 ///
 /// Writes files/pki/client/NAME.crt and NAME.key beside the inventory. With it, and with
-/// `auth: cert` in a HBA rule, the user logs in without a password.
+/// `auth: cert` in a HBA rule, the user logs in without a password. It cannot be revoked before it
+/// expires: see docs/operations.md.
 #[derive(Debug, Args)]
 struct IssueArgs {
     /// The common name: the database user's name
@@ -38,8 +40,12 @@ struct IssueArgs {
     cn: String,
 
     /// Days it is valid
-    #[arg(long, default_value_t = 7300)]
+    #[arg(long, default_value_t = 365, value_parser = clap::value_parser!(u32).range(1..=36_500))]
     days: u32,
+
+    /// Issue it even for a role by which the fleet itself works
+    #[arg(long)]
+    allow_system_user: bool,
 
     /// Replace an existing certificate of this name
     #[arg(long)]
@@ -54,11 +60,14 @@ pub fn run(context: &Context, args: CertArgs) -> Result<ExitCode, CommandError> 
 }
 
 fn issue(context: &Context, args: &IssueArgs) -> Result<ExitCode, CommandError> {
-    let IssueArgs { cn, days, force } = args;
+    let IssueArgs { cn, days, allow_system_user, force } = args;
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"_-.@".contains(&byte);
     if cn.is_empty() || cn.starts_with('.') || !cn.bytes().all(plain) {
         return Err(CommandError::user(format!("`{cn}` cannot be the name of a file"))
             .hint("use letters, digits, and the characters _ - . @"));
+    }
+    if !allow_system_user {
+        refuse_system_user(context, cn)?;
     }
     let base = steps::base_directory(context)?;
     let authority = Authority::load(&base.join(steps::CA_DIRECTORY))?.ok_or_else(|| {
@@ -104,6 +113,27 @@ fn issue(context: &Context, args: &IssueArgs) -> Result<ExitCode, CommandError> 
         context.output.answer(&format!("{}\n{}\n", certificate_path.display(), key_path.display()));
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// Refuses the names by which the fleet itself works: such a certificate is a key to everything, it
+/// cannot be called back, and no person needs it.
+fn refuse_system_user(context: &Context, name: &str) -> Result<(), CommandError> {
+    const SYSTEM: [(&str, &str); 3] = [
+        ("pg_dbsu", "the superuser: whoever has its certificate can do everything"),
+        ("pg_replication_username", "who replicates: its certificate copies every database"),
+        ("pg_monitor_username", "who monitors: its certificate reads what every session does"),
+    ];
+    let inventory = steps::read(context)?.inventory;
+    let hosts = inventory.iter().flat_map(|inventory| {
+        inventory.hosts().map(move |host| Params::new(inventory, &host.name))
+    });
+    let named = |params: Params<'_>| {
+        SYSTEM.into_iter().find(|(parameter, _)| params.str(parameter) == name)
+    };
+    let Some((parameter, why)) = hosts.into_iter().find_map(named) else { return Ok(()) };
+    Err(CommandError::user(format!("`{name}` is `{parameter}`, {why}"))
+        .hint("issue it for the database user that a person or program logs in as")
+        .hint("--allow-system-user issues it all the same; it cannot be revoked"))
 }
 
 fn cannot_write(path: &Path, error: &std::io::Error) -> CommandError {

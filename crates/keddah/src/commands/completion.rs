@@ -8,7 +8,11 @@ use std::process::ExitCode;
 
 /// Print the completion script of a shell
 ///
-/// For bash: keddah completion bash > /etc/bash_completion.d/keddah
+/// bash: keddah completion bash > /etc/bash_completion.d/keddah
+///
+/// zsh: keddah completion zsh > ~/.zfunc/_keddah (a folder of your fpath)
+///
+/// fish: keddah completion fish > ~/.config/fish/completions/keddah.fish
 #[derive(Debug, Args)]
 pub struct CompletionArgs {
     /// The shell

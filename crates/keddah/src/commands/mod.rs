@@ -4,6 +4,7 @@ pub mod agent;
 pub mod apply;
 pub mod cert;
 pub mod check;
+pub mod compile;
 pub mod completion;
 pub mod inventory;
 pub mod params;

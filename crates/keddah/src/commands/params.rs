@@ -38,7 +38,7 @@ pub fn run(context: &Context, args: ParamsArgs) -> Result<ExitCode, CommandError
     if context.output.is_json() {
         context.output.data(&params::json(&found));
     } else {
-        context.output.answer(&params::text(&found, &context.output.stdout));
+        context.output.answer(&params::text(&found, context.output.width, &context.output.stdout));
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -18,7 +18,7 @@ use crate::render::sandbox as render;
 #[derive(Debug, Args)]
 pub struct SandboxArgs {
     /// The sandbox's name: several may stand side by side
-    #[arg(long, global = true, default_value = "default", value_name = "NAME")]
+    #[arg(long, global = true, default_value = keddah_sandbox::DEFAULT_NAME, value_name = "NAME")]
     name: String,
 
     /// Where images are kept [default: $KEDDAH_CACHE or /var/cache/keddah/images]

@@ -1,6 +1,7 @@
 //! The only place that prints: answers to standard output, everything else to standard error.
 
 pub mod change;
+pub mod compile;
 pub mod diagnostic;
 pub mod fold;
 pub mod inventory;

@@ -76,10 +76,12 @@ fn status_text(status: &Status) -> String {
         nodes,
     } = status;
     let mut text = format!("sandbox {name}: {suite}, {image} image\n");
+    let option = keddah_sandbox::name_option(name);
     if !complete {
-        text.push_str(
-            "  its making was cut short: run `keddah sandbox up` or `keddah sandbox down`\n",
-        );
+        text.push_str(&format!(
+            "  its making was cut short: run `keddah sandbox up{option}` or `keddah sandbox \
+             down{option}`\n"
+        ));
     }
     for NodeStatus { name, address, state, cut, pid, console: _ } in nodes {
         let state = match state {
@@ -95,7 +97,7 @@ fn status_text(status: &Status) -> String {
     text.push_str(&format!(
         "  bridge      {bridge} in network namespace {network_namespace}\n  \
          packages    {repository}{served}\n  \
-         ssh         keddah sandbox in -- ssh -F {} {}\n  \
+         ssh         keddah sandbox in{option} -- ssh -F {} {}\n  \
          inventory   {}\n",
         ssh_config.display(),
         nodes.first().map_or("", |node| node.name.as_str()),
@@ -118,6 +120,12 @@ mod tests {
             "sandbox default is down\n\
              warning: process 42 (psql) still runs in what was its network\n"
         );
+    }
+
+    #[test]
+    fn commands_name_a_sandbox_that_is_not_the_usual_one() {
+        assert_eq!(keddah_sandbox::name_option("default"), "");
+        assert_eq!(keddah_sandbox::name_option("other"), " --name other");
     }
 
     #[test]

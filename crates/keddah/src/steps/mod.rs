@@ -1,6 +1,7 @@
 //! The steps that plan, apply and remove share, one function each, in the order of the trip.
 
 mod approve;
+mod assume;
 mod authority;
 mod compile;
 mod execute;
@@ -11,6 +12,7 @@ mod target;
 mod trip;
 
 pub use approve::{Approval, approve};
+pub use assume::assumed_facts;
 pub use authority::{CA_DIRECTORY, Signer};
 pub use compile::compile;
 pub use execute::carry_out;

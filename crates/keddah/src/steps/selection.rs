@@ -17,7 +17,7 @@ pub struct SelectionArgs {
     #[arg(short = 'l', long, value_delimiter = ',', value_name = "HOST|GROUP|CLUSTER")]
     pub limit: Vec<String>,
 
-    /// Only these modules: ca, node, etcd, pgsql
+    /// Only these modules: ca, node, etcd, pgsql, infra
     #[arg(short = 'm', long, value_delimiter = ',', value_name = "MODULE")]
     pub modules: Vec<String>,
 }
@@ -99,6 +99,6 @@ fn module(name: &str) -> Result<Module, CommandError> {
     let parsed = serde_json::from_value(serde_json::Value::String(name.to_lowercase()));
     parsed.map_err(|_| {
         CommandError::user(format!("there is no module `{name}`"))
-            .hint("the modules are ca, node, etcd and pgsql")
+            .hint("the modules are ca, node, etcd, pgsql and infra")
     })
 }

@@ -1,0 +1,25 @@
+//! The names of what compilation may report, each with one line that explains it.
+
+/// Every code that [`crate::compile`] may report, with its meaning; `docs/diagnostics.md` lists them.
+pub const CODES: &[(&str, &str)] = &[
+    ("database-option", "An option of a database needs a newer PostgreSQL."),
+    ("internal", "Something that Keddah made itself cannot be written: a defect."),
+    ("invalid-date", "A user's `expire_at` is not a date."),
+    ("invalid-hba-rule", "A rule of access cannot be written as a line of pg_hba.conf."),
+    ("invalid-privilege", "A default privilege is not of the form `GRANT … ON … TO …`."),
+    ("invalid-selector", "A service's selector cannot be evaluated."),
+    ("invalid-sudo", "`node_admin_sudo` is none of its four words."),
+    ("membership-options", "Options of a membership need a newer PostgreSQL."),
+    ("no-etcd", "A PostgreSQL cluster needs etcd, and the inventory has none."),
+    ("removes-etcd", "The last member of etcd would go while clusters need it."),
+    ("removes-primary", "The primary of a cluster that stays would go."),
+    ("second-etcd-cluster", "There are two etcd clusters, and one serves all."),
+    ("template", "A template cannot be rendered, or does not yield what it should."),
+    ("unavailable-version", "A node's package sources lack the PostgreSQL version asked for."),
+    ("unknown-repository", "Backups shall go to a repository that is not defined."),
+    (
+        "unknown-template",
+        "`pg_conf` names a template that is neither built in nor beside the inventory.",
+    ),
+    ("unsupported-distribution", "A node runs a distribution that Keddah does not know."),
+];

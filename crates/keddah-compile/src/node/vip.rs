@@ -1,0 +1,351 @@
+//! Virtual addresses on a node: the one that follows a PostgreSQL cluster's primary, and the one
+//! that a node cluster shares. keepalived carries both.
+//!
+//! Who holds a primary's address is decided by Patroni's lock alone: keepalived asks the local
+//! Patroni whether it has it, and VRRP only makes sure that the old holder has let go before the
+//! new one takes over (`docs/decisions/virtual-addresses.md`).
+
+use crate::compiler::{Compiler, Node, Problem, problem};
+use keddah_core::Secret;
+use keddah_resource::kind::directory::{self, Permissions};
+use keddah_resource::kind::{file, packages, unit};
+use keddah_resource::{Kind, Module, Resource, ResourceId};
+use serde::Serialize;
+use serde_json::json;
+use std::net::Ipv4Addr;
+
+/// The unit is Keddah's own, so that a keepalived which somebody else runs is left alone.
+const UNIT: &str = "keddah-vip.service";
+const UNIT_FILE: &str = "/etc/systemd/system/keddah-vip.service";
+const CONFIGURATION: &str = "/etc/keepalived/keddah.conf";
+const PASSWORD: &str = "/etc/keepalived/keddah-auth.conf";
+const SCRIPT: &str = "/etc/keepalived/keddah-ask";
+
+/// Characters of a VRRP password that count (RFC 2338, 10.5.2: eight bytes).
+const PASSWORD_LENGTH: usize = 8;
+
+/// Something that keepalived asks again and again.
+#[derive(Debug, Clone, Serialize)]
+struct Check {
+    name: &'static str,
+    comment: &'static str,
+    /// curl's.
+    arguments: String,
+    /// Seconds between two questions.
+    interval: f64,
+    /// Refusals in a row that count as one.
+    fall: u32,
+}
+
+/// One virtual router.
+#[derive(Debug, Clone, Serialize)]
+struct VirtualAddress {
+    name: String,
+    comment: String,
+    version: u32,
+    state: &'static str,
+    interface: String,
+    router_id: u8,
+    priority: u32,
+    /// Seconds between two of the holder's signs of life; the others wait for three.
+    interval: f64,
+    preempt: bool,
+    password_file: Option<&'static str>,
+    source: String,
+    peers: Vec<String>,
+    /// With its prefix length.
+    address: String,
+    check: Option<&'static str>,
+}
+
+impl Compiler<'_> {
+    pub(super) fn virtual_addresses(&mut self, node: &Node<'_>) -> Result<(), Problem> {
+        let mut checks = Vec::new();
+        let mut addresses = Vec::new();
+        if let Some((address, check)) = self.primary_address(node)? {
+            checks.push(check);
+            addresses.push(address);
+        }
+        let mut password = None;
+        if let Some((address, check)) = self.shared_address(node)? {
+            checks.extend(check);
+            addresses.push(address);
+            password = Some(self.router_password(node));
+        }
+        let resource = |spec: keddah_resource::Spec| Resource::new(&node.name, Module::Node, spec);
+        if addresses.is_empty() {
+            self.no_virtual_addresses(node);
+            return Ok(());
+        }
+        let unit = ResourceId::new(&node.name, Kind::Unit, UNIT);
+        let names = ["curl", "keepalived"].map(str::to_owned).to_vec();
+        let packages = self.fleet.add(
+            resource(packages::Spec { set: "vip".to_owned(), names }.into())
+                .after([node.packages.clone()]),
+        );
+        let directory = self.fleet.add(
+            resource(directory::Spec::present("/etc/keepalived", Permissions::root(0o755)).into())
+                .after([packages.clone()]),
+        );
+        let script = file::Spec::text(
+            SCRIPT,
+            self.render("keepalived/ask", json!({}))?,
+            Permissions::root(0o755),
+        );
+        let script = self.fleet.add(resource(script.into()).after([directory.clone()]));
+        let password = match password {
+            Some(password) => file::Spec::secret(PASSWORD, password, Permissions::root(0o600)),
+            None => file::Spec::absent(PASSWORD),
+        };
+        let password =
+            self.fleet.add(resource(password.into()).after([directory.clone()]).reloads(&unit));
+        let text = self.render(
+            "keepalived/keepalived.conf",
+            json!({ "router": node.hostname, "checks": checks, "addresses": addresses }),
+        )?;
+        let configuration = file::Spec::text(CONFIGURATION, text, Permissions::root(0o644))
+            .checked_by(&["keepalived", "--config-test", "--use-file", "{}"]);
+        let configuration = self.fleet.add(
+            resource(configuration.into())
+                .after([script.clone(), password.clone(), node.trust.clone()])
+                .reloads(&unit),
+        );
+        let text =
+            self.render("systemd/keddah-vip.service", json!({ "configuration": CONFIGURATION }))?;
+        let service = file::Spec::text(UNIT_FILE, text, Permissions::root(0o644));
+        let service =
+            self.fleet.add(resource(service.into()).after([packages.clone()]).restarts(&unit));
+        let before = [packages, script, password, configuration, service];
+        self.fleet.add(resource(unit::Spec::running(UNIT).into()).after(before));
+        Ok(())
+    }
+
+    /// Takes keepalived's part away where it is; when it stops, it lets go of its addresses.
+    fn no_virtual_addresses(&mut self, node: &Node<'_>) {
+        if !node.facts.own_units.iter().any(|unit| unit == UNIT) {
+            return;
+        }
+        let resource = |spec: keddah_resource::Spec| Resource::new(&node.name, Module::Node, spec);
+        let stopped = self.fleet.add(resource(unit::Spec::stopped(UNIT).into()));
+        let mut gone = vec![stopped.clone()];
+        for path in [CONFIGURATION, PASSWORD, SCRIPT] {
+            let absent = file::Spec::absent(path);
+            gone.push(self.fleet.add(resource(absent.into()).after([stopped.clone()])));
+        }
+        // Last, because it is what says that there is something to take away.
+        let absent = file::Spec::absent(UNIT_FILE);
+        self.fleet.add(resource(absent.into()).after(gone));
+    }
+
+    /// The address that follows the primary of the cluster this node belongs to.
+    fn primary_address(
+        &mut self,
+        node: &Node<'_>,
+    ) -> Result<Option<(VirtualAddress, Check)>, Problem> {
+        let params = &node.params;
+        if self.input.removing.pgsql.contains(&node.name) || !params.bool("pg_vip_enabled") {
+            return Ok(None);
+        }
+        let Some((cluster, member)) = self.topology.instance_on(&node.name) else {
+            return Ok(None);
+        };
+        let text = params.str("pg_vip_address");
+        let (address, prefix) = text.split_once('/').unwrap_or((&text, "24"));
+        let name = cluster.name.to_string();
+        let peers: Vec<String> = cluster
+            .members
+            .iter()
+            .map(|one| &one.node)
+            .filter(|one| **one != node.name && !self.input.removing.pgsql.contains(*one))
+            .map(ToString::to_string)
+            .collect();
+        let scheme = if member.params.bool("patroni_ssl_enabled") { "https" } else { "http" };
+        let trust = if scheme == "https" {
+            format!(" --cacert {}", crate::ca::CA_PATH)
+        } else {
+            String::new()
+        };
+        let port = member.params.port("patroni_port");
+        let check = Check {
+            name: "leads",
+            comment: "Whether the local Patroni holds the cluster's lock.",
+            arguments: format!("--fail{trust} {scheme}://{}:{port}/leader", node.address),
+            interval: 0.5,
+            fall: 1,
+        };
+        let router_id = self.topology.router_id(address);
+        let interface = self.interface(node, "pg_vip_interface", address)?;
+        let virtual_address = VirtualAddress {
+            comment: format!("Follows the primary of {name}."),
+            name: format!("{name}-primary"),
+            version: 3,
+            state: "BACKUP",
+            interface: interface.name,
+            router_id,
+            // Nobody is better than another: who has Patroni's lock is the only one to ask for it.
+            priority: 100,
+            interval: 0.2,
+            preempt: true,
+            password_file: None,
+            source: node.address.clone(),
+            peers,
+            address: format!("{address}/{prefix}"),
+            check: Some(check.name),
+        };
+        Ok(Some((virtual_address, check)))
+    }
+
+    /// The address that a node cluster shares, `vip_address`.
+    fn shared_address(
+        &mut self,
+        node: &Node<'_>,
+    ) -> Result<Option<(VirtualAddress, Option<Check>)>, Problem> {
+        let params = &node.params;
+        let (true, Some(address)) = (params.bool("vip_enabled"), params.opt_str("vip_address"))
+        else {
+            return Ok(None);
+        };
+        let sharing = self.topology.sharing(&address).to_vec();
+        let place = sharing.iter().position(|one| *one == node.name).unwrap_or_default();
+        let peers: Vec<String> =
+            sharing.iter().filter(|one| **one != node.name).map(ToString::to_string).collect();
+        let (preempt, master) = (params.bool("vip_preempt"), params.str("vip_role") == "master");
+        let check = params.bool("haproxy_enabled").then(|| Check {
+            name: "haproxy",
+            comment: "Whether HAProxy answers, with whatever.",
+            arguments: format!("http://127.0.0.1:{}/", params.port("haproxy_exporter_port")),
+            interval: 1.0,
+            fall: 2,
+        });
+        let interface = self.interface(node, "vip_interface", &address)?;
+        let name = params.str("node_cluster");
+        let behind = u32::try_from(place).unwrap_or(u32::MAX).min(90);
+        let virtual_address = VirtualAddress {
+            comment: format!("Shared by the node cluster {name}."),
+            name: format!("{name}-shared"),
+            version: 2,
+            // Only one that begins as a backup may leave the address where it is.
+            state: if master && preempt { "MASTER" } else { "BACKUP" },
+            router_id: u8::try_from(params.int("vip_vrid")).unwrap_or(1),
+            priority: if master { 150 } else { 100 - behind },
+            interval: 1.0,
+            preempt,
+            password_file: Some(PASSWORD),
+            source: node.address.clone(),
+            peers,
+            address: format!("{address}/{}", interface.prefix),
+            interface: interface.name,
+            check: check.as_ref().map(|check| check.name),
+        };
+        Ok(Some((virtual_address, check)))
+    }
+
+    fn router_password(&mut self, node: &Node<'_>) -> Secret {
+        let params = &node.params;
+        let given = params.secret("vip_auth_pass");
+        let password = if given.reveal().is_empty() {
+            format!("{}-{}", params.str("node_cluster"), params.int("vip_vrid"))
+        } else {
+            given.reveal().to_owned()
+        };
+        let password: String = password.chars().take(PASSWORD_LENGTH).collect();
+        Secret::new(format!(
+            "authentication {{\n    auth_type PASS\n    auth_pass {password}\n}}\n"
+        ))
+    }
+
+    /// Where a node carries an address: the interface the inventory names, or with `auto` the one
+    /// with the node's own address.
+    fn interface(
+        &mut self,
+        node: &Node<'_>,
+        parameter: &str,
+        address: &str,
+    ) -> Result<Place, Problem> {
+        let wanted = node.params.str(parameter);
+        let all = &node.facts.interfaces;
+        if wanted != "auto"
+            && let Some(found) = all.iter().find(|interface| interface.name == wanted)
+        {
+            let own = found.addresses.first().map(String::as_str).unwrap_or_default();
+            return Ok(Place { name: wanted, prefix: prefix(own).unwrap_or(32) });
+        }
+        let own = all.iter().find_map(|interface| {
+            let with_prefix = interface
+                .addresses
+                .iter()
+                .find(|one| one.split('/').next() == Some(node.address.as_str()))?;
+            Some((interface.name.clone(), with_prefix.clone()))
+        });
+        let names: Vec<&str> = all.iter().map(|interface| interface.name.as_str()).collect();
+        match own {
+            Some((name, with_prefix)) if wanted == "auto" || in_network(address, &with_prefix) => {
+                if wanted != "auto" {
+                    self.notes.push(format!(
+                        "{}: `{parameter}` names {wanted}, which the node does not have; {name} \
+                         carries its address, and takes {address}",
+                        node.name
+                    ));
+                }
+                Ok(Place { name, prefix: prefix(&with_prefix).unwrap_or(32) })
+            }
+            _ if wanted == "auto" => Err(problem(
+                "no-interface",
+                node.params.span(parameter),
+                format!(
+                    "no interface of {} has the address {}, so {address} has no place; set \
+                     `{parameter}` to one of {}",
+                    node.name,
+                    node.address,
+                    names.join(", ")
+                ),
+            )),
+            _ => Err(problem(
+                "no-interface",
+                node.params.span(parameter),
+                format!(
+                    "{} has no interface {wanted} for {address}; it has {}",
+                    node.name,
+                    names.join(", ")
+                ),
+            )),
+        }
+    }
+}
+
+/// An interface that carries a virtual address.
+struct Place {
+    name: String,
+    /// Prefix length of its own network.
+    prefix: u8,
+}
+
+fn prefix(address: &str) -> Option<u8> {
+    address.split_once('/')?.1.parse().ok().filter(|&prefix| prefix <= 32)
+}
+
+/// Whether an address is in the network of another, given with its prefix length.
+fn in_network(address: &str, with_prefix: &str) -> bool {
+    let own = with_prefix.split('/').next().unwrap_or_default();
+    let (Ok(one), Ok(other), Some(prefix)) =
+        (address.parse::<Ipv4Addr>(), own.parse::<Ipv4Addr>(), prefix(with_prefix))
+    else {
+        return false;
+    };
+    let mask = u32::MAX.checked_shl(32 - u32::from(prefix)).unwrap_or_default();
+    u32::from(one) & mask == u32::from(other) & mask
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn networks_are_compared_by_their_prefix() {
+        assert!(in_network("10.10.10.3", "10.10.10.11/24"));
+        assert!(!in_network("10.10.11.3", "10.10.10.11/24"));
+        assert!(in_network("10.10.11.3", "10.10.10.11/16"));
+        assert!(in_network("192.0.2.1", "10.10.10.11/0"));
+        assert!(!in_network("not an address", "10.10.10.11/24"));
+    }
+}

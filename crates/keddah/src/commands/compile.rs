@@ -1,0 +1,30 @@
+//! `keddah compile`: what should be on every node, worked out without asking one.
+
+use crate::cli::Context;
+use crate::error::CommandError;
+use crate::render::compile as render;
+use crate::steps::{self, Signer};
+use clap::Args;
+use keddah_compile::Removing;
+use std::process::ExitCode;
+
+/// Work out what should be on every node, without asking one
+///
+/// Goes further than `check`: templates are rendered, services find their members, versions and
+/// privileges are settled, as if every node were a fresh machine with Debian 13, 4 processors and
+/// 16 GiB of memory. Answers with the number of resources of each module. For inventories that are
+/// tested before they are merged; exit code 1 when something is wrong.
+#[derive(Debug, Args)]
+pub struct CompileArgs {}
+
+/// Compiles and counts.
+pub fn run(context: &Context, args: CompileArgs) -> Result<ExitCode, CommandError> {
+    let CompileArgs {} = args;
+    let (mut read, inventory) = steps::checked(context)?;
+    let signer = Signer::load(context, &inventory)?;
+    let facts = steps::assumed_facts(&inventory);
+    let nothing = Removing::default();
+    let compiled = steps::compile(context, &mut read, &inventory, &facts, &signer, &nothing)?;
+    render::show(&context.output, &compiled, facts.len());
+    Ok(ExitCode::SUCCESS)
+}
