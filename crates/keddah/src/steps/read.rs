@@ -57,8 +57,15 @@ pub fn digest_of(bytes: &[u8]) -> String {
 pub fn read(context: &Context) -> Result<Read, CommandError> {
     let path = path(context)?;
     let bytes = std::fs::read(&path).map_err(|error| {
-        CommandError::user(format!("cannot read the inventory {}", path.display()))
-            .caused_by(&error)
+        let unreadable =
+            CommandError::user(format!("cannot read the inventory {}", path.display()))
+                .caused_by(&error);
+        match error.kind() {
+            std::io::ErrorKind::IsADirectory => {
+                unreadable.hint("name the file in it: an inventory of Keddah is one file")
+            }
+            _ => unreadable,
+        }
     })?;
     let mut sources = SourceMap::default();
     let name = path.display().to_string();
