@@ -14,6 +14,7 @@ mod command;
 mod failure;
 mod keddah;
 mod load;
+mod names;
 mod poison;
 mod postgres;
 mod processes;
