@@ -15,6 +15,7 @@ mod crowded;
 mod failure;
 mod keddah;
 mod load;
+mod names;
 mod poison;
 mod postgres;
 mod processes;

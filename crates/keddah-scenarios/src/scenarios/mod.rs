@@ -4,6 +4,7 @@ mod again;
 mod edits;
 mod failover;
 mod fields;
+mod follow;
 mod interrupted;
 mod privileges;
 mod scale;
@@ -73,6 +74,11 @@ pub const SCENARIOS: &[Scenario] = &[
         name: "failover",
         about: "the primary is killed, its node loses power: the cluster heals",
         run: failover::run,
+    },
+    Scenario {
+        name: "follow",
+        about: "a virtual address and a name follow the primary, whatever becomes of the old one",
+        run: follow::run,
     },
     Scenario {
         name: "interrupted",
