@@ -11,7 +11,7 @@ pub const CODES: &[(&str, &str)] = &[
     ("invalid-sudo", "`node_admin_sudo` is none of its four words."),
     ("membership-options", "Options of a membership need a newer PostgreSQL."),
     ("no-etcd", "A PostgreSQL cluster needs etcd, and the inventory has none."),
-    ("no-interface", "No network interface of a node can carry a virtual address."),
+    ("no-interface", "No network interface has the address that a virtual one goes with."),
     ("removes-etcd", "The last member of etcd would go while clusters need it."),
     ("removes-primary", "The primary of a cluster that stays would go."),
     ("second-etcd-cluster", "There are two etcd clusters, and one serves all."),
