@@ -42,6 +42,7 @@ pub fn probes(inventory: &Inventory) -> BTreeMap<NodeName, Probe> {
                 probe.patroni_port = Some(params.port("patroni_port"));
                 probe.packages =
                     POSTGRESQL_VERSIONS.map(|version| format!("postgresql-{version}")).collect();
+                probe.packages.push("patroni".to_owned());
             }
             if params.opt_int("etcd_seq").is_some() {
                 probe.etcd_port = Some(params.port("etcd_port"));

@@ -155,6 +155,7 @@ fn the_first_primary_alone_is_told_how_to_make_the_cluster() {
         role: "primary".to_owned(),
         state: "running".to_owned(),
         scope: "pg-test".to_owned(),
+        system_identifier: String::new(),
     });
     let failed_over = compiled(INVENTORY, &nodes);
     assert_eq!(file(&failed_over, "10.10.10.11", path), None, "the cluster exists");

@@ -52,7 +52,8 @@ fn specs() -> Vec<Spec> {
             present: true,
         }
         .into(),
-        stanza::Spec { stanza: "pg-test".to_owned(), account: "postgres".to_owned() }.into(),
+        stanza::Spec { stanza: "pg-test".to_owned(), account: "postgres".to_owned(), online: true }
+            .into(),
         backup::Spec {
             stanza: "pg-test".to_owned(),
             account: "postgres".to_owned(),

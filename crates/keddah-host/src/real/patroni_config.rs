@@ -1,11 +1,11 @@
 //! The cluster's dynamic configuration: read and changed through the node's own Patroni.
 
 use crate::HostError;
-use crate::real::RealHost;
+use crate::real::{RealHost, pg_instance};
 use crate::rest::{NoAnswer, Patroni};
 use crate::sql::{Purpose, Session, quote_array};
 use futures_util::future::join_all;
-use keddah_resource::kind::patroni_config::{Observed, Spec};
+use keddah_resource::kind::patroni_config::{Observed, Part, Spec};
 use keddah_resource::{Difference, Observation};
 use serde::Deserialize;
 use serde_json::{Map, Value};
@@ -18,6 +18,10 @@ const STORED: Duration = Duration::from_secs(10);
 
 /// Patroni reloads PostgreSQL right after a change; whether it did is good to know, and no more.
 const TAKEN_OVER: Duration = Duration::from_secs(2);
+
+/// A promotion waits for Patroni's next turn and for PostgreSQL to end recovery; a demotion for a
+/// checkpoint, a rewind and a start.
+const NEW_PART: Duration = Duration::from_secs(180);
 
 /// Looks at clusters' configurations.
 pub async fn observe(_host: &RealHost, specs: &[&Spec]) -> Vec<Result<Observation, HostError>> {
@@ -63,6 +67,29 @@ async fn document(spec: &Spec) -> Result<Option<Map<String, Value>>, NoAnswer> {
             spec.cluster
         )))
     })
+}
+
+/// Waits until this node's instance plays its new part: what comes next wants to write.
+async fn becomes(spec: &Spec, roles: &[&str]) -> Result<(), HostError> {
+    let until = Instant::now() + NEW_PART;
+    let mut last = String::new();
+    while Instant::now() < until {
+        match Patroni::new(&spec.api).status().await {
+            Ok(status) if roles.contains(&status.role.as_str()) && status.state == "running" => {
+                return Ok(());
+            }
+            Ok(status) => last = format!("{}, {}", status.role, status.state),
+            Err(error) => last = error.into_error().message,
+        }
+        sleep(Duration::from_millis(200)).await;
+    }
+    Err(HostError::new(format!(
+        "{} should have become {} within {} s: {last}",
+        spec.cluster,
+        roles[0].replace('_', " "),
+        NEW_PART.as_secs()
+    ))
+    .with_log(&pg_instance::journal().await))
 }
 
 #[derive(Debug, Deserialize)]
@@ -130,6 +157,11 @@ pub async fn apply(
             )));
         }
         sleep(Duration::from_millis(100)).await;
+    }
+    match spec.part(observed) {
+        Part::Kept => {}
+        Part::Promoted => becomes(spec, &["primary", "master"]).await?,
+        Part::Demoted => becomes(spec, &["standby_leader"]).await?,
     }
     let Some(before) = before else { return Ok(()) };
     let until = Instant::now() + TAKEN_OVER;

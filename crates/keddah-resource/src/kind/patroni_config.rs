@@ -28,6 +28,26 @@ pub struct Spec {
     pub connection: super::PgConnection,
 }
 
+/// Patroni's section of what a standby cluster follows.
+const STANDBY: &str = "standby_cluster";
+
+const PROMOTES: &str = "this standby cluster stops following and takes writes of its own from now \
+    on; what it followed goes on as it is, and neither learns what is written to the other";
+
+const DEMOTES: &str = "this cluster takes no more writes and follows another one; what was written \
+    here and not there is lost";
+
+/// What becomes of a cluster's part.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Part {
+    /// It goes on leading, or following.
+    Kept,
+    /// A standby cluster becomes one that takes writes.
+    Promoted,
+    /// A cluster that takes writes becomes a standby cluster.
+    Demoted,
+}
+
 /// What is.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Observed {
@@ -121,8 +141,12 @@ impl Spec {
         if fields.0.is_empty() {
             return None;
         }
-        let mut difference =
-            Difference::new(Action::Update, class, "the cluster's settings differ");
+        let (class, reason) = match self.part(observed) {
+            Part::Kept => (class, "the cluster's settings differ".to_owned()),
+            Part::Promoted => (class, format!("PROMOTION: {PROMOTES}")),
+            Part::Demoted => (Class::Destroy, format!("DEMOTION: {DEMOTES}")),
+        };
+        let mut difference = Difference::new(Action::Update, class, reason);
         difference.fields = fields.0;
         if !unknown.is_empty() {
             difference = difference.impossible(format!(
@@ -132,6 +156,16 @@ impl Spec {
             ));
         }
         Some(difference)
+    }
+
+    /// What becomes of the cluster's part: whether it leads or follows another one.
+    pub fn part(&self, observed: &Observed) -> Part {
+        let set = |value: Option<&Value>| value.is_some_and(|value| !value.is_null());
+        match (set(observed.document.get(STANDBY)), set(self.settings.get(STANDBY))) {
+            (true, false) if self.settings.contains_key(STANDBY) => Part::Promoted,
+            (false, true) => Part::Demoted,
+            _ => Part::Kept,
+        }
     }
 
     /// Whether the change lowers a parameter of which a replica must not have less than its
@@ -250,6 +284,23 @@ mod tests {
         assert_eq!(wanted.diff(&unasked).expect("it differs").impossible, None);
         let gone = spec(&[]).diff(&observed(&json!({ "wrok_mem": "8MB" }), &[]));
         assert_eq!(gone.expect("it differs").impossible, None, "it may be taken away");
+    }
+
+    #[test]
+    fn a_standby_clusters_end_and_beginning_are_told() {
+        let follows = json!({ "host": "10.10.10.11", "port": 5432 });
+        let mut wanted = spec(&[]);
+        wanted.settings.insert(STANDBY.to_owned(), Value::Null);
+        let mut present = observed(&json!({}), &[]);
+        assert_eq!(wanted.diff(&present), None);
+        present.document.insert(STANDBY.to_owned(), follows.clone());
+        let promotion = wanted.diff(&present).expect("it differs");
+        assert!(promotion.reason.starts_with("PROMOTION"), "{promotion:?}");
+        assert!(promotion.class < Class::Destroy);
+        wanted.settings.insert(STANDBY.to_owned(), follows);
+        assert_eq!(wanted.diff(&present), None);
+        let demotion = wanted.diff(&observed(&json!({}), &[])).expect("it differs");
+        assert_eq!(demotion.class, Class::Destroy, "it wants to be named");
     }
 
     #[test]
