@@ -14,6 +14,7 @@ mod event;
 mod lint;
 mod plan;
 mod report;
+mod restarts;
 mod undeclared;
 
 pub use build::{PlanError, plan};
@@ -21,3 +22,4 @@ pub use event::{Event, Failure, SkipReason};
 pub use lint::{Allowance, Finding, lint, short_name};
 pub use plan::{Blocked, Certainty, Outcome, Plan, PlannedChange, Promise, Summary, Unobserved};
 pub use report::{Ending, Report, ReportedChange};
+pub use restarts::Restarts;

@@ -172,19 +172,23 @@ impl Compiler<'_> {
                 api: instance.api(),
                 connection: cluster.connection(),
                 patience_seconds: 120,
+                settled_seconds: u32::try_from(2 * RtoPlan::of(&cluster.params).loop_wait + 5)
+                    .unwrap_or(u32::MAX),
+                restarts: true,
             }
             .into(),
         )
         .after([made]);
-        if node.name == cluster.leader {
-            // Replicas first: they must not have less of anything than the primary.
-            postmaster.restart_after = cluster
-                .instances
-                .iter()
-                .filter(|other| other.name != instance.name)
-                .flat_map(|other| [other.postmaster(), other.id(Kind::PgInstance, &other.name)])
-                .collect();
-        }
+        // Replicas first, one by one: they must not have less of anything than the primary, and one
+        // of them should always serve.
+        let leads = node.name == cluster.leader;
+        postmaster.restart_after = cluster
+            .instances
+            .iter()
+            .filter(|other| other.name != instance.name && other.node.name != cluster.leader)
+            .filter(|other| leads || other.member.seq < instance.member.seq)
+            .flat_map(|other| [other.postmaster(), other.id(Kind::PgInstance, &other.name)])
+            .collect();
         self.fleet.add(postmaster);
         Ok(())
     }
