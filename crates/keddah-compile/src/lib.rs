@@ -20,6 +20,7 @@ mod topology;
 pub use ca::{Authorities, Authority, CA_PATH, CONTROLLER, ETCD_CA_PATH};
 pub use codes::CODES;
 pub use compiler::{Compiled, Input, Removing};
+pub use pgsql::parameters::check_templates;
 pub use templates::{TemplateError, Templates};
 
 use compiler::{Compiler, Node, problem};

@@ -96,6 +96,7 @@ fn a_node_is_compiled_the_same_when_only_the_nodes_it_needs_answer() {
             role: role.to_owned(),
             state: "running".to_owned(),
             scope: if last == 10 { "pg-meta" } else { "pg-test" }.to_owned(),
+            system_identifier: String::new(),
         });
     }
     let mut sources = SourceMap::default();

@@ -281,7 +281,7 @@ fn absent(spec: &Spec) -> Observed {
         }
         Spec::EtcdMember(_) => etcd_member::Observed { peer_url: None }.into(),
         Spec::Stanza(_) => stanza::Observed { status: 1 }.into(),
-        Spec::Backup(_) => backup::Observed { full_backups: 0 }.into(),
+        Spec::Backup(_) => backup::Observed { full_backups: 0, newest: 0 }.into(),
         Spec::Postmaster(_) => {
             postmaster::Observed { running: false, pending_restart: false, owes: None }.into()
         }
@@ -289,7 +289,7 @@ fn absent(spec: &Spec) -> Observed {
             pg_instance::Observed { initialized: false, state: None, role: None }.into()
         }
         Spec::PatroniConfig(_) => {
-            patroni_config::Observed { document: serde_json::Map::new(), contexts: None }.into()
+            patroni_config::Observed { document: serde_json::Map::new(), known: None }.into()
         }
         Spec::PgRole(_) => pg_role::Observed { present: None }.into(),
         Spec::PgDatabase(_) => {

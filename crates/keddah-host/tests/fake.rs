@@ -58,6 +58,7 @@ fn specs() -> Vec<Spec> {
             stanza: "pg-test".to_owned(),
             account: "postgres".to_owned(),
             patience_seconds: 60,
+            not_before: None,
         }
         .into(),
     ]

@@ -5,7 +5,7 @@ use super::{Cluster, Instance};
 use crate::compiler::{Compiler, Problem, problem};
 use crate::node::cron_table;
 use keddah_core::Secret;
-use keddah_inventory::to_json;
+use keddah_inventory::{Params, to_json};
 use keddah_resource::kind::directory::{self, Permissions};
 use keddah_resource::kind::{backup, file, stanza};
 use keddah_resource::{Kind, Module, Resource, ResourceId, Spec};
@@ -14,6 +14,9 @@ use serde_json::{Value, json};
 /// Where pgBackRest reads its configuration, and passwords beside it.
 const CONFIGURATION: &str = "/etc/pgbackrest/pgbackrest.conf";
 const SECRETS: &str = "/etc/pgbackrest/conf.d/secrets.conf";
+
+/// A backup may take a day.
+pub(crate) const BACKUP_SECONDS: u32 = 24 * 3600;
 
 /// Options of a repository that hold secrets.
 const SECRET_OPTIONS: &[&str] = &[
@@ -112,7 +115,7 @@ impl Compiler<'_> {
             return;
         }
         let account = cluster.superuser();
-        let shared = is_shared(cluster.leader());
+        let shared = is_shared(params);
         for instance in &cluster.instances {
             let leads = instance.node.name == cluster.leader;
             if shared && !leads {
@@ -139,7 +142,8 @@ impl Compiler<'_> {
                 let spec = backup::Spec {
                     stanza: cluster.name.clone(),
                     account: account.clone(),
-                    patience_seconds: 24 * 3600,
+                    patience_seconds: BACKUP_SECONDS,
+                    not_before: None,
                 };
                 self.fleet.add(resource(spec.into()).after([stanza]));
             }
@@ -148,8 +152,7 @@ impl Compiler<'_> {
 }
 
 /// Whether all instances of a cluster use one repository, rather than a directory of their own node.
-fn is_shared(instance: &Instance<'_>) -> bool {
-    let params = &instance.member.params;
+pub(crate) fn is_shared(params: &Params<'_>) -> bool {
     let chosen = params.str("pgbackrest_method");
     let Some(options) = params.map("pgbackrest_repo").get(chosen.as_str()).map(to_json) else {
         return false;

@@ -1,10 +1,10 @@
 //! The PGSQL module: highly available PostgreSQL clusters and every way into them.
 
-mod backup;
+pub(crate) mod backup;
 mod hba;
 mod layout;
 mod objects;
-mod parameters;
+pub(crate) mod parameters;
 mod patroni;
 mod pool;
 mod privileges;

@@ -133,6 +133,7 @@ impl Compiler<'_> {
         if let Some(node) = cluster.follows.as_ref().and_then(|upstream| upstream.leader.as_ref())
             && let Some((other, member)) = self.topology.instance_on(node)
             && self.input.facts.contains_key(node)
+            && !self.input.removing.pgsql.contains(node)
         {
             let name = member.instance(&other.name);
             before.push(ResourceId::new(node, Kind::PgInstance, name));

@@ -49,7 +49,7 @@ impl<'a> Compiler<'a> {
     pub(super) fn upstream(&self, model: &PgCluster<'a>) -> Option<Upstream> {
         let primary = model.primary()?;
         let address = primary.upstream.clone()?;
-        let (other, named) = self.topology.instance_on(&NodeName::new(&address))?;
+        let (other, named) = self.topology.instance_on(&NodeName::new(address.clone()))?;
         if other.name == model.name {
             return None;
         }

@@ -5,9 +5,9 @@ use crate::real::{RealHost, pg_instance};
 use crate::rest::{NoAnswer, Patroni};
 use crate::sql::{Purpose, Session, quote_array};
 use futures_util::future::join_all;
+use keddah_core::Setting;
 use keddah_resource::kind::patroni_config::{Observed, Part, Spec};
 use keddah_resource::{Difference, Observation};
-use serde::Deserialize;
 use serde_json::{Map, Value};
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -40,10 +40,10 @@ async fn look(spec: &Spec) -> Result<Observation, HostError> {
         }
         Err(NoAnswer::Failed(error)) => return Err(error),
     };
-    let mut observed = Observed { document, contexts: None };
+    let mut observed = Observed { document, known: None };
     if let Some(difference) = spec.diff(&observed) {
         let names: BTreeSet<&str> = difference.fields.iter().map(|field| field.field()).collect();
-        observed.contexts = contexts(spec, &names).await?;
+        observed.known = known(spec, &names).await?;
     }
     Ok(Observation::Known(observed.into()))
 }
@@ -92,27 +92,24 @@ async fn becomes(spec: &Spec, roles: &[&str]) -> Result<(), HostError> {
     .with_log(&pg_instance::journal().await))
 }
 
-#[derive(Debug, Deserialize)]
-struct Context {
-    name: String,
-    context: String,
-}
-
-/// `pg_settings.context` of these parameters, from the server on this node that belongs to the
+/// What `pg_settings` says of these parameters, from the server on this node that belongs to the
 /// cluster; nothing when it does not run.
-async fn contexts(
+async fn known(
     spec: &Spec,
     names: &BTreeSet<&str>,
-) -> Result<Option<BTreeMap<String, String>>, HostError> {
+) -> Result<Option<BTreeMap<String, Setting>>, HostError> {
     let Some(session) = member(spec).await else { return Ok(None) };
     let lower: Vec<String> = names.iter().map(|name| name.to_ascii_lowercase()).collect();
-    let rows: Vec<Context> = session
+    let rows: Vec<Setting> = session
         .rows(&format!(
-            "select lower(name) as name, context from pg_settings where lower(name) = any({})",
+            "select lower(name) as name, vartype, coalesce(unit, '') as unit, \
+             coalesce(min_val, '') as min_val, coalesce(max_val, '') as max_val, \
+             coalesce(array_to_string(enumvals, ','), '') as enumvals, context \
+             from pg_settings where lower(name) = any({})",
             quote_array(lower.iter().map(String::as_str))
         ))
         .await?;
-    Ok(Some(rows.into_iter().map(|row| (row.name, row.context)).collect()))
+    Ok(Some(rows.into_iter().map(|row| (row.name.clone(), row)).collect()))
 }
 
 /// A session with the cluster's server on this node; `None` while it cannot be reached.
@@ -146,7 +143,7 @@ pub async fn apply(
     let until = Instant::now() + STORED;
     loop {
         let document = document(spec).await.map_err(NoAnswer::into_error)?.unwrap_or_default();
-        let stored = Observed { document, contexts: None };
+        let stored = Observed { document, known: None };
         let Some(remaining) = spec.diff(&stored) else { break };
         if Instant::now() > until {
             let names: Vec<&str> = remaining.fields.iter().map(|field| field.field()).collect();

@@ -3,6 +3,7 @@
 mod access;
 mod codes;
 mod identity;
+mod instances;
 mod names;
 mod network;
 mod objects;
@@ -35,6 +36,7 @@ pub fn check(sources: &SourceMap, inventory: &Inventory) -> Vec<Diagnostic> {
     };
     parameters::check(&mut report);
     identity::check(&mut report);
+    instances::check(&mut report);
     objects::check(&mut report);
     access::check(&mut report);
     network::check(&mut report);

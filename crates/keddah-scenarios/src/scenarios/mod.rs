@@ -9,6 +9,7 @@ mod scale;
 mod secrets;
 mod services;
 mod single;
+mod topology;
 
 pub use failover::deaths;
 
@@ -56,6 +57,11 @@ pub const SCENARIOS: &[Scenario] = &[
         name: "scale",
         about: "an instance comes and goes while a writer writes",
         run: scale::run,
+    },
+    Scenario {
+        name: "topology",
+        about: "cascades, delays, synchronous commit, and a standby cluster with its promotion",
+        run: topology::run,
     },
     Scenario {
         name: "failover",

@@ -3,6 +3,7 @@
 use crate::cli::Context;
 use crate::error::CommandError;
 use crate::render::diagnostic::Problems;
+use crate::steps::templates;
 use keddah_core::{Diagnostic, Severity, SourceMap};
 use keddah_inventory::Inventory;
 use sha2::{Digest, Sha256};
@@ -72,6 +73,7 @@ pub fn read(context: &Context) -> Result<Read, CommandError> {
     let broken = diagnostics.iter().any(|one| one.severity == Severity::Error);
     if let (Some(inventory), false) = (&inventory, broken) {
         diagnostics.extend(keddah_inventory::check(&sources, inventory));
+        diagnostics.extend(keddah_compile::check_templates(inventory, &templates(context)?));
     }
     let digest = digest_of(&bytes);
     Ok(Read { path, digest, sources, inventory, diagnostics })
