@@ -3,13 +3,14 @@
 use crate::HostError;
 use crate::real::{RealHost, pg_instance};
 use crate::rest::{NoAnswer, Patroni};
-use crate::sql::{Purpose, Session, quote_array};
+use crate::sql::{Purpose, Session, Unreachable, quote_array};
 use futures_util::future::join_all;
 use keddah_core::Setting;
 use keddah_resource::kind::patroni_config::{Observed, Part, Spec};
 use keddah_resource::{Difference, Observation};
 use serde_json::{Map, Value};
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
 use std::time::Duration;
 use tokio::time::{Instant, sleep};
 
@@ -67,6 +68,35 @@ async fn document(spec: &Spec) -> Result<Option<Map<String, Value>>, NoAnswer> {
             spec.cluster
         )))
     })
+}
+
+/// Libraries that PostgreSQL loads when it starts.
+const PRELOADED: &str = "shared_preload_libraries";
+
+/// Refuses libraries that are not there: PostgreSQL would not start again.
+async fn libraries_exist(spec: &Spec) -> Result<(), HostError> {
+    let Some(wanted) = spec.parameters.get(PRELOADED) else { return Ok(()) };
+    let Some(session) = member(spec).await else { return Ok(()) };
+    let query = "select setting from pg_config where name = 'PKGLIBDIR'";
+    let Some(directory) = session.scalar(query).await? else { return Ok(()) };
+    for library in wanted.split(',') {
+        let name = library.trim().trim_matches('"').trim_start_matches("$libdir/");
+        if name.is_empty() {
+            continue;
+        }
+        let name = name.trim_end_matches(".so");
+        let path = Path::new(&directory).join(format!("{name}.so"));
+        if !path.try_exists().unwrap_or(true) {
+            return Err(HostError::new(format!(
+                "{PRELOADED} names `{name}`, and there is no {}: PostgreSQL would not start again",
+                path.display()
+            ))
+            .with_hint(
+                "correct pg_libs, or have pg_extensions bring the package that holds the library",
+            ));
+        }
+    }
+    Ok(())
 }
 
 /// Waits until this node's instance plays its new part: what comes next wants to write.
@@ -139,6 +169,9 @@ pub async fn apply(
         },
         false => None,
     };
+    if difference.fields.iter().any(|change| change.field() == PRELOADED) {
+        libraries_exist(spec).await?;
+    }
     Patroni::new(&spec.api).patch_config(&spec.patch(observed)).await?;
     let until = Instant::now() + STORED;
     loop {
@@ -157,7 +190,16 @@ pub async fn apply(
     }
     match spec.part(observed) {
         Part::Kept => {}
-        Part::Promoted => becomes(spec, &["primary", "master"]).await?,
+        Part::Promoted => {
+            becomes(spec, &["primary", "master"]).await?;
+            // Its control file tells of the new timeline only after a checkpoint, which PostgreSQL
+            // takes its time over; pgBackRest refuses to back up what contradicts itself.
+            let session = Session::open(&spec.connection, "postgres", Purpose::Change)
+                .await
+                .map_err(Unreachable::into_error)?;
+            session.execute("set statement_timeout = 0").await?;
+            session.execute("checkpoint").await?;
+        }
         Part::Demoted => becomes(spec, &["standby_leader"]).await?,
     }
     let Some(before) = before else { return Ok(()) };
