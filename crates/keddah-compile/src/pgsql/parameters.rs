@@ -114,14 +114,14 @@ fn parameters(
                 "certificates": super::CERTIFICATES,
             }),
         )
-        .map_err(|error| in_template("bad-template", error.to_string()))?;
+        .map_err(|error| in_template("template", error.to_string()))?;
     let mut parameters =
-        read(&template, &text).map_err(|message| in_template("bad-template", message))?;
+        read(&template, &text).map_err(|message| in_template("template", message))?;
     let version = Some(sizes.version).filter(|&version| version > 0);
     for (name, value) in &parameters {
         if let Some(refusal) = refusal(version, name, value).filter(|refusal| refusal.certain) {
             let message = format!("templates/{template}: `{name}`: {}", reason(&refusal));
-            return Err(in_template("bad-template", message));
+            return Err(in_template("template", message));
         }
     }
     for (name, value) in params.map("pg_parameters") {

@@ -52,7 +52,6 @@ pub const CODES: &[(&str, &str)] = &[
     ("bad-hosts-line", "A line for hosts files or DNS is not an address and its names."),
     ("bad-selector", "A service's selector is no JMESPath expression."),
     ("bad-setting", "PostgreSQL has no such parameter, or does not take its value."),
-    ("bad-template", "A template of PostgreSQL's parameters is empty or wrong."),
     ("bad-upstream", "An instance follows itself, or a server it must not follow."),
     ("delayed-primary", "An instance that takes writes is to stay behind."),
     ("differs-in-cluster", "The members of a cluster disagree on one of its settings."),

@@ -164,7 +164,9 @@ pub fn run(world: &mut World) -> Outcome {
         ensure!(refused.code == Some(1), "not refused: {refused}");
         says(&refused, "--no-backup")?;
         keddah.run(&["remove", "pg-copy", "--confirm", "pg-copy", "--no-backup"])?.success()?;
+        // Others knew its name.
         project.write(&inventory)?;
+        keddah.apply()?;
         keddah.plan()?.expect_empty()
     })
 }
