@@ -45,6 +45,8 @@ pub struct Removing {
     pub pgsql: BTreeSet<NodeName>,
     /// Hosts whose etcd member goes.
     pub etcd: BTreeSet<NodeName>,
+    /// Whether a cluster that goes as a whole may go without a last backup.
+    pub without_backup: bool,
 }
 
 impl Removing {

@@ -20,6 +20,7 @@ mod topology;
 pub use ca::{Authorities, Authority, CA_PATH, CONTROLLER, ETCD_CA_PATH};
 pub use codes::CODES;
 pub use compiler::{Compiled, Input, Removing};
+pub use pgsql::parameters::check_templates;
 pub use templates::{TemplateError, Templates};
 
 use compiler::{Compiler, Node, problem};
@@ -42,6 +43,7 @@ pub fn probes(inventory: &Inventory) -> BTreeMap<NodeName, Probe> {
                 probe.patroni_port = Some(params.port("patroni_port"));
                 probe.packages =
                     POSTGRESQL_VERSIONS.map(|version| format!("postgresql-{version}")).collect();
+                probe.packages.push("patroni".to_owned());
             }
             if params.opt_int("etcd_seq").is_some() {
                 probe.etcd_port = Some(params.port("etcd_port"));

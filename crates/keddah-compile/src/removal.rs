@@ -2,10 +2,11 @@
 
 use crate::ca::ETCD_CA_PATH;
 use crate::compiler::{Compiler, Node, Problem, problem};
+use crate::pgsql::backup::{BACKUP_SECONDS, is_shared};
 use keddah_inventory::model::{PgCluster, PgMember};
 use keddah_resource::kind::etcd_member::{self, EtcdConnection};
-use keddah_resource::kind::{directory, file, unit};
-use keddah_resource::{Module, Resource, ResourceId, Spec};
+use keddah_resource::kind::{backup, directory, file, unit};
+use keddah_resource::{Module, NodeFacts, Resource, ResourceId, Spec};
 
 /// Files of an instance that would start it again, or that hold passwords.
 const FILES: &[&str] = &[
@@ -56,11 +57,16 @@ impl<'a> Compiler<'a> {
                 ),
             ));
         }
+        if !stays {
+            self.is_followed(cluster)?;
+        }
         let resource = |spec: Spec| {
             Resource::new(&node.name, Module::Pgsql, spec).in_cluster(cluster.name.as_str())
         };
+        let backup = if stays { None } else { self.last_backup(cluster)? };
         // Clients first: the pool turns them away before the server goes.
-        let pool = self.fleet.add(resource(unit::Spec::stopped("pgbouncer.service").into()));
+        let pool =
+            self.fleet.add(resource(unit::Spec::stopped("pgbouncer.service").into()).after(backup));
         let server = self.fleet.add(
             resource(
                 unit::Spec { patience_seconds: 120, ..unit::Spec::stopped("patroni.service") }
@@ -88,6 +94,75 @@ impl<'a> Compiler<'a> {
             self.fleet.add(resource(directory::Spec::absent(path).into()).after([server.clone()]));
         }
         Ok(())
+    }
+
+    /// A backup of today from a cluster that goes as a whole, unless the user does without one.
+    fn last_backup(&mut self, cluster: &PgCluster<'_>) -> Result<Option<ResourceId>, Problem> {
+        let member = &cluster.members[0];
+        let params = &member.params;
+        // What a standby cluster holds is backed up where it is written.
+        let copy = cluster.upstream().is_some();
+        if copy || self.input.removing.without_backup || !params.bool("pgbackrest_enabled") {
+            return Ok(None);
+        }
+        let name = &cluster.name;
+        let refuse = |message: String| {
+            let problem = problem("no-last-backup", member.seq_span, message);
+            Box::new(
+                problem.help("`--no-backup` removes the cluster all the same, without a way back"),
+            )
+        };
+        let patroni =
+            |node| self.input.facts.get(node).and_then(|facts: &NodeFacts| facts.patroni.as_ref());
+        let Some(leader) = cluster.members.iter().find(|member| {
+            patroni(&member.node).is_some_and(|patroni| {
+                matches!(patroni.role.as_str(), "primary" | "master") && patroni.state == "running"
+            })
+        }) else {
+            // Nothing is there to be backed up when no node of it ever ran PostgreSQL.
+            let ran = cluster.members.iter().any(|member| patroni(&member.node).is_some());
+            return if ran {
+                Err(refuse(format!("{name} has no primary now, so no last backup can be taken")))
+            } else {
+                Ok(None)
+            };
+        };
+        if params.bool("pg_rm_backup") && !is_shared(params) {
+            return Err(refuse(format!(
+                "{name} would go with all its backups, which lie on its own nodes: set \
+                 `pg_rm_backup: false` to keep them, or keep backups elsewhere \
+                 (pgbackrest_method)"
+            )));
+        }
+        let spec = backup::Spec {
+            stanza: name.as_str().to_owned(),
+            account: params.str("pg_dbsu"),
+            patience_seconds: BACKUP_SECONDS,
+            not_before: Some(self.input.today * 86_400),
+        };
+        let resource = Resource::new(&leader.node, Module::Pgsql, Spec::from(spec));
+        Ok(Some(self.fleet.add(resource.in_cluster(name.as_str()))))
+    }
+
+    /// A cluster that others follow stays until they no longer do.
+    fn is_followed(&self, cluster: &PgCluster<'_>) -> Result<(), Problem> {
+        let follower = self.topology.clusters.iter().find(|other| {
+            let here = |node: &str| cluster.members.iter().any(|one| one.node.as_str() == node);
+            let stays =
+                other.members.iter().any(|one| !self.input.removing.pgsql.contains(&one.node));
+            other.name != cluster.name && stays && other.upstream().is_some_and(here)
+        });
+        let Some(follower) = follower else { return Ok(()) };
+        let span = follower.primary().and_then(|member| member.params.span("pg_upstream"));
+        Err(problem(
+            "removes-upstream",
+            span,
+            format!(
+                "{} follows {}: take its pg_upstream away and apply, which promotes it, or remove \
+                 it first",
+                follower.name, cluster.name
+            ),
+        ))
     }
 
     fn remove_etcd_members(&mut self, nodes: &[Node<'a>]) -> Result<(), Problem> {

@@ -1,88 +1,17 @@
 //! The sandbox's inventory, compiled for four nodes of Debian 13.
 
-use keddah_compile::{
-    Authorities, Authority, Compiled, Input, Removing, Templates, compile, needed,
-};
-use keddah_core::{NodeName, Secret, SourceMap};
-use keddah_resource::{
-    Distribution, EtcdFacts, EtcdMemberFacts, Kind, NodeFacts, PatroniFacts, Spec,
-};
+mod support;
+
+use keddah_compile::{Compiled, needed};
+use keddah_core::{NodeName, SourceMap};
+use keddah_resource::{EtcdFacts, EtcdMemberFacts, Kind, NodeFacts, PatroniFacts, Spec};
 use std::collections::{BTreeMap, BTreeSet};
+use support::{compiled, facts, file};
 
 const INVENTORY: &str = include_str!("../../../conf/sandbox.yml");
 
-fn facts() -> NodeFacts {
-    NodeFacts {
-        hostname: "node".to_owned(),
-        distribution: Distribution {
-            id: "debian".to_owned(),
-            version: "13".to_owned(),
-            codename: "trixie".to_owned(),
-        },
-        architecture: "x86_64".to_owned(),
-        cores: 2,
-        memory_bytes: 24 << 30,
-        sysctl_read_only: true,
-        open_files_limit: 20_000,
-        interfaces: Vec::new(),
-        own_units: Vec::new(),
-        resolved: false,
-        package_candidates: BTreeMap::new(),
-        patroni: None,
-        etcd: None,
-    }
-}
-
-fn compiled(text: &str, facts: &BTreeMap<NodeName, NodeFacts>) -> Compiled {
-    let mut sources = SourceMap::default();
-    let (inventory, problems) =
-        keddah_inventory::load(&mut sources, "sandbox.yml", text.as_bytes());
-    assert!(problems.is_empty(), "{problems:?}");
-    let inventory = inventory.expect("it loads");
-    let authority = Authority {
-        certificate_pem: "-----BEGIN CERTIFICATE-----\n".to_owned(),
-        fingerprint: "00".repeat(32),
-        fresh_key: Some(Secret::new("key")),
-        directory: "files/pki/ca".to_owned(),
-        seed: Secret::new("seed"),
-    };
-    let authorities = Authorities {
-        etcd: Authority {
-            fingerprint: "11".repeat(32),
-            directory: "files/pki/etcd".to_owned(),
-            ..authority.clone()
-        },
-        fleet: authority,
-    };
-    let input = Input {
-        inventory: &inventory,
-        facts,
-        authorities: &authorities,
-        templates: &Templates::new(&BTreeMap::new()).expect("our templates parse"),
-        baselines: &BTreeMap::new(),
-        public_keys: &[],
-        today: 20_000,
-        controller_user: "root".to_owned(),
-        controller_group: "root".to_owned(),
-        removing: &Removing::default(),
-    };
-    let compiled = compile(&input).expect("it compiles");
-    assert_eq!(compiled.fleet.unknown_dependencies(), []);
-    compiled.fleet.ordered().expect("nothing waits for itself");
-    compiled
-}
-
 fn four_nodes() -> BTreeMap<NodeName, NodeFacts> {
     (10..14).map(|last| (NodeName::new(format!("10.10.10.{last}")), facts())).collect()
-}
-
-fn file(compiled: &Compiled, node: &str, path: &str) -> Option<String> {
-    let resource =
-        compiled.fleet.iter().find(|one| one.id.node.as_str() == node && one.id.name == path)?;
-    match &resource.spec {
-        Spec::File(file) => Some(file.present.as_ref()?.content.reveal().to_owned()),
-        other => panic!("{path} is a {}", other.kind()),
-    }
 }
 
 /// What `-l` relies on: nodes that are not needed may be out of reach.
@@ -97,6 +26,7 @@ fn a_node_is_compiled_the_same_when_only_the_nodes_it_needs_answer() {
             role: role.to_owned(),
             state: "running".to_owned(),
             scope: if last == 10 { "pg-meta" } else { "pg-test" }.to_owned(),
+            system_identifier: String::new(),
         });
     }
     let mut sources = SourceMap::default();
@@ -157,6 +87,7 @@ fn the_first_primary_alone_is_told_how_to_make_the_cluster() {
         role: "primary".to_owned(),
         state: "running".to_owned(),
         scope: "pg-test".to_owned(),
+        system_identifier: String::new(),
     });
     let failed_over = compiled(INVENTORY, &nodes);
     assert_eq!(file(&failed_over, "10.10.10.11", path), None, "the cluster exists");

@@ -5,9 +5,11 @@ mod diagnostic;
 pub mod hba;
 mod name;
 mod secret;
+mod setting;
 mod source;
 
 pub use diagnostic::{Diagnostic, Label, Severity};
 pub use name::{ClusterName, InvalidName, NodeName};
 pub use secret::{Secret, expose};
+pub use setting::Setting;
 pub use source::{SourceFile, SourceId, SourceMap, Span};

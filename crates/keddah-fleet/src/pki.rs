@@ -104,6 +104,7 @@ impl PkiError {
 pub struct Authority {
     certificate_pem: String,
     fingerprint: String,
+    not_after: i64,
     issuer: Issuer<'static, KeyPair>,
     fresh: bool,
 }
@@ -164,10 +165,11 @@ impl Authority {
         if certificate.public_key().subject_public_key.data.as_ref() != key.public_key_raw() {
             return Err(unusable("ca.key is not its key"));
         }
+        let not_after = certificate.validity().not_after.timestamp();
         let fingerprint = digest(&pem.contents);
         let issuer = Issuer::from_ca_cert_der(&pem.contents.as_slice().into(), key)
             .map_err(|error| unusable(&error.to_string()))?;
-        Ok(Self { certificate_pem, fingerprint, issuer, fresh: false })
+        Ok(Self { certificate_pem, fingerprint, not_after, issuer, fresh: false })
     }
 
     /// Makes a new authority with an EC key on P-256, in memory.
@@ -184,8 +186,14 @@ impl Authority {
         let certificate = params.self_signed(&key).map_err(issue)?;
         let fingerprint = digest(certificate.der());
         let certificate_pem = certificate.pem();
+        let not_after = params.not_after.unix_timestamp();
         let issuer = Issuer::new(params, key);
-        Ok(Self { certificate_pem, fingerprint, issuer, fresh: true })
+        Ok(Self { certificate_pem, fingerprint, not_after, issuer, fresh: true })
+    }
+
+    /// When it ends, in seconds since 1970-01-01 UTC. What it signs is worthless from then on.
+    pub fn not_after(&self) -> i64 {
+        self.not_after
     }
 
     /// Its certificate in PEM.

@@ -141,9 +141,11 @@ impl Controller {
                 let _ = std::fs::remove_file(&socket);
                 continue;
             }
-            let hint = || format!("try it by hand: {}", by_hand(target));
             let conversation = conversation.map_err(|failure| match failure.hint {
-                None => failure.hint(hint()),
+                None => {
+                    let hint = advice(&failure.log, target);
+                    failure.hint(hint)
+                }
                 Some(_) => failure,
             })?;
             match conversation {
@@ -176,7 +178,8 @@ impl Controller {
         tokio::time::sleep(Duration::from_millis(50)).await;
         let log: Vec<String> = lock(&stderr).iter().cloned().collect();
         let last = log.last().map_or("the connection broke", String::as_str).to_owned();
-        Err(Failure { message: failed(&last).message, log, hint: None })
+        let hint = Some(advice(&log, target));
+        Err(Failure { message: failed(&last).message, log, hint })
     }
 
     fn ssh_command(&self, target: &SshTarget, remote: &str) -> Command {
@@ -227,6 +230,30 @@ fn by_hand(target: &SshTarget) -> String {
     let words = login(target);
     let words = words.iter().map(String::as_str).chain([target.host.as_str(), "true"]);
     format!("ssh {}", words.map(quote).collect::<Vec<_>>().join(" "))
+}
+
+/// What to do where ssh or sudo ended for a usual cause; for any other, to see for oneself.
+fn advice(log: &[String], target: &SshTarget) -> String {
+    let says = |words: &str| log.iter().any(|line| line.contains(words));
+    let by_hand = by_hand(target);
+    if says("IDENTIFICATION HAS CHANGED") {
+        let host = quote(&target.host);
+        format!(
+            "another machine answers there, or it was installed anew; once you are sure that it is \
+             yours, forget its old key with ssh-keygen -R {host} and accept the new one: {by_hand}"
+        )
+    } else if says("Host key verification failed") {
+        format!("its host key is not known yet; log in once to accept it: {by_hand}")
+    } else if says("Permission denied (") {
+        format!(
+            "the account accepts none of your keys; see ansible_user and \
+             ansible_ssh_private_key_file, then try it by hand: {by_hand}"
+        )
+    } else if says("a password is required") || says("not in the sudoers file") {
+        "allow the account sudo without a password (NOPASSWD), or log in as root".to_owned()
+    } else {
+        format!("try it by hand: {by_hand}")
+    }
 }
 
 /// A process whose standard streams lead to an agent.
@@ -337,4 +364,29 @@ fn ending(
         message = format!("{message}; instead of the agent, the login printed `{first}`");
     }
     Failure { message, log, hint: None }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn usual_causes_have_an_advice_of_their_own() {
+        let target = SshTarget {
+            host: "10.10.10.11".to_owned(),
+            port: None,
+            user: Some("dba".to_owned()),
+            private_key_file: None,
+            arguments: Vec::new(),
+            become_root: Become::IfNeeded,
+        };
+        let advice = |line: &str| advice(&[line.to_owned()], &target);
+        let changed = "@    WARNING: REMOTE HOST IDENTIFICATION HAS CHANGED!     @";
+        assert!(advice(changed).contains("ssh-keygen -R 10.10.10.11"));
+        assert!(advice("Host key verification failed.").contains("accept it: ssh -l dba"));
+        assert!(advice("dba@h: Permission denied (publickey).").contains("ansible_user"));
+        assert!(advice("sudo: a password is required").contains("NOPASSWD"));
+        let other = advice("ssh: connect to host 10.10.10.11 port 22: No route to host");
+        assert_eq!(other, "try it by hand: ssh -l dba 10.10.10.11 true");
+    }
 }

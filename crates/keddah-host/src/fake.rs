@@ -3,8 +3,9 @@
 use crate::{Host, HostError};
 use keddah_resource::kind::{
     backup, block, certificate, directory, etcd_member, file, hostname, packages, patroni_config,
-    pg_baseline, pg_census, pg_database, pg_extension, pg_function, pg_instance, pg_privileges,
-    pg_role, pg_schema, postmaster, stanza, symlink, sysctl, trust_anchor, unit, user,
+    pg_baseline, pg_census, pg_database, pg_extension, pg_function, pg_grants, pg_instance,
+    pg_privileges, pg_role, pg_schema, postmaster, stanza, symlink, sysctl, trust_anchor, unit,
+    user,
 };
 use keddah_resource::{
     Difference, Distribution, IdleListener, Kind, Material, NodeFacts, Observation, Observed,
@@ -281,7 +282,7 @@ fn absent(spec: &Spec) -> Observed {
         }
         Spec::EtcdMember(_) => etcd_member::Observed { peer_url: None }.into(),
         Spec::Stanza(_) => stanza::Observed { status: 1 }.into(),
-        Spec::Backup(_) => backup::Observed { full_backups: 0 }.into(),
+        Spec::Backup(_) => backup::Observed { full_backups: 0, newest: 0 }.into(),
         Spec::Postmaster(_) => {
             postmaster::Observed { running: false, pending_restart: false, owes: None }.into()
         }
@@ -289,7 +290,7 @@ fn absent(spec: &Spec) -> Observed {
             pg_instance::Observed { initialized: false, state: None, role: None }.into()
         }
         Spec::PatroniConfig(_) => {
-            patroni_config::Observed { document: serde_json::Map::new(), contexts: None }.into()
+            patroni_config::Observed { document: serde_json::Map::new(), known: None }.into()
         }
         Spec::PgRole(_) => pg_role::Observed { present: None }.into(),
         Spec::PgDatabase(_) => {
@@ -309,6 +310,7 @@ fn absent(spec: &Spec) -> Observed {
         }
         .into(),
         Spec::PgCensus(_) => pg_census::Observed::default().into(),
+        Spec::PgGrants(_) => pg_grants::Observed::default().into(),
         Spec::PgBaseline(_) => pg_baseline::Observed { file: None }.into(),
     }
 }

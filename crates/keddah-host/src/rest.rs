@@ -75,6 +75,9 @@ pub struct Status {
     /// Of a replica: `streaming` or `in archive recovery`.
     #[serde(default)]
     pub replication_state: Option<String>,
+    /// PostgreSQL's system identifier.
+    #[serde(default)]
+    pub database_system_identifier: String,
     /// The timeline.
     #[serde(default)]
     pub timeline: Option<u64>,
@@ -337,8 +340,14 @@ pub async fn patroni_facts(port: u16, ca: Option<&str>) -> Option<PatroniFacts> 
         Err(_) => return None,
     };
     let status: Status = serde_json::from_slice(&answer.body).ok()?;
-    let Status { role, state, patroni, .. } = status;
-    Some(PatroniFacts { tls, role, state, scope: patroni.scope })
+    let Status { role, state, patroni, database_system_identifier, .. } = status;
+    Some(PatroniFacts {
+        tls,
+        role,
+        state,
+        scope: patroni.scope,
+        system_identifier: database_system_identifier,
+    })
 }
 
 #[cfg(test)]

@@ -52,11 +52,13 @@ fn specs() -> Vec<Spec> {
             present: true,
         }
         .into(),
-        stanza::Spec { stanza: "pg-test".to_owned(), account: "postgres".to_owned() }.into(),
+        stanza::Spec { stanza: "pg-test".to_owned(), account: "postgres".to_owned(), online: true }
+            .into(),
         backup::Spec {
             stanza: "pg-test".to_owned(),
             account: "postgres".to_owned(),
             patience_seconds: 60,
+            not_before: None,
         }
         .into(),
     ]

@@ -153,6 +153,8 @@ impl Cluster {
             api: self.api.clone(),
             connection: self.connection.clone(),
             patience_seconds: 60,
+            settled_seconds: 5,
+            restarts: true,
         }
     }
 

@@ -12,6 +12,7 @@ mod reference;
 pub mod registry;
 mod schema;
 pub mod selector;
+mod settings;
 mod value;
 mod yaml;
 
@@ -22,4 +23,5 @@ pub use load::load;
 pub use params::{ParamOrigin, Params, seconds, size_bytes};
 pub use reference::params_reference;
 pub use schema::schema;
+pub use settings::{Refusal, refusal, setting_text};
 pub use value::{Data, Key, Value, to_json};

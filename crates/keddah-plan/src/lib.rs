@@ -13,11 +13,15 @@ mod build;
 mod event;
 mod lint;
 mod plan;
+mod privileges;
 mod report;
+mod restarts;
 mod undeclared;
 
 pub use build::{PlanError, plan};
 pub use event::{Event, Failure, SkipReason};
 pub use lint::{Allowance, Finding, lint, short_name};
 pub use plan::{Blocked, Certainty, Outcome, Plan, PlannedChange, Promise, Summary, Unobserved};
+pub use privileges::{Deviation, PrivilegeModel};
 pub use report::{Ending, Report, ReportedChange};
+pub use restarts::Restarts;

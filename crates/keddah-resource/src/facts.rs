@@ -48,6 +48,10 @@ pub struct PatroniFacts {
     pub state: String,
     /// The cluster's scope.
     pub scope: String,
+    /// PostgreSQL's system identifier, which a cluster shares with its copies alone; empty while
+    /// PostgreSQL does not run.
+    #[serde(default)]
+    pub system_identifier: String,
 }
 
 /// One etcd member as a running member lists it.

@@ -212,6 +212,11 @@ impl DesiredFleet {
         self.resources.values()
     }
 
+    /// The same, to change what a user's wish changes. Ids must stay what they are.
+    pub fn iter_mut(&mut self) -> impl Iterator<Item = &mut Resource> {
+        self.resources.values_mut()
+    }
+
     /// How many there are.
     pub fn len(&self) -> usize {
         self.resources.len()

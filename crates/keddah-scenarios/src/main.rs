@@ -11,9 +11,11 @@
 mod bench;
 mod cluster;
 mod command;
+mod crowded;
 mod failure;
 mod keddah;
 mod load;
+mod names;
 mod poison;
 mod postgres;
 mod processes;

@@ -132,6 +132,16 @@ impl Sandbox {
         self.control(&["start", &node(number)])
     }
 
+    /// Takes a node's network away.
+    pub fn cut(&self, number: u8) -> Outcome {
+        self.control(&["cut", &node(number)])
+    }
+
+    /// Gives it back.
+    pub fn heal(&self, number: u8) -> Outcome {
+        self.control(&["heal", &node(number)])
+    }
+
     fn control(&self, words: &[&str]) -> Outcome {
         let mut command = Command::new(&self.program);
         command.args(["sandbox", "--name", &self.name]).args(words);

@@ -124,6 +124,8 @@ fn without_an_inventory_it_says_how_to_name_one() {
     let missing = scene.run(&["check", "-i", "nowhere.yml"]);
     assert_eq!(missing.code, 1);
     assert!(missing.stderr.contains("because: No such file"), "{}", missing.stderr);
+    let directory = scene.run(&["check", "-i", "."]);
+    assert!(directory.stderr.contains("name the file in it"), "{}", directory.stderr);
 }
 
 #[test]

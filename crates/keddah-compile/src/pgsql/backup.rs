@@ -5,7 +5,7 @@ use super::{Cluster, Instance};
 use crate::compiler::{Compiler, Problem, problem};
 use crate::node::cron_table;
 use keddah_core::Secret;
-use keddah_inventory::to_json;
+use keddah_inventory::{Params, to_json};
 use keddah_resource::kind::directory::{self, Permissions};
 use keddah_resource::kind::{backup, file, stanza};
 use keddah_resource::{Kind, Module, Resource, ResourceId, Spec};
@@ -14,6 +14,9 @@ use serde_json::{Value, json};
 /// Where pgBackRest reads its configuration, and passwords beside it.
 const CONFIGURATION: &str = "/etc/pgbackrest/pgbackrest.conf";
 const SECRETS: &str = "/etc/pgbackrest/conf.d/secrets.conf";
+
+/// A backup may take a day.
+pub(crate) const BACKUP_SECONDS: u32 = 24 * 3600;
 
 /// Options of a repository that hold secrets.
 const SECRET_OPTIONS: &[&str] = &[
@@ -102,31 +105,63 @@ impl Compiler<'_> {
     }
 
     /// The stanza, and the first full backup.
+    ///
+    /// A repository on the nodes' own disks is one for each node, so each needs its stanza before
+    /// its instance becomes the primary: otherwise WAL would pile up from a failover to the next
+    /// apply. A repository that all share has one stanza, which the leader makes.
     pub(super) fn cluster_backup(&mut self, cluster: &Cluster<'_>, settled: &[ResourceId]) {
         let params = &cluster.params;
-        // A standby cluster's data is backed up where it is written.
-        if !params.bool("pgbackrest_enabled") || cluster.leader().member.upstream.is_some() {
+        if !params.bool("pgbackrest_enabled") {
             return;
         }
-        let leader = cluster.leader();
         let account = cluster.superuser();
-        let resource = |spec: Spec| {
-            Resource::new(&leader.node.name, Module::Pgsql, spec).in_cluster(&cluster.name)
-        };
-        let secrets = leader.id(Kind::File, SECRETS);
-        let stanza = self.fleet.add(
-            resource(
-                stanza::Spec { stanza: cluster.name.clone(), account: account.clone() }.into(),
-            )
-            .after(settled.iter().cloned())
-            .after([leader.id(Kind::File, CONFIGURATION), secrets]),
-        );
-        if params.bool("pgbackrest_init_backup") {
+        let shared = is_shared(params);
+        for instance in &cluster.instances {
+            let leads = instance.node.name == cluster.leader;
+            if shared && !leads {
+                continue;
+            }
+            let resource = |spec: Spec| {
+                Resource::new(&instance.node.name, Module::Pgsql, spec).in_cluster(&cluster.name)
+            };
+            // A standby cluster's data is backed up where it is written.
+            let online = leads && cluster.follows.is_none();
             let spec =
-                backup::Spec { stanza: cluster.name.clone(), account, patience_seconds: 24 * 3600 };
-            self.fleet.add(resource(spec.into()).after([stanza]));
+                stanza::Spec { stanza: cluster.name.clone(), account: account.clone(), online };
+            let ready = if online {
+                settled.to_vec()
+            } else {
+                vec![instance.id(Kind::PgInstance, &instance.name)]
+            };
+            let stanza =
+                self.fleet.add(resource(spec.into()).after(ready).after([
+                    instance.id(Kind::File, CONFIGURATION),
+                    instance.id(Kind::File, SECRETS),
+                ]));
+            if online && params.bool("pgbackrest_init_backup") {
+                let spec = backup::Spec {
+                    stanza: cluster.name.clone(),
+                    account: account.clone(),
+                    patience_seconds: BACKUP_SECONDS,
+                    not_before: None,
+                };
+                self.fleet.add(resource(spec.into()).after([stanza]));
+            }
         }
     }
+}
+
+/// Whether all instances of a cluster use one repository, rather than a directory of their own node.
+pub(crate) fn is_shared(params: &Params<'_>) -> bool {
+    let chosen = params.str("pgbackrest_method");
+    let Some(options) = params.map("pgbackrest_repo").get(chosen.as_str()).map(to_json) else {
+        return false;
+    };
+    let option = |name: &str| {
+        let name = [name.to_owned(), format!("repo1_{name}"), format!("repo1-{name}")];
+        name.iter().find_map(|name| options.get(name)).and_then(Value::as_str).unwrap_or_default()
+    };
+    !matches!(option("type"), "" | "posix") || !option("host").is_empty()
 }
 
 /// A line of a user's crontab with the account in the sixth field; `None` for blank lines.

@@ -217,6 +217,12 @@ impl Compiler<'_> {
         names.extend(
             extensions.filter_map(|extension| extension_package(&extension.name, cluster.version)),
         );
+        // Without the package of a library that it must load, PostgreSQL does not start.
+        let preloaded = params.str("pg_libs");
+        names.extend(preloaded.split(',').filter_map(|library| {
+            let name = library.trim().trim_start_matches("$libdir/");
+            extension_package(name, cluster.version)
+        }));
         for word in params.texts("pg_extensions").iter().flat_map(|line| words(line)) {
             match extension_package(&word, cluster.version) {
                 Some(package) => names.push(package),

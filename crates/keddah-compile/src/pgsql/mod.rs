@@ -1,16 +1,17 @@
 //! The PGSQL module: highly available PostgreSQL clusters and every way into them.
 
-mod backup;
+pub(crate) mod backup;
 mod hba;
 mod layout;
 mod objects;
-mod parameters;
+pub(crate) mod parameters;
 mod patroni;
 mod pool;
 mod pool_auth;
 mod privileges;
 mod roles;
 pub(crate) mod services;
+mod standby;
 pub(crate) mod verifier;
 
 use crate::compiler::{Compiler, Node, Problem, problem};
@@ -38,6 +39,8 @@ pub(super) struct Cluster<'a> {
     pub leader: NodeName,
     /// Whether it exists: some member's Patroni says so.
     pub exists: bool,
+    /// What it follows, when it is a standby cluster.
+    follows: Option<standby::Upstream>,
     /// The leader's parameters, for everything that is one for the whole cluster.
     pub params: Params<'a>,
     /// PostgreSQL's parameters: for the first start, and for the DCS ever after.
@@ -190,8 +193,10 @@ impl<'a> Compiler<'a> {
                 node,
             })
             .collect();
+        let follows = self.upstream(model);
         let parameters = BTreeMap::new();
-        let mut cluster = Cluster { name, version, instances, leader, exists, params, parameters };
+        let mut cluster =
+            Cluster { name, version, instances, leader, exists, follows, params, parameters };
         cluster.parameters = self.parameters(&cluster)?;
         Ok(Some(cluster))
     }
@@ -208,6 +213,7 @@ impl<'a> Compiler<'a> {
     }
 
     fn pg_cluster(&mut self, cluster: &Cluster<'_>, etcd: &[ResourceId]) -> Result<(), Problem> {
+        self.following(cluster)?;
         let mut ready = Vec::new();
         for instance in &cluster.instances {
             let files = self.layout(cluster, instance)?;
@@ -218,6 +224,10 @@ impl<'a> Compiler<'a> {
         }
         let settled = self.patroni_config(cluster, &ready)?;
         self.cluster_backup(cluster, &settled);
+        if cluster.follows.is_some() {
+            // What is in it comes from the cluster that it follows.
+            return Ok(());
+        }
         let roles = self.roles(cluster, &settled)?;
         self.objects(cluster, &roles)
     }

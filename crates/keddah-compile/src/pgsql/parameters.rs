@@ -3,9 +3,35 @@
 
 use super::Cluster;
 use crate::compiler::{Compiler, Problem, problem};
-use keddah_inventory::{Data, Value, to_json};
+use crate::templates::Templates;
+use keddah_core::{Diagnostic, Span};
+use keddah_inventory::model::pg_clusters;
+use keddah_inventory::{Inventory, Params, Refusal, refusal, setting_text};
 use serde_json::json;
 use std::collections::BTreeMap;
+
+/// What sizes follow from.
+pub(crate) struct Sizes {
+    /// The smallest member's processors.
+    pub cores: u64,
+    /// The smallest member's memory.
+    pub memory_mb: u64,
+    /// PostgreSQL's major version, when it is known.
+    pub version: u32,
+}
+
+/// Where and why parameters are wrong; the place of `pg_conf` for what stands in the template.
+struct Wrong {
+    code: &'static str,
+    span: Option<Span>,
+    message: String,
+}
+
+impl From<Wrong> for Problem {
+    fn from(wrong: Wrong) -> Self {
+        problem(wrong.code, wrong.span, wrong.message)
+    }
+}
 
 impl Compiler<'_> {
     /// All parameters of a cluster by name.
@@ -13,57 +39,136 @@ impl Compiler<'_> {
         &self,
         cluster: &Cluster<'_>,
     ) -> Result<BTreeMap<String, String>, Problem> {
-        let params = &cluster.params;
-        let name = params.str("pg_conf");
-        let template = format!("postgresql/{name}");
-        if !self.input.templates.contains(&template) {
-            return Err(problem(
-                "unknown-template",
-                params.span("pg_conf"),
-                format!(
-                    "there is no template `{name}`; use oltp.yml, olap.yml, crit.yml or tiny.yml, \
-                     or put one of your own at templates/{template} beside the inventory"
-                ),
-            ));
+        let sizes = Sizes {
+            cores: cluster.least(|facts| u64::from(facts.cores)),
+            memory_mb: cluster.least(|facts| facts.memory_bytes / 1024 / 1024),
+            version: cluster.version,
+        };
+        Ok(parameters(self.input.templates, &cluster.params, &cluster.name, &sizes)?)
+    }
+}
+
+/// Problems of the templates that an inventory's clusters name, as far as they can be found before
+/// any node was asked: for nodes of a usual size, and for the version that the inventory names.
+pub fn check_templates(inventory: &Inventory, templates: &Templates) -> Vec<Diagnostic> {
+    let mut found: Vec<Diagnostic> = Vec::new();
+    for cluster in pg_clusters(inventory) {
+        let Some(member) = cluster.members.first() else { continue };
+        let params = &member.params;
+        let named = params.set("pg_version").map(|_| params.int("pg_version"));
+        let version = named.and_then(|version| u32::try_from(version).ok()).unwrap_or_default();
+        let sizes = Sizes { cores: 4, memory_mb: 8192, version };
+        if let Err(wrong) = parameters(templates, params, cluster.name.as_str(), &sizes) {
+            // What stands in pg_parameters has been looked at already.
+            let new =
+                wrong.code != SETTING && !found.iter().any(|known| known.message == wrong.message);
+            if new {
+                found.push(*Problem::from(wrong));
+            }
         }
-        let memory_mb = cluster.least(|facts| facts.memory_bytes / 1024 / 1024);
-        let ratio = params.float("pg_shared_buffer_ratio").clamp(0.05, 0.8);
-        // Precise enough: a megabyte more or less does not matter.
-        let shared_buffers_mb = ((memory_mb as f64 * ratio) as u64).max(16);
-        let text = self.render(
+    }
+    found
+}
+
+/// The code of a parameter that PostgreSQL would not take.
+const SETTING: &str = "bad-setting";
+
+fn parameters(
+    templates: &Templates,
+    params: &Params<'_>,
+    cluster: &str,
+    sizes: &Sizes,
+) -> Result<BTreeMap<String, String>, Wrong> {
+    let name = params.str("pg_conf");
+    let template = format!("postgresql/{name}");
+    let in_template = |code, message| Wrong { code, span: params.span("pg_conf"), message };
+    if !templates.contains(&template) {
+        return Err(in_template(
+            "unknown-template",
+            format!(
+                "there is no template `{name}`; use oltp.yml, olap.yml, crit.yml or tiny.yml, or \
+                 put one of your own at templates/{template} beside the inventory"
+            ),
+        ));
+    }
+    let ratio = params.float("pg_shared_buffer_ratio").clamp(0.05, 0.8);
+    // Precise enough: a megabyte more or less does not matter.
+    let shared_buffers_mb = ((sizes.memory_mb as f64 * ratio) as u64).max(16);
+    let text = templates
+        .render(
             &template,
             json!({
-                "cores": cluster.least(|facts| u64::from(facts.cores)),
-                "memory_mb": memory_mb,
+                "cores": sizes.cores,
+                "memory_mb": sizes.memory_mb,
                 "shared_buffers_mb": shared_buffers_mb,
                 "pg_max_conn": params.opt_int("pg_max_conn").filter(|&most| most > 0).unwrap_or(0),
                 "storage": params.str("pg_storage_type").to_uppercase(),
-                "version": cluster.version,
+                "version": sizes.version,
                 "libraries": params.str("pg_libs"),
                 "log_directory": params.str("pg_log_dir"),
                 "archive": params.bool("pgbackrest_enabled"),
                 "password_encryption": params.str("pg_pwd_enc"),
-                "io_method": params.str("pg_io_method"),
-                "cluster": cluster.name,
+                "io_method": io_method(&params.str("pg_io_method")),
+                "cluster": cluster,
                 "primary_database": params.str("pg_primary_db"),
                 "certificates": super::CERTIFICATES,
             }),
-        )?;
-        let mut parameters = read(&template, &text)?;
-        for (name, value) in params.map("pg_parameters") {
-            match scalar(&value) {
-                Some(text) => parameters.insert(name.text, text),
-                None => parameters.remove(&name.text),
-            };
+        )
+        .map_err(|error| in_template("template", error.to_string()))?;
+    let mut parameters =
+        read(&template, &text).map_err(|message| in_template("template", message))?;
+    let version = Some(sizes.version).filter(|&version| version > 0);
+    for (name, value) in &parameters {
+        if let Some(refusal) = refusal(version, name, value).filter(|refusal| refusal.certain) {
+            let message = format!("templates/{template}: `{name}`: {}", reason(&refusal));
+            return Err(in_template("template", message));
         }
-        Ok(parameters)
+    }
+    for (name, value) in params.map("pg_parameters") {
+        let Some(text) = setting_text(&value) else {
+            parameters.remove(&name.text);
+            continue;
+        };
+        if let Some(refusal) = refusal(version, &name.text, &text).filter(|refusal| refusal.certain)
+        {
+            return Err(Wrong {
+                code: SETTING,
+                span: value.span.or(name.span).or_else(|| params.span("pg_parameters")),
+                message: format!("`{}` of cluster `{cluster}`: {}", name.text, reason(&refusal)),
+            });
+        }
+        parameters.insert(name.text, text);
+    }
+    Ok(parameters)
+}
+
+fn reason(refusal: &Refusal) -> String {
+    match &refusal.help {
+        Some(help) => format!("{}; {help}", refusal.why),
+        None => refusal.why.clone(),
+    }
+}
+
+/// PostgreSQL's word for what an inventory calls `auto` and `fsync`: its own default, and reading
+/// in the process that needs it.
+fn io_method(word: &str) -> &str {
+    match word {
+        "auto" => "worker",
+        "fsync" => "sync",
+        other => other,
     }
 }
 
 /// Reads a rendered template: one mapping of names to scalars.
-fn read(template: &str, text: &str) -> Result<BTreeMap<String, String>, Problem> {
-    let wrong =
-        |message: String| problem("template", None, format!("templates/{template}: {message}"));
+fn read(template: &str, text: &str) -> Result<BTreeMap<String, String>, String> {
+    let empty = text.lines().all(|line| line.trim().is_empty() || line.trim().starts_with('#'));
+    if empty {
+        return Err(format!(
+            "templates/{template} is empty: it holds PostgreSQL's parameters, one `name: value` a \
+             line, and may begin with {{% include \"postgresql/common.yml\" %}}"
+        ));
+    }
+    let wrong = |message: String| format!("templates/{template}: {message}");
     let document: BTreeMap<String, serde_json::Value> =
         serde_saphyr::from_str(text).map_err(|error| wrong(error.to_string()))?;
     let mut parameters = BTreeMap::new();
@@ -78,16 +183,4 @@ fn read(template: &str, text: &str) -> Result<BTreeMap<String, String>, Problem>
         parameters.insert(name, text);
     }
     Ok(parameters)
-}
-
-/// A value as PostgreSQL's configuration spells it; `None` for null, lists and mappings.
-fn scalar(value: &Value) -> Option<String> {
-    match &value.data {
-        Data::Bool(true) => Some("on".to_owned()),
-        Data::Bool(false) => Some("off".to_owned()),
-        Data::String(text) => Some(text.clone()),
-        Data::Int(_) | Data::Float(_) | Data::BigInt(_) => Some(to_json(value).to_string()),
-        Data::Unsafe(text) => Some(text.clone()),
-        Data::Null | Data::List(_) | Data::Map(_) | Data::Vault(_) => None,
-    }
 }

@@ -2,6 +2,7 @@
 //! the DCS.
 
 use super::layout::Files;
+use super::standby::{self, Upstream};
 use super::{CERTIFICATES, Cluster, Instance};
 use crate::compiler::{Compiler, Problem, problem};
 use keddah_core::Secret;
@@ -125,6 +126,14 @@ impl Compiler<'_> {
         )?);
         before.extend(etcd.iter().cloned());
         let leader = cluster.leader();
+        if let Some(node) = cluster.follows.as_ref().and_then(|upstream| upstream.leader.as_ref())
+            && let Some((other, member)) = self.topology.instance_on(node)
+            && self.input.facts.contains_key(node)
+            && !self.input.removing.pgsql.contains(node)
+        {
+            let name = member.instance(&other.name);
+            before.push(ResourceId::new(node, Kind::PgInstance, name));
+        }
         if node.name != cluster.leader {
             // A replica that starts before its cluster exists would race the primary for it.
             before.push(leader.id(Kind::PgInstance, &leader.name));
@@ -146,10 +155,10 @@ impl Compiler<'_> {
                 pg_instance::Spec {
                     instance: instance.name.clone(),
                     data_directory: instance.member.params.str("pg_data"),
-                    origin: if first {
-                        pg_instance::Origin::Bootstrap
-                    } else {
-                        pg_instance::Origin::Clone
+                    origin: match (first, &cluster.follows) {
+                        (true, None) => pg_instance::Origin::Bootstrap,
+                        (true, Some(_)) => pg_instance::Origin::Copy,
+                        (false, _) => pg_instance::Origin::Clone,
                     },
                     api: instance.api(),
                     patience_seconds: MAKE_SECONDS,
@@ -164,19 +173,23 @@ impl Compiler<'_> {
                 api: instance.api(),
                 connection: cluster.connection(),
                 patience_seconds: 120,
+                settled_seconds: u32::try_from(2 * RtoPlan::of(&cluster.params).loop_wait + 5)
+                    .unwrap_or(u32::MAX),
+                restarts: true,
             }
             .into(),
         )
         .after([made]);
-        if node.name == cluster.leader {
-            // Replicas first: they must not have less of anything than the primary.
-            postmaster.restart_after = cluster
-                .instances
-                .iter()
-                .filter(|other| other.name != instance.name)
-                .flat_map(|other| [other.postmaster(), other.id(Kind::PgInstance, &other.name)])
-                .collect();
-        }
+        // Replicas first, one by one: they must not have less of anything than the primary, and one
+        // of them should always serve.
+        let leads = node.name == cluster.leader;
+        postmaster.restart_after = cluster
+            .instances
+            .iter()
+            .filter(|other| other.name != instance.name && other.node.name != cluster.leader)
+            .filter(|other| leads || other.member.seq < instance.member.seq)
+            .flat_map(|other| [other.postmaster(), other.id(Kind::PgInstance, &other.name)])
+            .collect();
         self.fleet.add(postmaster);
         Ok(())
     }
@@ -210,13 +223,9 @@ impl Compiler<'_> {
             "unix_socket_directories": params.str("pg_localhost"),
             "hba_file": HBA_FILE,
         });
-        let delay = params.str("pg_delay");
-        if !matches!(delay.as_str(), "" | "0") && instance.node.name != cluster.leader {
-            parameters["recovery_min_apply_delay"] = delay.into();
-        }
-        let mut tags = json!({ "clonefrom": true });
-        if let Some(source) = self.cascades_from(cluster, instance) {
-            tags["replicatefrom"] = source.into();
+        let (tags, own) = standby::part(cluster, instance);
+        for (name, value) in own {
+            parameters[name] = value;
         }
         let mut settings = json!({
             "scope": cluster.name,
@@ -252,21 +261,10 @@ impl Compiler<'_> {
         settings
     }
 
-    /// The member of the same cluster that an instance replicates from, when it is not the leader.
-    fn cascades_from(&self, cluster: &Cluster<'_>, instance: &Instance<'_>) -> Option<String> {
-        let upstream = instance.member.upstream.as_deref()?;
-        cluster
-            .instances
-            .iter()
-            .find(|other| other.node.address == upstream && other.name != instance.name)
-            .map(|other| other.name.clone())
-    }
-
     /// Patroni's own settings that are one for the whole cluster.
-    fn dynamic_settings(cluster: &Cluster<'_>) -> BTreeMap<String, Value> {
+    fn dynamic_settings(cluster: &Cluster<'_>) -> Result<BTreeMap<String, Value>, Problem> {
         let params = &cluster.params;
         let plan = RtoPlan::of(params);
-        let synchronous = params.str("pg_conf").starts_with("crit");
         let mut settings = BTreeMap::from([
             ("ttl".to_owned(), json!(plan.ttl)),
             ("loop_wait".to_owned(), json!(plan.loop_wait)),
@@ -275,18 +273,21 @@ impl Compiler<'_> {
             ("maximum_lag_on_failover".to_owned(), json!(params.size_bytes("pg_rpo"))),
             // With etcd gone, a primary that reaches all members goes on.
             ("failsafe_mode".to_owned(), json!(true)),
-            ("synchronous_mode".to_owned(), json!(synchronous)),
         ]);
+        for (name, value) in standby::synchronous(cluster)? {
+            settings.insert(name.to_owned(), value);
+        }
         if params.str("patroni_mode") == "pause" {
             settings.insert("pause".to_owned(), json!(true));
         }
-        settings.insert("standby_cluster".to_owned(), standby_cluster(cluster));
-        settings
+        let follows = cluster.follows.as_ref().map(Upstream::section);
+        settings.insert("standby_cluster".to_owned(), follows.unwrap_or(Value::Null));
+        Ok(settings)
     }
 
     fn bootstrap(&self, cluster: &Cluster<'_>) -> Result<Value, Problem> {
         let params = &cluster.params;
-        let mut settings: Map<String, Value> = Self::dynamic_settings(cluster)
+        let mut settings: Map<String, Value> = Self::dynamic_settings(cluster)?
             .into_iter()
             .filter(|(_, value)| !value.is_null())
             .collect();
@@ -319,7 +320,7 @@ impl Compiler<'_> {
         let leader = cluster.leader();
         let spec = patroni_config::Spec {
             cluster: cluster.name.clone(),
-            settings: Self::dynamic_settings(cluster),
+            settings: Self::dynamic_settings(cluster)?,
             parameters: cluster.parameters.clone(),
             postgresql: BTreeMap::from([
                 ("use_pg_rewind".to_owned(), json!(true)),
@@ -337,26 +338,6 @@ impl Compiler<'_> {
         self.fleet.add(resource);
         Ok(vec![leader.postmaster()])
     }
-}
-
-/// Where the whole cluster replicates from, when it is a standby cluster.
-fn standby_cluster(cluster: &Cluster<'_>) -> Value {
-    let leader = cluster.leader();
-    let Some(upstream) = leader.member.upstream.as_deref() else { return Value::Null };
-    if cluster.instances.iter().any(|instance| instance.node.address == upstream) {
-        return Value::Null;
-    }
-    let params = &cluster.params;
-    let mut settings = json!({
-        "host": upstream,
-        "port": params.port("pg_port"),
-        "create_replica_methods": ["basebackup"],
-    });
-    let delay = params.str("pg_delay");
-    if !matches!(delay.as_str(), "" | "0") {
-        settings["recovery_min_apply_delay"] = delay.into();
-    }
-    settings
 }
 
 fn listen(instance: &Instance<'_>) -> Value {

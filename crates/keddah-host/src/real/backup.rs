@@ -1,6 +1,6 @@
 //! The first full backup.
 
-use super::pgbackrest::{info, not_yet, pgbackrest, with_lock};
+use super::pgbackrest::{Info, info, not_yet, pgbackrest, with_lock};
 use crate::{HostError, RealHost};
 use keddah_resource::kind::backup::{Observed, Spec};
 use keddah_resource::{Difference, Observation};
@@ -19,12 +19,10 @@ async fn look(spec: &Spec) -> Result<Observation, HostError> {
     if let Some(because) = not_yet(&spec.account)? {
         return Ok(Observation::NotYet { because });
     }
-    Ok(Observation::Known(Observed { full_backups: full_backups(spec).await? }.into()))
-}
-
-async fn full_backups(spec: &Spec) -> Result<u32, HostError> {
     let info = info(&spec.account, &spec.stanza).await?;
-    Ok(info.map_or(0, |info| info.full_backups()))
+    let (full_backups, newest) =
+        info.map_or((0, 0), |info| (info.full_backups(), info.newest().unwrap_or_default()));
+    Ok(Observation::Known(Observed { full_backups, newest }.into()))
 }
 
 /// Makes a full backup. One that somebody else is making is waited for, and is as good.
@@ -40,5 +38,15 @@ pub async fn apply(
         .args([&stanza, "--type=full", "--log-level-console=warn", "backup"])
         .patience(patience);
     let whose = (spec.account.as_str(), spec.stanza.as_str());
-    with_lock(&command, patience, whose, |info| info.full_backups() > 0).await
+    // Somebody else's backup may have begun before what a last one must hold.
+    let done = if spec.not_before.is_some() { never } else { any_full };
+    with_lock(&command, patience, whose, done).await
+}
+
+fn any_full(info: &Info) -> bool {
+    info.full_backups() > 0
+}
+
+fn never(_info: &Info) -> bool {
+    false
 }

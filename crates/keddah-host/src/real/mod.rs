@@ -18,6 +18,7 @@ mod pg_census;
 mod pg_database;
 mod pg_extension;
 mod pg_function;
+mod pg_grants;
 mod pg_inside;
 mod pg_instance;
 mod pg_privileges;
@@ -160,6 +161,7 @@ dispatch! {
     PgPrivileges => pg_privileges;
     PgBaseline => pg_baseline;
     PgCensus => pg_census;
+    PgGrants => pg_grants;
     Stanza => stanza;
     Backup => backup;
 }

@@ -1,15 +1,16 @@
 //! The cluster's dynamic configuration: read and changed through the node's own Patroni.
 
 use crate::HostError;
-use crate::real::RealHost;
+use crate::real::{RealHost, pg_instance};
 use crate::rest::{NoAnswer, Patroni};
-use crate::sql::{Purpose, Session, quote_array};
+use crate::sql::{Purpose, Session, Unreachable, quote_array};
 use futures_util::future::join_all;
-use keddah_resource::kind::patroni_config::{Observed, Spec};
+use keddah_core::Setting;
+use keddah_resource::kind::patroni_config::{Observed, Part, Spec};
 use keddah_resource::{Difference, Observation};
-use serde::Deserialize;
 use serde_json::{Map, Value};
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
 use std::time::Duration;
 use tokio::time::{Instant, sleep};
 
@@ -18,6 +19,10 @@ const STORED: Duration = Duration::from_secs(10);
 
 /// Patroni reloads PostgreSQL right after a change; whether it did is good to know, and no more.
 const TAKEN_OVER: Duration = Duration::from_secs(2);
+
+/// A promotion waits for Patroni's next turn and for PostgreSQL to end recovery; a demotion for a
+/// checkpoint, a rewind and a start.
+const NEW_PART: Duration = Duration::from_secs(180);
 
 /// Looks at clusters' configurations.
 pub async fn observe(_host: &RealHost, specs: &[&Spec]) -> Vec<Result<Observation, HostError>> {
@@ -36,10 +41,10 @@ async fn look(spec: &Spec) -> Result<Observation, HostError> {
         }
         Err(NoAnswer::Failed(error)) => return Err(error),
     };
-    let mut observed = Observed { document, contexts: None };
+    let mut observed = Observed { document, known: None };
     if let Some(difference) = spec.diff(&observed) {
         let names: BTreeSet<&str> = difference.fields.iter().map(|field| field.field()).collect();
-        observed.contexts = contexts(spec, &names).await?;
+        observed.known = known(spec, &names).await?;
     }
     Ok(Observation::Known(observed.into()))
 }
@@ -65,27 +70,76 @@ async fn document(spec: &Spec) -> Result<Option<Map<String, Value>>, NoAnswer> {
     })
 }
 
-#[derive(Debug, Deserialize)]
-struct Context {
-    name: String,
-    context: String,
+/// Libraries that PostgreSQL loads when it starts.
+const PRELOADED: &str = "shared_preload_libraries";
+
+/// Refuses libraries that are not there: PostgreSQL would not start again.
+async fn libraries_exist(spec: &Spec) -> Result<(), HostError> {
+    let Some(wanted) = spec.parameters.get(PRELOADED) else { return Ok(()) };
+    let Some(session) = member(spec).await else { return Ok(()) };
+    let query = "select setting from pg_config where name = 'PKGLIBDIR'";
+    let Some(directory) = session.scalar(query).await? else { return Ok(()) };
+    for library in wanted.split(',') {
+        let name = library.trim().trim_matches('"').trim_start_matches("$libdir/");
+        if name.is_empty() {
+            continue;
+        }
+        let name = name.trim_end_matches(".so");
+        let path = Path::new(&directory).join(format!("{name}.so"));
+        if !path.try_exists().unwrap_or(true) {
+            return Err(HostError::new(format!(
+                "{PRELOADED} names `{name}`, and there is no {}: PostgreSQL would not start again",
+                path.display()
+            ))
+            .with_hint(
+                "correct pg_libs, or have pg_extensions bring the package that holds the library",
+            ));
+        }
+    }
+    Ok(())
 }
 
-/// `pg_settings.context` of these parameters, from the server on this node that belongs to the
+/// Waits until this node's instance plays its new part: what comes next wants to write.
+async fn becomes(spec: &Spec, roles: &[&str]) -> Result<(), HostError> {
+    let until = Instant::now() + NEW_PART;
+    let mut last = String::new();
+    while Instant::now() < until {
+        match Patroni::new(&spec.api).status().await {
+            Ok(status) if roles.contains(&status.role.as_str()) && status.state == "running" => {
+                return Ok(());
+            }
+            Ok(status) => last = format!("{}, {}", status.role, status.state),
+            Err(error) => last = error.into_error().message,
+        }
+        sleep(Duration::from_millis(200)).await;
+    }
+    Err(HostError::new(format!(
+        "{} should have become {} within {} s: {last}",
+        spec.cluster,
+        roles[0].replace('_', " "),
+        NEW_PART.as_secs()
+    ))
+    .with_log(&pg_instance::journal().await))
+}
+
+/// What `pg_settings` says of these parameters, from the server on this node that belongs to the
 /// cluster; nothing when it does not run.
-async fn contexts(
+async fn known(
     spec: &Spec,
     names: &BTreeSet<&str>,
-) -> Result<Option<BTreeMap<String, String>>, HostError> {
+) -> Result<Option<BTreeMap<String, Setting>>, HostError> {
     let Some(session) = member(spec).await else { return Ok(None) };
     let lower: Vec<String> = names.iter().map(|name| name.to_ascii_lowercase()).collect();
-    let rows: Vec<Context> = session
+    let rows: Vec<Setting> = session
         .rows(&format!(
-            "select lower(name) as name, context from pg_settings where lower(name) = any({})",
+            "select lower(name) as name, vartype, coalesce(unit, '') as unit, \
+             coalesce(min_val, '') as min_val, coalesce(max_val, '') as max_val, \
+             coalesce(array_to_string(enumvals, ','), '') as enumvals, context \
+             from pg_settings where lower(name) = any({})",
             quote_array(lower.iter().map(String::as_str))
         ))
         .await?;
-    Ok(Some(rows.into_iter().map(|row| (row.name, row.context)).collect()))
+    Ok(Some(rows.into_iter().map(|row| (row.name.clone(), row)).collect()))
 }
 
 /// A session with the cluster's server on this node; `None` while it cannot be reached.
@@ -115,11 +169,14 @@ pub async fn apply(
         },
         false => None,
     };
+    if difference.fields.iter().any(|change| change.field() == PRELOADED) {
+        libraries_exist(spec).await?;
+    }
     Patroni::new(&spec.api).patch_config(&spec.patch(observed)).await?;
     let until = Instant::now() + STORED;
     loop {
         let document = document(spec).await.map_err(NoAnswer::into_error)?.unwrap_or_default();
-        let stored = Observed { document, contexts: None };
+        let stored = Observed { document, known: None };
         let Some(remaining) = spec.diff(&stored) else { break };
         if Instant::now() > until {
             let names: Vec<&str> = remaining.fields.iter().map(|field| field.field()).collect();
@@ -130,6 +187,20 @@ pub async fn apply(
             )));
         }
         sleep(Duration::from_millis(100)).await;
+    }
+    match spec.part(observed) {
+        Part::Kept => {}
+        Part::Promoted => {
+            becomes(spec, &["primary", "master"]).await?;
+            // Its control file tells of the new timeline only after a checkpoint, which PostgreSQL
+            // takes its time over; pgBackRest refuses to back up what contradicts itself.
+            let session = Session::open(&spec.connection, "postgres", Purpose::Change)
+                .await
+                .map_err(Unreachable::into_error)?;
+            session.execute("set statement_timeout = 0").await?;
+            session.execute("checkpoint").await?;
+        }
+        Part::Demoted => becomes(spec, &["standby_leader"]).await?,
     }
     let Some(before) = before else { return Ok(()) };
     let until = Instant::now() + TAKEN_OVER;

@@ -2,7 +2,7 @@
 //! database, several databases at a time.
 
 use crate::HostError;
-use crate::real::{pg_census, pg_extension, pg_function, pg_privileges, pg_schema};
+use crate::real::{pg_census, pg_extension, pg_function, pg_grants, pg_privileges, pg_schema};
 use crate::sql::grouped::{Answers, groups};
 use crate::sql::{Purpose, Session, Unreachable};
 use futures_util::future::join_all;
@@ -27,6 +27,8 @@ pub enum Inside<'a> {
     Privileges(&'a kind::pg_privileges::Spec),
     /// What nobody declared.
     Census(&'a kind::pg_census::Spec),
+    /// Who holds which privileges.
+    Grants(&'a kind::pg_grants::Spec),
 }
 
 impl<'a> Inside<'a> {
@@ -38,6 +40,7 @@ impl<'a> Inside<'a> {
             Spec::PgFunction(spec) => Some(Inside::Function(spec)),
             Spec::PgPrivileges(spec) => Some(Inside::Privileges(spec)),
             Spec::PgCensus(spec) => Some(Inside::Census(spec)),
+            Spec::PgGrants(spec) => Some(Inside::Grants(spec)),
             _ => None,
         }
     }
@@ -49,6 +52,7 @@ impl<'a> Inside<'a> {
             Inside::Function(spec) => (&spec.connection, &spec.database),
             Inside::Privileges(spec) => (&spec.connection, &spec.database),
             Inside::Census(spec) => (&spec.connection, &spec.database),
+            Inside::Grants(spec) => (&spec.connection, &spec.database),
         }
     }
 }
@@ -84,6 +88,7 @@ async fn read(
     let mut functions = Vec::new();
     let mut privileges = Vec::new();
     let mut censuses = Vec::new();
+    let mut grants = Vec::new();
     for question in questions {
         match question {
             Inside::Schema(spec) => schemas.push(*spec),
@@ -91,6 +96,7 @@ async fn read(
             Inside::Function(spec) => functions.push(*spec),
             Inside::Privileges(spec) => privileges.push(*spec),
             Inside::Census(spec) => censuses.push(*spec),
+            Inside::Grants(spec) => grants.push(*spec),
         }
     }
     let mut schemas = pg_schema::read(&session, &schemas).await.into_iter();
@@ -98,12 +104,14 @@ async fn read(
     let mut functions = pg_function::read(&session, &functions).await.into_iter();
     let mut privileges = pg_privileges::read(&session, &privileges).await.into_iter();
     let mut censuses = pg_census::read(&session, &censuses).await.into_iter();
+    let mut grants = pg_grants::read(&session, &grants).await.into_iter();
     let answers = questions.iter().filter_map(|question| match question {
         Inside::Schema(_) => schemas.next(),
         Inside::Extension(_) => extensions.next(),
         Inside::Function(_) => functions.next(),
         Inside::Privileges(_) => privileges.next(),
         Inside::Census(_) => censuses.next(),
+        Inside::Grants(_) => grants.next(),
     });
     Ok(answers.collect())
 }

@@ -47,7 +47,7 @@ pub async fn apply(
     observed: &Observed,
     _difference: &Difference,
 ) -> Result<(), HostError> {
-    let must_lead = spec.origin == Origin::Bootstrap && !observed.initialized;
+    let must_lead = spec.origin != Origin::Clone && !observed.initialized;
     let patience = Duration::from_secs(u64::from(spec.patience_seconds));
     let patroni = Patroni::new(&spec.api);
     let start = Instant::now();

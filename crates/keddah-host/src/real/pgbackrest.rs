@@ -36,6 +36,15 @@ struct Backup {
     /// Whether pages with wrong checksums were found in it.
     #[serde(default)]
     error: Option<bool>,
+    #[serde(default)]
+    timestamp: Times,
+}
+
+/// When a backup began and ended, in seconds since 1970.
+#[derive(Debug, Clone, Default, Deserialize)]
+struct Times {
+    #[serde(default)]
+    stop: i64,
 }
 
 impl Info {
@@ -43,6 +52,11 @@ impl Info {
     pub fn full_backups(&self) -> u32 {
         let good = |backup: &&Backup| backup.sort == "full" && backup.error != Some(true);
         u32::try_from(self.backup.iter().filter(good).count()).unwrap_or(u32::MAX)
+    }
+
+    /// When the newest backup ended.
+    pub fn newest(&self) -> Option<i64> {
+        self.backup.iter().map(|backup| backup.timestamp.stop).max()
     }
 }
 
@@ -108,11 +122,11 @@ mod tests {
     #[test]
     fn full_backups_are_counted_without_broken_ones() {
         let text = r#"[{"backup":[
-            {"type":"full","error":false,"label":"20260101-000000F"},
+            {"type":"full","error":false,"label":"20260101-000000F","timestamp":{"start":5,"stop":7}},
             {"type":"incr","error":false},{"type":"full","error":true},{"type":"full"}],
             "name":"pg-test","status":{"code":0,"lock":{"backup":{"held":false}},"message":"ok"}}]"#;
         let info = parse(text, "pg-test").unwrap().unwrap();
-        assert_eq!((info.status.code, info.full_backups()), (0, 2));
+        assert_eq!((info.status.code, info.full_backups(), info.newest()), (0, 2, Some(7)));
         assert!(parse(text, "pg-meta").unwrap().is_none());
         assert!(parse("[]", "pg-test").unwrap().is_none());
         let missing = r#"[{"backup":[],"db":[],"name":"pg-test",

@@ -11,10 +11,6 @@ use serde::Deserialize;
 use std::time::Duration;
 use tokio::time::{Instant, sleep};
 
-/// A replica's Patroni learns of a changed cluster setting within one `loop_wait` (10 s), and
-/// PostgreSQL marks it as pending right after.
-const SETTING_ARRIVES: Duration = Duration::from_secs(15);
-
 /// A replica asks for WAL again after at most five seconds (`wal_retrieve_retry_interval`).
 const REPLAYED: Duration = Duration::from_secs(6);
 
@@ -63,16 +59,9 @@ pub async fn apply(
 async fn restart(spec: &Spec, observed: &Observed) -> Result<(), HostError> {
     let patroni = Patroni::new(&spec.api);
     let patience = Duration::from_secs(u64::from(spec.patience_seconds));
-    if !observed.pending_restart {
-        // Restarted too early, it would start with the old value. When the setting never shows
-        // up as pending, this instance has it already.
-        let until = Instant::now() + SETTING_ARRIVES;
-        while Instant::now() < until {
-            if patroni.status().await.map_err(NoAnswer::into_error)?.pending_restart {
-                break;
-            }
-            sleep(Duration::from_millis(100)).await;
-        }
+    if !observed.pending_restart && !becomes_pending(spec).await? {
+        // It has taken over everything, so there is nothing to restart it for.
+        return Ok(());
     }
     let until = Instant::now() + patience;
     if let Err(error) = patroni.restart(patience).await {
@@ -82,7 +71,9 @@ async fn restart(spec: &Spec, observed: &Observed) -> Result<(), HostError> {
     let mut restarted = Instant::now();
     while Instant::now() < until {
         match patroni.status().await {
-            Ok(status) if runs(&status.state) && !status.pending_restart => return Ok(()),
+            Ok(status) if runs(&status.state) && !status.pending_restart => {
+                return streams(spec, status.leads(), until).await;
+            }
             Ok(status) if runs(&status.state) => {
                 "a restart is still pending".clone_into(&mut last);
                 // A replica takes a lowered limit only after it has replayed that the primary
@@ -102,6 +93,41 @@ async fn restart(spec: &Spec, observed: &Observed) -> Result<(), HostError> {
         spec.instance, spec.patience_seconds
     );
     Err(HostError::new(message).with_log(&pg_instance::journal().await))
+}
+
+/// Whether PostgreSQL comes to wait for a restart. Restarted too early, it would start with the
+/// old value.
+async fn becomes_pending(spec: &Spec) -> Result<bool, HostError> {
+    let until = Instant::now() + Duration::from_secs(u64::from(spec.settled_seconds));
+    while Instant::now() < until {
+        if Patroni::new(&spec.api).status().await.map_err(NoAnswer::into_error)?.pending_restart {
+            return Ok(true);
+        }
+        sleep(Duration::from_millis(100)).await;
+    }
+    Ok(false)
+}
+
+/// Waits until a restarted replica receives WAL again: only then may the next one restart.
+async fn streams(spec: &Spec, leads: bool, until: Instant) -> Result<(), HostError> {
+    const RECEIVES: &str = "select 1 from pg_stat_wal_receiver where status = 'streaming'";
+    // One that leads a standby cluster streams, too, but nobody waits for that.
+    if leads {
+        return Ok(());
+    }
+    while Instant::now() < until {
+        if let Ok(session) = open(spec).await
+            && session.scalar(RECEIVES).await?.is_some()
+        {
+            return Ok(());
+        }
+        sleep(Duration::from_millis(100)).await;
+    }
+    Err(HostError::new(format!(
+        "the replica {} runs again, but receives no WAL: no other instance is restarted",
+        spec.instance
+    ))
+    .with_log(&pg_instance::journal().await))
 }
 
 /// A line of a configuration file that PostgreSQL does not understand.

@@ -44,8 +44,9 @@ pub async fn apply(
     _difference: &Difference,
 ) -> Result<(), HostError> {
     let stanza = format!("--stanza={}", spec.stanza);
+    let online = if spec.online { "--online" } else { "--no-online" };
     let command = pgbackrest(&spec.account)
-        .args([&stanza, "--log-level-console=warn", "stanza-create"])
+        .args([&stanza, online, "--log-level-console=warn", "stanza-create"])
         .patience(PATIENCE);
     let whose = (spec.account.as_str(), spec.stanza.as_str());
     let made = with_lock(&command, PATIENCE, whose, |info| matches!(info.status.code, 0 | 2));

@@ -3,6 +3,7 @@
 mod access;
 mod codes;
 mod identity;
+mod instances;
 mod lockout;
 mod names;
 mod network;
@@ -36,6 +37,7 @@ pub fn check(sources: &SourceMap, inventory: &Inventory) -> Vec<Diagnostic> {
     };
     parameters::check(&mut report);
     identity::check(&mut report);
+    instances::check(&mut report);
     objects::check(&mut report);
     access::check(&mut report);
     lockout::check(&mut report);

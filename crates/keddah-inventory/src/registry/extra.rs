@@ -1,8 +1,8 @@
 //! Parameters that real inventories hold and the reference table does not: read, never an error.
 
-use super::default::{NO, NONE, text};
+use super::default::{NO, NONE, int, text};
 use super::kind::ParameterType::{Bool, List, Mapping, Path, Port, Text, TextList, TextOrList};
-use super::kind::{any_of, one_of};
+use super::kind::{any_of, integer, one_of};
 use super::{Levels, Module, Parameter, Support, row, section, structures};
 
 const NODE: &[Parameter] = &section(
@@ -25,14 +25,40 @@ const PGSQL: &[Parameter] = &section(
     Module::Pgsql,
     "EXTRA",
     Support::Accepted,
-    [row(
-        "pg_rto_plan",
-        Mapping,
-        Levels::G_C,
-        NONE,
-        "Timings behind the names of `pg_rto`: lease, loop, retry, start and margin in seconds, \
-         then the load balancer's three check intervals and two counts.",
-    )],
+    [
+        row(
+            "pg_rto_plan",
+            Mapping,
+            Levels::G_C,
+            NONE,
+            "Timings behind the names of `pg_rto`: lease, loop, retry, start and margin in \
+             seconds, then the load balancer's three check intervals and two counts.",
+        ),
+        row(
+            "patroni_synchronous_mode",
+            one_of(&["auto", "off", "on", "quorum"]),
+            Levels::C,
+            text("auto"),
+            "Whether a commit waits for replicas. `auto`: where `pg_conf` is crit.yml or `pg_rpo` \
+             is 0. `on`: for those that Patroni chooses; while there are none, commits do not \
+             wait. `quorum`: for any of them (Patroni 4.0 and later).",
+        ),
+        row(
+            "patroni_synchronous_node_count",
+            integer(1, 100),
+            Levels::C,
+            int(1),
+            "How many replicas a commit waits for in a synchronous mode.",
+        ),
+        row(
+            "patroni_synchronous_mode_strict",
+            Bool,
+            Levels::C,
+            NO,
+            "Whether commits wait even while there is no replica to wait for: writes then stop \
+             rather than be on one node only.",
+        ),
+    ],
 );
 
 const ETCD: &[Parameter] = &section(

@@ -1,4 +1,5 @@
-//! At least one full backup of a cluster, so that point-in-time recovery is possible from day one.
+//! At least one full backup of a cluster, so that point-in-time recovery is possible from day one;
+//! and a last one before a cluster is removed.
 
 use crate::difference::Fields;
 use crate::{Action, Class, Difference};
@@ -13,6 +14,9 @@ pub struct Spec {
     pub account: String,
     /// How long the backup may take, in seconds.
     pub patience_seconds: u32,
+    /// When the newest backup must have ended at the earliest, in seconds since 1970: for the last
+    /// backup of a cluster that goes. `None` when any full backup will do.
+    pub not_before: Option<i64>,
 }
 
 /// What is.
@@ -20,6 +24,8 @@ pub struct Spec {
 pub struct Observed {
     /// Number of full backups in the repository.
     pub full_backups: u32,
+    /// When the newest backup of any sort ended, in seconds since 1970; 0 without one.
+    pub newest: i64,
 }
 
 impl Spec {
@@ -34,17 +40,22 @@ impl Spec {
         if observed.full_backups == 0 {
             fields.optional("full backups", Some("0".to_owned()), Some("1".to_owned()));
         }
-        let mut difference = Difference::update(
-            Class::InPlace,
-            fields.0,
-            "there is no full backup to recover from",
-        )?;
+        let late = self.not_before.filter(|&time| observed.newest < time);
+        let reason = match late {
+            _ if observed.full_backups == 0 => "there is no full backup to recover from",
+            Some(_) => "the last backup before the cluster goes",
+            None => return None,
+        };
+        if late.is_some() && observed.full_backups > 0 {
+            fields.new_value("backup", "of today");
+        }
+        let mut difference = Difference::update(Class::InPlace, fields.0, reason)?;
         difference.action = Action::Create;
         Some(difference)
     }
 
     /// After apply.
     pub fn settled(&self) -> Observed {
-        Observed { full_backups: 1 }
+        Observed { full_backups: 1, newest: self.not_before.unwrap_or_default() }
     }
 }

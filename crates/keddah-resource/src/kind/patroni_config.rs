@@ -6,6 +6,7 @@
 use super::postmaster::PatroniApi;
 use crate::difference::Fields;
 use crate::{Action, Class, Difference};
+use keddah_core::Setting;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use std::collections::BTreeMap;
@@ -28,14 +29,34 @@ pub struct Spec {
     pub connection: super::PgConnection,
 }
 
+/// Patroni's section of what a standby cluster follows.
+const STANDBY: &str = "standby_cluster";
+
+const PROMOTES: &str = "this standby cluster stops following and takes writes of its own from now \
+    on; what it followed goes on as it is, and neither learns what is written to the other";
+
+const DEMOTES: &str = "this cluster takes no more writes and follows another one; what was written \
+    here and not there is lost";
+
+/// What becomes of a cluster's part.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Part {
+    /// It goes on leading, or following.
+    Kept,
+    /// A standby cluster becomes one that takes writes.
+    Promoted,
+    /// A cluster that takes writes becomes a standby cluster.
+    Demoted,
+}
+
 /// What is.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Observed {
     /// The whole document, as `GET /config` gives it.
     pub document: Map<String, Value>,
-    /// `pg_settings.context` of the parameters that differ, by name in small letters; `None` when the server could
-    /// not be asked. A parameter that is missing here is unknown to the server.
-    pub contexts: Option<BTreeMap<String, String>>,
+    /// What the server says of the parameters that differ, by name in small letters; `None` when it
+    /// could not be asked. A parameter that is missing here is unknown to the server.
+    pub known: Option<BTreeMap<String, Setting>>,
 }
 
 /// Parameters of which a replica must not have less than its primary ("Hot Standby",
@@ -94,13 +115,21 @@ impl Spec {
         }
         let mut class = Class::Reload;
         let mut unknown = Vec::new();
+        let mut refused = Vec::new();
         let mut changed = |name: &str, before: Option<String>, after: Option<String>| {
             if before == after {
                 return;
             }
             let lower = name.to_ascii_lowercase();
-            match observed.contexts.as_ref().map(|contexts| contexts.get(&lower)) {
-                Some(Some(context)) if context == "postmaster" => class = Class::OrderedRestart,
+            match observed.known.as_ref().map(|known| known.get(&lower)) {
+                Some(Some(setting)) => {
+                    if setting.context == "postmaster" {
+                        class = Class::OrderedRestart;
+                    }
+                    if let Some(why) = after.as_deref().and_then(|value| setting.refuses(value)) {
+                        refused.push(format!("{name}: {why}"));
+                    }
+                }
                 // A name with a dot is an extension's, which may be loaded only later.
                 Some(None) if after.is_some() && !name.contains('.') => {
                     unknown.push(name.to_owned());
@@ -121,8 +150,12 @@ impl Spec {
         if fields.0.is_empty() {
             return None;
         }
-        let mut difference =
-            Difference::new(Action::Update, class, "the cluster's settings differ");
+        let (class, reason) = match self.part(observed) {
+            Part::Kept => (class, "the cluster's settings differ".to_owned()),
+            Part::Promoted => (class, format!("PROMOTION: {PROMOTES}")),
+            Part::Demoted => (Class::Destroy, format!("DEMOTION: {DEMOTES}")),
+        };
+        let mut difference = Difference::new(Action::Update, class, reason);
         difference.fields = fields.0;
         if !unknown.is_empty() {
             difference = difference.impossible(format!(
@@ -131,7 +164,24 @@ impl Spec {
                 unknown.join(", ")
             ));
         }
+        if !refused.is_empty() {
+            difference = difference.impossible(format!(
+                "PostgreSQL does not take these values: {}; correct them in pg_parameters, or in \
+                 the template that pg_conf names",
+                refused.join("; ")
+            ));
+        }
         Some(difference)
+    }
+
+    /// What becomes of the cluster's part: whether it leads or follows another one.
+    pub fn part(&self, observed: &Observed) -> Part {
+        let set = |value: Option<&Value>| value.is_some_and(|value| !value.is_null());
+        match (set(observed.document.get(STANDBY)), set(self.settings.get(STANDBY))) {
+            (true, false) if self.settings.contains_key(STANDBY) => Part::Promoted,
+            (false, true) => Part::Demoted,
+            _ => Part::Kept,
+        }
     }
 
     /// Whether the change lowers a parameter of which a replica must not have less than its
@@ -147,7 +197,7 @@ impl Spec {
 
     /// After apply.
     pub fn settled(&self) -> Observed {
-        let mut observed = Observed { document: Map::new(), contexts: None };
+        let mut observed = Observed { document: Map::new(), known: None };
         if let Value::Object(document) = self.patch(&observed) {
             observed.document =
                 document.into_iter().filter(|(_, value)| !value.is_null()).collect();
@@ -220,11 +270,13 @@ mod tests {
 
     fn observed(parameters: &Value, contexts: &[(&str, &str)]) -> Observed {
         let document = json!({ "postgresql": { "parameters": parameters } });
-        let contexts =
-            contexts.iter().map(|&(name, context)| (name.to_owned(), context.to_owned())).collect();
+        let known = contexts.iter().map(|&(name, context)| {
+            let line = format!("{name}\tinteger\tkB\t1\t1000000\t\t{context}");
+            (name.to_owned(), Setting::parse(&line).expect("seven columns"))
+        });
         Observed {
             document: document.as_object().expect("an object").clone(),
-            contexts: Some(contexts),
+            known: Some(known.collect()),
         }
     }
 
@@ -246,10 +298,35 @@ mod tests {
         let difference = wanted.diff(&observed(&json!({}), &[])).expect("it differs");
         let why = difference.impossible.expect("it is refused");
         assert!(why.contains("wrok_mem") && !why.contains("some.extension"), "{why}");
-        let unasked = Observed { contexts: None, ..observed(&json!({}), &[]) };
+        let unasked = Observed { known: None, ..observed(&json!({}), &[]) };
         assert_eq!(wanted.diff(&unasked).expect("it differs").impossible, None);
         let gone = spec(&[]).diff(&observed(&json!({ "wrok_mem": "8MB" }), &[]));
         assert_eq!(gone.expect("it differs").impossible, None, "it may be taken away");
+    }
+
+    #[test]
+    fn a_value_that_the_server_does_not_take_is_refused() {
+        let wanted = spec(&[("work_mem", "8 apples")]);
+        let difference = wanted.diff(&observed(&json!({}), &[("work_mem", "user")]));
+        let why = difference.and_then(|one| one.impossible).expect("it is refused");
+        assert!(why.contains("work_mem: its units are"), "{why}");
+    }
+
+    #[test]
+    fn a_standby_clusters_end_and_beginning_are_told() {
+        let follows = json!({ "host": "10.10.10.11", "port": 5432 });
+        let mut wanted = spec(&[]);
+        wanted.settings.insert(STANDBY.to_owned(), Value::Null);
+        let mut present = observed(&json!({}), &[]);
+        assert_eq!(wanted.diff(&present), None);
+        present.document.insert(STANDBY.to_owned(), follows.clone());
+        let promotion = wanted.diff(&present).expect("it differs");
+        assert!(promotion.reason.starts_with("PROMOTION"), "{promotion:?}");
+        assert!(promotion.class < Class::Destroy);
+        wanted.settings.insert(STANDBY.to_owned(), follows);
+        assert_eq!(wanted.diff(&present), None);
+        let demotion = wanted.diff(&observed(&json!({}), &[])).expect("it differs");
+        assert_eq!(demotion.class, Class::Destroy, "it wants to be named");
     }
 
     #[test]

@@ -11,6 +11,8 @@ use serde::{Deserialize, Serialize};
 pub enum Origin {
     /// The cluster does not exist: `initdb`.
     Bootstrap,
+    /// A base backup of the cluster that this standby cluster follows.
+    Copy,
     /// A base backup of the cluster's leader.
     Clone,
 }
@@ -66,6 +68,10 @@ impl Spec {
         } else {
             let (how, reason) = match self.origin {
                 Origin::Bootstrap => ("initdb", "the cluster does not exist yet"),
+                Origin::Copy => (
+                    "base backup of the cluster it follows",
+                    "the standby cluster does not exist yet",
+                ),
                 Origin::Clone => ("base backup of the leader", "the instance does not exist yet"),
             };
             fields.new_value("made by", how);

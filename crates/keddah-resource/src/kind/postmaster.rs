@@ -31,6 +31,13 @@ pub struct Spec {
     pub connection: super::PgConnection,
     /// How long a restart may take, in seconds.
     pub patience_seconds: u32,
+    /// Within how many seconds a changed setting of the cluster has reached this instance: each
+    /// Patroni looks once in `loop_wait`. When PostgreSQL waits for no restart by then, none is
+    /// needed.
+    pub settled_seconds: u32,
+    /// Whether it may be restarted. If not, what waits for a restart goes on waiting, and that is
+    /// no difference.
+    pub restarts: bool,
 }
 
 /// What is.
@@ -56,6 +63,10 @@ impl Spec {
         if !observed.running {
             return None;
         }
+        if !self.restarts {
+            let reload = observed.owes.filter(|&owed| owed == TriggerAction::Reload)?;
+            return Some(self.triggered(reload, "an earlier change still asks for it"));
+        }
         if observed.pending_restart {
             let reason = "PostgreSQL waits for a restart to take over changed parameters";
             return Some(self.triggered(TriggerAction::Restart, reason));
@@ -67,6 +78,7 @@ impl Spec {
     pub fn triggered(&self, action: TriggerAction, reason: &str) -> Difference {
         let class = match action {
             TriggerAction::Reload => Class::Reload,
+            TriggerAction::Restart if !self.restarts => Class::Reload,
             TriggerAction::Restart => Class::OrderedRestart,
         };
         Difference::new(Action::Update, class, reason)

@@ -10,6 +10,9 @@ pub struct Spec {
     pub stanza: String,
     /// The account that runs pgBackRest.
     pub account: String,
+    /// Whether PostgreSQL on this node takes writes. On a replica's node the stanza is made from
+    /// its files alone, so that WAL is archived from the moment the replica becomes the primary.
+    pub online: bool,
 }
 
 /// What is.

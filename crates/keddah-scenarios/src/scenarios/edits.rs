@@ -4,7 +4,7 @@ use crate::cluster::wait_healthy;
 use crate::command::wait_until;
 use crate::ensure;
 use crate::failure::Outcome;
-use crate::keddah::{Keddah, expected};
+use crate::keddah::{Keddah, expected, says};
 use crate::postgres::login;
 use crate::processes::{expect_same, processes, restarted};
 use crate::sandbox::{Sandbox, address};
@@ -94,15 +94,37 @@ pub fn run(world: &mut World) -> Outcome {
         setting(sandbox, "log_min_duration_statement", "500ms")
     })?;
     step("until here, nothing restarted", || expect_same(&before, &look()?, &[]))?;
-    step("a parameter that restarts: replicas, then the primary, one after another", || {
+    step("a value that PostgreSQL does not take: refused at its line", || {
+        for (wrong, why) in [("max_wal_size: 5 apples", "units"), ("wrok_mem: 8MB", "work_mem")] {
+            project.edit("{ log_min_duration_statement: 500 }", &format!("{{ {wrong} }}"))?;
+            let refused = keddah.run(&["plan"])?;
+            ensure!(refused.code == Some(1), "not refused: {refused}");
+            says(&refused, "keddah.yml:")?;
+            says(&refused, why)?;
+            project.edit(&format!("{{ {wrong} }}"), "{ log_min_duration_statement: 500 }")?;
+        }
+        keddah.plan()?.expect_empty()
+    })?;
+    step("a parameter that restarts, with --restart never: it waits", || {
         project.edit(
             "{ log_min_duration_statement: 500 }",
             "{ log_min_duration_statement: 500, max_worker_processes: 20 }",
         )?;
-        keddah.change(&[
+        keddah.plan()?.expect(&[
             expected("patroni-config", "pg-test").times(1).on(&leads),
             expected("postmaster", "pg-test-").times(3).class("ordered-restart"),
         ])?;
+        keddah.run(&["apply", "--yes", "--restart", "never"])?.success()?;
+        expect_same(&before, &look()?, &[])?;
+        // Each Patroni looks at the cluster's settings in its own turn.
+        wait_until("all three wait for a restart", Duration::from_secs(20), || {
+            let pending = expected("postmaster", "pg-test-").times(3).class("ordered-restart");
+            keddah.plan()?.expect(&[pending])
+        })
+    })?;
+    step("and then restarts: replicas, then the primary, one after another", || {
+        keddah.apply()?;
+        keddah.plan()?.expect_empty()?;
         setting(sandbox, "max_worker_processes", "20")?;
         let after = look()?;
         let nodes = restarted(&before, &after, "postgres");

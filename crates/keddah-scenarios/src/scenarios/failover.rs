@@ -32,6 +32,7 @@ pub fn run(world: &mut World) -> Outcome {
     step("the plan after it is empty, or one apply makes it so", || settle(&keddah))?;
     let powerless = step("the primary's node loses power and comes back", || power(sandbox))?;
     println!("          {powerless}");
+    step("the new primary archives its WAL before anybody applies", || archives(sandbox))?;
     step("the plan after it is empty, or one apply makes it so", || settle(&keddah))?;
     step("no acknowledged write is lost by the kill", || {
         if killed.lost == 0 {
@@ -101,6 +102,23 @@ fn power(sandbox: &Sandbox) -> Outcome<Record> {
     std::thread::sleep(Duration::from_secs(2));
     let record = load.finish();
     healed.and(record)
+}
+
+/// With a repository on each node's own disk, the new primary's has never been written to.
+fn archives(sandbox: &Sandbox) -> Outcome {
+    let primary = leader(sandbox, 2)?;
+    let ask = |sql: &str| -> Outcome<String> {
+        let script = format!("runuser -u postgres -- psql -X -A -t -c \"{sql}\"");
+        Ok(sandbox.shell(primary.node, &script)?.success()?.text().to_owned())
+    };
+    ask("SELECT pg_switch_wal()")?;
+    crate::command::wait_until("WAL is archived", Duration::from_secs(60), || {
+        let state = ask("SELECT archived_count, failed_count, last_failed_wal, \
+             coalesce(last_archived_time > coalesce(last_failed_time, 'epoch'), false) \
+             FROM pg_stat_archiver")?;
+        ensure!(state.ends_with("|t"), "{}: {state}", primary.name);
+        Ok(())
+    })
 }
 
 fn settle(keddah: &Keddah<'_>) -> Outcome {

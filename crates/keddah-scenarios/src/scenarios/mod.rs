@@ -5,11 +5,14 @@ mod connect;
 mod edits;
 mod failover;
 mod fields;
+mod follow;
 mod interrupted;
+mod privileges;
 mod scale;
 mod secrets;
 mod services;
 mod single;
+mod topology;
 
 pub use failover::deaths;
 
@@ -59,14 +62,29 @@ pub const SCENARIOS: &[Scenario] = &[
         run: fields::run,
     },
     Scenario {
+        name: "privileges",
+        about: "every default role tries everything on every kind of object: the documents' matrix",
+        run: privileges::run,
+    },
+    Scenario {
         name: "scale",
         about: "an instance comes and goes while a writer writes",
         run: scale::run,
     },
     Scenario {
+        name: "topology",
+        about: "cascades, delays, synchronous commit, and a standby cluster with its promotion",
+        run: topology::run,
+    },
+    Scenario {
         name: "failover",
         about: "the primary is killed, its node loses power: the cluster heals",
         run: failover::run,
+    },
+    Scenario {
+        name: "follow",
+        about: "a virtual address and a name follow the primary, whatever becomes of the old one",
+        run: follow::run,
     },
     Scenario {
         name: "interrupted",

@@ -15,7 +15,8 @@ use std::process::ExitCode;
 /// Take a host or a cluster out of service, with its data
 ///
 /// Refuses while pg_safeguard or etcd_safeguard is on for any of the hosts, and wants the name
-/// typed again. Remove it from the inventory afterwards, or the next apply makes it anew.
+/// typed again. A cluster that goes as a whole is backed up once more before it does, or
+/// `--no-backup` says that nobody will want it back. Remove it from the inventory afterwards, or the next apply makes it anew.
 #[derive(Debug, Args)]
 pub struct RemoveArgs {
     /// A host, or a group such as a cluster
@@ -26,6 +27,10 @@ pub struct RemoveArgs {
     #[arg(long, value_name = "NAME")]
     confirm: Option<String>,
 
+    /// Remove a whole cluster without a last backup, and with the backups on its own nodes
+    #[arg(long)]
+    no_backup: bool,
+
     /// Show every field, new files in full, and every change as it is done
     #[arg(short = 'v', long, visible_alias = "verbose")]
     full: bool,
@@ -33,16 +38,16 @@ pub struct RemoveArgs {
 
 /// The trip of the data, with some of the nodes on their way out.
 pub async fn run(context: &Context, args: RemoveArgs) -> Result<ExitCode, CommandError> {
-    let RemoveArgs { name, confirm, full } = args;
+    let RemoveArgs { name, confirm, no_backup, full } = args;
     let (mut read, inventory) = steps::checked(context)?;
-    let limit = SelectionArgs { limit: vec![name.clone()], modules: Vec::new() };
+    let limit = SelectionArgs { limit: vec![name.clone()], modules: Vec::new(), restart: None };
     let selected = Selection::of(&limit, &inventory)?.nodes().clone();
     if let Some(confirm) = confirm.as_ref().filter(|confirm| **confirm != name) {
         return Err(CommandError::user(format!(
             "`{confirm}` is not the name of what is removed, which is `{name}`"
         )));
     }
-    let removing = removing(&inventory, &name, selected);
+    let removing = Removing { without_backup: no_backup, ..removing(&inventory, &name, selected) };
     let hosts = removing.hosts();
     safeguards(&inventory, &hosts)?;
     let affected = affected(&inventory, &hosts);
@@ -73,11 +78,11 @@ fn removing(inventory: &Inventory, name: &str, selected: BTreeSet<NodeName>) -> 
         })
     };
     if named("pg_cluster") {
-        Removing { pgsql: selected, etcd: BTreeSet::new() }
+        Removing { pgsql: selected, ..Removing::default() }
     } else if named("etcd_cluster") {
-        Removing { pgsql: BTreeSet::new(), etcd: selected }
+        Removing { etcd: selected, ..Removing::default() }
     } else {
-        Removing { pgsql: selected.clone(), etcd: selected }
+        Removing { pgsql: selected.clone(), etcd: selected, ..Removing::default() }
     }
 }
 

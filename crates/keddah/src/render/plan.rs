@@ -183,6 +183,10 @@ fn summary(plan: &Plan, width: usize, theme: Theme) -> String {
             .changes
             .iter()
             .filter(|one| one.certainty == Certainty::Known && one.difference.class == class)
+            // It makes others restart; those are named themselves.
+            .filter(|one| {
+                one.id.kind != keddah_resource::Kind::PatroniConfig || class >= Class::Stop
+            })
             .collect();
         if affected.is_empty() {
             continue;

@@ -5,8 +5,8 @@ use crate::error::CommandError;
 use crate::render::counted;
 use crate::render::theme::Meaning;
 use keddah_inventory::registry::nearest;
-use keddah_plan::{Allowance, Finding, Plan, lint, short_name};
-use keddah_resource::DesiredFleet;
+use keddah_plan::{Allowance, Certainty, Finding, Plan, lint, short_name};
+use keddah_resource::{Class, DesiredFleet, Kind};
 use std::collections::BTreeSet;
 use std::io::{IsTerminal, Write};
 
@@ -69,10 +69,28 @@ pub fn approve(
     let count = plan.changes.len();
     let these =
         if count == 1 { "this change".to_owned() } else { format!("these {count} changes") };
+    let restarts = restarting(plan);
+    if !restarts.is_empty() {
+        let names = context.output.stderr.paint(Meaning::Grave, &restarts.join(", "));
+        context.output.status(&format!(
+            "PostgreSQL restarts: {names}. `--restart never` leaves that for later.\n"
+        ));
+    }
     match answer(context, &format!("Apply {these}? [y/N] "))?.to_lowercase().as_str() {
         "y" | "yes" => Ok(()),
         _ => Err(declined()),
     }
+}
+
+/// The instances that serve now and restart, in the plan's order.
+fn restarting(plan: &Plan) -> Vec<&str> {
+    plan.changes
+        .iter()
+        .filter(|change| change.id.kind == Kind::Postmaster)
+        .filter(|change| change.certainty == Certainty::Known)
+        .filter(|change| change.difference.class >= Class::Restart)
+        .map(|change| change.id.name.as_str())
+        .collect()
 }
 
 fn is_loss(finding: &Finding) -> bool {
@@ -151,9 +169,9 @@ fn answer(context: &Context, question: &str) -> Result<String, CommandError> {
 mod tests {
     use super::*;
     use keddah_core::NodeName;
-    use keddah_plan::{Certainty, PlannedChange};
+    use keddah_plan::PlannedChange;
     use keddah_resource::kind::directory;
-    use keddah_resource::{Action, Class, Difference, Kind, Module, Resource, ResourceId};
+    use keddah_resource::{Action, Difference, Module, Resource, ResourceId};
 
     fn losing(names: &[&str]) -> (Plan, DesiredFleet) {
         let node = NodeName::new("10.10.10.11");

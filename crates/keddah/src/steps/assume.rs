@@ -1,12 +1,12 @@
 //! Assume: facts of nodes that nobody asks, for compiling an inventory where there are no nodes.
 
 use keddah_core::NodeName;
-use keddah_inventory::Inventory;
-use keddah_resource::{Distribution, NodeFacts};
+use keddah_inventory::{Inventory, Params};
+use keddah_resource::{Distribution, Interface, NodeFacts};
 use std::collections::BTreeMap;
 
 /// Facts as of fresh machines of a middling size, whose package sources offer every version of
-/// PostgreSQL.
+/// PostgreSQL, and that have the network interfaces the inventory speaks of.
 pub fn assumed_facts(inventory: &Inventory) -> BTreeMap<NodeName, NodeFacts> {
     let probes = keddah_compile::probes(inventory).into_iter();
     let facts = probes.map(|(node, probe)| {
@@ -23,7 +23,7 @@ pub fn assumed_facts(inventory: &Inventory) -> BTreeMap<NodeName, NodeFacts> {
             memory_bytes: 16 << 30,
             sysctl_read_only: false,
             open_files_limit: 1 << 20,
-            interfaces: Vec::new(),
+            interfaces: interfaces(&Params::new(inventory, &node)),
             own_units: Vec::new(),
             resolved: false,
             package_candidates: offered.collect(),
@@ -33,4 +33,17 @@ pub fn assumed_facts(inventory: &Inventory) -> BTreeMap<NodeName, NodeFacts> {
         (node, facts)
     });
     facts.collect()
+}
+
+/// Interfaces with the names that virtual addresses are to be put on, each with the node's own
+/// address.
+fn interfaces(params: &Params<'_>) -> Vec<Interface> {
+    let named = ["vip_interface", "pg_vip_interface"].map(|parameter| params.str(parameter));
+    let mut names: Vec<String> =
+        named.into_iter().filter(|name| !name.is_empty() && name != "auto").collect();
+    names.push("eth0".to_owned());
+    names.sort();
+    names.dedup();
+    let address = format!("{}/24", params.node());
+    names.into_iter().map(|name| Interface { name, addresses: vec![address.clone()] }).collect()
 }

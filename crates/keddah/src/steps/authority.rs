@@ -88,6 +88,14 @@ impl Signer {
 
 fn one(directory: &Path, name: &str, now: i64) -> Result<(Authority, Known), CommandError> {
     let authority = match Authority::load(directory)? {
+        Some(authority) if authority.not_after() <= now => {
+            let place = directory.join("ca.crt");
+            return Err(CommandError::user(format!(
+                "{} has expired, and with it every certificate it has signed",
+                place.display()
+            ))
+            .hint("make a new certificate of the same key and name, and put it in its place"));
+        }
         Some(authority) => authority,
         None => Authority::fresh(name, CA_DAYS, now)?,
     };

@@ -23,8 +23,7 @@ pub fn compile(
     removing: &Removing,
 ) -> Result<Compiled, CommandError> {
     let base = base_directory(context)?;
-    let templates = Templates::new(&overrides(&base.join("templates"))?)
-        .map_err(|error| CommandError::user("a template is wrong").caused_by(&error))?;
+    let templates = templates(context)?;
     let input = Input {
         inventory,
         facts,
@@ -41,6 +40,15 @@ pub fn compile(
         read.diagnostics = problems;
         refuse(context, read)
     })
+}
+
+/// Our templates, and the user's in place of ours.
+///
+/// # Errors
+/// When one of the user's cannot be read, or is no template.
+pub fn templates(context: &Context) -> Result<Templates, CommandError> {
+    Templates::new(&overrides(&base_directory(context)?.join("templates"))?)
+        .map_err(|error| CommandError::user("a template is wrong").caused_by(&error))
 }
 
 /// The user's templates by their path below `templates/`.

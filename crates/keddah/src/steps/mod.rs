@@ -14,7 +14,7 @@ mod trip;
 pub use approve::{Approval, approve};
 pub use assume::assumed_facts;
 pub use authority::{CA_DIRECTORY, Signer};
-pub use compile::compile;
+pub use compile::{compile, templates};
 pub use execute::carry_out;
 pub use read::{Read, base_directory, checked, digest_of, read, refuse};
 pub use review::Reviewed;

@@ -3,6 +3,7 @@
 use crate::cli::Context;
 use crate::error::CommandError;
 use crate::render::diagnostic::Problems;
+use crate::steps::templates;
 use keddah_core::{Diagnostic, Severity, SourceMap};
 use keddah_inventory::Inventory;
 use sha2::{Digest, Sha256};
@@ -56,8 +57,15 @@ pub fn digest_of(bytes: &[u8]) -> String {
 pub fn read(context: &Context) -> Result<Read, CommandError> {
     let path = path(context)?;
     let bytes = std::fs::read(&path).map_err(|error| {
-        CommandError::user(format!("cannot read the inventory {}", path.display()))
-            .caused_by(&error)
+        let unreadable =
+            CommandError::user(format!("cannot read the inventory {}", path.display()))
+                .caused_by(&error);
+        match error.kind() {
+            std::io::ErrorKind::IsADirectory => {
+                unreadable.hint("name the file in it: an inventory of Keddah is one file")
+            }
+            _ => unreadable,
+        }
     })?;
     let mut sources = SourceMap::default();
     let name = path.display().to_string();
@@ -65,6 +73,7 @@ pub fn read(context: &Context) -> Result<Read, CommandError> {
     let broken = diagnostics.iter().any(|one| one.severity == Severity::Error);
     if let (Some(inventory), false) = (&inventory, broken) {
         diagnostics.extend(keddah_inventory::check(&sources, inventory));
+        diagnostics.extend(keddah_compile::check_templates(inventory, &templates(context)?));
     }
     let digest = digest_of(&bytes);
     Ok(Read { path, digest, sources, inventory, diagnostics })

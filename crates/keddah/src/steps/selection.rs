@@ -1,11 +1,12 @@
-//! `-l` and `-m`: which part of the fleet is planned.
+//! `-l`, `-m` and `--restart`: which part of the fleet is planned, and what may restart in it.
 
 use crate::error::CommandError;
-use clap::Args;
+use clap::{Args, ValueEnum};
 use keddah_compile::CONTROLLER;
 use keddah_core::NodeName;
 use keddah_inventory::Inventory;
 use keddah_inventory::registry::nearest;
+use keddah_plan::Restarts;
 use keddah_resource::{DesiredFleet, Module, Resource};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
@@ -20,6 +21,33 @@ pub struct SelectionArgs {
     /// Only these modules: ca, node, etcd, pgsql, infra
     #[arg(short = 'm', long, value_delimiter = ',', value_name = "MODULE")]
     pub modules: Vec<String>,
+
+    /// How PostgreSQL may restart where a change needs that [default: rolling, once approved]
+    #[arg(long, value_name = "HOW")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub restart: Option<Restart>,
+}
+
+/// How PostgreSQL may restart.
+#[derive(Debug, Clone, Copy, ValueEnum, Serialize, Deserialize, PartialEq, Eq)]
+#[serde(rename_all = "kebab-case")]
+pub enum Restart {
+    /// Not at all: what needs a restart waits, and the next plan shows it again
+    Never,
+    /// Replicas one by one, each streaming again before the next, then the primary
+    Rolling,
+    /// All instances of a cluster at once
+    Now,
+}
+
+impl From<Restart> for Restarts {
+    fn from(restart: Restart) -> Self {
+        match restart {
+            Restart::Never => Restarts::Never,
+            Restart::Rolling => Restarts::Rolling,
+            Restart::Now => Restarts::Now,
+        }
+    }
 }
 
 /// The chosen part.
@@ -29,6 +57,7 @@ pub struct Selection {
     names: BTreeSet<String>,
     modules: Option<BTreeSet<Module>>,
     all_nodes: BTreeSet<NodeName>,
+    restarts: Restarts,
 }
 
 impl Selection {
@@ -37,7 +66,7 @@ impl Selection {
     /// # Errors
     /// When a name is not known.
     pub fn of(args: &SelectionArgs, inventory: &Inventory) -> Result<Self, CommandError> {
-        let SelectionArgs { limit, modules } = args;
+        let SelectionArgs { limit, modules, restart } = args;
         let mut nodes = BTreeSet::new();
         for name in limit {
             if let Some(host) = inventory.host(name) {
@@ -60,13 +89,20 @@ impl Selection {
             names: limit.iter().cloned().collect(),
             modules: (!modules.is_empty()).then_some(modules),
             all_nodes: inventory.hosts().map(|host| host.name.clone()).collect(),
+            restarts: restart.map(Restarts::from).unwrap_or_default(),
         })
     }
 
     /// All that stands on these nodes.
     pub fn nodes_only(nodes: BTreeSet<NodeName>) -> Self {
         let all_nodes = nodes.clone();
-        Self { nodes: Some(nodes), names: BTreeSet::new(), modules: None, all_nodes }
+        Self {
+            nodes: Some(nodes),
+            names: BTreeSet::new(),
+            modules: None,
+            all_nodes,
+            restarts: Restarts::default(),
+        }
     }
 
     /// The nodes of the selection.
@@ -74,8 +110,9 @@ impl Selection {
         self.nodes.as_ref().unwrap_or(&self.all_nodes)
     }
 
-    /// Drops everything else from what should be.
+    /// Drops everything else from what should be, and puts in how PostgreSQL may restart.
     pub fn restrict(&self, desired: &mut DesiredFleet) {
+        self.restarts.arrange(desired);
         if self.nodes.is_some() || self.modules.is_some() {
             desired.retain(|resource| self.keeps(resource));
         }

@@ -1,0 +1,214 @@
+//! Where instances and whole clusters replicate from, and what that asks of Patroni.
+
+use super::{Cluster, Instance};
+use crate::compiler::{Compiler, Problem, problem};
+use keddah_core::NodeName;
+use keddah_inventory::model::{PgCluster, PgRole};
+use serde_json::{Map, Value, json};
+
+/// What a standby cluster follows.
+#[derive(Debug, Clone)]
+pub(super) struct Upstream {
+    /// The other cluster.
+    pub cluster: String,
+    /// Addresses of its instances, the one that `pg_upstream` names first: the next ones are tried
+    /// when it is gone.
+    pub addresses: Vec<String>,
+    /// Where they listen.
+    pub port: u16,
+    /// The node of its leader, which must serve before it can be copied.
+    pub leader: Option<NodeName>,
+    /// How far to stay behind, such as `1h`.
+    pub delay: Option<String>,
+}
+
+impl Upstream {
+    /// Patroni's `standby_cluster` section.
+    pub fn section(&self) -> Value {
+        let mut section = json!({
+            "host": self.addresses.join(","),
+            "port": self.port,
+            "create_replica_methods": ["basebackup"],
+        });
+        if let Some(delay) = &self.delay {
+            section["recovery_min_apply_delay"] = delay.as_str().into();
+        }
+        section
+    }
+}
+
+/// `pg_delay` where it says that an instance stays behind.
+fn delay(params: &keddah_inventory::Params<'_>) -> Option<String> {
+    let text = params.str("pg_delay");
+    let behind = text.chars().any(|character| matches!(character, '1'..='9'));
+    behind.then_some(text)
+}
+
+impl<'a> Compiler<'a> {
+    /// What a cluster follows as a whole; `None` for one that takes writes.
+    pub(super) fn upstream(&self, model: &PgCluster<'a>) -> Option<Upstream> {
+        let primary = model.primary()?;
+        let address = primary.upstream.clone()?;
+        let (other, named) = self.topology.instance_on(&NodeName::new(address.clone()))?;
+        if other.name == model.name {
+            return None;
+        }
+        let leads = |node: &NodeName| {
+            let facts = self.input.facts.get(node);
+            facts.and_then(|facts| facts.patroni.as_ref()).is_some_and(|patroni| {
+                matches!(patroni.role.as_str(), "primary" | "master" | "standby_leader")
+            })
+        };
+        let leader = other
+            .members
+            .iter()
+            .find(|member| leads(&member.node))
+            .or_else(|| other.primary())
+            .map(|member| member.node.clone());
+        let rest = other.members.iter().map(|member| member.node.as_str().to_owned());
+        let mut addresses = vec![address.clone()];
+        addresses.extend(rest.filter(|one| *one != address));
+        Some(Upstream {
+            cluster: other.name.as_str().to_owned(),
+            addresses,
+            port: named.params.port("pg_port"),
+            leader,
+            delay: delay(&primary.params),
+        })
+    }
+
+    /// Says what promotion means, and refuses to make a copy of what holds data of its own.
+    pub(super) fn following(&mut self, cluster: &Cluster<'_>) -> Result<(), Problem> {
+        let now = cluster.leader().node.facts.patroni.as_ref().filter(|_| cluster.exists);
+        let (Some(now), leader) = (now, cluster.leader()) else { return Ok(()) };
+        let name = &cluster.name;
+        match &cluster.follows {
+            None if now.role == "standby_leader" => self.notes.push(format!(
+                "{name} is a standby cluster now, and the inventory no longer gives it a \
+                 pg_upstream: it will be PROMOTED and take writes of its own. What it followed is \
+                 not touched: if that one still takes writes, the two differ from then on, and no \
+                 client is led from one to the other; stop or remove it if {name} takes its place"
+            )),
+            Some(upstream) if now.role != "standby_leader" => {
+                let theirs = upstream
+                    .leader
+                    .as_ref()
+                    .and_then(|node| self.input.facts.get(node)?.patroni.as_ref());
+                let other = theirs.is_some_and(|theirs| {
+                    !theirs.system_identifier.is_empty()
+                        && theirs.system_identifier != now.system_identifier
+                });
+                if other {
+                    return Err(problem(
+                        "not-a-copy",
+                        leader.member.params.span("pg_upstream"),
+                        format!(
+                            "{name} cannot follow {}: it is no copy of it, but holds data of its \
+                             own. `keddah remove {name}` takes that away; the next apply then \
+                             makes it anew as a copy",
+                            upstream.cluster
+                        ),
+                    ));
+                }
+                self.notes.push(format!(
+                    "{name} will be DEMOTED to a standby cluster of {}: whatever was written to \
+                     it and not to {} is lost",
+                    upstream.cluster, upstream.cluster
+                ));
+            }
+            _ => {}
+        }
+        if let Some(upstream) = &cluster.follows
+            && ["pg_users", "pg_databases"].iter().any(|name| !cluster.params.list(name).is_empty())
+        {
+            self.notes.push(format!(
+                "{name} follows {}: its roles and databases are those of {}; its own pg_users and \
+                 pg_databases only tell its connection pool whom to let in",
+                upstream.cluster, upstream.cluster
+            ));
+        }
+        Ok(())
+    }
+}
+
+/// An instance's tags, and the parameters that are its own.
+pub(super) fn part(cluster: &Cluster<'_>, instance: &Instance<'_>) -> (Value, Map<String, Value>) {
+    let mut tags = Map::new();
+    let mut parameters = Map::new();
+    // The primary of a standby cluster has its delay in the cluster's settings.
+    let delayed =
+        delay(&instance.member.params).filter(|_| instance.member.role != PgRole::Primary);
+    tags.insert("clonefrom".to_owned(), delayed.is_none().into());
+    if let Some(delay) = delayed {
+        parameters.insert("recovery_min_apply_delay".to_owned(), delay.into());
+        // It lacks what was written lately: no place to read from, to promote, or to wait for.
+        for tag in ["nofailover", "noloadbalance", "nosync"] {
+            tags.insert(tag.to_owned(), true.into());
+        }
+    }
+    let offline = |instance: &Instance<'_>| instance.member.role == PgRole::Offline;
+    if cluster.instances.iter().any(offline) {
+        // Among equals, one that serves ordinary clients is promoted first (Patroni 3.1 and later).
+        let priority = if offline(instance) { 1 } else { 2 };
+        tags.insert("failover_priority".to_owned(), priority.into());
+    }
+    if let Some(source) = cascades_from(cluster, instance) {
+        tags.insert("replicatefrom".to_owned(), source.into());
+    }
+    (Value::Object(tags), parameters)
+}
+
+/// The member of the same cluster that an instance replicates from, when it is not the leader.
+fn cascades_from(cluster: &Cluster<'_>, instance: &Instance<'_>) -> Option<String> {
+    let upstream = instance.member.upstream.as_deref()?;
+    cluster
+        .instances
+        .iter()
+        .find(|other| other.node.address == upstream && other.name != instance.name)
+        .map(|other| other.name.clone())
+}
+
+/// Patroni's synchronous mode: what the inventory asks for, or what loses nothing where the
+/// workload's template or `pg_rpo` says that nothing may be lost.
+pub(super) fn synchronous(cluster: &Cluster<'_>) -> Result<Vec<(&'static str, Value)>, Problem> {
+    let params = &cluster.params;
+    let mode = match params.str("patroni_synchronous_mode").as_str() {
+        "on" => json!(true),
+        "off" => json!(false),
+        "quorum" => {
+            quorum_is_known(cluster)?;
+            json!("quorum")
+        }
+        _ => json!(params.str("pg_conf").starts_with("crit") || params.size_bytes("pg_rpo") == 0),
+    };
+    let count = params.int("patroni_synchronous_node_count");
+    let strict = params.bool("patroni_synchronous_mode_strict");
+    Ok(vec![
+        ("synchronous_mode", mode),
+        // Patroni's own defaults need no line.
+        ("synchronous_node_count", if count > 1 { json!(count) } else { Value::Null }),
+        ("synchronous_mode_strict", if strict { json!(true) } else { Value::Null }),
+    ])
+}
+
+/// Quorum commit came with Patroni 4.0; older ones take the word for plain `true`.
+fn quorum_is_known(cluster: &Cluster<'_>) -> Result<(), Problem> {
+    for instance in &cluster.instances {
+        let Some(version) = instance.node.facts.package_candidates.get("patroni") else { continue };
+        let major: u32 =
+            version.split('.').next().and_then(|major| major.parse().ok()).unwrap_or_default();
+        if major < 4 {
+            return Err(problem(
+                "needs-patroni-4",
+                cluster.params.span("patroni_synchronous_mode"),
+                format!(
+                    "quorum commit needs Patroni 4.0 or later on every member, and {} has {version}: \
+                     use Debian 13 or a package source with a newer one, or \
+                     `patroni_synchronous_mode: on`",
+                    instance.name
+                ),
+            ));
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,79 @@
+//! What the tests of compilation share: a small machine, and a compilation for some of them.
+
+use keddah_compile::{Authorities, Authority, Compiled, Input, Removing, Templates, compile};
+use keddah_core::{NodeName, Secret, SourceMap};
+use keddah_resource::{Distribution, NodeFacts, Spec};
+use std::collections::BTreeMap;
+
+/// A small machine of Debian 13.
+pub fn facts() -> NodeFacts {
+    NodeFacts {
+        hostname: "node".to_owned(),
+        distribution: Distribution {
+            id: "debian".to_owned(),
+            version: "13".to_owned(),
+            codename: "trixie".to_owned(),
+        },
+        architecture: "x86_64".to_owned(),
+        cores: 2,
+        memory_bytes: 24 << 30,
+        sysctl_read_only: true,
+        open_files_limit: 20_000,
+        interfaces: Vec::new(),
+        own_units: Vec::new(),
+        resolved: false,
+        package_candidates: BTreeMap::new(),
+        patroni: None,
+        etcd: None,
+    }
+}
+
+/// Compiles an inventory, whose dependencies must all exist and have an order.
+pub fn compiled(text: &str, facts: &BTreeMap<NodeName, NodeFacts>) -> Compiled {
+    let mut sources = SourceMap::default();
+    let (inventory, problems) =
+        keddah_inventory::load(&mut sources, "sandbox.yml", text.as_bytes());
+    assert!(problems.is_empty(), "{problems:?}");
+    let inventory = inventory.expect("it loads");
+    let authority = Authority {
+        certificate_pem: "-----BEGIN CERTIFICATE-----\n".to_owned(),
+        fingerprint: "00".repeat(32),
+        fresh_key: Some(Secret::new("key")),
+        directory: "files/pki/ca".to_owned(),
+        seed: Secret::new("seed"),
+    };
+    let authorities = Authorities {
+        etcd: Authority {
+            fingerprint: "11".repeat(32),
+            directory: "files/pki/etcd".to_owned(),
+            ..authority.clone()
+        },
+        fleet: authority,
+    };
+    let input = Input {
+        inventory: &inventory,
+        facts,
+        authorities: &authorities,
+        templates: &Templates::new(&BTreeMap::new()).expect("our templates parse"),
+        baselines: &BTreeMap::new(),
+        public_keys: &[],
+        today: 20_000,
+        controller_user: "root".to_owned(),
+        controller_group: "root".to_owned(),
+        removing: &Removing::default(),
+    };
+    let compiled = compile(&input).expect("it compiles");
+    assert_eq!(compiled.fleet.unknown_dependencies(), []);
+    compiled.fleet.ordered().expect("nothing waits for itself");
+    compiled
+}
+
+/// The text of a file on a node.
+pub fn file(compiled: &Compiled, node: &str, path: &str) -> Option<String> {
+    let resource =
+        compiled.fleet.iter().find(|one| one.id.node.as_str() == node && one.id.name == path)?;
+    match &resource.spec {
+        Spec::File(file) => Some(file.present.as_ref()?.content.reveal().to_owned()),
+        other => panic!("{path} is a {}", other.kind()),
+    }
+}
