@@ -3,8 +3,8 @@
 use crate::{Host, HostError};
 use keddah_resource::kind::{
     backup, block, certificate, directory, etcd_member, file, hostname, packages, patroni_config,
-    pg_baseline, pg_census, pg_database, pg_extension, pg_instance, pg_privileges, pg_role,
-    pg_schema, postmaster, stanza, symlink, sysctl, trust_anchor, unit, user,
+    pg_baseline, pg_census, pg_database, pg_extension, pg_grants, pg_instance, pg_privileges,
+    pg_role, pg_schema, postmaster, stanza, symlink, sysctl, trust_anchor, unit, user,
 };
 use keddah_resource::{
     Difference, Distribution, IdleListener, Kind, Material, NodeFacts, Observation, Observed,
@@ -308,6 +308,7 @@ fn absent(spec: &Spec) -> Observed {
         }
         .into(),
         Spec::PgCensus(_) => pg_census::Observed::default().into(),
+        Spec::PgGrants(_) => pg_grants::Observed::default().into(),
         Spec::PgBaseline(_) => pg_baseline::Observed { file: None }.into(),
     }
 }

@@ -13,6 +13,7 @@ mod build;
 mod event;
 mod lint;
 mod plan;
+mod privileges;
 mod report;
 mod undeclared;
 
@@ -20,4 +21,5 @@ pub use build::{PlanError, plan};
 pub use event::{Event, Failure, SkipReason};
 pub use lint::{Allowance, Finding, lint, short_name};
 pub use plan::{Blocked, Certainty, Outcome, Plan, PlannedChange, Promise, Summary, Unobserved};
+pub use privileges::{Deviation, PrivilegeModel};
 pub use report::{Ending, Report, ReportedChange};

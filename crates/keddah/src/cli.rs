@@ -1,7 +1,7 @@
 //! The command line as a whole: global options, the list of commands, and exit codes.
 
 use crate::commands::{
-    agent, apply, cert, check, compile, completion, inventory, params, plan, remove, sandbox,
+    agent, apply, cert, check, compile, completion, inventory, params, pg, plan, remove, sandbox,
     schema,
 };
 use crate::environment::Environment;
@@ -67,6 +67,7 @@ enum Command {
     Plan(plan::PlanArgs),
     Apply(apply::ApplyArgs),
     Remove(remove::RemoveArgs),
+    Pg(pg::PgArgs),
     Check(check::CheckArgs),
     Compile(compile::CompileArgs),
     Inventory(inventory::InventoryArgs),
@@ -117,6 +118,7 @@ fn run(context: &Context, command: Command) -> Result<ExitCode, CommandError> {
         Command::Plan(args) => block_on(plan::run(context, args)),
         Command::Apply(args) => block_on(apply::run(context, args)),
         Command::Remove(args) => block_on(remove::run(context, args)),
+        Command::Pg(args) => block_on(pg::run(context, args)),
         Command::Check(args) => check::run(context, args),
         Command::Compile(args) => compile::run(context, args),
         Command::Inventory(args) => inventory::run(context, args),

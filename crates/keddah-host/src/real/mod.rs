@@ -17,6 +17,7 @@ mod pg_baseline;
 mod pg_census;
 mod pg_database;
 mod pg_extension;
+mod pg_grants;
 mod pg_inside;
 mod pg_instance;
 mod pg_privileges;
@@ -158,6 +159,7 @@ dispatch! {
     PgPrivileges => pg_privileges;
     PgBaseline => pg_baseline;
     PgCensus => pg_census;
+    PgGrants => pg_grants;
     Stanza => stanza;
     Backup => backup;
 }

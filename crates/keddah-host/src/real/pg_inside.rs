@@ -2,7 +2,7 @@
 //! database, several databases at a time.
 
 use crate::HostError;
-use crate::real::{pg_census, pg_extension, pg_privileges, pg_schema};
+use crate::real::{pg_census, pg_extension, pg_grants, pg_privileges, pg_schema};
 use crate::sql::grouped::{Answers, groups};
 use crate::sql::{Purpose, Session, Unreachable};
 use futures_util::future::join_all;
@@ -25,6 +25,8 @@ pub enum Inside<'a> {
     Privileges(&'a kind::pg_privileges::Spec),
     /// What nobody declared.
     Census(&'a kind::pg_census::Spec),
+    /// Who holds which privileges.
+    Grants(&'a kind::pg_grants::Spec),
 }
 
 impl<'a> Inside<'a> {
@@ -35,6 +37,7 @@ impl<'a> Inside<'a> {
             Spec::PgExtension(spec) => Some(Inside::Extension(spec)),
             Spec::PgPrivileges(spec) => Some(Inside::Privileges(spec)),
             Spec::PgCensus(spec) => Some(Inside::Census(spec)),
+            Spec::PgGrants(spec) => Some(Inside::Grants(spec)),
             _ => None,
         }
     }
@@ -45,6 +48,7 @@ impl<'a> Inside<'a> {
             Inside::Extension(spec) => (&spec.connection, &spec.database),
             Inside::Privileges(spec) => (&spec.connection, &spec.database),
             Inside::Census(spec) => (&spec.connection, &spec.database),
+            Inside::Grants(spec) => (&spec.connection, &spec.database),
         }
     }
 }
@@ -79,23 +83,27 @@ async fn read(
     let mut extensions = Vec::new();
     let mut privileges = Vec::new();
     let mut censuses = Vec::new();
+    let mut grants = Vec::new();
     for question in questions {
         match question {
             Inside::Schema(spec) => schemas.push(*spec),
             Inside::Extension(spec) => extensions.push(*spec),
             Inside::Privileges(spec) => privileges.push(*spec),
             Inside::Census(spec) => censuses.push(*spec),
+            Inside::Grants(spec) => grants.push(*spec),
         }
     }
     let mut schemas = pg_schema::read(&session, &schemas).await.into_iter();
     let mut extensions = pg_extension::read(&session, &extensions).await.into_iter();
     let mut privileges = pg_privileges::read(&session, &privileges).await.into_iter();
     let mut censuses = pg_census::read(&session, &censuses).await.into_iter();
+    let mut grants = pg_grants::read(&session, &grants).await.into_iter();
     let answers = questions.iter().filter_map(|question| match question {
         Inside::Schema(_) => schemas.next(),
         Inside::Extension(_) => extensions.next(),
         Inside::Privileges(_) => privileges.next(),
         Inside::Census(_) => censuses.next(),
+        Inside::Grants(_) => grants.next(),
     });
     Ok(answers.collect())
 }

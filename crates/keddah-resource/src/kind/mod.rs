@@ -13,6 +13,7 @@ pub mod pg_baseline;
 pub mod pg_census;
 pub mod pg_database;
 pub mod pg_extension;
+pub mod pg_grants;
 pub mod pg_instance;
 pub mod pg_privileges;
 pub mod pg_role;
@@ -163,6 +164,8 @@ kinds! {
     PgBaseline, pg_baseline, "pg-baseline";
     /// What nobody declared; reported, never changed.
     PgCensus, pg_census, "pg-census";
+    /// Who holds which privileges in a database; looked at, never changed.
+    PgGrants, pg_grants, "pg-grants";
     /// A pgBackRest stanza.
     Stanza, stanza, "stanza";
     /// The first full backup.

@@ -8,6 +8,7 @@ pub mod compile;
 pub mod completion;
 pub mod inventory;
 pub mod params;
+pub mod pg;
 pub mod plan;
 pub mod remove;
 pub mod sandbox;

@@ -7,6 +7,7 @@ pub mod fold;
 pub mod inventory;
 pub mod params;
 pub mod plan;
+pub mod privileges;
 pub mod progress;
 pub mod report;
 pub mod sandbox;
