@@ -2,6 +2,7 @@
 
 use crate::Options;
 use crate::command;
+use crate::crowded;
 use crate::failure::{Failure, Outcome};
 use crate::keddah::{Keddah, expected};
 use crate::project::Project;
@@ -93,6 +94,11 @@ fn measure(world: &mut World, runs: usize) -> Outcome<Vec<Row>> {
         users.push(keddah.run(&["apply", "--yes", "-l", "pg-test"])?.success()?.elapsed);
     }
     rows.push(Row::seconds("creating one user, `apply -l pg-test`", &users, "0.5 s", "5.1 s"));
+
+    eprintln!("{}", crowded::WHAT);
+    let plans = crowded::plans(sandbox, &project, &inventory, runs)?;
+    let what = format!("plan with nothing to change, {}", crowded::WHAT);
+    rows.push(Row::seconds(&what, &plans, "1 s", ""));
 
     let (mut killed, mut powerless) = (Vec::new(), Vec::new());
     for round in 1..=DEATHS {

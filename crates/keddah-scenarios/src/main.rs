@@ -11,6 +11,7 @@
 mod bench;
 mod cluster;
 mod command;
+mod crowded;
 mod failure;
 mod keddah;
 mod load;

@@ -5,6 +5,7 @@ mod edits;
 mod failover;
 mod fields;
 mod interrupted;
+mod privileges;
 mod scale;
 mod secrets;
 mod services;
@@ -51,6 +52,11 @@ pub const SCENARIOS: &[Scenario] = &[
         name: "fields",
         about: "each field of users, databases, rules and services changed once, under pgbench",
         run: fields::run,
+    },
+    Scenario {
+        name: "privileges",
+        about: "every default role tries everything on every kind of object: the documents' matrix",
+        run: privileges::run,
     },
     Scenario {
         name: "scale",
