@@ -6,6 +6,7 @@
 //! new one takes over (`docs/decisions/virtual-addresses.md`).
 
 use crate::compiler::{Compiler, Node, Problem, problem};
+use crate::release::Release;
 use keddah_core::Secret;
 use keddah_resource::kind::directory::{self, Permissions};
 use keddah_resource::kind::{file, packages, unit};
@@ -32,7 +33,7 @@ struct Check {
     /// curl's.
     arguments: String,
     /// Seconds between two questions.
-    interval: f64,
+    interval: &'static str,
     /// Refusals in a row that count as one.
     fall: u32,
 }
@@ -103,8 +104,12 @@ impl Compiler<'_> {
             "keepalived/keepalived.conf",
             json!({ "router": node.hostname, "checks": checks, "addresses": addresses }),
         )?;
-        let configuration = file::Spec::text(CONFIGURATION, text, Permissions::root(0o644))
-            .checked_by(&["keepalived", "--config-test", "--use-file", "{}"]);
+        let mut configuration = file::Spec::text(CONFIGURATION, text, Permissions::root(0o644));
+        // Debian 12's keepalived ends a test by a signal to itself, whatever it finds.
+        if node.release != Release::Bookworm {
+            configuration =
+                configuration.checked_by(&["keepalived", "--config-test", "--use-file", "{}"]);
+        }
         let configuration = self.fleet.add(
             resource(configuration.into())
                 .after([script.clone(), password.clone(), node.trust.clone()])
@@ -170,7 +175,8 @@ impl Compiler<'_> {
             name: "leads",
             comment: "Whether the local Patroni holds the cluster's lock.",
             arguments: format!("--fail{trust} {scheme}://{}:{port}/leader", node.address),
-            interval: 0.5,
+            // Debian 12's keepalived (2.2) takes whole seconds only.
+            interval: if node.release == Release::Bookworm { "1" } else { "0.5" },
             fall: 1,
         };
         let router_id = self.topology.router_id(address);
@@ -214,7 +220,7 @@ impl Compiler<'_> {
             name: "haproxy",
             comment: "Whether HAProxy answers, with whatever.",
             arguments: format!("http://127.0.0.1:{}/", params.port("haproxy_exporter_port")),
-            interval: 1.0,
+            interval: "1",
             fall: 2,
         });
         let interface = self.interface(node, "vip_interface", &address)?;
