@@ -14,10 +14,12 @@ NODES ?= 4
 # What the sandbox needs of this machine, a psql to connect with, and what the tests compare with.
 PACKAGES := systemd-container debootstrap iproute2 openssh-client debian-archive-keyring \
             postgresql-client openssl procps
+# Clients of the scenarios: a Python and a JDBC driver, and a Java that runs a source file.
+CLIENT_PACKAGES := python3-psycopg libpostgresql-jdbc-java default-jdk-headless
 TEST_PACKAGES := postgresql patroni etcd-server python3-venv
 ANSIBLE := $(CACHE)/ansible
 
-.PHONY: help demo test check unit e2e bench build packages test-packages clean down docs scenarios
+.PHONY: help demo test check unit e2e bench build packages test-packages client-packages clean down docs scenarios
 
 help: ## this list
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 16
@@ -49,7 +51,10 @@ unit: test-packages ## tests that need no nodes
 scenarios:
 	@cargo build --release --locked --bin keddah --bin keddah-scenarios
 
-e2e: test-packages scenarios ## scenarios on sandbox nodes
+client-packages: packages
+	@$(SUDO) scripts/apt-install $(CLIENT_PACKAGES)
+
+e2e: test-packages client-packages scenarios ## scenarios on sandbox nodes
 	@$(SUDO) env "PATH=$$PATH" "HOME=$$HOME" cargo test --locked --package keddah-sandbox --test nodes -- --ignored
 	@$(SUDO) target/release/keddah-scenarios --keddah $(KEDDAH) --suite $(SUITE)
 

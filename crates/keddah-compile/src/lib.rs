@@ -161,6 +161,7 @@ impl<'a> Compiler<'a> {
         let etcd = self.etcd(nodes)?;
         self.pgsql(nodes, &etcd)?;
         self.infra(nodes)?;
+        self.haproxy_after_patroni(nodes);
         self.trust_last();
         Ok(())
     }

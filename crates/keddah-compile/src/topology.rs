@@ -2,7 +2,7 @@
 //! again.
 
 use crate::compiler::{Problem, problem};
-use crate::pgsql::services::Listener;
+use crate::pgsql::services::Offered;
 use keddah_core::NodeName;
 use keddah_inventory::model::{self, PgCluster};
 use keddah_inventory::{Inventory, Params};
@@ -15,7 +15,7 @@ pub(crate) struct Topology<'a> {
     /// PostgreSQL's.
     pub clusters: Vec<PgCluster<'a>>,
     /// The services of each cluster, once somebody has asked for them.
-    pub listeners: Vec<OnceLock<Vec<Listener>>>,
+    pub listeners: Vec<OnceLock<Vec<Offered>>>,
     /// The members of the one etcd cluster, by their number.
     pub etcd: Vec<EtcdMember>,
     /// Addresses of the infrastructure nodes.
@@ -101,11 +101,7 @@ impl<'a> Topology<'a> {
             })
             .collect();
         etcd.sort_by(|one, other| one.name.cmp(&other.name));
-        let infra: Vec<String> = inventory
-            .hosts()
-            .filter(|host| inventory.resolve(&host.name).get("infra_seq").is_some())
-            .map(|host| host.name.as_str().to_owned())
-            .collect();
+        let infra = model::infra_addresses(inventory);
         let name_servers = infra
             .iter()
             .filter(|address| {

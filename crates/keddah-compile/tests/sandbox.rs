@@ -22,6 +22,7 @@ fn a_node_is_compiled_the_same_when_only_the_nodes_it_needs_answer() {
         let node = facts.get_mut(&NodeName::new(format!("10.10.10.{last}"))).expect("it is there");
         node.memory_bytes = last << 30;
         node.patroni = Some(PatroniFacts {
+            tls: false,
             role: role.to_owned(),
             state: "running".to_owned(),
             scope: if last == 10 { "pg-meta" } else { "pg-test" }.to_owned(),
@@ -82,6 +83,7 @@ fn the_first_primary_alone_is_told_how_to_make_the_cluster() {
     let mut nodes = four_nodes();
     let node = nodes.get_mut(&NodeName::new("10.10.10.12")).expect("it is there");
     node.patroni = Some(PatroniFacts {
+        tls: false,
         role: "primary".to_owned(),
         state: "running".to_owned(),
         scope: "pg-test".to_owned(),

@@ -1,6 +1,8 @@
-//! Names, secrets, source spans and diagnostics that every room of Keddah shares.
+//! Names, secrets, source spans, diagnostics and the language of authentication files, which every
+//! room of Keddah shares.
 
 mod diagnostic;
+pub mod hba;
 mod name;
 mod secret;
 mod setting;

@@ -3,8 +3,9 @@
 use crate::{Host, HostError};
 use keddah_resource::kind::{
     backup, block, certificate, directory, etcd_member, file, hostname, packages, patroni_config,
-    pg_baseline, pg_census, pg_database, pg_extension, pg_grants, pg_instance, pg_privileges,
-    pg_role, pg_schema, postmaster, stanza, symlink, sysctl, trust_anchor, unit, user,
+    pg_baseline, pg_census, pg_database, pg_extension, pg_function, pg_grants, pg_instance,
+    pg_privileges, pg_role, pg_schema, postmaster, stanza, symlink, sysctl, trust_anchor, unit,
+    user,
 };
 use keddah_resource::{
     Difference, Distribution, IdleListener, Kind, Material, NodeFacts, Observation, Observed,
@@ -301,6 +302,7 @@ fn absent(spec: &Spec) -> Observed {
         Spec::PgExtension(_) => {
             pg_extension::Observed { present: None, relocatable: true, available: true }.into()
         }
+        Spec::PgFunction(_) => pg_function::Observed { present: None }.into(),
         Spec::PgPrivileges(_) => pg_privileges::Observed {
             defaults: BTreeSet::new(),
             public_schema: Some(BTreeSet::new()),

@@ -13,6 +13,7 @@ use keddah_resource::kind::postmaster::PatroniApi;
 use serde::Deserialize;
 use serde_json::Value;
 use std::io;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -25,6 +26,9 @@ use tokio_rustls::rustls::{ClientConfig, RootCertStore, crypto};
 /// A question to a Patroni of the same node; it asks PostgreSQL and the DCS before it answers,
 /// each with a time limit of its own that is shorter.
 const PATIENCE: Duration = Duration::from_secs(15);
+
+/// Where every node has the fleet's CA.
+const CA: &str = "/etc/pki/ca.crt";
 
 /// No answer of Patroni is as long; a configuration of 10,000 lines fits.
 const LARGEST_ANSWER: usize = 8 * 1024 * 1024;
@@ -194,11 +198,36 @@ impl<'a> Patroni<'a> {
         }
     }
 
+    /// Asks in the declared way, with TLS or without, and when Patroni does not understand that, in
+    /// the other: while `patroni_ssl_enabled` changes, the Patroni that runs is still the old one.
+    /// What it does not understand, it has not done. The address is this node's own, so nothing that
+    /// is said leaves the machine.
     async fn exchange(
         &self,
         method: Method,
         path: &str,
         body: Option<&Value>,
+    ) -> io::Result<Answer> {
+        let declared = self.api.ca_path.as_deref();
+        let other = declared.is_none().then_some(CA).filter(|ca| Path::new(ca).exists());
+        let first = self.ask(method.clone(), path, body, declared).await;
+        match first {
+            Err(error)
+                if error.kind() != io::ErrorKind::ConnectionRefused
+                    && (declared.is_some() || other.is_some()) =>
+            {
+                self.ask(method, path, body, other).await.map_err(|_| error)
+            }
+            answer => answer,
+        }
+    }
+
+    async fn ask(
+        &self,
+        method: Method,
+        path: &str,
+        body: Option<&Value>,
+        ca_path: Option<&str>,
     ) -> io::Result<Answer> {
         let request = self.request(method, path, body).map_err(io::Error::other)?;
         // An address that stands for all of them is listened on, never connected to.
@@ -207,7 +236,7 @@ impl<'a> Patroni<'a> {
             address => address,
         };
         let stream = TcpStream::connect((address, self.api.port)).await?;
-        let Some(ca_path) = &self.api.ca_path else {
+        let Some(ca_path) = ca_path else {
             return converse(stream, request).await;
         };
         let name = ServerName::try_from(address.to_owned()).map_err(io::Error::other)?;
@@ -292,23 +321,28 @@ fn accepted(what: &str, answer: Result<Answer, NoAnswer>) -> Result<(), HostErro
 /// Patroni speaks TLS exactly when its configuration says so, which is not known before the node
 /// was looked at; so both ways are tried. `ca` is the path of the CA for the second.
 pub async fn patroni_facts(port: u16, ca: Option<&str>) -> Option<PatroniFacts> {
-    let mut api = PatroniApi {
+    let api = PatroniApi {
         address: "127.0.0.1".to_owned(),
         port,
         ca_path: None,
         username: String::new(),
         password: keddah_core::Secret::default(),
     };
-    let status = match (Patroni::new(&api).status().await, ca) {
-        (Ok(status), _) => status,
-        (Err(NoAnswer::Failed(_)), Some(ca)) => {
-            api.ca_path = Some(ca.to_owned());
-            Patroni::new(&api).status().await.ok()?
+    let client = Patroni::new(&api);
+    let ask = |ca| client.ask(Method::GET, "/patroni", None, ca);
+    let (tls, answer) = match tokio::time::timeout(PATIENCE, ask(None)).await {
+        Ok(Ok(answer)) => (false, answer),
+        Ok(Err(error)) if error.kind() == io::ErrorKind::ConnectionRefused => return None,
+        Ok(Err(_)) => {
+            let answer = tokio::time::timeout(PATIENCE, ask(Some(ca?)));
+            (true, answer.await.ok()?.ok()?)
         }
-        _ => return None,
+        Err(_) => return None,
     };
+    let status: Status = serde_json::from_slice(&answer.body).ok()?;
     let Status { role, state, patroni, database_system_identifier, .. } = status;
     Some(PatroniFacts {
+        tls,
         role,
         state,
         scope: patroni.scope,

@@ -39,6 +39,9 @@ pub struct Probe {
 /// What a node's Patroni says of itself (`GET /patroni`).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PatroniFacts {
+    /// Whether it answers under TLS.
+    #[serde(default)]
+    pub tls: bool,
     /// `primary` (older: `master`), `replica` or `standby_leader`.
     pub role: String,
     /// `running`, `starting`, `stopped`, …

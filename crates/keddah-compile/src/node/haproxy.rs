@@ -1,7 +1,7 @@
 //! HAProxy on a node: its admin page, the services of PostgreSQL clusters, and the node's own.
 
 use crate::compiler::{Compiler, Node, Problem};
-use crate::pgsql::services::Listener;
+use crate::pgsql::services::{Listener, bind};
 use keddah_core::Secret;
 use keddah_inventory::model::NodeService;
 use keddah_resource::kind::directory::Permissions;
@@ -26,7 +26,9 @@ impl Compiler<'_> {
         }
         let unit = ResourceId::new(&node.name, Kind::Unit, "haproxy.service");
         let mut services = self.cluster_listeners(node)?;
-        services.extend(NodeService::all(params).iter().map(node_listener));
+        for service in NodeService::all(params) {
+            services.push(node_listener(node, &service)?);
+        }
         let maxconn = (node.facts.open_files_limit.saturating_sub(OTHER_FILES)
             / FILES_PER_CONNECTION)
             .clamp(1000, MOST_CONNECTIONS);
@@ -99,12 +101,49 @@ impl Compiler<'_> {
     }
 }
 
+impl Compiler<'_> {
+    /// Where Patroni goes over to TLS, or back, HAProxy follows at once: it asks in the new way when
+    /// Patroni answers in it, before two checks of the old way have failed.
+    pub(crate) fn haproxy_after_patroni(&mut self, nodes: &[Node<'_>]) {
+        let changes = |node: &&Node<'_>| {
+            let wanted = node.params.bool("patroni_ssl_enabled");
+            node.facts.patroni.as_ref().is_some_and(|patroni| patroni.tls != wanted)
+        };
+        let changing: Vec<&Node<'_>> = nodes.iter().filter(changes).collect();
+        if changing.is_empty() {
+            return;
+        }
+        for node in nodes {
+            let unit = ResourceId::new(&node.name, Kind::Unit, "haproxy.service");
+            if self.fleet.get(&unit).is_none() {
+                continue;
+            }
+            let served = self.topology.served_by(&node.name, self.input.inventory);
+            let asks = |other: &&&Node<'_>| {
+                served.iter().any(|&at| {
+                    let members = &self.topology.clusters[at].members;
+                    members.iter().any(|member| member.node == other.name)
+                })
+            };
+            let before: Vec<ResourceId> = changing
+                .iter()
+                .filter(asks)
+                .map(|other| ResourceId::new(&other.name, Kind::Unit, "patroni.service"))
+                .filter(|patroni| self.fleet.get(patroni).is_some())
+                .collect();
+            if let Some(unit) = self.fleet.get_mut(&unit) {
+                unit.after.extend(before);
+            }
+        }
+    }
+}
+
 /// A service of `haproxy_services`.
-fn node_listener(service: &NodeService) -> Listener {
-    Listener {
+fn node_listener(node: &Node<'_>, service: &NodeService) -> Result<Listener, Problem> {
+    Ok(Listener {
         name: service.name.clone(),
         comment: "from haproxy_services".to_owned(),
-        bind: vec![format!("{}:{}", service.ip, service.port)],
+        bind: vec![bind(node, None, &service.ip, service.port, service.span)?],
         mode: service.protocol.clone(),
         maxconn: service.maxconn,
         balance: service.balance.clone(),
@@ -120,5 +159,5 @@ fn node_listener(service: &NodeService) -> Listener {
                 options: server.options.clone().unwrap_or_default(),
             })
             .collect(),
-    }
+    })
 }

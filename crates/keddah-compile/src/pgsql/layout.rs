@@ -7,10 +7,12 @@ use crate::compiler::{Compiler, Problem};
 use crate::infra::records::cluster_names;
 use crate::node::words;
 use crate::release::extension_package;
+use keddah_inventory::Params;
 use keddah_inventory::model::{PgDatabase, PgExtension};
 use keddah_resource::kind::directory::{self, Permissions};
 use keddah_resource::kind::{file, packages, symlink, user};
 use keddah_resource::{Kind, Module, Resource, ResourceId, Spec};
+use std::net::IpAddr;
 
 /// What the other files of an instance wait for.
 pub(super) struct Files {
@@ -124,8 +126,8 @@ impl Compiler<'_> {
             CertificateFor {
                 directory: CERTIFICATES,
                 common_name: &instance.name,
-                dns_names: dns_names(cluster, instance),
-                addresses: virtual_address(instance),
+                dns_names: self.dns_names(cluster, instance),
+                addresses: self.service_addresses(cluster, instance),
                 owner: &superuser,
             },
         );
@@ -246,19 +248,42 @@ impl Compiler<'_> {
 
 const CERTIFICATES: &str = super::CERTIFICATES;
 
-/// The names under which clients reach an instance.
-fn dns_names(cluster: &Cluster<'_>, instance: &Instance<'_>) -> Vec<String> {
-    let suffix = instance.member.params.str("pg_dns_suffix");
-    let mut names = cluster_names(&cluster.name, &suffix);
-    names.extend(cluster_names(&instance.name, &suffix));
-    names
+impl Compiler<'_> {
+    /// The names under which clients reach an instance: its own and its cluster's, and those of the
+    /// other members, whose load balancers lead here, too.
+    fn dns_names(&self, cluster: &Cluster<'_>, instance: &Instance<'_>) -> Vec<String> {
+        let suffix = instance.member.params.str("pg_dns_suffix");
+        self.members(cluster)
+            .map(|member| format!("{}-{}", cluster.name, member.seq))
+            .chain([cluster.name.clone()])
+            .flat_map(|name| cluster_names(&name, &suffix))
+            .collect()
+    }
+
+    /// The addresses under which clients reach an instance beside its own: the other members', the
+    /// cluster's virtual address, and those of the nodes that provide its services.
+    fn service_addresses(&self, cluster: &Cluster<'_>, instance: &Instance<'_>) -> Vec<String> {
+        let mut addresses: Vec<String> =
+            self.members(cluster).map(|member| member.node.as_str().to_owned()).collect();
+        let params = &instance.member.params;
+        if params.bool("pg_vip_enabled") {
+            addresses.push(host_part(&params.str("pg_vip_address")));
+        }
+        let inventory = self.input.inventory;
+        for host in inventory.members(&params.str("pg_service_provider")) {
+            let provider = Params::new(inventory, &host.name);
+            addresses.push(host.name.as_str().to_owned());
+            if provider.bool("vip_enabled") {
+                addresses.push(host_part(&provider.str("vip_address")));
+            }
+        }
+        // What is no address cannot be one in a certificate.
+        addresses.retain(|address| address.parse::<IpAddr>().is_ok());
+        addresses
+    }
 }
 
-/// The cluster's virtual address, when it has one.
-fn virtual_address(instance: &Instance<'_>) -> Vec<String> {
-    let params = &instance.member.params;
-    if !params.bool("pg_vip_enabled") {
-        return Vec::new();
-    }
-    vec![params.str("pg_vip_address").split('/').next().unwrap_or_default().to_owned()]
+/// An address without its prefix length.
+pub(super) fn host_part(address: &str) -> String {
+    address.split('/').next().unwrap_or_default().to_owned()
 }

@@ -7,6 +7,7 @@ mod objects;
 pub(crate) mod parameters;
 mod patroni;
 mod pool;
+mod pool_auth;
 mod privileges;
 mod roles;
 pub(crate) mod services;
@@ -198,6 +199,17 @@ impl<'a> Compiler<'a> {
             Cluster { name, version, instances, leader, exists, follows, params, parameters };
         cluster.parameters = self.parameters(&cluster)?;
         Ok(Some(cluster))
+    }
+
+    /// The members of a cluster that stay, those that do not answer now included: nobody is locked
+    /// out, or missing in a certificate, for being away.
+    fn members(&self, cluster: &Cluster<'_>) -> impl Iterator<Item = &PgMember<'a>> {
+        let model = self.topology.instance_on(&cluster.leader);
+        let removed = &self.input.removing.pgsql;
+        model
+            .into_iter()
+            .flat_map(|(model, _)| &model.members)
+            .filter(|member| !removed.contains(&member.node))
     }
 
     fn pg_cluster(&mut self, cluster: &Cluster<'_>, etcd: &[ResourceId]) -> Result<(), Problem> {

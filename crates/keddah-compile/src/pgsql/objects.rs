@@ -1,6 +1,7 @@
 //! What is in a cluster: databases, schemas, extensions, privileges and baselines, on the leader.
 
 use super::Cluster;
+use super::pool_auth::LOOKUP_SCHEMA;
 use crate::compiler::{Compiler, Problem, problem};
 use keddah_inventory::model::{DatabaseState, PgDatabase, PgExtension, PgSchema, PgUser, State};
 use keddah_resource::kind::pg_privileges::{DefaultPrivilege, SchemaPrivilege};
@@ -113,9 +114,13 @@ impl Compiler<'_> {
                 grantee: one.grantee.clone(),
             })
             .collect();
+        let mut schemas = cluster.params.texts("pg_default_schemas");
+        if !cluster.lookup_roles().is_empty() && !schemas.iter().any(|one| one == LOOKUP_SCHEMA) {
+            schemas.push(LOOKUP_SCHEMA.to_owned());
+        }
         Ok(Model {
             cluster,
-            schemas: cluster.params.texts("pg_default_schemas"),
+            schemas,
             extensions: PgExtension::defaults(&cluster.params),
             defaults,
             on_schemas,
@@ -256,6 +261,9 @@ impl Compiler<'_> {
             };
             ids.push(self.put(model, into, spec.into(), &before));
         }
+        let (lookup, callers) = self.pool_lookup(model.cluster, into.database);
+        let before: Vec<ResourceId> = before.into_iter().chain(callers).collect();
+        ids.push(self.put(model, into, lookup.into(), &before));
         ids
     }
 

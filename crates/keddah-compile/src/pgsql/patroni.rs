@@ -1,14 +1,13 @@
 //! Patroni: its configuration on each node, the instances it makes, and the cluster's settings in
 //! the DCS.
 
-use super::hba::{self, Aliases, Dialect};
 use super::layout::Files;
 use super::standby::{self, Upstream};
 use super::{CERTIFICATES, Cluster, Instance};
 use crate::compiler::{Compiler, Problem, problem};
 use keddah_core::Secret;
 use keddah_inventory::Params;
-use keddah_inventory::model::{HbaRule, RtoPlan};
+use keddah_inventory::model::{Dialect, RtoPlan};
 use keddah_resource::kind::directory::{self, Permissions};
 use keddah_resource::kind::{file, patroni_config, pg_instance, postmaster, unit};
 use keddah_resource::{Class, Kind, Module, Resource, ResourceId, Spec, TriggerAction};
@@ -109,13 +108,10 @@ impl Compiler<'_> {
                 ),
             );
         }
-        let rules = self.hba(cluster, instance, Dialect::PostgreSql)?;
+        let rules = self.hba(cluster, instance, Dialect::PostgreSql, HBA_FILE, owned())?;
         before.push(
-            self.fleet.add(
-                resource(file::Spec::text(HBA_FILE, rules, owned()).into())
-                    .after(files.directories.clone())
-                    .reloads(&postmaster),
-            ),
+            self.fleet
+                .add(resource(rules.into()).after(files.directories.clone()).reloads(&postmaster)),
         );
         before.extend(self.drop_in(
             node,
@@ -148,7 +144,11 @@ impl Compiler<'_> {
             restart_class: Class::OrderedRestart,
             ..unit::Spec::running("patroni.service")
         }
-        .ready_when_open(&node.address, port);
+        .ready_when_speaking(
+            &node.address,
+            port,
+            instance.member.params.bool("patroni_ssl_enabled"),
+        );
         let unit = self.fleet.add(resource(unit.into()).after(before));
         let made = self.fleet.add(
             resource(
@@ -337,40 +337,6 @@ impl Compiler<'_> {
         }
         self.fleet.add(resource);
         Ok(vec![leader.postmaster()])
-    }
-
-    /// An instance's or its pool's authentication rules.
-    pub(super) fn hba(
-        &self,
-        cluster: &Cluster<'_>,
-        instance: &Instance<'_>,
-        dialect: Dialect,
-    ) -> Result<String, Problem> {
-        let params = &instance.member.params;
-        let aliases = Aliases {
-            superuser: cluster.superuser(),
-            replication: params.str("pg_replication_username"),
-            monitor: params.str("pg_monitor_username"),
-            admin: params.str("pg_admin_username"),
-            intranet: params.texts("node_firewall_intranet"),
-            infra: self.topology.infra.clone(),
-            admin_address: params.str("admin_ip"),
-            cluster: cluster
-                .instances
-                .iter()
-                .map(|instance| instance.node.address.clone())
-                .collect(),
-            password_method: params.str("pg_pwd_enc"),
-        };
-        let rules = match dialect {
-            Dialect::PostgreSql => HbaRule::postgres(params),
-            Dialect::PgBouncer => HbaRule::pgbouncer(params),
-        };
-        let (role, offline) = (instance.member.role, instance.member.offline_query);
-        hba::render(&rules, &aliases, dialect, role, offline).map_err(|errors| {
-            let first = &errors[0];
-            problem("invalid-hba-rule", first.span, first.message.clone())
-        })
     }
 }
 

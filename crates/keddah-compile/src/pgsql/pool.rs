@@ -1,11 +1,10 @@
 //! PgBouncer on an instance's node: one pool a database, in front of the local server.
 
-use super::hba::Dialect;
 use super::layout::Files;
 use super::{CERTIFICATES, Cluster, Instance};
 use crate::compiler::{Compiler, Problem};
 use keddah_core::Secret;
-use keddah_inventory::model::{DatabaseState, PgDatabase, PgUser, State};
+use keddah_inventory::model::{DatabaseState, Dialect, PgDatabase, PgUser, State};
 use keddah_resource::kind::directory::Permissions;
 use keddah_resource::kind::{file, unit};
 use keddah_resource::{Module, Resource, Spec};
@@ -48,7 +47,13 @@ impl Compiler<'_> {
                 cluster.name
             ));
         }
-        let rules = self.hba(cluster, instance, Dialect::PgBouncer)?;
+        let rules = self.hba(
+            cluster,
+            instance,
+            Dialect::PgBouncer,
+            "/etc/pgbouncer/pgb_hba.conf",
+            owned(),
+        )?;
         let settings = self.render(
             "pgbouncer/pgbouncer.ini",
             json!({
@@ -75,9 +80,20 @@ impl Compiler<'_> {
             params.str("pg_localhost"),
         );
         let mut userlist = String::new();
-        for user in users.iter().filter(|user| user.pgbouncer && user.state == State::Present) {
-            if let Some(verifier) = self.verifiers.of(user) {
-                let _ = writeln!(userlist, "{} {}", quoted(&user.name), quoted(verifier.reveal()));
+        // Whoever is not in the list is no user, not even for its console over the socket.
+        let console = self.verifiers.of_nobody(&superuser);
+        let known =
+            |user: &PgUser| user.name == superuser && user.pgbouncer && user.password.is_some();
+        if !users.iter().any(known) {
+            let _ = writeln!(userlist, "{} {}", quoted(&superuser), quoted(console.reveal()));
+        }
+        let lookups = cluster.lookup_roles();
+        for user in users.iter().filter(|user| user.state == State::Present) {
+            if !user.pgbouncer && !lookups.contains(&user.name) {
+                continue;
+            }
+            if let Some(secret) = self.pool_secret(cluster, user)? {
+                let _ = writeln!(userlist, "{} {}", quoted(&user.name), quoted(secret.reveal()));
             }
         }
         let mut before = vec![files.packages.clone(), files.certificate.clone()];
@@ -86,10 +102,10 @@ impl Compiler<'_> {
             ("pgbouncer.ini", settings),
             ("database.txt", databases),
             ("useropts.txt", user_lines(&users)),
-            ("pgb_hba.conf", rules),
         ];
-        for (name, text) in texts {
-            let spec = file::Spec::text(format!("/etc/pgbouncer/{name}"), text, owned());
+        let texts = texts
+            .map(|(name, text)| file::Spec::text(format!("/etc/pgbouncer/{name}"), text, owned()));
+        for spec in texts.into_iter().chain([rules]) {
             let added = resource(spec.into()).after([files.packages.clone()]).reloads(&unit);
             before.push(self.fleet.add(added));
         }
@@ -122,7 +138,12 @@ fn database_lines(cluster: &Cluster<'_>) -> String {
     let params = &cluster.params;
     let target = format!("host={} port={}", params.str("pg_localhost"), params.port("pg_port"));
     let mut text = String::from("; Written by Keddah; edit the inventory instead.\n");
-    let _ = writeln!(text, "postgres = {target} pool_mode=session");
+    // By database and not for all: PgBouncer keeps a global `auth_user` when a reload takes it away,
+    // and would look up who uses its console, too.
+    let lookups = params.bool("pgbouncer_auth_query");
+    let lookup = |user: &str| if lookups { format!(" auth_user={user}") } else { String::new() };
+    let monitor = params.str("pg_monitor_username");
+    let _ = writeln!(text, "postgres = {target} pool_mode=session{}", lookup(&monitor));
     for database in PgDatabase::business(params) {
         let offered = database.pgbouncer
             && database.allowconn
@@ -133,9 +154,7 @@ fn database_lines(cluster: &Cluster<'_>) -> String {
             continue;
         }
         let mut line = format!("{} = {target}", database.name);
-        if let Some(user) = &database.pool_auth_user {
-            let _ = write!(line, " auth_user={user}");
-        }
+        line.push_str(&lookup(database.pool_auth_user.as_deref().unwrap_or(&monitor)));
         if let Some(mode) = database.pool_mode {
             let _ = write!(line, " pool_mode={}", mode.as_str());
         }

@@ -1,7 +1,9 @@
 //! Services of PostgreSQL clusters as HAProxy listeners (services document).
 
+use super::layout::host_part;
 use crate::compiler::{Compiler, Node, Problem, problem};
-use keddah_inventory::model::{PgCluster, PgService, RtoPlan};
+use keddah_core::Span;
+use keddah_inventory::model::{CheckPort, PgCluster, PgService, RtoPlan};
 use keddah_inventory::selector;
 use serde::Serialize;
 
@@ -41,6 +43,15 @@ pub(crate) struct Server {
     pub options: String,
 }
 
+/// A service of a cluster, the same on all nodes but for where it listens.
+#[derive(Debug, Clone)]
+pub(crate) struct Offered {
+    listener: Listener,
+    ip: String,
+    port: u16,
+    span: Option<Span>,
+}
+
 impl Compiler<'_> {
     /// The services of PostgreSQL clusters that a node's HAProxy offers.
     pub(crate) fn cluster_listeners(&self, node: &Node<'_>) -> Result<Vec<Listener>, Problem> {
@@ -58,12 +69,18 @@ impl Compiler<'_> {
                     known.get_or_init(|| those)
                 }
             };
-            listeners.extend(those.iter().cloned());
+            for offered in those {
+                let mut listener = offered.listener.clone();
+                let (ip, port, span) = (&offered.ip, offered.port, offered.span);
+                listener.bind =
+                    vec![bind(node, Some(&self.topology.clusters[at]), ip, port, span)?];
+                listeners.push(listener);
+            }
         }
         Ok(listeners)
     }
 
-    fn listeners(&self, cluster: &PgCluster<'_>) -> Result<Vec<Listener>, Problem> {
+    fn listeners(&self, cluster: &PgCluster<'_>) -> Result<Vec<Offered>, Problem> {
         let facts = cluster.facts();
         let services = PgService::all(&cluster.members[0].params);
         services.iter().map(|service| self.listener(cluster, &facts, service)).collect()
@@ -74,7 +91,7 @@ impl Compiler<'_> {
         cluster: &PgCluster<'_>,
         facts: &[serde_json::Value],
         service: &PgService,
-    ) -> Result<Listener, Problem> {
+    ) -> Result<Offered, Problem> {
         let chosen = |text: &str, span| {
             selector::compile(text)
                 .and_then(|selector| selector.select(facts))
@@ -94,7 +111,8 @@ impl Compiler<'_> {
                 continue;
             }
             let mut options = format!("check port {}", service.check_port.port(&member.params));
-            if member.params.bool("patroni_ssl_enabled") {
+            let patroni = service.check_port == CheckPort::Patroni;
+            if patroni && member.params.bool("patroni_ssl_enabled") {
                 options.push_str(" check-ssl verify required ca-file ca.crt");
             }
             options.push_str(&format!(" weight {}", member.params.int("pg_weight")));
@@ -110,16 +128,11 @@ impl Compiler<'_> {
         }
         servers.sort_by(|one, other| one.name.cmp(&other.name));
         let params = &cluster.members[0].params;
-        let vip = params.str("pg_vip_address");
-        let bind = match service.ip.as_str() {
-            "vip" => vip.split('/').next().unwrap_or_default().to_owned(),
-            other => other.to_owned(),
-        };
         let plan = RtoPlan::of(params);
-        Ok(Listener {
+        let listener = Listener {
             name: format!("{}-{}", cluster.name, service.name),
             comment: format!("{} of {}", service.name, cluster.name),
-            bind: vec![format!("{bind}:{}", service.port)],
+            bind: Vec::new(),
             mode: "tcp".to_owned(),
             maxconn: service.maxconn,
             balance: service.balance.clone(),
@@ -131,8 +144,52 @@ impl Compiler<'_> {
             ],
             default_server: service.options.clone().unwrap_or_else(|| default_options(&plan)),
             servers,
-        })
+        };
+        Ok(Offered { listener, ip: service.ip.clone(), port: service.port, span: service.span })
     }
+}
+
+/// Where a listener listens: an address and a port as HAProxy wants them.
+///
+/// `vip` is the cluster's virtual address on its own nodes, and the node's own one (`vip_address`)
+/// elsewhere. An address that comes and goes is listened on before it is there: `transparent`.
+pub(crate) fn bind(
+    node: &Node<'_>,
+    cluster: Option<&PgCluster<'_>>,
+    ip: &str,
+    port: u16,
+    span: Option<Span>,
+) -> Result<String, Problem> {
+    let member = cluster.and_then(|cluster| {
+        cluster.members.iter().find(|member| member.node == node.name).map(|member| &member.params)
+    });
+    let address = match (ip, member) {
+        ("vip", Some(params)) if params.bool("pg_vip_enabled") => {
+            host_part(&params.str("pg_vip_address"))
+        }
+        ("vip", _) if node.params.bool("vip_enabled") => host_part(&node.params.str("vip_address")),
+        ("vip", _) => {
+            return Err(problem(
+                "missing-vip",
+                span,
+                format!(
+                    "a service listens on the virtual address of {}, which has none: set \
+                     pg_vip_enabled and pg_vip_address for a cluster, vip_enabled and vip_address \
+                     for other nodes",
+                    node.name
+                ),
+            ));
+        }
+        (other, _) => other.to_owned(),
+    };
+    let always_there = ["*", "0.0.0.0", "::", "127.0.0.1", "::1"].contains(&address.as_str())
+        || address == node.address;
+    let address = if address.contains(':') { format!("[{address}]") } else { address };
+    Ok(if always_there {
+        format!("{address}:{port}")
+    } else {
+        format!("{address}:{port} transparent")
+    })
 }
 
 /// Server options when the inventory names none.

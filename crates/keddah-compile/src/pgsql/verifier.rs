@@ -27,14 +27,29 @@ impl Verifiers {
         if scram::is_verifier(password.reveal()) || is_md5(password.reveal()) {
             return Some(password.clone());
         }
-        let key = (user.name.clone(), password.reveal().to_owned());
+        Some(self.made(&user.name, password))
+    }
+
+    fn made(&self, role: &str, password: &Secret) -> Secret {
+        let key = (role.to_owned(), password.reveal().to_owned());
         // Not locked while one is made: clusters are compiled beside each other.
         let made = || self.made.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(verifier) = made().get(&key) {
-            return Some(verifier.clone());
+            return verifier.clone();
         }
-        let verifier = scram::verifier(password, &self.salt(&user.name));
-        Some(made().entry(key).or_insert(verifier).clone())
+        let verifier = scram::verifier(password, &self.salt(role));
+        made().entry(key).or_insert(verifier).clone()
+    }
+
+    /// A verifier of a password that nobody knows, for a role that proves itself in other ways.
+    pub fn of_nobody(&self, role: &str) -> Secret {
+        let mut mac = Hmac::<sha2::Sha256>::new_from_slice(self.seed.reveal().as_bytes())
+            .expect("HMAC takes keys of any length");
+        mac.update(b"nobody's-password\0");
+        mac.update(role.as_bytes());
+        let bytes = mac.finalize().into_bytes();
+        let password: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+        self.made(role, &Secret::new(password))
     }
 
     /// Must not depend on the password: a salt that does would let guesses be tested cheaply.
@@ -51,7 +66,7 @@ impl Verifiers {
 }
 
 /// A password that is already an MD5 hash, as older inventories hold them.
-fn is_md5(password: &str) -> bool {
+pub(super) fn is_md5(password: &str) -> bool {
     password.strip_prefix("md5").is_some_and(|digest| {
         digest.len() == 32 && digest.bytes().all(|byte| byte.is_ascii_hexdigit())
     })

@@ -89,7 +89,7 @@ pub async fn apply(
 
 /// The new content beside the old; nothing when only owner and mode had to be set.
 fn candidate(path: &Path, present: &Present) -> Result<Option<Candidate>, HostError> {
-    let Present { content, permissions, check: _ } = present;
+    let Present { content, permissions, check: _, access_for: _ } = present;
     let content = content.reveal().as_bytes();
     let ownership = Accounts::read()?.ownership(permissions)?;
     if std::fs::read(path).is_ok_and(|now| now == content) {

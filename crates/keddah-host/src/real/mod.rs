@@ -17,6 +17,7 @@ mod pg_baseline;
 mod pg_census;
 mod pg_database;
 mod pg_extension;
+mod pg_function;
 mod pg_grants;
 mod pg_inside;
 mod pg_instance;
@@ -156,6 +157,7 @@ dispatch! {
     PgDatabase => pg_database;
     PgSchema => pg_schema;
     PgExtension => pg_extension;
+    PgFunction => pg_function;
     PgPrivileges => pg_privileges;
     PgBaseline => pg_baseline;
     PgCensus => pg_census;

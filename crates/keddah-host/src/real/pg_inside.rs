@@ -1,8 +1,8 @@
-//! What is inside of databases: schemas, extensions, privileges and what nobody declared, read by one session per
+//! What is inside of databases: schemas, extensions, functions, privileges and what nobody declared, read by one session per
 //! database, several databases at a time.
 
 use crate::HostError;
-use crate::real::{pg_census, pg_extension, pg_grants, pg_privileges, pg_schema};
+use crate::real::{pg_census, pg_extension, pg_function, pg_grants, pg_privileges, pg_schema};
 use crate::sql::grouped::{Answers, groups};
 use crate::sql::{Purpose, Session, Unreachable};
 use futures_util::future::join_all;
@@ -21,6 +21,8 @@ pub enum Inside<'a> {
     Schema(&'a kind::pg_schema::Spec),
     /// An extension.
     Extension(&'a kind::pg_extension::Spec),
+    /// A function.
+    Function(&'a kind::pg_function::Spec),
     /// Privileges.
     Privileges(&'a kind::pg_privileges::Spec),
     /// What nobody declared.
@@ -35,6 +37,7 @@ impl<'a> Inside<'a> {
         match spec {
             Spec::PgSchema(spec) => Some(Inside::Schema(spec)),
             Spec::PgExtension(spec) => Some(Inside::Extension(spec)),
+            Spec::PgFunction(spec) => Some(Inside::Function(spec)),
             Spec::PgPrivileges(spec) => Some(Inside::Privileges(spec)),
             Spec::PgCensus(spec) => Some(Inside::Census(spec)),
             Spec::PgGrants(spec) => Some(Inside::Grants(spec)),
@@ -46,6 +49,7 @@ impl<'a> Inside<'a> {
         match self {
             Inside::Schema(spec) => (&spec.connection, &spec.database),
             Inside::Extension(spec) => (&spec.connection, &spec.database),
+            Inside::Function(spec) => (&spec.connection, &spec.database),
             Inside::Privileges(spec) => (&spec.connection, &spec.database),
             Inside::Census(spec) => (&spec.connection, &spec.database),
             Inside::Grants(spec) => (&spec.connection, &spec.database),
@@ -81,6 +85,7 @@ async fn read(
     let session = Session::open(connection, database, Purpose::Observe).await?;
     let mut schemas = Vec::new();
     let mut extensions = Vec::new();
+    let mut functions = Vec::new();
     let mut privileges = Vec::new();
     let mut censuses = Vec::new();
     let mut grants = Vec::new();
@@ -88,6 +93,7 @@ async fn read(
         match question {
             Inside::Schema(spec) => schemas.push(*spec),
             Inside::Extension(spec) => extensions.push(*spec),
+            Inside::Function(spec) => functions.push(*spec),
             Inside::Privileges(spec) => privileges.push(*spec),
             Inside::Census(spec) => censuses.push(*spec),
             Inside::Grants(spec) => grants.push(*spec),
@@ -95,12 +101,14 @@ async fn read(
     }
     let mut schemas = pg_schema::read(&session, &schemas).await.into_iter();
     let mut extensions = pg_extension::read(&session, &extensions).await.into_iter();
+    let mut functions = pg_function::read(&session, &functions).await.into_iter();
     let mut privileges = pg_privileges::read(&session, &privileges).await.into_iter();
     let mut censuses = pg_census::read(&session, &censuses).await.into_iter();
     let mut grants = pg_grants::read(&session, &grants).await.into_iter();
     let answers = questions.iter().filter_map(|question| match question {
         Inside::Schema(_) => schemas.next(),
         Inside::Extension(_) => extensions.next(),
+        Inside::Function(_) => functions.next(),
         Inside::Privileges(_) => privileges.next(),
         Inside::Census(_) => censuses.next(),
         Inside::Grants(_) => grants.next(),

@@ -6,6 +6,7 @@ use keddah_resource::kind::unit::{Observed, Readiness, Spec};
 use keddah_resource::{Class, Difference, Kind, Observation, TriggerAction};
 use std::collections::BTreeMap;
 use std::time::Duration;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, sleep, timeout};
 
@@ -254,7 +255,12 @@ async fn wait_until_ready(spec: &Spec) -> Result<(), HostError> {
                     continue;
                 }
                 Readiness::Tcp { address, port } if accepts(address, *port).await => return Ok(()),
-                Readiness::Tcp { .. } => {}
+                Readiness::Http { address, port, tls }
+                    if speaks(address, *port).await == Some(*tls) =>
+                {
+                    return Ok(());
+                }
+                Readiness::Tcp { .. } | Readiness::Http { .. } => {}
             }
         } else {
             confirmed = false;
@@ -263,6 +269,10 @@ async fn wait_until_ready(spec: &Spec) -> Result<(), HostError> {
             let missing = match &spec.readiness {
                 Readiness::Tcp { address, port } if state.runs() => {
                     format!("does not accept connections on {address} port {port}")
+                }
+                Readiness::Http { address, port, tls } if state.runs() => {
+                    let how = if *tls { "under TLS" } else { "without TLS" };
+                    format!("does not answer {how} on {address} port {port}")
                 }
                 _ => format!("is {} ({})", state.active, state.sub),
             };
@@ -277,13 +287,29 @@ async fn wait_until_ready(spec: &Spec) -> Result<(), HostError> {
 /// Whether a port accepts connections. An address that stands for all of a machine's is reached
 /// through the loopback.
 pub(crate) async fn accepts(address: &str, port: u16) -> bool {
-    let address = match address {
+    let connecting = TcpStream::connect((reached_by(address), port));
+    matches!(timeout(Duration::from_secs(1), connecting).await, Ok(Ok(_)))
+}
+
+fn reached_by(address: &str) -> &str {
+    match address {
         "" | "*" | "0.0.0.0" => "127.0.0.1",
         "::" | "[::]" => "::1",
         other => other,
+    }
+}
+
+/// Whether a port that speaks HTTP does so under TLS: asked in plain text, such a one does not answer
+/// in it. `None` when nobody listens, or nothing is said in time.
+async fn speaks(address: &str, port: u16) -> Option<bool> {
+    let asking = async {
+        let mut stream = TcpStream::connect((reached_by(address), port)).await.ok()?;
+        stream.write_all(b"GET /liveness HTTP/1.0\r\n\r\n").await.ok()?;
+        let mut answer = [0; 5];
+        let plain = stream.read_exact(&mut answer).await.is_ok() && &answer == b"HTTP/";
+        Some(!plain)
     };
-    let connecting = TcpStream::connect((address, port));
-    matches!(timeout(Duration::from_secs(1), connecting).await, Ok(Ok(_)))
+    timeout(Duration::from_secs(2), asking).await.ok().flatten()
 }
 
 #[cfg(test)]

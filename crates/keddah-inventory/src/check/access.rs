@@ -3,7 +3,7 @@
 use super::objects::twice;
 use super::{Report, error, warning};
 use crate::Params;
-use crate::model::{PgCluster, PgService};
+use crate::model::{PgCluster, PgService, ServiceDestination};
 use crate::registry;
 use crate::selector;
 use keddah_core::Span;
@@ -67,6 +67,9 @@ fn services(report: &mut Report<'_>, cluster: &PgCluster<'_>, params: &Params<'_
         if let Some(backup) = &service.backup {
             select(report, &service, backup, service.backup_span, &facts);
         }
+        if let Some((span, message)) = unfit(&service, params) {
+            report.error("bad-service", span, message);
+        }
         let address = service.ip.as_str();
         if address != "*" && address != "vip" && address.parse::<IpAddr>().is_err() {
             report.error(
@@ -79,6 +82,32 @@ fn services(report: &mut Report<'_>, cluster: &PgCluster<'_>, params: &Params<'_
             );
         }
     }
+}
+
+/// What of a service HAProxy would not take, or nobody would answer.
+fn unfit(service: &PgService, params: &Params<'_>) -> Option<(Option<Span>, String)> {
+    let PgService { name, check, .. } = service;
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"_-.:".contains(&byte);
+    if !name.bytes().all(plain) {
+        let message = format!(
+            "`{name}` cannot name a service: use letters, digits and the characters _ - . :"
+        );
+        return Some((service.name_span, message));
+    }
+    if !check.starts_with('/') || check.contains(char::is_whitespace) {
+        let message = format!(
+            "service `{name}` asks members for `{check}`; a health check is a path such as \
+             /primary, /replica or /read-only?lag=0"
+        );
+        return Some((service.span, message));
+    }
+    if service.dest == ServiceDestination::Pgbouncer && !params.bool("pgbouncer_enabled") {
+        let message = format!(
+            "service `{name}` leads to PgBouncer, which `pgbouncer_enabled: false` switches off"
+        );
+        return Some((service.span, message));
+    }
+    None
 }
 
 fn select(
@@ -150,6 +179,7 @@ fn rules(report: &mut Report<'_>, params: &Params<'_>, name: &str) {
 
 fn place(report: &mut Report<'_>, name: &str, word: &str, span: Option<Span>) {
     let valid = PLACES.contains(&word)
+        || ["all", "intranet", "samehost", "samenet"].contains(&word)
         || registry::has_placeholder(word)
         || word.parse::<IpAddr>().is_ok()
         || word.parse::<ipnet::IpNet>().is_ok()

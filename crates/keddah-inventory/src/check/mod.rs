@@ -4,6 +4,7 @@ mod access;
 mod codes;
 mod identity;
 mod instances;
+mod lockout;
 mod names;
 mod network;
 mod objects;
@@ -39,6 +40,7 @@ pub fn check(sources: &SourceMap, inventory: &Inventory) -> Vec<Diagnostic> {
     instances::check(&mut report);
     objects::check(&mut report);
     access::check(&mut report);
+    lockout::check(&mut report);
     network::check(&mut report);
     virtual_addresses::check(&mut report);
     names::check(&mut report);

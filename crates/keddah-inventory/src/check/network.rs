@@ -3,7 +3,7 @@
 use super::objects::twice;
 use super::{Report, error, with_related};
 use crate::Params;
-use crate::model::{NodeService, PgRole, PgService};
+use crate::model::{NodeService, PgCluster, PgRole, PgService};
 use keddah_core::{NodeName, Span};
 use std::collections::{HashMap, HashSet};
 
@@ -54,6 +54,14 @@ fn ports(report: &mut Report<'_>) {
         .iter()
         .flat_map(|cluster| cluster.members.iter().map(|member| member.node.clone()))
         .collect();
+    let clusters = report.clusters.clone();
+    let provided: Vec<(String, &PgCluster<'_>)> = clusters
+        .iter()
+        .filter_map(|cluster| {
+            let params = &cluster.members.first()?.params;
+            Some((params.opt_str("pg_service_provider")?, cluster))
+        })
+        .collect();
     for host in inventory.hosts() {
         let params = Params::new(inventory, &host.name);
         let mut listeners = Vec::new();
@@ -86,6 +94,21 @@ fn ports(report: &mut Report<'_>) {
                     span: service.port_span,
                 }));
             }
+        }
+        // The services of clusters that leave them to this node.
+        for (group, cluster) in &provided {
+            let Some(params) = cluster.members.first().map(|member| &member.params) else {
+                continue;
+            };
+            if !inventory.members(group).iter().any(|member| member.name == host.name) {
+                continue;
+            }
+            listeners.extend(PgService::all(params).into_iter().map(|service| Listener {
+                port: service.port,
+                address: service.ip,
+                what: format!("service `{}` of cluster `{}`", service.name, cluster.name),
+                span: service.port_span,
+            }));
         }
         collisions(report, &host.name, &listeners);
     }

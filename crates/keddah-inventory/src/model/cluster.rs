@@ -110,6 +110,11 @@ impl<'inventory> PgCluster<'inventory> {
         self.primary()?.upstream.as_deref()
     }
 
+    /// The addresses of its members, in their order.
+    pub fn addresses(&self) -> Vec<String> {
+        self.members.iter().map(|member| member.node.as_str().to_owned()).collect()
+    }
+
     /// The instances as selectors see them, in the members' order.
     pub fn facts(&self) -> Vec<serde_json::Value> {
         self.members.iter().map(PgMember::facts).collect()
@@ -180,4 +185,13 @@ pub fn etcd_clusters(inventory: &Inventory) -> Vec<EtcdCluster<'_>> {
         clusters.entry(params.str("etcd_cluster")).or_default().push(member);
     }
     clusters.into_iter().map(|(name, members)| EtcdCluster { name, members }).collect()
+}
+
+/// The addresses of the infrastructure nodes: the hosts with an `infra_seq`.
+pub fn infra_addresses(inventory: &Inventory) -> Vec<String> {
+    inventory
+        .hosts()
+        .filter(|host| inventory.resolve(&host.name).get("infra_seq").is_some())
+        .map(|host| host.name.as_str().to_owned())
+        .collect()
 }

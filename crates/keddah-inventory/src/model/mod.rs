@@ -12,10 +12,11 @@ mod service;
 mod user;
 
 pub use cluster::{
-    EtcdCluster, EtcdMember, PgCluster, PgMember, PgRole, etcd_clusters, pg_clusters,
+    EtcdCluster, EtcdMember, PgCluster, PgMember, PgRole, etcd_clusters, infra_addresses,
+    pg_clusters,
 };
 pub use database::{DatabaseState, PgDatabase, PgExtension, PgSchema};
-pub use hba::{HbaAuth, HbaRule};
+pub use hba::{AuthenticationFile, Dialect, HbaAuth, HbaRule, InvalidRule, memberships};
 pub use rto::RtoPlan;
 pub use service::{CheckPort, NodeServer, NodeService, PgService, ServiceDestination};
 pub use user::{Membership, PgUser};

@@ -25,7 +25,11 @@ impl ServiceDestination {
             Self::Port(port) => port,
             Self::Postgres => params.port("pg_port"),
             Self::Pgbouncer => params.port("pgbouncer_port"),
-            Self::Default if params.str("pg_default_service_dest") == "postgres" => {
+            // Without a pool, what would go to it goes to PostgreSQL (components document).
+            Self::Default
+                if params.str("pg_default_service_dest") == "postgres"
+                    || !params.bool("pgbouncer_enabled") =>
+            {
                 params.port("pg_port")
             }
             Self::Default => params.port("pgbouncer_port"),

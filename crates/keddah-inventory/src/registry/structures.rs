@@ -250,7 +250,7 @@ pub static DATABASE: Structure = Structure {
             "pool_auth_user",
             Username,
             "",
-            "User with which PgBouncer looks passwords up for this database.",
+            "User with which PgBouncer looks passwords up for this database, with `pgbouncer_auth_query`; else the monitoring user.",
         ),
         field(
             "pool_mode",
@@ -378,7 +378,7 @@ pub static HBA: Structure = Structure {
             "role",
             one_of(&["common", "default", "primary", "replica", "offline", "standby", "delayed"]),
             "common",
-            "Instances the rule applies to, by their part.",
+            "Instances the rule applies to, by their `pg_role` in the inventory; `offline` is also those with `pg_offline_query`.",
         ),
         field(
             "order",

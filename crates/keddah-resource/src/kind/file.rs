@@ -4,8 +4,10 @@
 
 use super::directory::Permissions;
 use crate::difference::Fields;
+
 use crate::{Class, Difference};
 use keddah_core::Secret;
+use keddah_core::hba::{self, Effect, Memberships};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
@@ -58,6 +60,10 @@ pub struct Present {
     /// A command that must succeed before the new content takes the old one's place; `{}` stands
     /// for the path of the candidate.
     pub check: Option<Vec<String>>,
+    /// Of a file of client authentication rules: who is a member of which roles, so that a plan can
+    /// say who gains and who loses access.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub access_for: Option<Memberships>,
 }
 
 /// What is.
@@ -91,6 +97,7 @@ impl Spec {
                 content: Content::Text(text.into()),
                 permissions,
                 check: None,
+                access_for: None,
             }),
         }
     }
@@ -99,7 +106,12 @@ impl Spec {
     pub fn secret(path: impl Into<String>, secret: Secret, permissions: Permissions) -> Self {
         Self {
             path: path.into(),
-            present: Some(Present { content: Content::Secret(secret), permissions, check: None }),
+            present: Some(Present {
+                content: Content::Secret(secret),
+                permissions,
+                check: None,
+                access_for: None,
+            }),
         }
     }
 
@@ -113,6 +125,15 @@ impl Spec {
     pub fn checked_by(mut self, command: &[&str]) -> Self {
         if let Some(present) = &mut self.present {
             present.check = Some(command.iter().map(|&word| word.to_owned()).collect());
+        }
+        self
+    }
+
+    /// Calls it a file of client authentication rules, of roles with these memberships.
+    #[must_use]
+    pub fn access_rules(mut self, memberships: Memberships) -> Self {
+        if let Some(present) = &mut self.present {
+            present.access_for = Some(memberships);
         }
         self
     }
@@ -144,9 +165,16 @@ impl Spec {
                 Some(Difference::create("it does not exist").with(fields.0))
             }
             (Some(wanted), Some(present)) => {
+                let mut reason = "it differs from what is declared";
                 if wanted.content.digest() != present.digest {
                     match (&wanted.content, &present.text) {
                         (Content::Text(after), Some(before)) => {
+                            if let Some(memberships) = &wanted.access_for
+                                && !access(before, after, memberships, &mut fields)
+                            {
+                                reason = "it differs from what is declared; nobody gains or loses \
+                                          access";
+                            }
                             fields.text("content", before, after);
                         }
                         (Content::Text(_), None) => {
@@ -156,7 +184,7 @@ impl Spec {
                     }
                 }
                 wanted.permissions.compare(&present.permissions, &mut fields);
-                Difference::update(Class::InPlace, fields.0, "it differs from what is declared")
+                Difference::update(Class::InPlace, fields.0, reason)
             }
         }
     }
@@ -174,4 +202,22 @@ impl Spec {
             }),
         }
     }
+}
+
+/// States who gains and who loses access; false when nobody does.
+fn access(before: &str, after: &str, memberships: &Memberships, fields: &mut Fields) -> bool {
+    let ((before, _), (after, _)) = (hba::parse(before), hba::parse(after));
+    // Beyond what can be told in words, the text itself says it.
+    let Some(changes) = hba::changes(&before, &after, memberships) else { return true };
+    for hba::Change { effect, access, before, after } in &changes {
+        match effect {
+            Effect::Gained => fields.optional("gains", None, Some(format!("{access} {after}"))),
+            Effect::Lost => fields.optional("loses", Some(format!("{access} {before}")), None),
+            Effect::Proof => {
+                let was = Some(format!("{access} {before}"));
+                fields.optional("proof", was, Some(after.clone()));
+            }
+        }
+    }
+    !changes.is_empty()
 }

@@ -13,6 +13,7 @@ pub mod pg_baseline;
 pub mod pg_census;
 pub mod pg_database;
 pub mod pg_extension;
+pub mod pg_function;
 pub mod pg_grants;
 pub mod pg_instance;
 pub mod pg_privileges;
@@ -158,6 +159,8 @@ kinds! {
     PgSchema, pg_schema, "pg-schema";
     /// An extension.
     PgExtension, pg_extension, "pg-extension";
+    /// A function with its owner's rights.
+    PgFunction, pg_function, "pg-function";
     /// Default privileges and what PUBLIC may do in one database.
     PgPrivileges, pg_privileges, "pg-privileges";
     /// SQL that is run once in a new database.

@@ -20,6 +20,16 @@ pub enum Readiness {
         /// The port.
         port: u16,
     },
+    /// A TCP port speaks HTTP, in the way it should: a reload that changes the way is done when the
+    /// port has changed its.
+    Http {
+        /// The address.
+        address: String,
+        /// The port.
+        port: u16,
+        /// Whether under TLS.
+        tls: bool,
+    },
 }
 
 /// What should be.
@@ -74,6 +84,13 @@ impl Spec {
     #[must_use]
     pub fn ready_when_open(mut self, address: &str, port: u16) -> Self {
         self.readiness = Readiness::Tcp { address: address.to_owned(), port };
+        self
+    }
+
+    /// Waits for a port that speaks HTTP, under TLS or not.
+    #[must_use]
+    pub fn ready_when_speaking(mut self, address: &str, port: u16, tls: bool) -> Self {
+        self.readiness = Readiness::Http { address: address.to_owned(), port, tls };
         self
     }
 

@@ -1,6 +1,7 @@
 //! The scenarios, in the order in which they run.
 
 mod again;
+mod connect;
 mod edits;
 mod failover;
 mod fields;
@@ -49,6 +50,11 @@ pub const SCENARIOS: &[Scenario] = &[
         name: "edits",
         about: "edits of the inventory, and damage done by hand: planned exactly, applied exactly",
         run: edits::run,
+    },
+    Scenario {
+        name: "connect",
+        about: "every way in: drivers, access rules, pools, services and TLS, with sessions held open",
+        run: connect::run,
     },
     Scenario {
         name: "fields",

@@ -1,5 +1,9 @@
 //! Client authentication rules of PostgreSQL and PgBouncer.
 
+mod file;
+
+pub use file::{AuthenticationFile, Dialect, InvalidRule, memberships};
+
 use super::PgRole;
 use super::read::{Entry, read_all};
 use crate::Params;
@@ -99,13 +103,17 @@ impl HbaRule {
         Self::ordered(params, ["pgb_default_hba_rules", "pgb_hba_rules"])
     }
 
-    /// Whether it applies to an instance of this role.
+    /// Whether it applies to an instance of this role: the one that the inventory gives it, which
+    /// no failover changes. Rules for replicas hold for those that follow synchronously or at a
+    /// distance, too.
     pub fn applies_to(&self, role: PgRole, offline_query: bool) -> bool {
         match self.role {
             None => true,
             Some(PgRole::Offline) => role == PgRole::Offline || offline_query,
-            Some(PgRole::Primary) => role == PgRole::Primary,
-            Some(_) => role != PgRole::Primary,
+            Some(PgRole::Replica) => {
+                matches!(role, PgRole::Replica | PgRole::Standby | PgRole::Delayed)
+            }
+            Some(own) => role == own,
         }
     }
 
