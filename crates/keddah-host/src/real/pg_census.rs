@@ -19,7 +19,7 @@ const EXTENSIONS: &str = "select e.extname from pg_extension e where e.extname <
     and not exists (select 1 from pg_depend d where d.classid = 'pg_extension'::regclass \
       and d.refclassid = 'pg_extension'::regclass and d.refobjid = e.oid)";
 
-const ROLES: &str = "select rolname from pg_roles where rolname !~ '^pg_'";
+const ROLES: &str = "select rolname from pg_authid where rolname !~ '^pg_'";
 
 const DATABASES: &str = "select datname from pg_database \
     where datname not in ('postgres', 'template0', 'template1')";

@@ -42,7 +42,7 @@ fn query(creators: &BTreeSet<&str>) -> String {
     format!(
         "select coalesce((select json_agg(json_build_object('creator', r.rolname, \
            'objects', t.objects, 'privilege', a.privilege_type, 'grantee', g.rolname)) \
-           from pg_roles r \
+           from pg_authid r \
            cross join (values ('r', 'r', 'TABLES'), ('S', 's', 'SEQUENCES'), \
              ('f', 'f', 'FUNCTIONS'), ('T', 'T', 'TYPES'), ('n', 'n', 'SCHEMAS')) \
              as t (type, built_in, objects) \
@@ -50,13 +50,13 @@ fn query(creators: &BTreeSet<&str>) -> String {
              and d.defaclobjtype = t.type::\"char\" \
            cross join lateral aclexplode(coalesce(d.defaclacl, \
              acldefault(t.built_in::\"char\", r.oid))) a \
-           left join pg_roles g on g.oid = a.grantee \
-           where (g.oid is not null or a.grantee = 0) \
-             and (d.oid is not null or r.rolname = any({creators}))), '[]') as defaults, \
+           left join pg_authid g on g.oid = a.grantee \
+           where (g.oid is not null or a.grantee = 0) and r.rolname = any({creators})), '[]') \
+           as defaults, \
          (select (select coalesce(json_agg(json_build_object('privilege', a.privilege_type, \
              'grantee', g.rolname)), '[]') \
              from aclexplode(coalesce(n.nspacl, acldefault('n', n.nspowner))) a \
-             left join pg_roles g on g.oid = a.grantee) \
+             left join pg_authid g on g.oid = a.grantee) \
            from pg_namespace n where n.nspname = 'public') as public_schema, \
          exists (select 1 from pg_database b cross join lateral \
              aclexplode(coalesce(b.datacl, acldefault('d', b.datdba))) a \

@@ -36,7 +36,7 @@ pub(super) async fn read(
          coalesce((select json_agg(json_build_object('privilege', a.privilege_type, \
              'grantee', g.rolname)) \
            from aclexplode(coalesce(n.nspacl, acldefault('n', n.nspowner))) a \
-           join pg_roles g on g.oid = a.grantee), '[]') as privileges \
+           join pg_authid g on g.oid = a.grantee), '[]') as privileges \
          from pg_namespace n where n.nspname = any({})",
         quote_array(specs.iter().map(|spec| spec.schema.as_str()))
     );

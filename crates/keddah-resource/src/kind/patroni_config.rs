@@ -271,7 +271,8 @@ mod tests {
     fn observed(parameters: &Value, contexts: &[(&str, &str)]) -> Observed {
         let document = json!({ "postgresql": { "parameters": parameters } });
         let known = contexts.iter().map(|&(name, context)| {
-            let line = format!("{name}\tinteger\tkB\t1\t1000000\t\t{context}");
+            let vartype = if name == "timezone" { "string" } else { "integer" };
+            let line = format!("{name}\t{vartype}\tkB\t1\t1000000\t\t{context}");
             (name.to_owned(), Setting::parse(&line).expect("seven columns"))
         });
         Observed {

@@ -68,7 +68,7 @@ pub struct Spec {
 /// What is.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Observed {
-    /// All default privileges that are not bound to one schema.
+    /// All default privileges of the creators that are not bound to one schema.
     pub defaults: BTreeSet<DefaultPrivilege>,
     /// All privileges on the schema `public`; `None` when there is no such schema.
     pub public_schema: Option<BTreeSet<SchemaPrivilege>>,
