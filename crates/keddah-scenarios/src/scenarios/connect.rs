@@ -427,6 +427,9 @@ fn patroni_tls(keddah: &Keddah<'_>, leads: &str) -> Outcome {
     let Keddah { sandbox, project } = keddah;
     let on = "        patroni_ssl_enabled: true\n";
     let changes = [
+        // The name server asks Patroni who leads.
+        expected("file", "/etc/keddah-dns.json").times(1).action("update"),
+        expected("unit", "keddah-dns.service").times(1),
         expected("file", "10-patroni.yml").times(3).action("update"),
         expected("unit", "patroni.service").times(3).class("reload"),
         expected("file", "/etc/haproxy/haproxy.cfg").times(3).action("update"),
