@@ -41,9 +41,10 @@ async fn quoting_agrees_with_the_server() {
         let server_side = session.scalar(&format!("select quote_ident({literal})")).await.unwrap();
         let server_side = server_side.unwrap();
         assert!(server_side == quoted || server_side == text, "{server_side} {quoted}");
-        // A name longer than any of the strange ones, which would otherwise meet it now and then.
+        // Names longer than any of the strange ones, which would otherwise meet them now and then.
         let back = format!(
-            "select 1 from (select 1 as {quoted}) t, lateral row_to_json(t) a_row_with_its_names \
+            "select 1 from (select 1 as {quoted}) the_relation_of_that_column, \
+             lateral row_to_json(the_relation_of_that_column) a_row_with_its_names \
              where a_row_with_its_names::jsonb ? {literal}"
         );
         assert_eq!(session.scalar(&back).await.unwrap().as_deref(), Some("1"), "{quoted}");
