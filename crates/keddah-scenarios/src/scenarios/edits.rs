@@ -80,6 +80,7 @@ pub fn run(world: &mut World) -> Outcome {
             expected("pg-schema", "extra").on(&leads),
             expected("pg-privileges", "extra").on(&leads),
             expected("pg-extension", "extra").on(&leads),
+            expected("pg-function", "extra.monitor.pgbouncer_auth").times(1).on(&leads),
             expected("file", "database.txt").times(3),
             expected("unit", "pgbouncer.service").times(3).class("reload"),
         ])?;

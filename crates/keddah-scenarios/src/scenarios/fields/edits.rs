@@ -62,7 +62,7 @@ impl Cost<'_> {
 
     /// What every new database brings.
     fn contents(&self, database: &'static str) -> Vec<Expected> {
-        ["pg-schema", "pg-extension", "pg-privileges"]
+        ["pg-schema", "pg-extension", "pg-function", "pg-privileges"]
             .map(|kind| expected(kind, database).on(self.leads))
             .to_vec()
     }
