@@ -63,10 +63,14 @@ pub fn run(world: &mut World) -> Outcome {
             ensure!(delay == "15s", "the delay is {delay}");
             Ok(())
         })?;
-        let cluster = sandbox.get(2, 8008, "/cluster")?;
-        for tag in ["nofailover", "noloadbalance", "nosync"] {
-            ensure!(cluster.contains(tag), "it has no tag {tag}: {cluster}");
-        }
+        // A member tells its tags in its next turn.
+        wait_until("it is never to be promoted", TURNS, || {
+            let cluster = sandbox.get(2, 8008, "/cluster")?;
+            for tag in ["nofailover", "noloadbalance", "nosync"] {
+                ensure!(cluster.contains(tag), "it has no tag {tag}: {cluster}");
+            }
+            Ok(())
+        })?;
         writer().query(sandbox, "CREATE TABLE late AS SELECT 1 AS n")?;
         let seen = || superuser_in(sandbox, 4, "test", "SELECT to_regclass('late') IS NOT NULL");
         std::thread::sleep(Duration::from_secs(3));

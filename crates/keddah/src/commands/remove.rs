@@ -101,7 +101,7 @@ fn safeguards(inventory: &Inventory, removing: &BTreeSet<NodeName>) -> Result<()
     Ok(())
 }
 
-/// The nodes themselves, and those that share a cluster with them.
+/// The nodes themselves, those that share a cluster with them, and those that tell their names.
 fn affected(inventory: &Inventory, removing: &BTreeSet<NodeName>) -> BTreeSet<NodeName> {
     let clusters = |node: &NodeName| -> BTreeSet<String> {
         let params = Params::new(inventory, node);
@@ -114,7 +114,10 @@ fn affected(inventory: &Inventory, removing: &BTreeSet<NodeName>) -> BTreeSet<No
     inventory
         .hosts()
         .map(|host| &host.name)
-        .filter(|node| removing.contains(*node) || !clusters(node).is_disjoint(&touched))
+        .filter(|node| {
+            let tells_names = || Params::new(inventory, node).opt_int("infra_seq").is_some();
+            removing.contains(*node) || !clusters(node).is_disjoint(&touched) || tells_names()
+        })
         .cloned()
         .collect()
 }
