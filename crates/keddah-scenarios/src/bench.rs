@@ -22,6 +22,57 @@ const CLUSTERS: usize = 1000;
 /// A failover takes its time whatever the machine; three of each are enough for a median.
 const DEATHS: usize = 3;
 
+/// A change of one thing in a cluster that serves, each round another one.
+struct Edit {
+    what: &'static str,
+    /// After what in the inventory the lines stand.
+    place: &'static str,
+    lines: &'static str,
+    /// A change that the plan must have.
+    kind: &'static str,
+    name: &'static str,
+    others: &'static str,
+}
+
+/// Where the cluster's parameters are.
+const CLUSTER: &str = "        pg_cluster: pg-test\n";
+
+const EDITS: &[Edit] = &[
+    Edit {
+        what: "creating one user, `apply -l pg-test`",
+        place: "comment: owner of the test database }\n",
+        lines: "          - { name: bench_ROUND, password: Bench.User, roles: [dbrole_readonly] }\n",
+        kind: "pg-role",
+        name: "bench_",
+        others: "5.1 s",
+    },
+    Edit {
+        what: "creating one database",
+        place: "          - { name: test, owner: test }\n",
+        lines: "          - { name: bench_ROUND, owner: test }\n",
+        kind: "pg-database",
+        name: "bench_",
+        others: "7.8 s",
+    },
+    Edit {
+        what: "changing an access rule",
+        place: CLUSTER,
+        lines: "        pg_hba_rules: [ { user: test, db: all, addr: 10.9.ROUND.0/24, auth: pwd } ]\n",
+        kind: "file",
+        name: "pg_hba.conf",
+        others: "9.0 s",
+    },
+    Edit {
+        what: "changing a service",
+        place: CLUSTER,
+        lines: "        pg_services: [ { name: readers, port: 5439, dest: postgres, check: /replica, \
+                selector: '[]', maxconn: 50ROUND } ]\n",
+        kind: "file",
+        name: "haproxy.cfg",
+        others: "11.2 s",
+    },
+];
+
 /// One line of the table.
 struct Row {
     what: String,
@@ -81,19 +132,19 @@ fn measure(world: &mut World, runs: usize) -> Outcome<Vec<Row>> {
     let again = repeated(&["apply", "--yes"])?;
     rows.push(Row::seconds("apply with nothing to change", &again, "1 s", "144 s"));
 
-    eprintln!("creating a user");
-    let mut users = Vec::new();
-    for round in 0..runs {
-        let place = "comment: owner of the test database }\n";
-        let user = format!(
-            "{place}          - {{ name: bench_{round}, password: Bench.User, roles: [dbrole_readonly] }}\n"
-        );
-        project.edit(place, &user)?;
-        let plan = keddah.plan()?;
-        plan.expect(&[expected("pg-role", &format!("bench_{round}")).times(1)])?;
-        users.push(keddah.run(&["apply", "--yes", "-l", "pg-test"])?.success()?.elapsed);
+    for edit in EDITS {
+        eprintln!("{}", edit.what);
+        let mut seconds = Vec::new();
+        for round in 0..runs {
+            let lines = edit.lines.replace("ROUND", &(round + 1).to_string());
+            project.write(&inventory.replacen(edit.place, &format!("{}{lines}", edit.place), 1))?;
+            keddah.plan()?.contains(&expected(edit.kind, edit.name))?;
+            seconds.push(keddah.run(&["apply", "--yes", "-l", "pg-test"])?.success()?.elapsed);
+        }
+        rows.push(Row::seconds(edit.what, &seconds, "0.5 s", edit.others));
     }
-    rows.push(Row::seconds("creating one user, `apply -l pg-test`", &users, "0.5 s", "5.1 s"));
+    project.write(&inventory)?;
+    keddah.apply()?;
 
     eprintln!("{}", crowded::WHAT);
     let plans = crowded::plans(sandbox, &project, &inventory, runs)?;

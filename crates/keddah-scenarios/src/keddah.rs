@@ -117,6 +117,14 @@ impl Plan {
             .with(&self.output.stderr))
     }
 
+    /// Fails unless one of the changes is this.
+    pub fn contains(&self, expected: &Expected) -> Outcome {
+        if self.changes.iter().any(|change| expected.fits(change)) {
+            return Ok(());
+        }
+        Err(Failure::new(format!("the plan lacks {expected:?}")).with(self.list()))
+    }
+
     /// The changes, one a line.
     pub fn list(&self) -> String {
         let lines: Vec<String> = self.changes.iter().map(Change::to_string).collect();
