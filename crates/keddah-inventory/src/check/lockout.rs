@@ -230,7 +230,7 @@ fn postgresql(
         let Err(verdict) = verdict(one, &lines, &memberships) else { continue };
         let rule = verdict.and_then(|line| file.rule_of(line));
         let place = rule.and_then(|rule| rule.span).or(default_place);
-        let title = rule.map(|rule| rule.title.clone()).unwrap_or_default();
+        let title = rule.map_or_else(|| "this rule".to_owned(), |rule| titled(&rule.title));
         if told.insert((one.who, place, title.clone())) {
             refusals.push(refusal(one, &instance, verdict, &title, place));
         }
@@ -267,6 +267,11 @@ fn verdict<'a>(
     Err(refused)
 }
 
+/// A rule in a sentence; a title is not asked for.
+fn titled(title: &str) -> String {
+    if title.is_empty() { "this rule".to_owned() } else { format!("the rule `{title}`") }
+}
+
 fn refusal(
     needed: &Needed<'_>,
     instance: &str,
@@ -279,12 +284,12 @@ fn refusal(
     let access = format!("role {user} to {to} {from}");
     let message = match line {
         Some(line) if line.admits() => format!(
-            "on {instance}, the rule `{title}` would lock {who} out: it asks {access} for `{}`, \
+            "on {instance}, {title} would lock {who} out: it asks {access} for `{}`, \
              which cannot be given",
             line.method
         ),
         Some(_) => {
-            format!("on {instance}, the rule `{title}` would lock {who} out: it denies {access}")
+            format!("on {instance}, {title} would lock {who} out: it denies {access}")
         }
         None => format!("on {instance}, {who} would be locked out: no rule admits {access}"),
     };
@@ -301,11 +306,11 @@ fn pgbouncer(report: &mut Report<'_>, member: &PgMember<'_>, file: &Authenticati
     let offered = params.span("pgbouncer_sslmode");
     for line in file.lines() {
         let Some(rule) = file.rule_of(&line) else { continue };
-        let title = &rule.title;
+        let title = titled(&rule.title);
         let unmet = if line.method == "cert" && !mode.starts_with("verify-") {
             Some((
                 format!(
-                    "the rule `{title}` asks for a client certificate, for which PgBouncer does not \
+                    "{title} asks for a client certificate, for which PgBouncer does not \
                      ask with `pgbouncer_sslmode: {mode}`"
                 ),
                 "nobody gets in by it; use `pgbouncer_sslmode: verify-ca`, with which every client \
@@ -314,7 +319,7 @@ fn pgbouncer(report: &mut Report<'_>, member: &PgMember<'_>, file: &Authenticati
         } else if line.connection == keddah_core::hba::Connection::Tls && mode == "disable" {
             Some((
                 format!(
-                    "the rule `{title}` asks for TLS, which PgBouncer does not offer with \
+                    "{title} asks for TLS, which PgBouncer does not offer with \
                      `pgbouncer_sslmode: disable`"
                 ),
                 "nobody gets in by it; use `pgbouncer_sslmode: allow` or `require`",
