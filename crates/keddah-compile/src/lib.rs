@@ -1,8 +1,7 @@
 //! Pure compilation: an inventory and the facts of its nodes become the resources of the desired fleet.
 //!
-//! One folder or file per module of the inventory: `ca`, `node`, `etcd`,
-//! `pgsql`, `infra`. Everything is
-//! decided here, certificates, ports and sizes included, so that apply has no choices left.
+//! One folder or file per module of the inventory: `ca`, `node`, `etcd`, `pgsql`, `infra`.
+//! Everything is decided here, certificates, ports and sizes included, so that apply has no choices left.
 
 mod ca;
 mod codes;

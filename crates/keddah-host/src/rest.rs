@@ -28,7 +28,7 @@ use tokio_rustls::rustls::{ClientConfig, RootCertStore, crypto};
 const PATIENCE: Duration = Duration::from_secs(15);
 
 /// Where every node has the fleet's CA.
-const CA: &str = "/etc/pki/ca.crt";
+pub(crate) const CA: &str = "/etc/pki/ca.crt";
 
 /// No answer of Patroni is as long; a configuration of 10,000 lines fits.
 const LARGEST_ANSWER: usize = 8 * 1024 * 1024;

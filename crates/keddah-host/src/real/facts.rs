@@ -3,7 +3,7 @@
 use super::{etcd_member, hostname, packages, sysctl};
 use crate::HostError;
 use crate::command::Command;
-use crate::rest::patroni_facts;
+use crate::rest::{CA, patroni_facts};
 use keddah_resource::kind::etcd_member::EtcdConnection;
 use keddah_resource::{Distribution, EtcdFacts, Interface, NodeFacts, Probe};
 use rustix::process::{Resource, getrlimit};
@@ -11,9 +11,6 @@ use serde::Deserialize;
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
-
-/// Where every node has the fleet's CA.
-const CA: &str = "/etc/pki/ca.crt";
 
 /// Where Keddah's own units stand.
 const UNITS: &str = "/etc/systemd/system";

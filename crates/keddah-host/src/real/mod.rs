@@ -68,7 +68,10 @@ impl RealHost {
 type Answer = Result<Observation, HostError>;
 
 macro_rules! dispatch {
-    ($($variant:ident => $module:ident;)*) => {
+    (
+        alone { $($variant:ident => $module:ident;)* }
+        inside { $($inside_variant:ident => $inside_module:ident;)* }
+    ) => {
         impl RealHost {
             /// Every kind's specs in one batch, all kinds at the same time.
             async fn observe_all(&self, specs: &[Spec]) -> Vec<Answer> {
@@ -77,7 +80,6 @@ macro_rules! dispatch {
                         let (places, batch): (Vec<usize>, Vec<_>) = specs
                             .iter()
                             .enumerate()
-                            .filter(|(_, spec)| Inside::of(spec).is_none())
                             .filter_map(|(place, spec)| match spec {
                                 Spec::$variant(spec) => Some((place, spec)),
                                 _ => None,
@@ -126,6 +128,12 @@ macro_rules! dispatch {
                     $((Spec::$variant(spec), Observed::$variant(observed)) => {
                         $module::apply(self, spec, observed, difference).await
                     })*
+                    $((Spec::$inside_variant(spec), Observed::$inside_variant(observed)) => {
+                        $inside_module::apply(self, spec, observed, difference).await
+                    })*
+                    (Spec::PgCensus(_) | Spec::PgGrants(_), _) => {
+                        Err(HostError::new(format!("a {} is looked at only", spec.kind())))
+                    }
                     _ => Err(HostError::new(format!(
                         "{} {} was observed as something else",
                         spec.kind(),
@@ -138,32 +146,34 @@ macro_rules! dispatch {
 }
 
 dispatch! {
-    Packages => packages;
-    User => user;
-    Hostname => hostname;
-    Block => block;
-    Directory => directory;
-    File => file;
-    Symlink => symlink;
-    Sysctl => sysctl;
-    Certificate => certificate;
-    TrustAnchor => trust_anchor;
-    Unit => unit;
-    EtcdMember => etcd_member;
-    PgInstance => pg_instance;
-    Postmaster => postmaster;
-    PatroniConfig => patroni_config;
-    PgRole => pg_role;
-    PgDatabase => pg_database;
-    PgSchema => pg_schema;
-    PgExtension => pg_extension;
-    PgFunction => pg_function;
-    PgPrivileges => pg_privileges;
-    PgBaseline => pg_baseline;
-    PgCensus => pg_census;
-    PgGrants => pg_grants;
-    Stanza => stanza;
-    Backup => backup;
+    alone {
+        Packages => packages;
+        User => user;
+        Hostname => hostname;
+        Block => block;
+        Directory => directory;
+        File => file;
+        Symlink => symlink;
+        Sysctl => sysctl;
+        Certificate => certificate;
+        TrustAnchor => trust_anchor;
+        Unit => unit;
+        EtcdMember => etcd_member;
+        PgInstance => pg_instance;
+        Postmaster => postmaster;
+        PatroniConfig => patroni_config;
+        PgRole => pg_role;
+        PgDatabase => pg_database;
+        PgBaseline => pg_baseline;
+        Stanza => stanza;
+        Backup => backup;
+    }
+    inside {
+        PgSchema => pg_schema;
+        PgExtension => pg_extension;
+        PgFunction => pg_function;
+        PgPrivileges => pg_privileges;
+    }
 }
 
 impl Host for RealHost {

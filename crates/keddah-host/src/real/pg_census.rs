@@ -1,11 +1,10 @@
 //! Objects that nobody declared: found by one query per database, changed by nothing.
 
 use crate::HostError;
-use crate::real::RealHost;
-use crate::real::pg_inside::{self, Inside, answer};
+use crate::real::pg_inside::each;
 use crate::sql::{Session, quote_array};
+use keddah_resource::Observation;
 use keddah_resource::kind::pg_census::{Observed, Spec};
-use keddah_resource::{Difference, Observation};
 use std::collections::BTreeSet;
 
 /// What belongs to an extension was not made by a person.
@@ -43,36 +42,13 @@ fn query(spec: &Spec) -> String {
     )
 }
 
-/// Looks for what nobody declared.
-pub async fn observe(_host: &RealHost, specs: &[&Spec]) -> Vec<Result<Observation, HostError>> {
-    let questions: Vec<Inside<'_>> = specs.iter().map(|spec| Inside::Census(spec)).collect();
-    pg_inside::observe(&questions).await
-}
-
 /// Looks into the session's database.
 pub(super) async fn read(
     session: &Session,
     specs: &[&Spec],
 ) -> Vec<Result<Observation, HostError>> {
-    let mut answers = Vec::new();
-    for spec in specs {
-        let rows = session.rows::<Observed>(&query(spec)).await;
-        answers.extend(answer(&[*spec], rows, |_, rows| {
-            rows.first().cloned().unwrap_or_default().into()
-        }));
-    }
-    answers
-}
-
-/// Nothing, as there never is a difference.
-///
-/// # Errors
-/// Never; the signature is that of every kind.
-pub async fn apply(
-    _host: &RealHost,
-    _spec: &Spec,
-    _observed: &Observed,
-    _difference: &Difference,
-) -> Result<(), HostError> {
-    Ok(())
+    each::<_, Observed>(session, specs, query, |_, rows| {
+        rows.first().cloned().unwrap_or_default().into()
+    })
+    .await
 }

@@ -2,7 +2,7 @@
 
 use crate::HostError;
 use crate::real::RealHost;
-use crate::real::pg_inside::{self, Inside, answer};
+use crate::real::pg_inside::answer;
 use crate::sql::{Session, Transaction, identifier, quote_array, quote_literal};
 use keddah_resource::kind::pg_extension::{Observed, Spec};
 use keddah_resource::{Difference, Observation};
@@ -15,12 +15,6 @@ struct Row {
     version: Option<String>,
     relocatable: bool,
     available: bool,
-}
-
-/// Looks at extensions.
-pub async fn observe(_host: &RealHost, specs: &[&Spec]) -> Vec<Result<Observation, HostError>> {
-    let questions: Vec<Inside<'_>> = specs.iter().map(|spec| Inside::Extension(spec)).collect();
-    pg_inside::observe(&questions).await
 }
 
 /// Looks at extensions of the session's database. What the packages offer is read only for those

@@ -3,7 +3,7 @@
 
 use crate::HostError;
 use crate::real::RealHost;
-use crate::real::pg_inside::{self, Inside, answer};
+use crate::real::pg_inside::answer;
 use crate::sql::{Session, Transaction, identifier, quote_array, quote_literal};
 use keddah_resource::kind::pg_function::{Function, Observed, ObservedFunction, Spec};
 use keddah_resource::{Difference, Observation};
@@ -32,12 +32,6 @@ struct Row {
 #[derive(Debug, Deserialize)]
 struct Given {
     name: String,
-}
-
-/// Looks at functions.
-pub async fn observe(_host: &RealHost, specs: &[&Spec]) -> Vec<Result<Observation, HostError>> {
-    let questions: Vec<Inside<'_>> = specs.iter().map(|spec| Inside::Function(spec)).collect();
-    pg_inside::observe(&questions).await
 }
 
 /// Looks at functions of the session's database.

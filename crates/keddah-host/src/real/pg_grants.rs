@@ -2,11 +2,10 @@
 //! the same owner and grants, so that thousands of tables cost no more than one.
 
 use crate::HostError;
-use crate::real::RealHost;
-use crate::real::pg_inside::{self, Inside, answer};
+use crate::real::pg_inside::each;
 use crate::sql::{Session, quote_array};
+use keddah_resource::Observation;
 use keddah_resource::kind::pg_grants::{Objects, Observed, Spec};
-use keddah_resource::{Difference, Observation};
 
 /// Every object of the database's users, with what was granted on it spelled out.
 const OBJECTS: &str = "\
@@ -78,34 +77,11 @@ fn query(spec: &Spec) -> String {
     )
 }
 
-/// Looks at privileges.
-pub async fn observe(_host: &RealHost, specs: &[&Spec]) -> Vec<Result<Observation, HostError>> {
-    let questions: Vec<Inside<'_>> = specs.iter().map(|spec| Inside::Grants(spec)).collect();
-    pg_inside::observe(&questions).await
-}
-
 /// Looks at privileges in the session's database.
 pub(super) async fn read(
     session: &Session,
     specs: &[&Spec],
 ) -> Vec<Result<Observation, HostError>> {
-    let mut answers = Vec::new();
-    for spec in specs {
-        let rows = session.rows::<Objects>(&query(spec)).await;
-        answers.extend(answer(&[*spec], rows, |_, rows| Observed { objects: rows.clone() }.into()));
-    }
-    answers
-}
-
-/// Nothing, as there never is a difference.
-///
-/// # Errors
-/// Never; the signature is that of every kind.
-pub async fn apply(
-    _host: &RealHost,
-    _spec: &Spec,
-    _observed: &Observed,
-    _difference: &Difference,
-) -> Result<(), HostError> {
-    Ok(())
+    each::<_, Objects>(session, specs, query, |_, rows| Observed { objects: rows.clone() }.into())
+        .await
 }

@@ -1,5 +1,5 @@
-//! What is inside of databases: schemas, extensions, functions, privileges and what nobody declared, read by one session per
-//! database, several databases at a time.
+//! What is inside of databases: schemas, extensions, functions, privileges and what nobody declared,
+//! read by one session per database, several databases at a time.
 
 use crate::HostError;
 use crate::real::{pg_census, pg_extension, pg_function, pg_grants, pg_privileges, pg_schema};
@@ -8,6 +8,7 @@ use crate::sql::{Purpose, Session, Unreachable};
 use futures_util::future::join_all;
 use keddah_resource::kind::{self, PgConnection};
 use keddah_resource::{Observation, Spec};
+use serde::de::DeserializeOwned;
 use tokio::sync::Semaphore;
 
 /// How many databases are read at the same time: few enough for a server with few connections
@@ -130,4 +131,18 @@ pub(crate) fn answer<S, R>(
             Err(error) => Err(error.clone()),
         })
         .collect()
+}
+
+/// The answers of a query for each spec.
+pub(crate) async fn each<S, R: DeserializeOwned>(
+    session: &Session,
+    specs: &[&S],
+    query: impl Fn(&S) -> String,
+    observed: impl Fn(&S, &Vec<R>) -> keddah_resource::Observed,
+) -> Vec<Result<Observation, HostError>> {
+    let mut answers = Vec::new();
+    for spec in specs {
+        answers.extend(answer(&[*spec], session.rows::<R>(&query(spec)).await, &observed));
+    }
+    answers
 }

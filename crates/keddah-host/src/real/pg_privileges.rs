@@ -2,7 +2,7 @@
 
 use crate::HostError;
 use crate::real::RealHost;
-use crate::real::pg_inside::{self, Inside, answer};
+use crate::real::pg_inside::answer;
 use crate::sql::{Session, Transaction, identifier, quote_array};
 use keddah_resource::kind::pg_privileges::{
     DefaultPrivilege, Observed, SchemaPrivilege, Spec, is_public,
@@ -68,12 +68,6 @@ fn query(creators: &BTreeSet<&str>) -> String {
            as public_create",
         creators = quote_array(creators.iter().copied())
     )
-}
-
-/// Looks at privileges.
-pub async fn observe(_host: &RealHost, specs: &[&Spec]) -> Vec<Result<Observation, HostError>> {
-    let questions: Vec<Inside<'_>> = specs.iter().map(|spec| Inside::Privileges(spec)).collect();
-    pg_inside::observe(&questions).await
 }
 
 /// Looks at privileges in the session's database.

@@ -2,7 +2,7 @@
 
 use crate::HostError;
 use crate::real::RealHost;
-use crate::real::pg_inside::{self, Inside, answer};
+use crate::real::pg_inside::answer;
 use crate::real::pg_privileges::grant_on_schema;
 use crate::sql::{Session, Transaction, identifier, quote_array, quote_literal};
 use keddah_resource::kind::pg_privileges::SchemaPrivilege;
@@ -15,12 +15,6 @@ struct Row {
     name: String,
     owner: String,
     privileges: Vec<SchemaPrivilege>,
-}
-
-/// Looks at schemas.
-pub async fn observe(_host: &RealHost, specs: &[&Spec]) -> Vec<Result<Observation, HostError>> {
-    let questions: Vec<Inside<'_>> = specs.iter().map(|spec| Inside::Schema(spec)).collect();
-    pg_inside::observe(&questions).await
 }
 
 /// Looks at schemas of the session's database.

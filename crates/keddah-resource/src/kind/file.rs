@@ -4,7 +4,6 @@
 
 use super::directory::Permissions;
 use crate::difference::Fields;
-
 use crate::{Class, Difference};
 use keddah_core::Secret;
 use keddah_core::hba::{self, Effect, Memberships};

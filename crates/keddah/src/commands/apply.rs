@@ -4,7 +4,7 @@ use crate::cli::Context;
 use crate::error::CommandError;
 use crate::render;
 use crate::steps::{self, Approval, Planned, Reviewed, Selection, SelectionArgs};
-use clap::Args;
+use clap::{Args, ValueEnum};
 use keddah_compile::Removing;
 use keddah_fleet::quote;
 use keddah_plan::Allowance;
@@ -13,9 +13,10 @@ use std::process::ExitCode;
 
 /// Show what would change, ask, and change exactly that
 ///
-/// With a PLANFILE of `keddah plan -o`, takes the inventory and the selection from there, and refuses
-/// when these or the machines are no longer as they were when it was reviewed. Killed at any point, the next apply goes on from there. Ctrl-C once finishes
-/// what runs and begins nothing new; twice ends at once.
+/// With a PLANFILE of `keddah plan -o`, takes the inventory and the selection from there, and
+/// refuses when these or the machines are no longer as they were when it was reviewed. Killed at
+/// any point, the next apply goes on from there. Ctrl-C once finishes what runs and begins nothing
+/// new; twice ends at once.
 #[derive(Debug, Args)]
 pub struct ApplyArgs {
     /// A reviewed plan
@@ -82,6 +83,9 @@ fn command_line(context: &Context, args: &ApplyArgs) -> String {
     }
     if !selection.modules.is_empty() {
         option("-m", selection.modules.join(","));
+    }
+    if let Some(restart) = selection.restart.and_then(|how| how.to_possible_value()) {
+        option("--restart", restart.get_name().to_owned());
     }
     words.extend(yes.then(|| "--yes".to_owned()));
     words.extend(plan_file.as_ref().map(|path| quote(&path.display().to_string())));

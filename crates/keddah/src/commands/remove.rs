@@ -16,7 +16,8 @@ use std::process::ExitCode;
 ///
 /// Refuses while pg_safeguard or etcd_safeguard is on for any of the hosts, and wants the name
 /// typed again. A cluster that goes as a whole is backed up once more before it does, or
-/// `--no-backup` says that nobody will want it back. Remove it from the inventory afterwards, or the next apply makes it anew.
+/// `--no-backup` says that nobody will want it back. Remove it from the inventory afterwards, or
+/// the next apply makes it anew.
 #[derive(Debug, Args)]
 pub struct RemoveArgs {
     /// A host, or a group such as a cluster

@@ -107,8 +107,8 @@ pub fn edits(leads: &str) -> Vec<Edit> {
     user!("password", "Subject.Two", both(cost.role(), cost.pool("userlist.txt")));
     user!("pool_mode", "session", cost.pool("useropts.txt"));
     user!("pool_connlimit", "10", cost.pool("useropts.txt"));
-    user!("login", "false", both(cost.role(), Vec::new()));
-    user!("login", "true", both(cost.role(), Vec::new()));
+    user!("login", "false", cost.role());
+    user!("login", "true", cost.role());
 
     macro_rules! database {
         ($field:literal, $value:literal, $expected:expr) => {
