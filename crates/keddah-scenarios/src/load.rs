@@ -93,7 +93,7 @@ impl Load {
         Ok(Self { stop, thread })
     }
 
-    /// Ends the writing and counts what is there.
+    /// Ends the writing and counts what is there. The table goes unless it lacks something.
     pub fn finish(self) -> Outcome<Record> {
         self.stop.store(true, Ordering::Relaxed);
         self.thread.join().map_err(|_| Failure::new("the writer panicked"))?
@@ -171,6 +171,11 @@ async fn write(
         acknowledged.remove(&found);
     }
     record.lost = acknowledged.len();
+    if record.lost == 0 {
+        let client = connect(connection).await.map_err(Failure::new)?;
+        let sql = format!("DROP TABLE {table}");
+        client.batch_execute(&sql).await.map_err(|error| Failure::new(described(&error)))?;
+    }
     Ok(record)
 }
 

@@ -111,6 +111,7 @@ pub fn run(world: &mut World) -> Outcome {
     let privileges = || keddah.run(&["pg", "privileges", "pg-test", "-d", "test"]);
     let dba = login("dbuser_dba", "DBUser.DBA", &place, 5432, "test");
     let business = login("test", "test", &place, 5432, "test");
+    says(&privileges()?.success()?, "As the model says")?;
 
     step("each kind of owner makes one object of each kind", || {
         superuser(sandbox, &leader, "test", &OBJECTS.replace("{}", "dbsu"))?;
@@ -145,8 +146,7 @@ pub fn run(world: &mut World) -> Outcome {
     })?;
     step("`pg privileges` names those objects and nothing else", || {
         let output = privileges()?.expect(&[2])?;
-        says(&output, "table of test (public.p_plain, public.q_plain, public.t_plain)")
-            .or_else(|_| says(&output, "3 tables of test"))?;
+        says(&output, "3 tables of test")?;
         says(&output, "dbrole_readonly lacks SELECT")?;
         for made in ["dbsu", "dba", "setrole"] {
             ensure!(!output.stdout.contains(&format!("t_{made}")), "{output}");

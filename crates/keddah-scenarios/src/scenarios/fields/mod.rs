@@ -16,6 +16,7 @@ use crate::processes::{expect_same, processes};
 use crate::sandbox::{Sandbox, address};
 use crate::world::{Steps, World, step};
 use edits::edits;
+use std::process::Command;
 use std::time::Duration;
 use subject::Subject;
 
@@ -56,7 +57,7 @@ pub fn run(world: &mut World) -> Outcome {
         // HAProxy reloads by starting another worker.
         expect_same(&before, &processes(sandbox, 1..=4)?, &["haproxy"])
     });
-    steps.step("pgbench lost no transaction", || load.finish());
+    steps.step("pgbench lost no transaction", || load.finish(sandbox));
     // What comes next begins with the inventory as it was.
     project.write(&inventory)?;
     steps.step("back to the inventory as it was", || {
@@ -83,17 +84,7 @@ struct Pgbench {
 impl Pgbench {
     fn start(sandbox: &Sandbox) -> Outcome<Self> {
         let owner = |port| login("test", "test", &address(2), port, "test");
-        let target = |port: u16| {
-            let mut command = sandbox.within("pgbench");
-            command.env("PGPASSWORD", "test");
-            command.args(["-h", &address(2), "-p", &port.to_string(), "-U", "test"]);
-            command
-        };
-        let made = crate::command::run(
-            target(5436).args(["-i", "-q", "-s", "1", "test"]),
-            Duration::from_secs(60),
-        )?;
-        made.success()?;
+        Self::initialize(sandbox, &["-q", "-s", "1"])?;
         // The replicas must have the tables before somebody reads them there.
         crate::command::wait_until(
             "the replicas have pgbench's tables",
@@ -108,7 +99,7 @@ impl Pgbench {
         for (name, port, mode) in
             [("writing", 5433, "simple-update"), ("reading", 5434, "select-only")]
         {
-            let mut command = target(port);
+            let mut command = Self::through(sandbox, port);
             command
                 .args(["-n", "-c", "2", "-R", "40", "-T", "3600", "-P", "1", "-b", mode, "test"]);
             runs.push((name, start(&mut command)?));
@@ -116,8 +107,24 @@ impl Pgbench {
         Ok(Self { runs })
     }
 
-    /// A client of pgbench gives up at the first error, and says so.
-    fn finish(self) -> Outcome {
+    /// pgbench, about to connect as the owner of the database.
+    fn through(sandbox: &Sandbox, port: u16) -> Command {
+        let mut command = sandbox.within("pgbench");
+        command.env("PGPASSWORD", "test");
+        command.args(["-h", &address(2), "-p", &port.to_string(), "-U", "test"]);
+        command
+    }
+
+    /// Makes its tables, or with `-I d` drops them.
+    fn initialize(sandbox: &Sandbox, how: &[&str]) -> Outcome {
+        let mut command = Self::through(sandbox, 5436);
+        command.arg("-i").args(how).arg("test");
+        crate::command::run(&mut command, Duration::from_secs(60))?.success().map(|_| ())
+    }
+
+    /// A client of pgbench gives up at the first error, and says so. The tables go: they belong to
+    /// a user who did not SET ROLE, which others that come later would find.
+    fn finish(self, sandbox: &Sandbox) -> Outcome {
         for (name, mut run) in self.runs {
             let ran = run.kill()?;
             let output = run.wait(Duration::from_secs(10))?;
@@ -134,6 +141,6 @@ impl Pgbench {
             ensure!(ran && wrong.is_empty(), "pgbench ({name}) lost something: {wrong:?}");
             ensure!(progress > 10, "pgbench ({name}) reported {progress} times: {output}");
         }
-        Ok(())
+        Self::initialize(sandbox, &["-I", "d"])
     }
 }
