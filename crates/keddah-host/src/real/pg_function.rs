@@ -28,9 +28,9 @@ struct Row {
     users: Vec<String>,
 }
 
-/// A role to which default privileges give every function.
+/// A role that a query is about.
 #[derive(Debug, Deserialize)]
-struct Given {
+struct Role {
     name: String,
 }
 
@@ -126,15 +126,24 @@ pub async fn apply(
          where d.defaclobjtype = 'f' and r.rolname <> {}",
         quote_literal(&spec.connection.superuser)
     );
-    let given = session.rows::<Given>(&exploded).await?;
+    let given = session.rows::<Role>(&exploded).await?;
+    // Most callers have the schema as readers; a grant of their own would outlive the function.
+    let kept_out = format!(
+        "select rolname as name from pg_roles where rolname = any({}) \
+         and not has_schema_privilege(oid, (select oid from pg_namespace where nspname = {}), 'usage')",
+        quote_array(callers.iter().map(String::as_str)),
+        quote_literal(&spec.schema)
+    );
+    for Role { name } in session.rows::<Role>(&kept_out).await? {
+        transaction.add(format!("grant usage on schema {schema} to {}", identifier(&name)?));
+    }
     transaction.add(format!("revoke all on function {signature} from public"));
-    for Given { name } in given {
+    for Role { name } in given {
         transaction.add(format!("revoke all on function {signature} from {}", identifier(&name)?));
     }
     for caller in callers {
-        let caller = identifier(caller)?;
-        transaction.add(format!("grant usage on schema {schema} to {caller}"));
-        transaction.add(format!("grant execute on function {signature} to {caller}"));
+        transaction
+            .add(format!("grant execute on function {signature} to {}", identifier(caller)?));
     }
     transaction.run(&session).await
 }
