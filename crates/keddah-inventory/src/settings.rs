@@ -43,10 +43,33 @@ const ELSEWHERE: &[(&str, &str)] = &[
 pub struct Refusal {
     /// What is wrong, without the parameter's name.
     pub why: String,
-    /// What to do.
-    pub help: Option<String>,
     /// Whether that is sure: without the server's version, a name may belong to a newer one.
     pub certain: bool,
+    remedy: Remedy,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Remedy {
+    None,
+    /// What sets it instead.
+    Elsewhere(&'static str),
+    /// A name, in lower case, that PostgreSQL does not have.
+    Spelling(String, Option<u32>),
+}
+
+impl Refusal {
+    /// What to do. Looks for the name that was meant only now: most refusals are never shown.
+    pub fn help(&self) -> Option<String> {
+        match &self.remedy {
+            Remedy::None => None,
+            Remedy::Elsewhere(instead) => Some((*instead).to_owned()),
+            Remedy::Spelling(name, version) => {
+                let tables = chosen(*version);
+                let names = tables.iter().flat_map(|table| table.keys().map(String::as_str));
+                nearest(name, names).map(|near| format!("did you mean `{near}`?"))
+            }
+        }
+    }
 }
 
 fn tables() -> &'static [(u32, Table)] {
@@ -60,6 +83,14 @@ fn tables() -> &'static [(u32, Table)] {
     })
 }
 
+/// The table of a version, or all where that one is not known.
+fn chosen(version: Option<u32>) -> Vec<&'static Table> {
+    match tables().iter().find(|(of, _)| Some(*of) == version) {
+        Some((_, table)) => vec![table],
+        None => tables().iter().map(|(_, table)| table).collect(),
+    }
+}
+
 /// Why PostgreSQL of a major version would not take a parameter; `None` when it would, as far as
 /// is known. Names with a dot belong to extensions, which say themselves what they take.
 pub fn refusal(version: Option<u32>, name: &str, value: &str) -> Option<Refusal> {
@@ -67,34 +98,30 @@ pub fn refusal(version: Option<u32>, name: &str, value: &str) -> Option<Refusal>
     if let Some((_, instead)) = ELSEWHERE.iter().find(|(known, _)| *known == lower) {
         return Some(Refusal {
             why: "it cannot be set here".to_owned(),
-            help: Some((*instead).to_owned()),
             certain: true,
+            remedy: Remedy::Elsewhere(instead),
         });
     }
     if name.contains('.') {
         return None;
     }
     let exact = tables().iter().find(|(of, _)| Some(*of) == version);
-    let chosen: Vec<&Table> = match exact {
-        Some((_, table)) => vec![table],
-        None => tables().iter().map(|(_, table)| table).collect(),
-    };
-    let known: Vec<&Setting> = chosen.iter().filter_map(|table| table.get(&lower)).collect();
+    let known: Vec<&Setting> =
+        chosen(version).iter().filter_map(|table| table.get(&lower)).collect();
     if known.is_empty() {
-        let names = chosen.iter().flat_map(|table| table.keys().map(String::as_str));
-        let near = nearest(&lower, names).map(|near| format!("did you mean `{near}`?"));
         let why = match exact {
             Some((version, _)) => format!("PostgreSQL {version} has no parameter of this name"),
             None => "PostgreSQL has no parameter of this name that is known here".to_owned(),
         };
-        return Some(Refusal { why, help: near, certain: exact.is_some() });
+        let remedy = Remedy::Spelling(lower, version);
+        return Some(Refusal { why, certain: exact.is_some(), remedy });
     }
     let refusals: Vec<String> = known.iter().filter_map(|one| one.refuses(value)).collect();
     let all = refusals.len() == known.len();
     refusals.into_iter().next_back().filter(|_| all).map(|why| Refusal {
         why: format!("PostgreSQL does not take `{value}`: {why}"),
-        help: None,
         certain: true,
+        remedy: Remedy::None,
     })
 }
 
@@ -135,10 +162,10 @@ mod tests {
     #[test]
     fn refusals_say_what_to_do() {
         let wrong = refusal(Some(17), "wrok_mem", "8MB").unwrap();
-        assert_eq!(wrong.help.as_deref(), Some("did you mean `work_mem`?"));
+        assert_eq!(wrong.help().as_deref(), Some("did you mean `work_mem`?"));
         assert!(refusal(None, "work_mem", "8 apples").unwrap().certain);
         let elsewhere = refusal(None, "port", "5433").unwrap();
-        assert_eq!(elsewhere.help.as_deref(), Some("pg_port sets it"));
+        assert_eq!(elsewhere.help().as_deref(), Some("pg_port sets it"));
         assert_eq!(refusal(Some(17), "cron.database_name", "meta"), None);
         assert_eq!(refusal(Some(17), "TimeZone", "Europe/Berlin"), None);
     }

@@ -7,7 +7,13 @@ mod error;
 mod render;
 mod steps;
 
+use mimalloc::MiMalloc;
 use std::process::ExitCode;
+
+/// Large fleets are millions of small pieces made on all processors, which the C library's
+/// allocator takes twice as long for (docs/benchmarks.md).
+#[global_allocator]
+static ALLOCATOR: MiMalloc = MiMalloc;
 
 fn main() -> ExitCode {
     cli::main()

@@ -8,7 +8,7 @@ use keddah_core::{Diagnostic, Span};
 use keddah_inventory::model::pg_clusters;
 use keddah_inventory::{Inventory, Params, Refusal, refusal, setting_text};
 use serde_json::json;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 
 /// What sizes follow from.
 pub(crate) struct Sizes {
@@ -52,12 +52,18 @@ impl Compiler<'_> {
 /// any node was asked: for nodes of a usual size, and for the version that the inventory names.
 pub fn check_templates(inventory: &Inventory, templates: &Templates) -> Vec<Diagnostic> {
     let mut found: Vec<Diagnostic> = Vec::new();
+    let mut seen = HashSet::new();
     for cluster in pg_clusters(inventory) {
         let Some(member) = cluster.members.first() else { continue };
         let params = &member.params;
         let named = params.set("pg_version").map(|_| params.int("pg_version"));
         let version = named.and_then(|version| u32::try_from(version).ok()).unwrap_or_default();
         let sizes = Sizes { cores: 4, memory_mb: 8192, version };
+        // Clusters differ in little that a template sees.
+        let sees = (params.str("pg_conf"), given_to_template(params, "", &sizes).to_string());
+        if !seen.insert(sees) {
+            continue;
+        }
         if let Err(wrong) = parameters(templates, params, cluster.name.as_str(), &sizes) {
             // What stands in pg_parameters has been looked at already.
             let new =
@@ -91,29 +97,8 @@ fn parameters(
             ),
         ));
     }
-    let ratio = params.float("pg_shared_buffer_ratio").clamp(0.05, 0.8);
-    // Precise enough: a megabyte more or less does not matter.
-    let shared_buffers_mb = ((sizes.memory_mb as f64 * ratio) as u64).max(16);
     let text = templates
-        .render(
-            &template,
-            json!({
-                "cores": sizes.cores,
-                "memory_mb": sizes.memory_mb,
-                "shared_buffers_mb": shared_buffers_mb,
-                "pg_max_conn": params.opt_int("pg_max_conn").filter(|&most| most > 0).unwrap_or(0),
-                "storage": params.str("pg_storage_type").to_uppercase(),
-                "version": sizes.version,
-                "libraries": params.str("pg_libs"),
-                "log_directory": params.str("pg_log_dir"),
-                "archive": params.bool("pgbackrest_enabled"),
-                "password_encryption": params.str("pg_pwd_enc"),
-                "io_method": io_method(&params.str("pg_io_method")),
-                "cluster": cluster,
-                "primary_database": params.str("pg_primary_db"),
-                "certificates": super::CERTIFICATES,
-            }),
-        )
+        .render(&template, given_to_template(params, cluster, sizes))
         .map_err(|error| in_template("template", error.to_string()))?;
     let mut parameters =
         read(&template, &text).map_err(|message| in_template("template", message))?;
@@ -142,8 +127,31 @@ fn parameters(
     Ok(parameters)
 }
 
+/// What a template can use.
+fn given_to_template(params: &Params<'_>, cluster: &str, sizes: &Sizes) -> serde_json::Value {
+    let ratio = params.float("pg_shared_buffer_ratio").clamp(0.05, 0.8);
+    // Precise enough: a megabyte more or less does not matter.
+    let shared_buffers_mb = ((sizes.memory_mb as f64 * ratio) as u64).max(16);
+    json!({
+        "cores": sizes.cores,
+        "memory_mb": sizes.memory_mb,
+        "shared_buffers_mb": shared_buffers_mb,
+        "pg_max_conn": params.opt_int("pg_max_conn").filter(|&most| most > 0).unwrap_or(0),
+        "storage": params.str("pg_storage_type").to_uppercase(),
+        "version": sizes.version,
+        "libraries": params.str("pg_libs"),
+        "log_directory": params.str("pg_log_dir"),
+        "archive": params.bool("pgbackrest_enabled"),
+        "password_encryption": params.str("pg_pwd_enc"),
+        "io_method": io_method(&params.str("pg_io_method")),
+        "cluster": cluster,
+        "primary_database": params.str("pg_primary_db"),
+        "certificates": super::CERTIFICATES,
+    })
+}
+
 fn reason(refusal: &Refusal) -> String {
-    match &refusal.help {
+    match refusal.help() {
         Some(help) => format!("{}; {help}", refusal.why),
         None => refusal.why.clone(),
     }

@@ -123,7 +123,7 @@ fn parameters(report: &mut Report<'_>, cluster: &PgCluster<'_>, member: &PgMembe
         } else {
             warning("bad-setting", span, message)
         };
-        report.add(match refusal.help {
+        report.add(match refusal.help() {
             Some(help) => diagnostic.help(help),
             None => diagnostic,
         });
