@@ -163,8 +163,10 @@ impl<'a> Compiler<'a> {
             };
             chunk.iter().try_for_each(|item| work(&mut part, item)).map(|()| part)
         });
+        let parts = parts.into_iter().collect::<Result<Vec<_>, _>>()?;
+        self.fleet.reserve(parts.iter().map(|part| part.fleet.len()).sum());
         for part in parts {
-            let Compiler { fleet, notes, untuned, .. } = part?;
+            let Compiler { fleet, notes, untuned, .. } = part;
             self.fleet.join(fleet);
             self.notes.extend(notes);
             self.untuned.extend(untuned);

@@ -189,9 +189,14 @@ impl DesiredFleet {
         id
     }
 
+    /// Makes room for so many more, where their number is known.
+    pub fn reserve(&mut self, more: usize) {
+        self.resources.reserve(more);
+    }
+
     /// Adds all resources of another fleet in their order, as [`DesiredFleet::add`] does.
     pub fn join(&mut self, other: Self) {
-        self.resources.reserve(other.len());
+        self.reserve(other.len());
         for resource in other.resources.into_values() {
             self.add(resource);
         }

@@ -81,7 +81,7 @@ macro_rules! dispatch {
                             .iter()
                             .enumerate()
                             .filter_map(|(place, spec)| match spec {
-                                Spec::$variant(spec) => Some((place, spec)),
+                                Spec::$variant(spec) => Some((place, &**spec)),
                                 _ => None,
                             })
                             .unzip();

@@ -65,10 +65,10 @@ macro_rules! kinds {
         #[serde(rename_all = "kebab-case")]
         pub enum Kind { $($(#[$doc])* $variant,)* }
 
-        /// What should be.
+        /// What should be. In boxes, because the largest is hundreds of bytes, and most are small.
         #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
         #[serde(rename_all = "kebab-case")]
-        pub enum Spec { $($(#[$doc])* $variant($module::Spec),)* }
+        pub enum Spec { $($(#[$doc])* $variant(Box<$module::Spec>),)* }
 
         /// What is.
         #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -77,7 +77,7 @@ macro_rules! kinds {
 
         $(
             impl From<$module::Spec> for Spec {
-                fn from(spec: $module::Spec) -> Self { Spec::$variant(spec) }
+                fn from(spec: $module::Spec) -> Self { Spec::$variant(Box::new(spec)) }
             }
             impl From<$module::Observed> for Observed {
                 fn from(observed: $module::Observed) -> Self { Observed::$variant(observed) }
