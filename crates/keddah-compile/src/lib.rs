@@ -138,7 +138,8 @@ pub fn compile(input: &Input<'_>) -> Result<Compiled, Vec<Diagnostic>> {
     }
     if !compiler.untuned.is_empty() {
         compiler.notes.push(format!(
-            "kernel parameters are only written down on {}: a container's kernel is not its own",
+            "kernel parameters outside net.* are only written down on {}: a container's kernel is \
+             not its own",
             compiler.untuned.join(", ")
         ));
     }

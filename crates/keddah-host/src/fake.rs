@@ -274,7 +274,9 @@ fn absent(spec: &Spec) -> Observed {
         Spec::Directory(_) => directory::Observed { permissions: None }.into(),
         Spec::File(_) => file::Observed { present: None }.into(),
         Spec::Symlink(_) => symlink::Observed::Absent.into(),
-        Spec::Sysctl(_) => sysctl::Observed { values: BTreeMap::new(), writable: false }.into(),
+        Spec::Sysctl(_) => {
+            sysctl::Observed { values: BTreeMap::new(), fixed: BTreeSet::new() }.into()
+        }
         Spec::Certificate(_) => certificate::Observed { present: None }.into(),
         Spec::TrustAnchor(_) => trust_anchor::Observed { trusted: false }.into(),
         Spec::Unit(_) => {

@@ -31,6 +31,14 @@ pub fn login(user: &str, password: &str, host: &str, port: u16, database: &str) 
     }
 }
 
+/// Runs SQL as the database superuser on a node, over the socket, and returns what it prints.
+pub fn superuser(sandbox: &Sandbox, node: u8, database: &str, sql: &str) -> Outcome<String> {
+    let script = format!(
+        "cd / && runuser -u postgres -- psql -X -q -A -t -v ON_ERROR_STOP=1 -d {database} <<'END'\n{sql}\nEND\n"
+    );
+    Ok(sandbox.shell(node, &script)?.success()?.text().to_owned())
+}
+
 impl Login {
     /// `disable`, `require`, `verify-full`, …
     #[must_use]

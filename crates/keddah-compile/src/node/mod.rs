@@ -8,7 +8,7 @@ mod vip;
 use crate::compiler::{Compiler, Node, Problem, problem};
 use keddah_resource::kind::directory::Permissions;
 use keddah_resource::kind::{block, file, hostname, packages, unit, user};
-use keddah_resource::{Module, Resource, ResourceId};
+use keddah_resource::{Kind, Module, Resource, ResourceId};
 use std::fmt::Write;
 
 impl Compiler<'_> {
@@ -23,7 +23,10 @@ impl Compiler<'_> {
         names.extend(node.params.texts("node_packages").iter().flat_map(|line| words(line)));
         names.sort();
         names.dedup();
-        self.fleet.add(resource(packages::Spec { set: "node".to_owned(), names }.into()));
+        // What is started later may bind an address before the node holds it, if the kernel lets.
+        let kernel = ResourceId::new(&node.name, Kind::Sysctl, "sysctl");
+        self.fleet
+            .add(resource(packages::Spec { set: "node".to_owned(), names }.into()).after([kernel]));
         self.hosts(node);
         self.time(node);
         self.administrator(node)?;
@@ -59,7 +62,7 @@ impl Compiler<'_> {
         if !node.params.bool("node_ntp_enabled") {
             return;
         }
-        let unit = ResourceId::new(&node.name, keddah_resource::Kind::Unit, "chrony.service");
+        let unit = ResourceId::new(&node.name, Kind::Unit, "chrony.service");
         let mut text = String::from("# Written by Keddah; edit the inventory instead.\n");
         for server in node.params.texts("node_ntp_servers") {
             let _ = writeln!(text, "{server}");

@@ -3,6 +3,7 @@
 pub(crate) mod backup;
 mod hba;
 mod layout;
+mod libraries;
 mod objects;
 pub(crate) mod parameters;
 mod patroni;

@@ -2,6 +2,7 @@
 //! sets by hand.
 
 use super::Cluster;
+use super::libraries::preloaded;
 use crate::compiler::{Compiler, Problem, problem};
 use crate::templates::Templates;
 use keddah_core::{Diagnostic, Span};
@@ -139,7 +140,7 @@ fn given_to_template(params: &Params<'_>, cluster: &str, sizes: &Sizes) -> serde
         "pg_max_conn": params.opt_int("pg_max_conn").filter(|&most| most > 0).unwrap_or(0),
         "storage": params.str("pg_storage_type").to_uppercase(),
         "version": sizes.version,
-        "libraries": params.str("pg_libs"),
+        "libraries": preloaded(params),
         "log_directory": params.str("pg_log_dir"),
         "archive": params.bool("pgbackrest_enabled"),
         "password_encryption": params.str("pg_pwd_enc"),

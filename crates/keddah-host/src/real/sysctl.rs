@@ -3,19 +3,29 @@
 use crate::{HostError, RealHost};
 use keddah_resource::kind::sysctl::{Observed, Spec};
 use keddah_resource::{Difference, Observation};
-use rustix::fs::{StatVfsMountFlags, statvfs};
-use std::collections::BTreeMap;
+use rustix::fs::{StatVfsMountFlags, stat, statvfs};
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 const ROOT: &str = "/proc/sys";
 
-/// Whether `/proc/sys` cannot be written, as in a container.
+/// Whether `/proc/sys` as a whole cannot be written, as in a container.
 pub(crate) fn read_only() -> Result<bool, HostError> {
-    let found =
-        statvfs(ROOT).map_err(|error| HostError::path("read", Path::new(ROOT), &error.into()))?;
+    mounted_read_only(Path::new(ROOT))
+}
+
+/// Parts of `/proc/sys` are mounts of their own in a container: its network's can be written.
+fn mounted_read_only(path: &Path) -> Result<bool, HostError> {
+    let found = statvfs(path).map_err(|error| HostError::path("read", path, &error.into()))?;
     Ok(found.f_flag.contains(StatVfsMountFlags::RDONLY))
+}
+
+/// Whether a parameter cannot be changed.
+fn is_fixed(path: &Path) -> Result<bool, HostError> {
+    let file = stat(path).map_err(|error| HostError::path("read", path, &error.into()))?;
+    Ok(file.st_mode & 0o222 == 0 || mounted_read_only(path)?)
 }
 
 /// The file of a parameter. As in sysctl(8), the first separator tells which of `.` and `/` is
@@ -41,18 +51,22 @@ pub async fn observe(_host: &RealHost, specs: &[&Spec]) -> Vec<Result<Observatio
 
 fn look(spec: &Spec) -> Result<Observed, HostError> {
     let mut values = BTreeMap::new();
+    let mut fixed = BTreeSet::new();
     for name in spec.values.keys() {
         let path = path(name);
         match fs::read_to_string(&path) {
             Ok(text) => {
                 let text = text.split_whitespace().collect::<Vec<_>>().join(" ");
                 values.insert(name.clone(), text);
+                if is_fixed(&path)? {
+                    fixed.insert(name.clone());
+                }
             }
             Err(error) if error.kind() == ErrorKind::NotFound => {}
             Err(error) => return Err(HostError::path("read", &path, &error)),
         }
     }
-    Ok(Observed { values, writable: !read_only()? })
+    Ok(Observed { values, fixed })
 }
 
 /// Sets those that differ.
@@ -63,7 +77,8 @@ pub async fn apply(
     _difference: &Difference,
 ) -> Result<(), HostError> {
     for (name, wanted) in &spec.values {
-        if observed.values.get(name).is_some_and(|present| present != wanted) {
+        let differs = observed.values.get(name).is_some_and(|present| present != wanted);
+        if differs && !observed.fixed.contains(name) {
             fs::write(path(name), wanted).map_err(|error| {
                 HostError::new(format!("the kernel does not take {name} = {wanted}: {error}"))
             })?;

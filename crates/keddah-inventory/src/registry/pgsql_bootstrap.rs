@@ -202,7 +202,9 @@ pub(super) const PG_BOOTSTRAP: &[Parameter] = &section(
             Text,
             Levels::C,
             text("pg_stat_statements, auto_explain"),
-            "Libraries to preload when PostgreSQL starts, separated by commas.",
+            "Libraries to preload when PostgreSQL starts, separated by commas. What a declared \
+         extension cannot do without (citus, pg_cron, pg_stat_kcache, pgaudit, pglogical, \
+         timescaledb) is added.",
         ),
         row(
             "pg_delay",

@@ -3,7 +3,7 @@
 use crate::difference::Fields;
 use crate::{Class, Difference};
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// What should be.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -17,8 +17,9 @@ pub struct Spec {
 pub struct Observed {
     /// Values by name; a parameter that this kernel does not have is missing.
     pub values: BTreeMap<String, String>,
-    /// Whether they can be changed; in a container `/proc/sys` is read-only.
-    pub writable: bool,
+    /// Those that cannot be changed: in a container most of `/proc/sys` is read-only, but not what
+    /// belongs to its own network.
+    pub fixed: BTreeSet<String>,
 }
 
 impl Spec {
@@ -27,13 +28,13 @@ impl Spec {
         "sysctl".to_owned()
     }
 
-    /// Compares. A kernel that cannot be changed is not a difference: the facts report it.
+    /// Compares. What cannot be changed is not a difference: the facts report it.
     pub fn diff(&self, observed: &Observed) -> Option<Difference> {
-        if !observed.writable {
-            return None;
-        }
         let mut fields = Fields::default();
         for (name, wanted) in &self.values {
+            if observed.fixed.contains(name) {
+                continue;
+            }
             if let Some(present) = observed.values.get(name) {
                 fields.value(name, present, wanted);
             }
@@ -43,6 +44,6 @@ impl Spec {
 
     /// After apply.
     pub fn settled(&self) -> Observed {
-        Observed { values: self.values.clone(), writable: true }
+        Observed { values: self.values.clone(), fixed: BTreeSet::new() }
     }
 }

@@ -63,7 +63,7 @@ fn postgresql_version(suite: Suite) -> &'static str {
     }
 }
 
-/// What a warm image has installed, and what the repository serves with all its dependencies.
+/// What a warm image has installed.
 pub(super) fn packages(suite: Suite) -> Vec<String> {
     let version = postgresql_version(suite);
     let mut packages: Vec<String> =
@@ -86,6 +86,20 @@ pub(super) fn packages(suite: Suite) -> Vec<String> {
     packages
 }
 
+/// What the repository serves with all its dependencies: what a warm image has, and extensions that
+/// inventories often name and that are too large for an image.
+pub(super) fn served(suite: Suite) -> Vec<String> {
+    let version = postgresql_version(suite);
+    let extensions: &[&str] = match suite {
+        Suite::Trixie => &["postgis-3", "timescaledb"],
+        // Debian 12 has no timescaledb.
+        Suite::Bookworm => &["postgis-3"],
+    };
+    let mut packages = packages(suite);
+    packages.extend(extensions.iter().map(|name| format!("postgresql-{version}-{name}")));
+    packages
+}
+
 /// The first twelve digits of the hash over all parts: enough to tell one person's recipes apart.
 fn key(parts: &[&str]) -> String {
     let mut hash = Sha256::new();
@@ -103,12 +117,12 @@ pub(super) fn bare_key(suite: Suite) -> String {
 
 /// The key of the repository.
 pub(super) fn repository_key(suite: Suite) -> String {
-    key(&[&bare_key(suite), REPOSITORY_FORMAT, &packages(suite).join(" ")])
+    key(&[&bare_key(suite), REPOSITORY_FORMAT, &served(suite).join(" ")])
 }
 
 /// The key of the warm image.
 pub(super) fn warm_key(suite: Suite) -> String {
-    key(&[&repository_key(suite), WARM_SCRIPT])
+    key(&[&bare_key(suite), REPOSITORY_FORMAT, &packages(suite).join(" "), WARM_SCRIPT])
 }
 
 #[cfg(test)]

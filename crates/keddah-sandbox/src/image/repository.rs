@@ -31,7 +31,7 @@ pub(super) fn build(
     update.arg("update");
     stream(update, on_line)?;
     let mut download = apt.program("apt-get");
-    download.args(["install", "--yes", "--download-only"]).args(recipe::packages(suite));
+    download.args(["install", "--yes", "--download-only"]).args(recipe::served(suite));
     stream(download, on_line)?;
 
     let architecture = output(tool("dpkg").arg("--print-architecture"))?.trim().to_owned();

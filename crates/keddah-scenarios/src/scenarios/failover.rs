@@ -5,6 +5,7 @@ use crate::ensure;
 use crate::failure::{Failure, Outcome};
 use crate::keddah::Keddah;
 use crate::load::{Load, Record, Session};
+use crate::postgres::superuser;
 use crate::sandbox::{Sandbox, address};
 use crate::world::{World, step};
 use std::time::Duration;
@@ -107,10 +108,7 @@ fn power(sandbox: &Sandbox) -> Outcome<Record> {
 /// With a repository on each node's own disk, the new primary's has never been written to.
 fn archives(sandbox: &Sandbox) -> Outcome {
     let primary = leader(sandbox, 2)?;
-    let ask = |sql: &str| -> Outcome<String> {
-        let script = format!("runuser -u postgres -- psql -X -A -t -c \"{sql}\"");
-        Ok(sandbox.shell(primary.node, &script)?.success()?.text().to_owned())
-    };
+    let ask = |sql: &str| superuser(sandbox, primary.node, "postgres", sql);
     ask("SELECT pg_switch_wal()")?;
     crate::command::wait_until("WAL is archived", Duration::from_secs(60), || {
         let state = ask("SELECT archived_count, failed_count, last_failed_wal, \

@@ -3,6 +3,7 @@
 mod again;
 mod connect;
 mod edits;
+mod examples;
 mod failover;
 mod fields;
 mod follow;
@@ -35,6 +36,11 @@ pub const SCENARIOS: &[Scenario] = &[
         name: "single",
         about: "one bare node becomes a PostgreSQL that is reached through its service",
         run: single::run,
+    },
+    Scenario {
+        name: "examples",
+        about: "the documents' two long examples, applied as they are written",
+        run: examples::run,
     },
     Scenario {
         name: "services",

@@ -1,11 +1,11 @@
 //! The privilege matrix of the access control document: every default role tries every kind of
 //! statement on every kind of object, also on objects that each kind of owner makes later.
 
-use crate::cluster::{Member, wait_healthy};
+use crate::cluster::wait_healthy;
 use crate::ensure;
 use crate::failure::{Failure, Outcome};
 use crate::keddah::{Keddah, expected, says};
-use crate::postgres::login;
+use crate::postgres::{login, superuser};
 use crate::sandbox::{Sandbox, address};
 use crate::world::{World, step};
 use std::collections::BTreeMap;
@@ -114,8 +114,13 @@ pub fn run(world: &mut World) -> Outcome {
     says(&privileges()?.success()?, "As the model says")?;
 
     step("each kind of owner makes one object of each kind", || {
-        superuser(sandbox, &leader, "test", &OBJECTS.replace("{}", "dbsu"))?;
-        superuser(sandbox, &leader, "test", "create schema later; create table later.t (a int)")?;
+        superuser(sandbox, leader.node, "test", &OBJECTS.replace("{}", "dbsu"))?;
+        superuser(
+            sandbox,
+            leader.node,
+            "test",
+            "create schema later; create table later.t (a int)",
+        )?;
         dba.query(sandbox, &OBJECTS.replace("{}", "dba"))?;
         let as_admin = format!("set role dbrole_admin; {}", OBJECTS.replace("{}", "setrole"));
         business.query(sandbox, &as_admin)?;
@@ -132,7 +137,7 @@ pub fn run(world: &mut World) -> Outcome {
         for (what, statement, least) in ANYWHERE {
             trials.push(((*what).to_owned(), (*statement).to_owned(), *least));
         }
-        compare(&attempts(sandbox, &leader, "test", &trials)?, &trials)
+        compare(&attempts(sandbox, leader.node, "test", &trials)?, &trials)
     })?;
     step("what a user made without SET ROLE is closed to all but superusers", || {
         let trials: Vec<Trial> = STATEMENTS
@@ -142,7 +147,7 @@ pub fn run(world: &mut World) -> Outcome {
                 (format!("{what} of plain"), statement.replace("{}", "plain"), least)
             })
             .collect();
-        compare(&attempts(sandbox, &leader, "test", &trials)?, &trials)
+        compare(&attempts(sandbox, leader.node, "test", &trials)?, &trials)
     })?;
     step("`pg privileges` names those objects and nothing else", || {
         let output = privileges()?.expect(&[2])?;
@@ -155,23 +160,23 @@ pub fn run(world: &mut World) -> Outcome {
         says(&privileges()?.success()?, "As the model says")
     })?;
     step("a database that somebody makes by hand follows it, too", || {
-        superuser(sandbox, &leader, "postgres", "create database by_hand")?;
-        superuser(sandbox, &leader, "by_hand", &OBJECTS.replace("{}", "dbsu"))?;
+        superuser(sandbox, leader.node, "postgres", "create database by_hand")?;
+        superuser(sandbox, leader.node, "by_hand", &OBJECTS.replace("{}", "dbsu"))?;
         let trials: Vec<Trial> = STATEMENTS
             .iter()
             .map(|(what, statement, least)| {
                 ((*what).to_owned(), statement.replace("{}", "dbsu"), *least)
             })
             .collect();
-        compare(&attempts(sandbox, &leader, "by_hand", &trials)?, &trials)?;
+        compare(&attempts(sandbox, leader.node, "by_hand", &trials)?, &trials)?;
         let plan = keddah.run(&["plan"])?.success()?;
         says(&plan, "1 database (by_hand)")?;
-        superuser(sandbox, &leader, "postgres", "drop database by_hand").map(|_| ())
+        superuser(sandbox, leader.node, "postgres", "drop database by_hand").map(|_| ())
     })?;
     step("grants and revocations by hand are found; what is the model's is mended", || {
         superuser(
             sandbox,
-            &leader,
+            leader.node,
             "test",
             "grant insert on public.t_dbsu to dbuser_view; \
              revoke usage on schema monitor from dbrole_offline; \
@@ -195,14 +200,14 @@ pub fn run(world: &mut World) -> Outcome {
             expected("pg-privileges", "/test").times(1).action("update").on(leads),
             expected("pg-schema", "/test.monitor").times(1).action("update").on(leads),
         ])?;
-        superuser(sandbox, &leader, "test", "revoke insert on public.t_dbsu from dbuser_view")?;
+        superuser(sandbox, leader.node, "test", "revoke insert on public.t_dbsu from dbuser_view")?;
         says(&privileges()?.success()?, "As the model says").map(|_| ())
     })?;
     step("clean up", || {
         for owner in ["dbsu", "dba", "setrole"] {
-            superuser(sandbox, &leader, "test", &GONE.replace("{}", owner))?;
+            superuser(sandbox, leader.node, "test", &GONE.replace("{}", owner))?;
         }
-        superuser(sandbox, &leader, "test", "drop schema later cascade")?;
+        superuser(sandbox, leader.node, "test", "drop schema later cascade")?;
         keddah.plan()?.expect_empty()
     })
 }
@@ -213,7 +218,7 @@ type Trial = (String, String, Level);
 /// Every trial by every role: allowed or not. All happens in a transaction that is undone.
 fn attempts(
     sandbox: &Sandbox,
-    leader: &Member,
+    leader: u8,
     database: &str,
     trials: &[Trial],
 ) -> Outcome<BTreeMap<(usize, String), String>> {
@@ -272,12 +277,4 @@ fn compare(found: &BTreeMap<(usize, String), String>, trials: &[Trial]) -> Outco
     }
     Err(Failure::new(format!("{} answers are not as documented", wrong.len()))
         .with(wrong.join("\n")))
-}
-
-/// Runs SQL as the database superuser on the leader's node.
-fn superuser(sandbox: &Sandbox, leader: &Member, database: &str, sql: &str) -> Outcome<String> {
-    let script = format!(
-        "cd / && runuser -u postgres -- psql -X -q -A -t -v ON_ERROR_STOP=1 -d {database} <<'END'\n{sql}\nEND\n"
-    );
-    Ok(sandbox.shell(leader.node, &script)?.success()?.text().to_owned())
 }

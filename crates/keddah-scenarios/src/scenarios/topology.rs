@@ -7,8 +7,8 @@ use crate::command::wait_until;
 use crate::ensure;
 use crate::failure::Outcome;
 use crate::keddah::{Keddah, expected, says};
-use crate::postgres::login;
-use crate::sandbox::{Sandbox, address};
+use crate::postgres::{login, superuser};
+use crate::sandbox::address;
 use crate::world::{World, step};
 use std::time::Duration;
 
@@ -48,6 +48,7 @@ pub fn run(world: &mut World) -> Outcome {
             let followers = superuser(
                 sandbox,
                 3,
+                "postgres",
                 "SELECT string_agg(application_name, ',') FROM pg_stat_replication",
             )?;
             ensure!(followers.contains("pg-test-3"), "the second is followed by {followers}");
@@ -59,7 +60,7 @@ pub fn run(world: &mut World) -> Outcome {
         keddah.apply()?;
         keddah.plan()?.expect_empty()?;
         wait_until("the delay holds", TURNS, || {
-            let delay = superuser(sandbox, 4, "SHOW recovery_min_apply_delay")?;
+            let delay = superuser(sandbox, 4, "postgres", "SHOW recovery_min_apply_delay")?;
             ensure!(delay == "15s", "the delay is {delay}");
             Ok(())
         })?;
@@ -72,7 +73,7 @@ pub fn run(world: &mut World) -> Outcome {
             Ok(())
         })?;
         writer().query(sandbox, "CREATE TABLE late AS SELECT 1 AS n")?;
-        let seen = || superuser_in(sandbox, 4, "test", "SELECT to_regclass('late') IS NOT NULL");
+        let seen = || superuser(sandbox, 4, "test", "SELECT to_regclass('late') IS NOT NULL");
         std::thread::sleep(Duration::from_secs(3));
         ensure!(seen()? == "f", "what was written just now is there already");
         wait_until("it arrives late", Duration::from_secs(60), || {
@@ -104,7 +105,7 @@ pub fn run(world: &mut World) -> Outcome {
         keddah.change(&[expected("patroni-config", "pg-test").times(1)])?;
         wait_until("a quorum", TURNS, || {
             let primary = leader(sandbox, 2)?.node;
-            let names = superuser(sandbox, primary, "SHOW synchronous_standby_names")?;
+            let names = superuser(sandbox, primary, "postgres", "SHOW synchronous_standby_names")?;
             ensure!(names.starts_with("ANY 1"), "{names}");
             Ok(())
         })
@@ -156,7 +157,7 @@ pub fn run(world: &mut World) -> Outcome {
         keddah.run(&["apply", "--yes", "--destroy", "pg-copy"])?.success()?;
         keddah.plan()?.expect_empty()?;
         wait_until("it is a copy again", TURNS, || {
-            let own = superuser_in(sandbox, 5, "test", "SELECT to_regclass('own') IS NULL")?;
+            let own = superuser(sandbox, 5, "test", "SELECT to_regclass('own') IS NULL")?;
             ensure!(own == "t", "its own table is still there");
             Ok(())
         })
@@ -173,13 +174,4 @@ pub fn run(world: &mut World) -> Outcome {
         keddah.apply()?;
         keddah.plan()?.expect_empty()
     })
-}
-
-fn superuser(sandbox: &Sandbox, node: u8, sql: &str) -> Outcome<String> {
-    superuser_in(sandbox, node, "postgres", sql)
-}
-
-fn superuser_in(sandbox: &Sandbox, node: u8, database: &str, sql: &str) -> Outcome<String> {
-    let script = format!("runuser -u postgres -- psql -X -A -t -d {database} -c \"{sql}\"");
-    Ok(sandbox.shell(node, &script)?.success()?.text().to_owned())
 }
