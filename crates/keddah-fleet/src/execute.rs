@@ -115,9 +115,14 @@ async fn await_services(execution: &Execution<'_>) {
         idle = execution.fleet.idle_listeners(SERVICES) => idle,
         Ok(()) = stop.changed() => return,
     };
-    for (node, listeners) in idle {
-        for listener in listeners {
-            tell(Event::ServiceIdle { node: node.clone(), listener });
+    for (node, answer) in idle {
+        match answer {
+            Ok(listeners) => {
+                for listener in listeners {
+                    tell(Event::ServiceIdle { node: node.clone(), listener });
+                }
+            }
+            Err(failure) => tell(Event::ServicesUnseen { node, failure }),
         }
     }
 }

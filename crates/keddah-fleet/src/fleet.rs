@@ -151,16 +151,16 @@ impl Fleet {
     }
 
     /// Which listeners of which node lead nowhere, once the health checks have had their say, or
-    /// after `patience`. A node that cannot say has none.
+    /// after `patience`; or why a node does not say.
     pub(crate) async fn idle_listeners(
         &self,
         patience: Duration,
-    ) -> BTreeMap<NodeName, Vec<IdleListener>> {
+    ) -> BTreeMap<NodeName, Result<Vec<IdleListener>, Failure>> {
         let mut asking = JoinSet::new();
         for session in self.sessions.values() {
             let session = session.clone();
             asking.spawn(async move {
-                let listeners = session.idle_listeners(patience).await.unwrap_or_default();
+                let listeners = session.idle_listeners(patience).await.map_err(lost);
                 (session.node().clone(), listeners)
             });
         }

@@ -11,7 +11,7 @@ use keddah_plan::{Ending, Event, Plan, Report, SkipReason, plan};
 use keddah_resource::kind::directory::Permissions;
 use keddah_resource::kind::{certificate, file, unit};
 use keddah_resource::{
-    Class, DesiredFleet, Kind, Module, Observed, Resource, ResourceId, TriggerAction,
+    Class, DesiredFleet, IdleListener, Kind, Module, Observed, Resource, ResourceId, TriggerAction,
 };
 use std::path::PathBuf;
 use std::sync::{Arc, LazyLock, Mutex};
@@ -220,6 +220,30 @@ async fn a_failure_stops_what_waits_for_it_and_nothing_else() {
     assert_eq!(made.changes.len(), 3);
     assert!(apply(&fleet, &desired, &made).await.unwrap().report.is_success());
     assert!(planned(&fleet, &desired).await.is_settled());
+}
+
+#[tokio::test]
+async fn what_haproxy_says_of_its_services_is_told() {
+    let machines = Machines::new(&["a", "b", "c"], "services");
+    let fleet = machines.connect(&["a", "b", "c"]).await;
+    let listener = IdleListener { name: "pg-test-offline".into(), because: "L7STS".into() };
+    machines.host("a").listeners(Ok(vec![listener.clone()]));
+    machines.host("b").listeners(Err(HostError::new("it does not answer")));
+    let mut desired = DesiredFleet::default();
+    desired.add(service("a", "haproxy.service"));
+    let made = planned(&fleet, &desired).await;
+    let run = apply(&fleet, &desired, &made).await.unwrap();
+    assert!(run.report.is_success(), "a service nobody answers is no failure of the apply");
+    assert_eq!(run.report.idle, [(NodeName::new("a"), vec![listener])].into());
+    let unseen: Vec<_> =
+        run.report.unseen.iter().map(|(node, why)| (node.as_str(), &why.message)).collect();
+    assert_eq!(unseen, [("b", &"it does not answer".to_owned())]);
+
+    // Where no service moved, nobody is asked.
+    desired.add(text("a", "/x"));
+    let made = planned(&fleet, &desired).await;
+    let run = apply(&fleet, &desired, &made).await.unwrap();
+    assert!(run.report.idle.is_empty() && !run.events.contains(&Event::AwaitingServices));
 }
 
 #[tokio::test]

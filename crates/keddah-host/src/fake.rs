@@ -59,6 +59,7 @@ struct State {
     owes: BTreeMap<(Kind, String), TriggerAction>,
     trouble: BTreeMap<(Kind, String), Trouble>,
     facts: Option<NodeFacts>,
+    idle: Option<Result<Vec<IdleListener>, HostError>>,
 }
 
 /// A machine that remembers what was applied. Clones are the same machine.
@@ -98,6 +99,11 @@ impl FakeHost {
     pub fn with_facts(self, facts: NodeFacts) -> Self {
         self.state().facts = Some(facts);
         self
+    }
+
+    /// What the machine's HAProxy says of its listeners; nothing is idle until then.
+    pub fn listeners(&self, idle: Result<Vec<IdleListener>, HostError>) {
+        self.state().idle = Some(idle);
     }
 
     /// Puts something on the machine, as if somebody had done it by hand.
@@ -232,7 +238,7 @@ impl Host for FakeHost {
     }
 
     async fn idle_listeners(&self, _patience: Duration) -> Result<Vec<IdleListener>, HostError> {
-        Ok(Vec::new())
+        self.state().idle.clone().unwrap_or(Ok(Vec::new()))
     }
 }
 

@@ -118,6 +118,13 @@ pub enum Event {
         /// The service.
         listener: IdleListener,
     },
+    /// A node whose HAProxy does not say whether its services are answered.
+    ServicesUnseen {
+        /// The node.
+        node: NodeName,
+        /// Why.
+        failure: Failure,
+    },
     /// The user asked to stop: what runs is finished, nothing new is begun.
     Stopping {
         /// Changes that still run.

@@ -55,6 +55,9 @@ pub struct Report {
     /// Services that no server answers, by the node whose HAProxy offers them.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub idle: BTreeMap<NodeName, Vec<IdleListener>>,
+    /// Nodes whose HAProxy does not say whether its services are answered.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub unseen: BTreeMap<NodeName, Failure>,
     /// Whether the user asked to stop.
     pub interrupted: bool,
 }
@@ -74,6 +77,7 @@ impl Report {
             changes: Vec::new(),
             lost: BTreeMap::new(),
             idle: BTreeMap::new(),
+            unseen: BTreeMap::new(),
             interrupted: false,
         };
         for event in events {
@@ -97,6 +101,10 @@ impl Report {
                 Event::AwaitingServices => continue,
                 Event::ServiceIdle { node, listener } => {
                     report.idle.entry(node.clone()).or_default().push(listener.clone());
+                    continue;
+                }
+                Event::ServicesUnseen { node, failure } => {
+                    report.unseen.insert(node.clone(), failure.clone());
                     continue;
                 }
                 Event::Stopping { .. } => {

@@ -88,7 +88,10 @@ impl Progress {
                     bar.set_message("waiting for the services to answer");
                 }
             }
-            Event::NodeLost { .. } | Event::ServiceIdle { .. } | Event::Stopping { .. } => {}
+            Event::NodeLost { .. }
+            | Event::ServiceIdle { .. }
+            | Event::ServicesUnseen { .. }
+            | Event::Stopping { .. } => {}
         }
         if let Some(line) = line(event, self.theme).filter(|_| self.all || notable(event)) {
             self.say(&line);
@@ -145,7 +148,8 @@ fn notable(event: &Event) -> bool {
         | Event::ChangeStarted { .. }
         | Event::ChangeSkipped { .. }
         | Event::AwaitingServices
-        | Event::ServiceIdle { .. } => false,
+        | Event::ServiceIdle { .. }
+        | Event::ServicesUnseen { .. } => false,
         Event::ChangeFailed { .. } | Event::NodeLost { .. } | Event::Stopping { .. } => true,
     }
 }
@@ -157,7 +161,8 @@ fn line(event: &Event, theme: Theme) -> Option<String> {
         Event::ChangeStarted { .. }
         | Event::ChangeSkipped { .. }
         | Event::AwaitingServices
-        | Event::ServiceIdle { .. } => return None,
+        | Event::ServiceIdle { .. }
+        | Event::ServicesUnseen { .. } => return None,
         Event::ChangeFinished { id, changed: Some(class), milliseconds } => {
             let class = match class {
                 Class::InPlace => String::new(),

@@ -67,6 +67,13 @@ pub fn text(plan: &Plan, report: &Report, theme: Theme) -> String {
             let _ = writeln!(text, "{label} no server answers {name} on {node} ({because})");
         }
     }
+    for (node, failure) in &report.unseen {
+        let label = theme.paint(Meaning::Warning, "warning:");
+        let _ = writeln!(
+            text,
+            "{label} whether services are answered on {node} is not known: {failure}"
+        );
+    }
     let changed = report.count(|ending| matches!(ending, Ending::Changed { .. }));
     let settled = report.count(|ending| matches!(ending, Ending::Settled));
     let mut done = counted(changed, "change");
