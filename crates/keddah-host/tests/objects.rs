@@ -13,7 +13,7 @@ use keddah_resource::kind::{pg_census, pg_schema};
 use keddah_resource::{Class, Observation, Observed, Spec, scram};
 use scratch::specs::{database, member_of, names, role, settings};
 use scratch::{Server, skipped};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// The names of the fields that differ.
 async fn differing(server: &Server, spec: &Spec) -> Vec<String> {
@@ -331,17 +331,27 @@ async fn what_nobody_declared_is_found_and_left_alone() {
         database: "postgres".to_owned(),
         schemas: names(&["ext"]),
         extensions: BTreeSet::new(),
-        server: Some(pg_census::Server { roles: [superuser].into(), databases: BTreeSet::new() }),
+        server: Some(pg_census::Server {
+            roles: [superuser].into(),
+            databases: BTreeSet::new(),
+            birth: BTreeMap::new(),
+        }),
     }
     .into();
-    let Observation::Known(Observed::PgCensus(found)) = server.observe(&spec).await else {
+    let Observation::Known(Observed::PgCensus(mut found)) = server.observe(&spec).await else {
         panic!("not a census")
     };
+    let birth = std::mem::take(&mut found.birth);
+    let keys: Vec<&str> = birth.keys().map(String::as_str).collect();
+    assert_eq!(keys, ["pg_checksum", "pg_encoding", "pg_lc_collate", "pg_lc_ctype"]);
+    assert!(["on", "off"].contains(&birth["pg_checksum"].as_str()), "{birth:?}");
+    assert!(birth.values().all(|value| !value.is_empty()), "{birth:?}");
     let expected = pg_census::Observed {
         roles: names(&["legacy"]),
         databases: names(&["scratch"]),
         schemas: names(&["old"]),
         extensions: names(&["earthdistance"]),
+        birth: BTreeMap::new(),
     };
     assert_eq!(found, expected);
     assert_eq!(server.difference(&spec).await, None);

@@ -4,8 +4,8 @@
 //! cause, then whether something before it could not be looked at. The order among changes is the
 //! declared order with the unchanged resources taken out.
 
-use crate::undeclared;
 use crate::{Blocked, Certainty, Failure, Outcome, Plan, PlannedChange, Unobserved};
+use crate::{birth, undeclared};
 use keddah_resource::{
     Action, Class, Cycle, DesiredFleet, Difference, Observed, Resource, ResourceId, Spec,
     TriggerAction, UnknownDependency,
@@ -131,6 +131,7 @@ pub fn plan(
     let waves = waves(&resources, &order, &after, &verdicts)?;
     let mut plan = assemble(&resources, verdicts, &broken, &after, &waves);
     plan.notes = undeclared::notes(desired, observed);
+    plan.notes.extend(birth::notes(desired, observed));
     Ok(plan)
 }
 

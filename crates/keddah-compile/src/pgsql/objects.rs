@@ -3,6 +3,7 @@
 use super::Cluster;
 use super::pool_auth::LOOKUP_SCHEMA;
 use crate::compiler::{Compiler, Problem, problem};
+use keddah_inventory::Params;
 use keddah_inventory::model::{DatabaseState, PgDatabase, PgExtension, PgSchema, PgUser, State};
 use keddah_resource::kind::pg_privileges::{DefaultPrivilege, SchemaPrivilege};
 use keddah_resource::kind::{
@@ -71,6 +72,7 @@ impl Compiler<'_> {
                 .chain([cluster.superuser()])
                 .collect(),
             databases: databases.iter().map(|database| database.name.clone()).collect(),
+            birth: birth(params),
         };
         self.contents(&model, &given(MAINTENANCE, Some(server)));
         let mut made: BTreeMap<&str, Vec<ResourceId>> = BTreeMap::new();
@@ -348,6 +350,19 @@ fn offered(cluster: &Cluster<'_>, database: &PgDatabase) -> Result<(), Problem> 
 }
 
 /// An encoding as `pg_encoding_to_char` spells it.
+/// What `initdb` is told, as the server says it afterwards.
+fn birth(params: &Params<'_>) -> BTreeMap<String, String> {
+    let checksums = if params.bool("pg_checksum") { "on" } else { "off" };
+    [
+        ("pg_encoding", encoding_name(&params.str("pg_encoding"))),
+        ("pg_lc_collate", params.str("pg_lc_collate")),
+        ("pg_lc_ctype", params.str("pg_lc_ctype")),
+        ("pg_checksum", checksums.to_owned()),
+    ]
+    .map(|(name, value)| (name.to_owned(), value))
+    .into()
+}
+
 fn encoding_name(text: &str) -> String {
     match text.to_ascii_uppercase().replace(['-', '_'], "").as_str() {
         "UTF8" | "UNICODE" => "UTF8".to_owned(),

@@ -23,6 +23,12 @@ const ROLES: &str = "select rolname from pg_authid where rolname !~ '^pg_'";
 const DATABASES: &str = "select datname from pg_database \
     where datname not in ('postgres', 'template0', 'template1')";
 
+/// `initdb` gives template0 what it was told; no one can change it there.
+const BIRTH: &str = "(select json_build_object( \
+      'pg_encoding', pg_encoding_to_char(encoding), 'pg_lc_collate', datcollate, \
+      'pg_lc_ctype', datctype, 'pg_checksum', current_setting('data_checksums')) \
+    from pg_database where datname = 'template0')";
+
 fn query(spec: &Spec) -> String {
     let beyond = |names: &str, declared: &BTreeSet<String>| {
         format!(
@@ -36,9 +42,11 @@ fn query(spec: &Spec) -> String {
         None => ("'[]'::json".to_owned(), "'[]'::json".to_owned()),
     };
     format!(
-        "select {roles} as roles, {databases} as databases, {} as schemas, {} as extensions",
+        "select {roles} as roles, {databases} as databases, {} as schemas, {} as extensions, \
+         {} as birth",
         beyond(SCHEMAS, &spec.schemas),
-        beyond(EXTENSIONS, &spec.extensions)
+        beyond(EXTENSIONS, &spec.extensions),
+        if spec.server.is_some() { BIRTH } else { "'{}'::json" }
     )
 }
 

@@ -1,10 +1,10 @@
-//! What is in a database, or in the server around it, that nobody declared. It is told to the user
-//! and never touched, so there is never a difference.
+//! What is in a database, or in the server around it, that nobody declared, and what the server was
+//! made with. It is told to the user and never touched, so there is never a difference.
 
 use super::PgConnection;
 use crate::Difference;
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// What is declared, and therefore not asked for.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -28,6 +28,9 @@ pub struct Server {
     pub roles: BTreeSet<String>,
     /// Declared databases.
     pub databases: BTreeSet<String>,
+    /// What a new cluster would be made with, by the inventory's parameters: `pg_encoding`,
+    /// `pg_lc_collate`, `pg_lc_ctype`, and `pg_checksum` as `on` or `off`.
+    pub birth: BTreeMap<String, String>,
 }
 
 /// What is there beyond that. PostgreSQL's own objects, what belongs to an extension, and
@@ -42,6 +45,9 @@ pub struct Observed {
     pub schemas: BTreeSet<String>,
     /// Extensions of the database.
     pub extensions: BTreeSet<String>,
+    /// What the server was made with, by the same parameters.
+    #[serde(default)]
+    pub birth: BTreeMap<String, String>,
 }
 
 impl Spec {

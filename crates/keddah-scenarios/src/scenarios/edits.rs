@@ -157,6 +157,14 @@ pub fn run(world: &mut World) -> Outcome {
         }
         expect_same(&before, &look()?, &["haproxy"])
     })?;
+    step("what counts only when a cluster is made is told, and changes nothing", || {
+        let late = "        pg_checksum: false\n        pg_lc_collate: en_US.UTF-8\n";
+        add(CLUSTER, late)?;
+        let plan = keddah.run(&["plan"])?.success()?;
+        says(&plan, "pg-test was made with pg_checksum: on and keeps it")?;
+        says(&plan, "pg-test was made with pg_lc_collate: C and keeps it")?;
+        project.edit(late, "")
+    })?;
     step("damage done by hand on three nodes is found, all of it, and mended", || {
         let damage = [
             (leader.node, "runuser -u postgres -- psql -X -q -c 'DROP ROLE dbuser_new'"),
