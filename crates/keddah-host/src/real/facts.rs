@@ -192,7 +192,10 @@ fn patroni_directories(directory: &Path) -> Result<Vec<String>, HostError> {
     let mut names = Vec::new();
     for entry in entries {
         let entry = entry.map_err(failed)?;
-        if entry.path().join(CONFIGURATION).try_exists().map_err(failed)? {
+        // The package's own files stand there, too.
+        if entry.file_type().map_err(failed)?.is_dir()
+            && entry.path().join(CONFIGURATION).try_exists().map_err(failed)?
+        {
             names.push(entry.file_name().to_string_lossy().into_owned());
         }
     }
@@ -266,6 +269,20 @@ mod tests {
         let found = parse_interfaces(text).unwrap();
         assert_eq!(found[0].addresses, ["10.10.10.11/24"]);
         assert!(found[1].addresses.is_empty());
+    }
+
+    #[test]
+    fn instances_are_found_by_their_configurations() {
+        let directory = tempfile::tempdir().unwrap();
+        let found = || patroni_directories(&directory.path().join("patroni")).unwrap();
+        assert!(found().is_empty(), "Patroni is not installed");
+        for name in ["pg-b", "conf.d", "empty"] {
+            fs::create_dir_all(directory.path().join("patroni").join(name)).unwrap();
+        }
+        for path in ["pg-b/10-patroni.yml", "conf.d/10-patroni.yml", "dcs.yml"] {
+            fs::write(directory.path().join("patroni").join(path), "").unwrap();
+        }
+        assert_eq!(found(), ["conf.d", "pg-b"]);
     }
 
     #[tokio::test]
