@@ -157,3 +157,66 @@ fn affected(inventory: &Inventory, removing: &Removing) -> BTreeSet<NodeName> {
         .cloned()
         .collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use keddah_core::SourceMap;
+
+    const INVENTORY: &str = "all:
+  children:
+    etcd: { hosts: { 10.0.0.1: { etcd_seq: 1 } }, vars: { etcd_cluster: etcd } }
+    pair:
+      hosts:
+        10.0.0.1:
+          pg_instances:
+            5432: { pg_cluster: pg-a, pg_seq: 1, pg_role: primary }
+            5442: { pg_cluster: pg-b, pg_seq: 1, pg_role: primary, pg_safeguard: true }
+        10.0.0.2:
+          pg_instances:
+            5432: { pg_cluster: pg-a, pg_seq: 2, pg_role: replica }
+    pg-c:
+      hosts: { 10.0.0.2: {}, 10.0.0.3: { pg_seq: 1, pg_role: primary, pg_cluster: pg-c } }
+";
+
+    fn inventory() -> Inventory {
+        let mut sources = SourceMap::default();
+        let (inventory, _) = keddah_inventory::load(&mut sources, "t.yml", INVENTORY.as_bytes());
+        inventory.expect("it loads")
+    }
+
+    fn what_goes(name: &str) -> (Vec<String>, Vec<String>) {
+        let removing = removing(&inventory(), name).expect("a name of the inventory");
+        let instances = removing
+            .pgsql
+            .iter()
+            .flat_map(|(cluster, nodes)| nodes.iter().map(move |node| format!("{cluster} {node}")))
+            .collect();
+        (instances, removing.etcd.iter().map(ToString::to_string).collect())
+    }
+
+    #[test]
+    fn a_name_says_what_goes() {
+        let none: [&str; 0] = [];
+        let (pgsql, etcd) = what_goes("pg-a");
+        assert_eq!(pgsql, ["pg-a 10.0.0.1", "pg-a 10.0.0.2"], "a cluster without a group");
+        assert_eq!(etcd, none);
+        assert_eq!(what_goes("pg-a-2"), (vec!["pg-a 10.0.0.2".to_owned()], Vec::new()));
+        assert_eq!(what_goes("pg-c").0, ["pg-c 10.0.0.3"], "not whoever else is in its group");
+        let (pgsql, etcd) = what_goes("etcd");
+        assert_eq!((pgsql.len(), etcd), (0, vec!["10.0.0.1".to_owned()]));
+        let (pgsql, etcd) = what_goes("10.0.0.1");
+        assert_eq!(pgsql, ["pg-a 10.0.0.1", "pg-b 10.0.0.1"]);
+        assert_eq!(etcd, ["10.0.0.1"]);
+        assert!(removing(&inventory(), "pg-z").is_err());
+    }
+
+    #[test]
+    fn a_safeguard_is_the_instances_own() {
+        let inventory = inventory();
+        let guarded = |name| safeguards(&inventory, &removing(&inventory, name).expect("a name"));
+        assert!(guarded("pg-a").is_ok());
+        assert!(guarded("pg-b").is_err());
+        assert!(guarded("10.0.0.1").is_err());
+    }
+}
