@@ -176,15 +176,14 @@ fn placeholders(
 ) {
     // Nobody sees the variables of a group without hosts.
     let Some(host) = &layer.host else { return };
+    // What a host with several instances sets is filled in for each; the first stands for all.
+    let mut instances = Params::instances(report.inventory, host).into_iter();
     let params = match layer.instance {
-        None => Params::new(report.inventory, host),
-        Some(_) => {
-            let mut instances = Params::instances(report.inventory, host).into_iter();
-            let Some(found) = instances.find(|one| one.instance() == layer.instance) else {
-                return;
-            };
-            found
-        }
+        None => instances.next().unwrap_or_else(|| Params::new(report.inventory, host)),
+        port => match instances.find(|one| one.instance() == port) {
+            Some(params) => params,
+            None => return,
+        },
     };
     match params.expand(value) {
         Ok(expanded) => {

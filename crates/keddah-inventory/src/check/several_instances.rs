@@ -22,6 +22,9 @@ const OF_THE_HOST: &[&str] = &[
     "pg_dbsu_ssh_exchange",
 ];
 
+/// Directories that two instances cannot have in common: data, and log files of the same names.
+const DIRECTORIES: &[&str] = &["pg_data", "pg_log_dir", "patroni_log_dir", "pgbouncer_log_dir"];
+
 /// How an instance is written.
 const SHAPE: &str = "write each instance under its port: pg_instances: { 5432: { pg_cluster: pg-a, \
                      pg_seq: 1, pg_role: primary } }";
@@ -63,12 +66,31 @@ pub(super) fn check(report: &mut Report<'_>, host: &Params<'_>) {
         own_variables(report, port, vars);
     }
     let mut homes: HashMap<String, (u16, Option<Span>)> = HashMap::new();
+    let mut directories: HashMap<(&str, String), u16> = HashMap::new();
     for params in Params::instances(report.inventory, node) {
         let port = params.instance().unwrap_or_default();
         let place = places.get(&port).copied().flatten();
         postgres(report, &params, place);
         derived_ports(report, &params, port, place);
         let Some(cluster) = params.opt_str("pg_cluster") else { continue };
+        for name in DIRECTORIES {
+            let Some(other) = directories.insert((name, params.str(name)), port) else { continue };
+            // Of two members of one cluster everything is the same; that is told below.
+            if homes.contains_key(&cluster) {
+                continue;
+            }
+            report.add(
+                error(
+                    CODE,
+                    params.span(name).or(place),
+                    format!("instances {other} and {port} of host `{node}` have the same `{name}`"),
+                )
+                .help(
+                    "`/pg` in it is each instance's own directory; otherwise `${pg_cluster}` makes \
+                     it one",
+                ),
+            );
+        }
         if let Some((other, first)) = homes.get(&cluster) {
             report.add(with_related(
                 error(

@@ -29,6 +29,8 @@ struct Cluster {
     /// The service of the primary.
     primary: u16,
     pool: u16,
+    /// The virtual address that follows the primary.
+    address: &'static str,
     user: &'static str,
     password: &'static str,
     database: &'static str,
@@ -40,6 +42,7 @@ const A: Cluster = Cluster {
     postgres: 5432,
     primary: 5433,
     pool: 6432,
+    address: "10.10.10.4",
     user: "alpha",
     password: "DBUser.Alpha",
     database: "shop",
@@ -51,6 +54,7 @@ const B: Cluster = Cluster {
     postgres: 5442,
     primary: 5443,
     pool: 6442,
+    address: "10.10.10.3",
     user: "beta",
     password: "DBUser.Beta",
     database: "store",
@@ -91,6 +95,17 @@ impl Cluster {
         [1, 2].into_iter().map(ask).collect()
     }
 
+    /// Its virtual address is where it is led.
+    fn is_where_it_leads(&self, sandbox: &Sandbox) -> Outcome {
+        let client = login(self.user, self.password, self.address, self.postgres, self.database);
+        wait_until(&format!("{} has followed {}", self.address, self.name), TURNS, || {
+            let sql = "SELECT current_setting('cluster_name') || pg_is_in_recovery()";
+            let answer = client.query(sandbox, sql)?;
+            ensure!(answer == format!("{}false", self.name), "{} leads to {answer}", self.address);
+            Ok(())
+        })
+    }
+
     /// Written through the service of the primary, read back from every way in.
     fn serves(&self, sandbox: &Sandbox) -> Outcome {
         let Self { name, postgres, primary, pool, .. } = *self;
@@ -126,7 +141,9 @@ pub fn run(world: &mut World) -> Outcome {
         A.serves(sandbox)?;
         B.serves(sandbox)?;
         let wrong = login(B.user, B.password, &address(1), A.primary, B.database);
-        wrong.refused(sandbox, "SELECT 1", "FATAL")
+        wrong.refused(sandbox, "SELECT 1", "FATAL")?;
+        A.is_where_it_leads(sandbox)?;
+        B.is_where_it_leads(sandbox)
     })?;
     step("the next plan is empty", || {
         keddah.plan()?.expect_empty().map_err(|failure| failure.with(&applied))
@@ -157,7 +174,10 @@ pub fn run(world: &mut World) -> Outcome {
         let done = plan.changes.iter().all(|one| one.name != "5442/beta");
         ensure!(left && done, "not what was selected:\n{}", plan.list());
         keddah.apply()?;
-        keddah.plan()?.expect_empty()
+        keddah.plan()?.expect_empty()?;
+        // The table is the user's own, which the model says nothing of.
+        let privileges = keddah.run(&["pg", "privileges", "pg-b"])?.expect(&[2])?;
+        says(&privileges, "pg-b: store")
     })?;
     step("both are backed up, each into its own repository", || {
         for cluster in [&A, &B] {
@@ -192,7 +212,9 @@ pub fn run(world: &mut World) -> Outcome {
         keddah.apply()?;
         keddah.plan()?.expect_empty()?;
         A.serves(sandbox)?;
-        B.serves(sandbox)
+        B.serves(sandbox)?;
+        A.is_where_it_leads(sandbox)?;
+        B.is_where_it_leads(sandbox)
     })?;
     step("a node that was off brings both of its instances back", || {
         sandbox.stop(2, false)?;
