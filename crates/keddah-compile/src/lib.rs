@@ -203,8 +203,8 @@ fn second_copy(
         "{node} was set up with {has} (/etc/patroni/{found}), and the inventory now {wants}: Keddah \
          does not move data from one to the other"
     );
-    Some(Box::new(problem("other-places", member.seq_span, message).help(format!(
-        "with the inventory as it was, `keddah remove {node}` takes away what is there (members on \
-         other hosts keep the data); then apply the new one"
-    ))))
+    Some(Box::new(problem("other-places", member.seq_span, message).help(
+        "with the inventory as it was, `keddah remove` the instances on it (members on other hosts \
+         keep the data), then apply the new one; docs/operations.md, \"Several instances on one node\"",
+    )))
 }
