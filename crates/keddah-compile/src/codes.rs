@@ -16,6 +16,7 @@ pub const CODES: &[(&str, &str)] = &[
     ("no-interface", "No network interface has the address that a virtual one goes with."),
     ("no-last-backup", "A whole cluster would go, and no last backup of it would be left."),
     ("not-a-copy", "A cluster with data of its own is to follow another one."),
+    ("other-places", "A node with one instance shall have several, or the other way round."),
     ("password-needed", "PgBouncer looks passwords up as a role whose own password it lacks."),
     ("removes-etcd", "The last member of etcd would go while clusters need it."),
     ("removes-primary", "The primary of a cluster that stays would go."),

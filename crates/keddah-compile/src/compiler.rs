@@ -41,8 +41,8 @@ pub struct Input<'a> {
 /// What is taken away, by module and host: a cluster's name means its own module only.
 #[derive(Debug, Clone, Default)]
 pub struct Removing {
-    /// Hosts whose PostgreSQL instance goes.
-    pub pgsql: BTreeSet<NodeName>,
+    /// Of each PostgreSQL cluster, by name, the hosts whose instance goes.
+    pub pgsql: BTreeMap<String, BTreeSet<NodeName>>,
     /// Hosts whose etcd member goes.
     pub etcd: BTreeSet<NodeName>,
     /// Whether a cluster that goes as a whole may go without a last backup.
@@ -57,7 +57,12 @@ impl Removing {
 
     /// All hosts that lose something.
     pub fn hosts(&self) -> BTreeSet<NodeName> {
-        self.pgsql.union(&self.etcd).cloned().collect()
+        self.pgsql.values().flatten().chain(&self.etcd).cloned().collect()
+    }
+
+    /// Whether a cluster's instance on a node goes.
+    pub fn instance(&self, node: &NodeName, cluster: &str) -> bool {
+        self.pgsql.get(cluster).is_some_and(|nodes| nodes.contains(node))
     }
 }
 

@@ -25,7 +25,8 @@ pub use templates::{TemplateError, Templates};
 use compiler::{Compiler, Node, problem};
 use keddah_core::{Diagnostic, NodeName};
 use keddah_inventory::{Inventory, Params, model};
-use keddah_resource::{DesiredFleet, Kind, Probe, ResourceId};
+use keddah_resource::{DesiredFleet, Kind, NodeFacts, Probe, ResourceId};
+use pgsql::place::PLAIN_PATRONI;
 use pgsql::verifier::Verifiers;
 use release::{POSTGRESQL_VERSIONS, Release};
 use std::collections::{BTreeMap, BTreeSet};
@@ -38,8 +39,11 @@ pub fn probes(inventory: &Inventory) -> BTreeMap<NodeName, Probe> {
         .map(|host| {
             let params = Params::new(inventory, &host.name);
             let mut probe = Probe::default();
-            if params.opt_str("pg_cluster").is_some() {
-                probe.patroni_port = Some(params.port("patroni_port"));
+            let mut instances = Params::instances(inventory, &host.name);
+            instances.retain(|instance| instance.opt_str("pg_cluster").is_some());
+            if !instances.is_empty() {
+                let ports = instances.iter().map(|instance| instance.port("patroni_port"));
+                probe.patroni_ports = ports.collect();
                 probe.packages =
                     POSTGRESQL_VERSIONS.map(|version| format!("postgresql-{version}")).collect();
                 probe.packages.push("patroni".to_owned());
@@ -97,6 +101,7 @@ pub fn compile(input: &Input<'_>) -> Result<Compiled, Vec<Diagnostic>> {
             ));
             continue;
         };
+        problems.extend(second_copy(&topology, &host.name, facts).map(|problem| *problem));
         let hostname = hostname(&topology, &params, facts);
         nodes.push(Node {
             address: host.name.as_str().to_owned(),
@@ -168,18 +173,38 @@ impl<'a> Compiler<'a> {
 }
 
 /// The host name a node should have: its own parameter, or its PostgreSQL instance's name.
-fn hostname(
-    topology: &Topology<'_>,
-    params: &Params<'_>,
-    facts: &keddah_resource::NodeFacts,
-) -> String {
+fn hostname(topology: &Topology<'_>, params: &Params<'_>, facts: &NodeFacts) -> String {
     if let Some(name) = params.opt_str("nodename") {
         return name;
     }
     if !params.bool("nodename_overwrite") || !params.bool("node_id_from_pg") {
         return facts.hostname.clone();
     }
-    topology
-        .instance_on(params.node())
-        .map_or_else(|| facts.hostname.clone(), |(cluster, member)| member.instance(&cluster.name))
+    let first = topology.instances_on(params.node()).next();
+    first.map_or_else(|| facts.hostname.clone(), |(cluster, member)| member.instance(&cluster.name))
+}
+
+/// Refuses to make a node's instances in other places than those where it has them already: beside a
+/// cluster that serves, an empty one of the same name would be made.
+fn second_copy(
+    topology: &Topology<'_>,
+    node: &NodeName,
+    facts: &NodeFacts,
+) -> Option<compiler::Problem> {
+    let (_, member) = topology.instances_on(node).next()?;
+    let several = member.is_one_of_several();
+    let found = facts.patroni_directories.iter().find(|one| (*one == PLAIN_PATRONI) == several)?;
+    let (has, wants) = if several {
+        ("one PostgreSQL instance as a whole", "gives it `pg_instances`")
+    } else {
+        ("instances of `pg_instances`", "gives it one instance as a whole")
+    };
+    let message = format!(
+        "{node} was set up with {has} (/etc/patroni/{found}), and the inventory now {wants}: Keddah \
+         does not move data from one to the other"
+    );
+    Some(Box::new(problem("other-places", member.seq_span, message).help(
+        "with the inventory as it was, `keddah remove` the instances on it (members on other hosts \
+         keep the data), then apply the new one; docs/operations.md, \"Several instances on one node\"",
+    )))
 }

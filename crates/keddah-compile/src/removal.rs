@@ -1,30 +1,43 @@
 //! Taking instances away: what `keddah remove` stops and deletes, in which order.
 
 use crate::ca::ETCD_CA_PATH;
-use crate::compiler::{Compiler, Node, Problem, problem};
+use crate::compiler::{Compiler, Node, Problem, Removing, problem};
 use crate::pgsql::backup::{BACKUP_SECONDS, is_shared};
-use keddah_inventory::model::{PgCluster, PgMember};
+use crate::pgsql::layout::unit_file;
+use crate::pgsql::place::Place;
+use keddah_inventory::model::{PgCluster, PgMember, upstream_of};
 use keddah_resource::kind::etcd_member::{self, EtcdConnection};
 use keddah_resource::kind::{backup, directory, file, unit};
 use keddah_resource::{Module, NodeFacts, Resource, ResourceId, Spec};
 
 /// Files of an instance that would start it again, or that hold passwords.
-const FILES: &[&str] = &[
-    "/etc/patroni/conf.d/05-bootstrap.yml",
-    "/etc/patroni/conf.d/10-patroni.yml",
-    "/etc/patroni/conf.d/20-listen.yml",
-    "/etc/patroni/conf.d/90-secrets.yml",
-    "/etc/pgbouncer/userlist.txt",
-    "/etc/pgbackrest/conf.d/secrets.conf",
-    "/etc/cron.d/keddah-pgsql",
-];
+fn files(place: &Place) -> Vec<String> {
+    let patroni = place.patroni_directory();
+    let names = ["05-bootstrap.yml", "10-patroni.yml", "20-listen.yml", "90-secrets.yml"];
+    let mut files: Vec<String> = names.map(|name| format!("{patroni}/{name}")).into();
+    files.extend([
+        format!("{}/userlist.txt", place.pgbouncer_directory()),
+        place.pgbackrest_secrets(),
+        place.crontab(),
+    ]);
+    if place.own_name().is_some() {
+        files.push(place.pgbackrest_configuration());
+        files.extend([place.patroni_unit(), place.pgbouncer_unit()].map(|unit| unit_file(&unit)));
+    }
+    files
+}
+
+/// Whether a member is taken away.
+fn goes(removing: &Removing, cluster: &PgCluster<'_>, member: &PgMember<'_>) -> bool {
+    removing.instance(&member.node, cluster.name.as_str())
+}
 
 impl<'a> Compiler<'a> {
     /// Everything that is taken away.
     pub(crate) fn removals(&mut self, nodes: &[Node<'a>]) -> Result<(), Problem> {
-        let removing = &self.input.removing.pgsql;
+        let removing = self.input.removing;
         for cluster in &self.topology.clusters {
-            for member in cluster.members.iter().filter(|one| removing.contains(&one.node)) {
+            for member in cluster.members.iter().filter(|one| goes(removing, cluster, one)) {
                 let Some(node) = nodes.iter().find(|node| node.name == member.node) else {
                     continue;
                 };
@@ -41,9 +54,9 @@ impl<'a> Compiler<'a> {
         node: &Node<'_>,
     ) -> Result<(), Problem> {
         let name = member.instance(&cluster.name);
-        let stays =
-            cluster.members.iter().any(|one| !self.input.removing.pgsql.contains(&one.node));
-        let leads = node.facts.patroni.as_ref().is_some_and(|patroni| {
+        let place = Place::of(cluster.name.as_str(), member);
+        let stays = cluster.members.iter().any(|one| !goes(self.input.removing, cluster, one));
+        let leads = node.facts.patroni_of(cluster.name.as_str()).is_some_and(|patroni| {
             matches!(patroni.role.as_str(), "primary" | "master" | "standby_leader")
         });
         if leads && stays {
@@ -52,8 +65,10 @@ impl<'a> Compiler<'a> {
                 member.seq_span,
                 format!(
                     "{name} is the primary of {}; hand its part to another instance first: \
-                     `patronictl -c /etc/patroni/conf.d switchover {}`",
-                    cluster.name, cluster.name
+                     `patronictl -c {} switchover {}`",
+                    cluster.name,
+                    place.patroni_directory(),
+                    cluster.name
                 ),
             ));
         }
@@ -65,17 +80,13 @@ impl<'a> Compiler<'a> {
         };
         let backup = if stays { None } else { self.last_backup(cluster)? };
         // Clients first: the pool turns them away before the server goes.
-        let pool =
-            self.fleet.add(resource(unit::Spec::stopped("pgbouncer.service").into()).after(backup));
-        let server = self.fleet.add(
-            resource(
-                unit::Spec { patience_seconds: 120, ..unit::Spec::stopped("patroni.service") }
-                    .into(),
-            )
-            .after([pool]),
-        );
-        for path in FILES {
-            self.fleet.add(resource(file::Spec::absent(*path).into()).after([server.clone()]));
+        let pool = unit::Spec::stopped(place.pgbouncer_unit());
+        let pool = self.fleet.add(resource(pool.into()).after(backup));
+        let server = unit::Spec::stopped(place.patroni_unit());
+        let server = unit::Spec { patience_seconds: 120, ..server };
+        let server = self.fleet.add(resource(server.into()).after([pool]));
+        for path in files(&place) {
+            self.fleet.add(resource(file::Spec::absent(path).into()).after([server.clone()]));
         }
         let version_directories = |parent: String| -> Vec<String> {
             // The version that is installed is not known here: whichever stands there goes.
@@ -112,8 +123,10 @@ impl<'a> Compiler<'a> {
                 problem.help("`--no-backup` removes the cluster all the same, without a way back"),
             )
         };
-        let patroni =
-            |node| self.input.facts.get(node).and_then(|facts: &NodeFacts| facts.patroni.as_ref());
+        let patroni = |node| {
+            let facts: Option<&NodeFacts> = self.input.facts.get(node);
+            facts.and_then(|facts| facts.patroni_of(name.as_str()))
+        };
         let Some(leader) = cluster.members.iter().find(|member| {
             patroni(&member.node).is_some_and(|patroni| {
                 matches!(patroni.role.as_str(), "primary" | "master") && patroni.state == "running"
@@ -147,10 +160,14 @@ impl<'a> Compiler<'a> {
     /// A cluster that others follow stays until they no longer do.
     fn is_followed(&self, cluster: &PgCluster<'_>) -> Result<(), Problem> {
         let follower = self.topology.clusters.iter().find(|other| {
-            let here = |node: &str| cluster.members.iter().any(|one| one.node.as_str() == node);
-            let stays =
-                other.members.iter().any(|one| !self.input.removing.pgsql.contains(&one.node));
-            other.name != cluster.name && stays && other.upstream().is_some_and(here)
+            let follows = |other: &PgCluster<'a>| {
+                let primary = other.primary()?;
+                upstream_of(&self.topology.clusters, &other.name, primary)
+            };
+            let follows =
+                |other| follows(other).is_some_and(|(followed, _)| followed.name == cluster.name);
+            let stays = other.members.iter().any(|one| !goes(self.input.removing, other, one));
+            other.name != cluster.name && stays && follows(other)
         });
         let Some(follower) = follower else { return Ok(()) };
         let span = follower.primary().and_then(|member| member.params.span("pg_upstream"));
@@ -170,7 +187,7 @@ impl<'a> Compiler<'a> {
         let (gone, stay): (Vec<_>, Vec<_>) =
             members.iter().partition(|member| self.input.removing.etcd.contains(&member.node));
         let needed = self.topology.clusters.iter().find(|cluster| {
-            cluster.members.iter().any(|one| !self.input.removing.pgsql.contains(&one.node))
+            cluster.members.iter().any(|one| !goes(self.input.removing, cluster, one))
         });
         if let (false, true, Some(cluster)) = (gone.is_empty(), stay.is_empty(), needed) {
             return Err(problem(

@@ -18,6 +18,8 @@ const EMBEDDED: &[(&str, &str)] = &[
     ("haproxy/save-state", include_str!("../../../templates/haproxy/save-state")),
     ("systemd/haproxy.conf", include_str!("../../../templates/systemd/haproxy.conf")),
     ("systemd/patroni.conf", include_str!("../../../templates/systemd/patroni.conf")),
+    ("systemd/patroni.service", include_str!("../../../templates/systemd/patroni.service")),
+    ("systemd/pgbouncer.service", include_str!("../../../templates/systemd/pgbouncer.service")),
     ("systemd/etcd.conf", include_str!("../../../templates/systemd/etcd.conf")),
     ("systemd/pgbouncer.conf", include_str!("../../../templates/systemd/pgbouncer.conf")),
     ("etcd/etcd.env", include_str!("../../../templates/etcd/etcd.env")),

@@ -4,7 +4,7 @@
 use crate::compiler::{Problem, problem};
 use crate::pgsql::services::Offered;
 use keddah_core::NodeName;
-use keddah_inventory::model::{self, PgCluster};
+use keddah_inventory::model::{self, PgCluster, PgMember};
 use keddah_inventory::{Inventory, Params};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::OnceLock;
@@ -26,8 +26,9 @@ pub(crate) struct Topology<'a> {
     sharing: BTreeMap<String, Vec<NodeName>>,
     /// Virtual router numbers that the inventory gives to shared addresses.
     router_ids: BTreeSet<u8>,
-    /// The cluster and the member that a node carries, by their places in `clusters`.
-    instances: HashMap<NodeName, (usize, usize)>,
+    /// The clusters and members that a node carries, by their places in `clusters`, the lowest port
+    /// first.
+    instances: HashMap<NodeName, Vec<(usize, usize)>>,
     /// Clusters whose services a group of other nodes provides, with the group's name.
     provided: Vec<(usize, String)>,
 }
@@ -122,16 +123,19 @@ impl<'a> Topology<'a> {
             }
         }
         let clusters = model::pg_clusters(inventory);
-        let mut instances = HashMap::new();
+        let mut instances: HashMap<NodeName, Vec<(usize, usize)>> = HashMap::new();
         let mut provided = Vec::new();
         for (at, cluster) in clusters.iter().enumerate() {
             for (place, member) in cluster.members.iter().enumerate() {
-                instances.insert(member.node.clone(), (at, place));
+                instances.entry(member.node.clone()).or_default().push((at, place));
             }
             let provider = cluster.members[0].params.str("pg_service_provider");
             if let Some(group) = provider.split(':').next().filter(|group| !group.is_empty()) {
                 provided.push((at, group.to_owned()));
             }
+        }
+        for there in instances.values_mut().filter(|there| there.len() > 1) {
+            there.sort_by_key(|&(at, place)| clusters[at].members[place].params.port("pg_port"));
         }
         let listeners = clusters.iter().map(|_| OnceLock::new()).collect();
         Ok(Self {
@@ -152,11 +156,24 @@ impl<'a> Topology<'a> {
         self.instances.contains_key(node) || self.etcd.iter().any(|member| member.node == *node)
     }
 
-    /// The PostgreSQL instance on a node, with its cluster.
-    pub fn instance_on(&self, node: &NodeName) -> Option<(&PgCluster<'a>, &model::PgMember<'a>)> {
-        let &(cluster, member) = self.instances.get(node)?;
-        let cluster = &self.clusters[cluster];
-        Some((cluster, &cluster.members[member]))
+    /// The PostgreSQL instances on a node with their clusters, the lowest port first.
+    pub fn instances_on(
+        &self,
+        node: &NodeName,
+    ) -> impl Iterator<Item = (&PgCluster<'a>, &PgMember<'a>)> {
+        self.instances.get(node).into_iter().flatten().map(|&(cluster, member)| {
+            let cluster = &self.clusters[cluster];
+            (cluster, &cluster.members[member])
+        })
+    }
+
+    /// A cluster and its instance on a node.
+    pub fn instance_of(
+        &self,
+        cluster: &str,
+        node: &NodeName,
+    ) -> Option<(&PgCluster<'a>, &PgMember<'a>)> {
+        self.instances_on(node).find(|(here, _)| here.name.as_str() == cluster)
     }
 
     /// The hosts that share an address of `vip_address`, in the inventory's order.
@@ -176,15 +193,15 @@ impl<'a> Topology<'a> {
             .unwrap_or(u8::MAX)
     }
 
-    /// Places of the clusters whose services a node's HAProxy offers: the one it is a member of, unless other
-    /// nodes provide for it, and those that name a group the node stands in.
+    /// Places of the clusters whose services a node's HAProxy offers: those it has a member of, unless
+    /// other nodes provide for them, and those that name a group the node stands in.
     pub fn served_by(&self, node: &NodeName, inventory: &Inventory) -> Vec<usize> {
-        let own = self.instances.get(node).map(|&(cluster, _)| cluster);
+        let own = self.instances.get(node).into_iter().flatten().map(|&(cluster, _)| cluster);
         let own = own.filter(|own| !self.provided.iter().any(|(cluster, _)| cluster == own));
         let provided = self
             .provided
             .iter()
             .filter(|(_, group)| inventory.members(group).iter().any(|host| host.name == *node));
-        own.into_iter().chain(provided.map(|&(cluster, _)| cluster)).collect()
+        own.chain(provided.map(|&(cluster, _)| cluster)).collect()
     }
 }

@@ -21,13 +21,13 @@ fn a_node_is_compiled_the_same_when_only_the_nodes_it_needs_answer() {
     for (last, role) in [(10, "primary"), (11, "replica"), (12, "primary"), (13, "replica")] {
         let node = facts.get_mut(&NodeName::new(format!("10.10.10.{last}"))).expect("it is there");
         node.memory_bytes = last << 30;
-        node.patroni = Some(PatroniFacts {
+        node.patroni = vec![PatroniFacts {
             tls: false,
             role: role.to_owned(),
             state: "running".to_owned(),
             scope: if last == 10 { "pg-meta" } else { "pg-test" }.to_owned(),
             system_identifier: String::new(),
-        });
+        }];
     }
     let mut sources = SourceMap::default();
     let (inventory, _) = keddah_inventory::load(&mut sources, "sandbox.yml", INVENTORY.as_bytes());
@@ -82,13 +82,13 @@ fn the_first_primary_alone_is_told_how_to_make_the_cluster() {
     assert_eq!(file(&bare, "10.10.10.12", path), None);
     let mut nodes = four_nodes();
     let node = nodes.get_mut(&NodeName::new("10.10.10.12")).expect("it is there");
-    node.patroni = Some(PatroniFacts {
+    node.patroni = vec![PatroniFacts {
         tls: false,
         role: "primary".to_owned(),
         state: "running".to_owned(),
         scope: "pg-test".to_owned(),
         system_identifier: String::new(),
-    });
+    }];
     let failed_over = compiled(INVENTORY, &nodes);
     assert_eq!(file(&failed_over, "10.10.10.11", path), None, "the cluster exists");
     let roles: BTreeSet<String> = failed_over

@@ -259,7 +259,8 @@ fn small_machine(node: &str) -> NodeFacts {
         own_units: Vec::new(),
         resolved: false,
         package_candidates: BTreeMap::new(),
-        patroni: None,
+        patroni: Vec::new(),
+        patroni_directories: Vec::new(),
         etcd: None,
     }
 }

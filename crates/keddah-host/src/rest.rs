@@ -322,6 +322,7 @@ fn accepted(what: &str, answer: Result<Answer, NoAnswer>) -> Result<(), HostErro
 /// was looked at; so both ways are tried. `ca` is the path of the CA for the second.
 pub async fn patroni_facts(port: u16, ca: Option<&str>) -> Option<PatroniFacts> {
     let api = PatroniApi {
+        unit: String::new(),
         address: "127.0.0.1".to_owned(),
         port,
         ca_path: None,
@@ -371,6 +372,7 @@ mod tests {
     #[test]
     fn the_password_is_in_the_request_and_in_no_debug_output() {
         let api = PatroniApi {
+            unit: "patroni.service".to_owned(),
             address: "127.0.0.1".to_owned(),
             port: 8008,
             ca_path: None,

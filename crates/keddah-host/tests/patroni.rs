@@ -102,6 +102,7 @@ impl Cluster {
         std::fs::write(path.join("etcd.arguments"), arguments).unwrap();
         succeed(Command::new("chown").args(["-R", "postgres:"]).arg(path));
         let api = PatroniApi {
+            unit: "patroni.service".to_owned(),
             address: "127.0.0.1".to_owned(),
             port: rest,
             ca_path: Some(file("ca.pem")),

@@ -51,6 +51,8 @@ pub enum Scope {
     Group(String),
     /// The host itself.
     Host,
+    /// One of the host's `pg_instances`, by its port.
+    Instance(u16),
 }
 
 impl fmt::Display for Scope {
@@ -59,6 +61,7 @@ impl fmt::Display for Scope {
             Self::All => formatter.write_str("all"),
             Self::Group(name) => write!(formatter, "group {name}"),
             Self::Host => formatter.write_str("host"),
+            Self::Instance(port) => write!(formatter, "instance {port}"),
         }
     }
 }
@@ -81,8 +84,8 @@ pub struct Sourced {
     pub origin: Origin,
 }
 
-/// The variables of one group or one host.
-type Layer = IndexMap<Key, Sourced, FixedState>;
+/// The variables of one group, one host or one instance.
+pub(crate) type Layer = IndexMap<Key, Sourced, FixedState>;
 
 /// A host's merged variables. Holds no copies: hosts of a group share the group's layer.
 #[derive(Debug, Clone, Default)]
@@ -90,11 +93,25 @@ pub struct HostVars {
     /// From `all` to the group that wins over all others.
     groups: Arc<[Arc<Layer>]>,
     host: Arc<Layer>,
+    /// Of one of `pg_instances`, where these are its variables.
+    instance: Option<Arc<Layer>>,
 }
 
 impl HostVars {
     fn layers(&self) -> impl DoubleEndedIterator<Item = &Arc<Layer>> {
-        self.groups.iter().chain(std::iter::once(&self.host))
+        self.groups.iter().chain(std::iter::once(&self.host)).chain(&self.instance)
+    }
+
+    /// The same with an instance's own variables over them.
+    pub(crate) fn of_instance(self, layer: Arc<Layer>) -> Self {
+        Self { instance: Some(layer), ..self }
+    }
+
+    /// What somebody has written for the instance, or at another member for its cluster; nothing
+    /// where these are a host's variables.
+    pub(crate) fn instance_keys(&self) -> Vec<&Key> {
+        let all = self.instance.iter().flat_map(|layer| layer.iter());
+        all.filter(|(_, sourced)| sourced.value.span.is_some()).map(|(key, _)| key).collect()
     }
 
     /// The value that wins, if anyone sets the variable.
@@ -129,6 +146,8 @@ pub struct Inventory {
     groups: IndexMap<String, Group>,
     hosts: IndexMap<String, Host>,
     resolved: HashMap<NodeName, HostVars, FixedState>,
+    /// The hosts with `pg_instances`, and each instance's own variables, the lowest port first.
+    instances: HashMap<NodeName, Vec<(u16, Arc<Layer>)>, FixedState>,
 }
 
 impl Inventory {
@@ -158,10 +177,19 @@ impl Inventory {
             let vars = HostVars {
                 groups: Arc::clone(chain),
                 host: Arc::new(layer(&host.vars, &Scope::Host)),
+                instance: None,
             };
             resolved.insert(host.name.clone(), vars);
         }
-        Self { groups, hosts, resolved }
+        let mut inventory = Self { groups, hosts, resolved, instances: HashMap::default() };
+        inventory.instances = crate::instances::settle(&inventory);
+        inventory
+    }
+
+    /// The ports of a host's `pg_instances` with each instance's own variables; `None` for a host
+    /// without.
+    pub(crate) fn instances(&self, host: &NodeName) -> Option<&[(u16, Arc<Layer>)]> {
+        self.instances.get(host).map(Vec::as_slice)
     }
 
     /// All groups in Ansible's order: `all`, `ungrouped`, then as the file names them.
@@ -234,7 +262,7 @@ impl Inventory {
     }
 }
 
-fn layer(vars: &IndexMap<Key, Value>, from: &Scope) -> Layer {
+pub(crate) fn layer(vars: &IndexMap<Key, Value>, from: &Scope) -> Layer {
     vars.iter()
         .map(|(key, value)| {
             let origin = Origin { span: key.span, from: from.clone() };

@@ -3,6 +3,7 @@
 
 pub mod ansible;
 mod check;
+mod instances;
 mod interpolate;
 mod inventory;
 mod load;
@@ -17,6 +18,7 @@ mod value;
 mod yaml;
 
 pub use check::{CODES as CHECK_CODES, LOADING_CODES, check, secret_spans, secret_spans_in_text};
+pub use instances::home as instance_home;
 pub use interpolate::{Interpolator, Unknown, has_placeholders, interpolate};
 pub use inventory::{Group, Host, HostVars, Inventory, Origin, Scope, Sourced};
 pub use load::load;

@@ -1,11 +1,14 @@
-//! One host's parameters as the compiler uses them: resolved, defaulted, placeholders filled in.
+//! The parameters of one host, or of one of its PostgreSQL instances, as the compiler uses them:
+//! resolved, defaulted, placeholders filled in.
 
+use crate::inventory::Layer;
 use crate::registry::{self, Parameter, ParameterType};
 use crate::{Data, HostVars, Inventory, Key, Origin, Sourced, Value};
 use crate::{Interpolator, Unknown, has_placeholders};
 use indexmap::IndexMap;
 use keddah_core::{Diagnostic, NodeName, Secret, Span};
 use std::borrow::Cow;
+use std::sync::Arc;
 
 /// Where a parameter's value comes from.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -18,7 +21,7 @@ pub enum ParamOrigin {
     Unset,
 }
 
-/// The parameters of one host.
+/// The parameters of one host, or of one of its `pg_instances`.
 ///
 /// Reading never fails: a value that does not fit its type has been reported by
 /// [`crate::check`], and reads as the default. An empty value (`key:` and nothing) means the
@@ -28,12 +31,36 @@ pub struct Params<'inventory> {
     inventory: &'inventory Inventory,
     node: NodeName,
     vars: HostVars,
+    instance: Option<u16>,
 }
 
 impl<'inventory> Params<'inventory> {
     /// The parameters of a host; of a host that is not in the inventory, the defaults.
     pub fn new(inventory: &'inventory Inventory, node: &NodeName) -> Self {
-        Self { inventory, node: node.clone(), vars: inventory.resolve(node) }
+        Self { inventory, node: node.clone(), vars: inventory.resolve(node), instance: None }
+    }
+
+    /// The parameters of each PostgreSQL instance that a host may have: the host's own where it has
+    /// no `pg_instances`, otherwise those of each of them, the lowest port first.
+    pub fn instances(inventory: &'inventory Inventory, node: &NodeName) -> Vec<Self> {
+        let host = Self::new(inventory, node);
+        match inventory.instances(node) {
+            None => vec![host],
+            Some(several) => several
+                .iter()
+                .map(|(port, layer)| host.clone().with_instance(*port, Arc::clone(layer)))
+                .collect(),
+        }
+    }
+
+    /// The same with an instance's own variables over the host's.
+    pub(crate) fn with_instance(self, port: u16, layer: Arc<Layer>) -> Self {
+        Self { vars: self.vars.of_instance(layer), instance: Some(port), ..self }
+    }
+
+    /// The port that names the instance in `pg_instances`; `None` for a host's own parameters.
+    pub fn instance(&self) -> Option<u16> {
+        self.instance
     }
 
     /// The host.
@@ -98,7 +125,8 @@ impl<'inventory> Params<'inventory> {
         Interpolator::new(&lookup, Unknown::Keep).expand(value).map_err(Into::into)
     }
 
-    fn raw(&self, name: &str) -> Option<&Value> {
+    /// The value that holds, as written.
+    pub(crate) fn raw(&self, name: &str) -> Option<&Value> {
         self.set(name)
             .map(|sourced| &sourced.value)
             .or_else(|| registry::find(name).and_then(Parameter::default_ref))

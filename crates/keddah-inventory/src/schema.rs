@@ -11,7 +11,16 @@ pub fn schema() -> Json {
     let mut definitions = Map::new();
     let mut properties = Map::new();
     for parameter in registry::all().chain(registry::extra()) {
-        properties.insert(parameter.name.into(), parameter_schema(parameter, &mut definitions));
+        let mut schema = parameter_schema(parameter, &mut definitions);
+        if parameter.name == "pg_instances" {
+            let vars = json!({ "$ref": "#/definitions/vars" });
+            schema["anyOf"] = json!([
+                { "type": "object", "additionalProperties": vars },
+                { "$ref": "#/definitions/placeholder" },
+                { "type": "null" },
+            ]);
+        }
+        properties.insert(parameter.name.into(), schema);
     }
     for (older, today) in registry::aliases() {
         if let Some(parameter) = registry::find(today) {

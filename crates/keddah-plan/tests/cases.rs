@@ -58,8 +58,8 @@ fn spec(id: &ResourceId, wanted: Option<&str>) -> Spec {
         (Kind::Unit, Some("stopped")) => unit::Spec::stopped(&id.name).into(),
         (Kind::Postmaster, None) => serde_json::from_value::<postmaster::Spec>(serde_json::json!({
             "instance": id.name, "patience_seconds": 30, "settled_seconds": 1, "restarts": true,
-            "api": {"address": "127.0.0.1", "port": 8008, "ca_path": null, "username": "u",
-                    "password": "p"},
+            "api": {"unit": "patroni.service", "address": "127.0.0.1", "port": 8008, "ca_path": null,
+                    "username": "u", "password": "p"},
             "connection": {"socket_directory": "/run", "port": 5432, "superuser": "postgres"},
         }))
         .unwrap()

@@ -26,8 +26,8 @@ pub struct Interface {
 /// What the controller asks a node to look at when it says hello.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Probe {
-    /// The port of the node's Patroni REST API, when it should have one.
-    pub patroni_port: Option<u16>,
+    /// The ports of the REST API of each Patroni that the node should have.
+    pub patroni_ports: Vec<u16>,
     /// The port etcd serves clients on, when the node should be a member.
     pub etcd_port: Option<u16>,
     /// The CA, certificate and key by which the node's etcd is asked for its members.
@@ -36,7 +36,7 @@ pub struct Probe {
     pub packages: Vec<String>,
 }
 
-/// What a node's Patroni says of itself (`GET /patroni`).
+/// What one Patroni of a node says of itself (`GET /patroni`).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PatroniFacts {
     /// Whether it answers under TLS.
@@ -98,10 +98,20 @@ pub struct NodeFacts {
     pub resolved: bool,
     /// Candidate versions of the packages that were asked for; absent means not available.
     pub package_candidates: BTreeMap<String, String>,
-    /// What Patroni says, when it answers.
-    pub patroni: Option<PatroniFacts>,
+    /// What each Patroni says that answers; one for each cluster that has an instance here.
+    pub patroni: Vec<PatroniFacts>,
+    /// The directories below `/etc/patroni` with a configuration that Keddah has written, so that an
+    /// instance is not made a second time in another place.
+    pub patroni_directories: Vec<String>,
     /// What etcd says, when it answers.
     pub etcd: Option<EtcdFacts>,
+}
+
+impl NodeFacts {
+    /// What the Patroni of a cluster says, when it answers.
+    pub fn patroni_of(&self, cluster: &str) -> Option<&PatroniFacts> {
+        self.patroni.iter().find(|patroni| patroni.scope == cluster)
+    }
 }
 
 /// A listener of a node's HAProxy that leads nowhere.

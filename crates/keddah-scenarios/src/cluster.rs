@@ -7,6 +7,9 @@ use crate::sandbox::Sandbox;
 use serde_json::Value;
 use std::time::Duration;
 
+/// Patroni's usual port.
+const PORT: u16 = 8008;
+
 /// One member.
 #[derive(Debug, Clone)]
 pub struct Member {
@@ -22,7 +25,12 @@ pub struct Member {
 
 /// Asks Patroni on a node.
 pub fn members(sandbox: &Sandbox, node: u8) -> Outcome<Vec<Member>> {
-    let answer = sandbox.get(node, 8008, "/cluster")?;
+    members_at(sandbox, node, PORT)
+}
+
+/// Asks the Patroni that answers at a port of a node.
+pub fn members_at(sandbox: &Sandbox, node: u8, port: u16) -> Outcome<Vec<Member>> {
+    let answer = sandbox.get(node, port, "/cluster")?;
     let document: Value = serde_json::from_str(&answer)
         .map_err(|_| Failure::new("Patroni's answer is not JSON").with(&answer))?;
     let text = |member: &Value, field: &str| {
@@ -47,7 +55,12 @@ pub fn members(sandbox: &Sandbox, node: u8) -> Outcome<Vec<Member>> {
 
 /// The member that leads, asked at a node.
 pub fn leader(sandbox: &Sandbox, node: u8) -> Outcome<Member> {
-    let members = members(sandbox, node)?;
+    leader_at(sandbox, node, PORT)
+}
+
+/// The member that leads the cluster whose Patroni answers at a port of a node.
+pub fn leader_at(sandbox: &Sandbox, node: u8, port: u16) -> Outcome<Member> {
+    let members = members_at(sandbox, node, port)?;
     let leader = members.iter().find(|one| one.role == "leader" && one.state == "running");
     leader.cloned().ok_or_else(|| Failure::new("nobody leads").with(format!("{members:#?}")))
 }

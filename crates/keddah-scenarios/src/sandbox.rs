@@ -184,7 +184,7 @@ impl Sandbox {
         std::fs::create_dir_all(directory)?;
         for number in 1..=self.nodes {
             let script = "journalctl --no-pager -o short-precise -b 2>/dev/null | tail -5000; \
-                 for file in $(find /pg/log /var/log/postgresql -type f -size -20M 2>/dev/null); do \
+                 for file in $(find /pg/log/ /pg-*/log/ /var/log/postgresql -type f -size -20M 2>/dev/null); do \
                  echo; echo \"==> $file\"; tail -1000 \"$file\"; done";
             let path = directory.join(format!("{}.log", node(number)));
             match self.shell_for(number, script, Duration::from_secs(30)) {

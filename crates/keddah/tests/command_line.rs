@@ -220,6 +220,49 @@ fn a_selection_of_nothing_is_an_error() {
     assert!(outcome.stderr.contains("the modules are"), "{}", outcome.stderr);
 }
 
+/// Two clusters on two nodes.
+const PAIR: &str = "all:
+  children:
+    etcd: { hosts: { 10.10.10.10: { etcd_seq: 1 } } }
+    pg-pair:
+      hosts:
+        10.10.10.10:
+          pg_instances:
+            5432: { pg_cluster: pg-a, pg_seq: 1, pg_role: primary }
+            5442:
+              pg_cluster: pg-b
+              pg_seq: 1
+              pg_role: primary
+              pg_users: [{ name: shop, password: poison-1 }]
+        10.10.10.11:
+          pg_instances:
+            5432: { pg_cluster: pg-a, pg_seq: 2, pg_role: replica }
+            5442: { pg_cluster: pg-b, pg_seq: 2, pg_role: replica }
+";
+
+#[test]
+fn an_instance_is_shown_with_what_follows_from_its_port_and_without_secrets() {
+    let scene = Scene::new("instances").with("keddah.yml", PAIR);
+    let shown = scene.run(&["inventory", "show", "pg-b-2", "--json"]);
+    assert_eq!(shown.code, 0, "{}", shown.stderr);
+    let document: serde_json::Value = serde_json::from_str(&shown.stdout).unwrap();
+    assert_eq!(document["patroni_port"]["value"], 8018);
+    assert_eq!(document["pg_data"]["value"], "/pg-pg-b/data");
+    assert_eq!(document["pg_users"]["value"][0]["name"], "shop", "said at the other member");
+    assert!(document["pg_seq"]["origin"].as_str().unwrap().ends_with("(instance 5442)"));
+    let host = scene.run(&["inventory", "show", "10.10.10.10"]);
+    for outcome in [&shown, &host] {
+        assert!(!outcome.stdout.contains("poison"), "{}", outcome.stdout);
+    }
+}
+
+#[test]
+fn several_instances_compile_without_nodes() {
+    let scene = Scene::new("compile-instances").with("keddah.yml", PAIR);
+    let compiled = scene.run(&["compile"]);
+    assert_eq!(compiled.code, 0, "{}", compiled.stderr);
+}
+
 #[test]
 fn inventory_show_names_origins_and_hides_secrets() {
     let scene = Scene::new("show").with("keddah.yml", ONE_NODE);

@@ -1,8 +1,7 @@
 //! Which names there are, and what they point at: fixed addresses, or whoever leads a cluster.
 
-use crate::compiler::Compiler;
+use crate::compiler::{Compiler, Removing};
 use crate::topology::Topology;
-use keddah_core::NodeName;
 use keddah_inventory::model::{PgCluster, PgMember};
 use keddah_inventory::{Inventory, Params};
 use serde::Serialize;
@@ -79,7 +78,7 @@ impl Hosts {
 impl Compiler<'_> {
     /// All names as an infrastructure node with these parameters tells them.
     pub(super) fn records(&self, params: &Params<'_>) -> Records {
-        records(self.topology, self.input.inventory, params, &self.input.removing.pgsql)
+        records(self.topology, self.input.inventory, params, self.input.removing)
     }
 }
 
@@ -87,7 +86,7 @@ fn records(
     topology: &Topology<'_>,
     inventory: &Inventory,
     params: &Params<'_>,
-    removing: &BTreeSet<NodeName>,
+    removing: &Removing,
 ) -> Records {
     let mut hosts = Hosts::default();
     let mut following = Vec::new();
@@ -102,11 +101,12 @@ fn records(
     }
     hosts.title("PostgreSQL");
     for cluster in &topology.clusters {
-        let members: Vec<&PgMember<'_>> =
-            cluster.members.iter().filter(|member| !removing.contains(&member.node)).collect();
+        let name = cluster.name.as_str();
+        let stays = |member: &&PgMember<'_>| !removing.instance(&member.node, name);
+        let members: Vec<&PgMember<'_>> = cluster.members.iter().filter(stays).collect();
         let Some(first) = members.first() else { continue };
         let suffix = first.params.str("pg_dns_suffix");
-        let names = cluster_names(cluster.name.as_str(), &suffix);
+        let names = cluster_names(name, &suffix);
         match (target(cluster), members.as_slice()) {
             (Target::Nothing, _) => {}
             (Target::Address(address), _) => hosts.add(&address, names),

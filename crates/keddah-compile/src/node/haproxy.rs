@@ -1,6 +1,7 @@
 //! HAProxy on a node: its admin page, the services of PostgreSQL clusters, and the node's own.
 
 use crate::compiler::{Compiler, Node, Problem};
+use crate::pgsql::place::Place;
 use crate::pgsql::services::{Listener, bind};
 use keddah_core::Secret;
 use keddah_inventory::model::NodeService;
@@ -105,11 +106,17 @@ impl Compiler<'_> {
     /// Where Patroni goes over to TLS, or back, HAProxy follows at once: it asks in the new way when
     /// Patroni answers in it, before two checks of the old way have failed.
     pub(crate) fn haproxy_after_patroni(&mut self, nodes: &[Node<'_>]) {
-        let changes = |node: &&Node<'_>| {
-            let wanted = node.params.bool("patroni_ssl_enabled");
-            node.facts.patroni.as_ref().is_some_and(|patroni| patroni.tls != wanted)
-        };
-        let changing: Vec<&Node<'_>> = nodes.iter().filter(changes).collect();
+        let mut changing: Vec<(&str, ResourceId)> = Vec::new();
+        for node in nodes {
+            for (cluster, member) in self.topology.instances_on(&node.name) {
+                let name = cluster.name.as_str();
+                let wanted = member.params.bool("patroni_ssl_enabled");
+                if node.facts.patroni_of(name).is_some_and(|patroni| patroni.tls != wanted) {
+                    let unit = Place::of(name, member).patroni_unit();
+                    changing.push((name, ResourceId::new(&node.name, Kind::Unit, unit)));
+                }
+            }
+        }
         if changing.is_empty() {
             return;
         }
@@ -119,17 +126,13 @@ impl Compiler<'_> {
                 continue;
             }
             let served = self.topology.served_by(&node.name, self.input.inventory);
-            let asks = |other: &&&Node<'_>| {
-                served.iter().any(|&at| {
-                    let members = &self.topology.clusters[at].members;
-                    members.iter().any(|member| member.node == other.name)
-                })
+            let asks = |cluster: &str| {
+                served.iter().any(|&at| self.topology.clusters[at].name.as_str() == cluster)
             };
             let before: Vec<ResourceId> = changing
                 .iter()
-                .filter(asks)
-                .map(|other| ResourceId::new(&other.name, Kind::Unit, "patroni.service"))
-                .filter(|patroni| self.fleet.get(patroni).is_some())
+                .filter(|(cluster, patroni)| asks(cluster) && self.fleet.get(patroni).is_some())
+                .map(|(_, patroni)| patroni.clone())
                 .collect();
             if let Some(unit) = self.fleet.get_mut(&unit) {
                 unit.after.extend(before);

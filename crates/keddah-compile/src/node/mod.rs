@@ -6,6 +6,7 @@ mod tuning;
 mod vip;
 
 use crate::compiler::{Compiler, Node, Problem, problem};
+use crate::pgsql::place::Place;
 use keddah_resource::kind::directory::Permissions;
 use keddah_resource::kind::{block, file, hostname, packages, unit, user};
 use keddah_resource::{Kind, Module, Resource, ResourceId};
@@ -150,7 +151,18 @@ impl Compiler<'_> {
                 return Ok(());
             }
             "limit" => {
-                let units = ["patroni", "pgbouncer", "haproxy", "vip-manager"];
+                let mut units: Vec<String> = Vec::new();
+                for (cluster, member) in self.topology.instances_on(&node.name) {
+                    let place = Place::of(cluster.name.as_str(), member);
+                    if place.own_name().is_some() {
+                        let own = [place.patroni_unit(), place.pgbouncer_unit()];
+                        units.extend(own.map(|unit| unit.trim_end_matches(".service").to_owned()));
+                    }
+                }
+                if units.is_empty() {
+                    units.extend(["patroni", "pgbouncer"].map(str::to_owned));
+                }
+                units.extend(["haproxy", "vip-manager"].map(str::to_owned));
                 let verbs = ["start", "stop", "restart", "reload", "status"];
                 let commands: Vec<String> = units
                     .iter()
@@ -185,19 +197,20 @@ impl Compiler<'_> {
         let spec = if lines.is_empty() {
             file::Spec::absent(path)
         } else {
-            file::Spec::text(path, cron_table(&lines), Permissions::root(0o644))
+            file::Spec::text(path, cron_table(&lines, "/pg"), Permissions::root(0o644))
         };
         self.fleet
             .add(Resource::new(&node.name, Module::Node, spec).after([node.packages.clone()]));
     }
 }
 
-/// A table for `/etc/cron.d` with a path on which PostgreSQL's programs are found.
-pub(crate) fn cron_table(lines: &[String]) -> String {
-    let mut text = String::from(
+/// A table for `/etc/cron.d` with a path on which PostgreSQL's programs are found, and those of the
+/// instance whose directory is `home`.
+pub(crate) fn cron_table(lines: &[String], home: &str) -> String {
+    let mut text = format!(
         "# Written by Keddah; edit the inventory instead.\n\
          SHELL=/bin/sh\n\
-         PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin:/usr/pgsql/bin:/pg/bin\n",
+         PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin:/usr/pgsql/bin:{home}/bin\n",
     );
     for line in lines {
         let _ = writeln!(text, "{}", line.trim());

@@ -6,8 +6,11 @@
 //! new one takes over (`docs/decisions/virtual-addresses.md`).
 
 use crate::compiler::{Compiler, Node, Problem, problem};
+use crate::pgsql::place::Place;
 use crate::release::Release;
 use keddah_core::Secret;
+use keddah_inventory::Params;
+use keddah_inventory::model::{PgCluster, PgMember};
 use keddah_resource::kind::directory::{self, Permissions};
 use keddah_resource::kind::{file, packages, unit};
 use keddah_resource::{Kind, Module, Resource, ResourceId};
@@ -28,7 +31,7 @@ const PASSWORD_LENGTH: usize = 8;
 /// Something that keepalived asks again and again.
 #[derive(Debug, Clone, Serialize)]
 struct Check {
-    name: &'static str,
+    name: String,
     comment: &'static str,
     /// curl's.
     arguments: String,
@@ -56,16 +59,19 @@ struct VirtualAddress {
     peers: Vec<String>,
     /// With its prefix length.
     address: String,
-    check: Option<&'static str>,
+    check: Option<String>,
 }
 
 impl Compiler<'_> {
     pub(super) fn virtual_addresses(&mut self, node: &Node<'_>) -> Result<(), Problem> {
         let mut checks = Vec::new();
         let mut addresses = Vec::new();
-        if let Some((address, check)) = self.primary_address(node)? {
-            checks.push(check);
-            addresses.push(address);
+        let instances = self.topology.instances_on(&node.name);
+        for (cluster, member) in instances {
+            if let Some((address, check)) = self.primary_address(node, cluster, member)? {
+                checks.push(check);
+                addresses.push(address);
+            }
         }
         let mut password = None;
         if let Some((address, check)) = self.shared_address(node)? {
@@ -142,26 +148,26 @@ impl Compiler<'_> {
         self.fleet.add(resource(absent.into()).after(gone));
     }
 
-    /// The address that follows the primary of the cluster this node belongs to.
+    /// The address that follows the primary of a cluster with an instance on this node.
     fn primary_address(
         &mut self,
         node: &Node<'_>,
+        cluster: &PgCluster<'_>,
+        member: &PgMember<'_>,
     ) -> Result<Option<(VirtualAddress, Check)>, Problem> {
-        let params = &node.params;
-        if self.input.removing.pgsql.contains(&node.name) || !params.bool("pg_vip_enabled") {
+        let params = &member.params;
+        let name = cluster.name.to_string();
+        let removing = self.input.removing;
+        if removing.instance(&node.name, &name) || !params.bool("pg_vip_enabled") {
             return Ok(None);
         }
-        let Some((cluster, member)) = self.topology.instance_on(&node.name) else {
-            return Ok(None);
-        };
         let text = params.str("pg_vip_address");
         let (address, prefix) = text.split_once('/').unwrap_or((&text, "24"));
-        let name = cluster.name.to_string();
         let peers: Vec<String> = cluster
             .members
             .iter()
             .map(|one| &one.node)
-            .filter(|one| **one != node.name && !self.input.removing.pgsql.contains(*one))
+            .filter(|one| **one != node.name && !removing.instance(one, &name))
             .map(ToString::to_string)
             .collect();
         let scheme = if member.params.bool("patroni_ssl_enabled") { "https" } else { "http" };
@@ -172,7 +178,10 @@ impl Compiler<'_> {
         };
         let port = member.params.port("patroni_port");
         let check = Check {
-            name: "leads",
+            name: match Place::of(&name, member).own_name() {
+                None => "leads".to_owned(),
+                Some(own) => format!("leads-{own}"),
+            },
             comment: "Whether the local Patroni holds the cluster's lock.",
             arguments: format!("--fail{trust} {scheme}://{}:{port}/leader", node.address),
             // Debian 12's keepalived (2.2) takes whole seconds only.
@@ -180,7 +189,7 @@ impl Compiler<'_> {
             fall: 1,
         };
         let router_id = self.topology.router_id(address);
-        let interface = self.interface(node, "pg_vip_interface", address)?;
+        let interface = self.interface(node, params, "pg_vip_interface", address)?;
         let virtual_address = VirtualAddress {
             comment: format!("Follows the primary of {name}."),
             name: format!("{name}-primary"),
@@ -196,7 +205,7 @@ impl Compiler<'_> {
             source: node.address.clone(),
             peers,
             address: format!("{address}/{prefix}"),
-            check: Some(check.name),
+            check: Some(check.name.clone()),
         };
         Ok(Some((virtual_address, check)))
     }
@@ -217,13 +226,13 @@ impl Compiler<'_> {
             sharing.iter().filter(|one| **one != node.name).map(ToString::to_string).collect();
         let (preempt, master) = (params.bool("vip_preempt"), params.str("vip_role") == "master");
         let check = params.bool("haproxy_enabled").then(|| Check {
-            name: "haproxy",
+            name: "haproxy".to_owned(),
             comment: "Whether HAProxy answers, with whatever.",
             arguments: format!("http://127.0.0.1:{}/", params.port("haproxy_exporter_port")),
             interval: "1",
             fall: 2,
         });
-        let interface = self.interface(node, "vip_interface", &address)?;
+        let interface = self.interface(node, params, "vip_interface", &address)?;
         let name = params.str("node_cluster");
         let behind = u32::try_from(place).unwrap_or(u32::MAX).min(90);
         let virtual_address = VirtualAddress {
@@ -241,7 +250,7 @@ impl Compiler<'_> {
             peers,
             address: format!("{address}/{}", interface.prefix),
             interface: interface.name,
-            check: check.as_ref().map(|check| check.name),
+            check: check.as_ref().map(|check| check.name.clone()),
         };
         Ok(Some((virtual_address, check)))
     }
@@ -265,16 +274,17 @@ impl Compiler<'_> {
     fn interface(
         &mut self,
         node: &Node<'_>,
+        params: &Params<'_>,
         parameter: &str,
         address: &str,
-    ) -> Result<Place, Problem> {
-        let wanted = node.params.str(parameter);
+    ) -> Result<Carrier, Problem> {
+        let wanted = params.str(parameter);
         let all = &node.facts.interfaces;
         if wanted != "auto"
             && let Some(found) = all.iter().find(|interface| interface.name == wanted)
         {
             let own = found.addresses.first().map(String::as_str).unwrap_or_default();
-            return Ok(Place { name: wanted, prefix: prefix(own).unwrap_or(32) });
+            return Ok(Carrier { name: wanted, prefix: prefix(own).unwrap_or(32) });
         }
         let own = all.iter().find_map(|interface| {
             let with_prefix = interface
@@ -293,11 +303,11 @@ impl Compiler<'_> {
                         node.name
                     ));
                 }
-                Ok(Place { name, prefix: prefix(&with_prefix).unwrap_or(32) })
+                Ok(Carrier { name, prefix: prefix(&with_prefix).unwrap_or(32) })
             }
             _ if wanted == "auto" => Err(problem(
                 "no-interface",
-                node.params.span(parameter),
+                params.span(parameter),
                 format!(
                     "no interface of {} has the address {}, so {address} has no place; set \
                      `{parameter}` to one of {}",
@@ -308,7 +318,7 @@ impl Compiler<'_> {
             )),
             _ => Err(problem(
                 "no-interface",
-                node.params.span(parameter),
+                params.span(parameter),
                 format!(
                     "{} has no interface {wanted} for {address}; it has {}",
                     node.name,
@@ -320,7 +330,7 @@ impl Compiler<'_> {
 }
 
 /// An interface that carries a virtual address.
-struct Place {
+struct Carrier {
     name: String,
     /// Prefix length of its own network.
     prefix: u8,

@@ -1,7 +1,7 @@
 //! Backups of a cluster with pgBackRest (point-in-time recovery document).
 
 use super::layout::Files;
-use super::{Cluster, Instance};
+use super::{Cluster, Instance, place};
 use crate::compiler::{Compiler, Problem, problem};
 use crate::node::cron_table;
 use keddah_core::Secret;
@@ -10,10 +10,6 @@ use keddah_resource::kind::directory::{self, Permissions};
 use keddah_resource::kind::{backup, file, stanza};
 use keddah_resource::{Kind, Module, Resource, ResourceId, Spec};
 use serde_json::{Value, json};
-
-/// Where pgBackRest reads its configuration, and passwords beside it.
-const CONFIGURATION: &str = "/etc/pgbackrest/pgbackrest.conf";
-const SECRETS: &str = "/etc/pgbackrest/conf.d/secrets.conf";
 
 /// A backup may take a day.
 pub(crate) const BACKUP_SECONDS: u32 = 24 * 3600;
@@ -42,19 +38,21 @@ impl Compiler<'_> {
         let resource =
             |spec: Spec| Resource::new(&node.name, Module::Pgsql, spec).in_cluster(&cluster.name);
         let owned = |mode| Permissions::new(&superuser, &superuser, mode);
+        let place = &instance.place;
         if params.bool("pgbackrest_enabled") {
             let (plain, secret) = repository(instance)?;
             let text = self.render(
                 "pgbackrest/pgbackrest.conf",
                 json!({
                     "cluster": cluster.name,
+                    "section": place.pgbackrest_section(),
                     "data_directory": params.str("pg_data"),
                     "port": params.port("pg_port"),
                     "socket_directory": params.str("pg_localhost"),
                     "superuser": superuser,
                     "repository": plain,
                     "log_directory": params.str("pgbackrest_log_dir"),
-                    "processes": (node.facts.cores / 2).clamp(1, 8),
+                    "processes": (u64::from(node.facts.cores) / 2 / instance.neighbours).clamp(1, 8),
                 }),
             )?;
             let mut above = Vec::new();
@@ -67,13 +65,20 @@ impl Compiler<'_> {
                     ),
                 );
             }
-            let spec = file::Spec::text(CONFIGURATION, text, owned(0o640));
+            if place.own_name().is_some() {
+                let text = "# Written by Keddah: each cluster has a file of its own in conf.d.\n";
+                let spec = file::Spec::text(place::PGBACKREST, text, owned(0o640));
+                self.fleet.add(resource(spec.into()).after(above.clone()));
+            }
+            let spec = file::Spec::text(place.pgbackrest_configuration(), text, owned(0o640));
             self.fleet.add(resource(spec.into()).after(above.clone()));
+            let secrets = place.pgbackrest_secrets();
             let spec = if secret.is_empty() {
-                file::Spec::absent(SECRETS)
+                file::Spec::absent(secrets)
             } else {
-                let text = format!("[global]\n{}\n", secret.join("\n"));
-                file::Spec::secret(SECRETS, Secret::new(text), owned(0o600))
+                let section = place.pgbackrest_section();
+                let text = format!("[{section}]\n{}\n", secret.join("\n"));
+                file::Spec::secret(secrets, Secret::new(text), owned(0o600))
             };
             self.fleet.add(resource(spec.into()).after(above));
             let script = self.render(
@@ -85,7 +90,8 @@ impl Compiler<'_> {
                     "port": params.port("pg_port"),
                 }),
             )?;
-            let spec = file::Spec::text("/pg/bin/pg-backup", script, owned(0o755));
+            let path = place.below("bin/pg-backup");
+            let spec = file::Spec::text(path, script, owned(0o755));
             self.fleet.add(resource(spec.into()).after(files.directories.clone()));
         }
         // Lines of the superuser's own table, which has no account column.
@@ -94,11 +100,11 @@ impl Compiler<'_> {
             .iter()
             .filter_map(|line| with_account(line, &superuser))
             .collect();
-        let path = "/etc/cron.d/keddah-pgsql";
+        let path = place.crontab();
         let spec = if lines.is_empty() {
             file::Spec::absent(path)
         } else {
-            file::Spec::text(path, cron_table(&lines), Permissions::root(0o644))
+            file::Spec::text(path, cron_table(&lines, &place.home()), Permissions::root(0o644))
         };
         self.fleet.add(resource(spec.into()).after([node.packages.clone()]));
         Ok(())
@@ -133,11 +139,10 @@ impl Compiler<'_> {
             } else {
                 vec![instance.id(Kind::PgInstance, &instance.name)]
             };
-            let stanza =
-                self.fleet.add(resource(spec.into()).after(ready).after([
-                    instance.id(Kind::File, CONFIGURATION),
-                    instance.id(Kind::File, SECRETS),
-                ]));
+            let stanza = self.fleet.add(resource(spec.into()).after(ready).after([
+                instance.id(Kind::File, &instance.place.pgbackrest_configuration()),
+                instance.id(Kind::File, &instance.place.pgbackrest_secrets()),
+            ]));
             if online && params.bool("pgbackrest_init_backup") {
                 let spec = backup::Spec {
                     stanza: cluster.name.clone(),

@@ -1,7 +1,7 @@
-//! An instance's account, packages and directories (the layout of the PGSQL module: `/pg` leads to
-//! the cluster's directory, backups lie on a disk of their own).
+//! An instance's account, packages, directories and, where it shares its node, units (the layout of
+//! the PGSQL module: `/pg` leads to the cluster's directory, backups lie on a disk of their own).
 
-use super::{Cluster, Instance};
+use super::{Cluster, Instance, place};
 use crate::ca::{CertificateFor, ETCD_CA_PATH};
 use crate::compiler::{Compiler, Problem};
 use crate::infra::records::cluster_names;
@@ -10,7 +10,7 @@ use crate::release::extension_package;
 use keddah_inventory::Params;
 use keddah_inventory::model::{PgDatabase, PgExtension};
 use keddah_resource::kind::directory::{self, Permissions};
-use keddah_resource::kind::{file, packages, symlink, user};
+use keddah_resource::kind::{file, packages, symlink, unit, user};
 use keddah_resource::{Kind, Module, Resource, ResourceId, Spec};
 use std::net::IpAddr;
 
@@ -34,6 +34,8 @@ impl Compiler<'_> {
     ) -> Result<Files, Problem> {
         let node = &instance.node;
         let params = &instance.member.params;
+        let place = &instance.place;
+        let certificates = place.certificates();
         let superuser = cluster.superuser();
         let resource =
             |spec: Spec| Resource::new(&node.name, Module::Pgsql, spec).in_cluster(&cluster.name);
@@ -71,17 +73,17 @@ impl Compiler<'_> {
         );
         let link = self.fleet.add(
             resource(
-                symlink::Spec { path: "/pg".to_owned(), target: instance.directory.clone() }.into(),
+                symlink::Spec { path: place.home(), target: instance.directory.clone() }.into(),
             )
             .after([base.clone()]),
         );
         let below = [
             (params.str("pg_data"), 0o700),
-            ("/pg/bin".to_owned(), 0o755),
-            ("/pg/conf".to_owned(), 0o700),
-            ("/pg/tmp".to_owned(), 0o700),
-            (CERTIFICATES.to_owned(), 0o700),
-            ("/pg/log".to_owned(), 0o755),
+            (place.below("bin"), 0o755),
+            (place.below("conf"), 0o700),
+            (place.below("tmp"), 0o700),
+            (certificates.clone(), 0o700),
+            (place.below("log"), 0o755),
             (params.str("pg_log_dir"), 0o700),
             (params.str("patroni_log_dir"), 0o700),
             (params.str("pgbouncer_log_dir"), 0o700),
@@ -115,7 +117,10 @@ impl Compiler<'_> {
         directories.push(link.clone());
         // Inventories name programs by pg_bin_dir, wherever the distribution keeps them.
         let programs = format!("/usr/lib/postgresql/{}", cluster.version);
-        if params.str("pg_bin_dir") == "/usr/pgsql/bin" {
+        // Of several instances, the first one's: the link is the node's.
+        let first = self.topology.instances_on(&node.name).next();
+        let first = first.is_none_or(|(first, _)| first.name.as_str() == cluster.name);
+        if first && params.str("pg_bin_dir") == "/usr/pgsql/bin" {
             self.fleet.add(
                 resource(symlink::Spec { path: "/usr/pgsql".to_owned(), target: programs }.into())
                     .after([packages.clone()]),
@@ -124,7 +129,7 @@ impl Compiler<'_> {
         let certificate = self.certificate(
             node,
             CertificateFor {
-                directory: CERTIFICATES,
+                directory: &certificates,
                 common_name: &instance.name,
                 dns_names: self.dns_names(cluster, instance),
                 addresses: self.service_addresses(cluster, instance),
@@ -140,7 +145,7 @@ impl Compiler<'_> {
             certificate = certificate.reloads(&instance.pgbouncer());
         }
         let certificate = self.fleet.add(certificate);
-        let etcd = self.etcd_client_certificate(CERTIFICATES, &instance.name, &superuser);
+        let etcd = self.etcd_client_certificate(&certificates, &instance.name, &superuser);
         let etcd_trust = instance.id(Kind::File, ETCD_CA_PATH);
         let etcd_certificate = self.fleet.add(
             resource(etcd.into())
@@ -238,15 +243,61 @@ impl Compiler<'_> {
         }
         names.sort();
         names.dedup();
-        self.fleet.add(resource(packages::Spec { set: "pgsql".to_owned(), names }.into()).after([
-            node.packages.clone(),
-            account.clone(),
-            no_cluster,
-        ]))
+        self.fleet.add(
+            resource(packages::Spec { set: instance.place.package_set(), names }.into()).after([
+                node.packages.clone(),
+                account.clone(),
+                no_cluster,
+            ]),
+        )
     }
 }
 
-const CERTIFICATES: &str = super::CERTIFICATES;
+impl Compiler<'_> {
+    /// A unit of an instance's own, where the distribution's is for a node's only instance; that
+    /// one stays away. Returns what the unit waits for. A change restarts the unit unless it runs
+    /// Patroni, which takes PostgreSQL down with it: what is new there holds from the next start.
+    pub(super) fn own_unit(
+        &mut self,
+        instance: &Instance<'_>,
+        unit: &ResourceId,
+        template: &str,
+        context: serde_json::Value,
+        files: &Files,
+    ) -> Result<Vec<ResourceId>, Problem> {
+        let text = self.render(template, context)?;
+        let path = unit_file(&unit.name);
+        let spec = file::Spec::text(path, text, Permissions::root(0o644));
+        let mut file = Resource::new(&instance.node.name, Module::Pgsql, spec)
+            .in_cluster(&instance.member.params.str("pg_cluster"))
+            .after([files.packages.clone()]);
+        let plain = if *unit == instance.patroni() {
+            place::PATRONI_UNIT
+        } else {
+            file = file.restarts(unit);
+            place::PGBOUNCER_UNIT
+        };
+        let stopped = self.plain_unit_stopped(instance, plain, files);
+        Ok(vec![self.fleet.add(file), stopped])
+    }
+
+    /// Keeps the distribution's unit from starting, which packages ask for at every boot.
+    pub(super) fn plain_unit_stopped(
+        &mut self,
+        instance: &Instance<'_>,
+        unit: &str,
+        files: &Files,
+    ) -> ResourceId {
+        let spec = unit::Spec::stopped(unit);
+        let resource = Resource::new(&instance.node.name, Module::Pgsql, spec);
+        self.fleet.add(resource.after([files.packages.clone()]))
+    }
+}
+
+/// Where the file of a unit of Keddah's own stands.
+pub(crate) fn unit_file(unit: &str) -> String {
+    format!("/etc/systemd/system/{unit}")
+}
 
 impl Compiler<'_> {
     /// The names under which clients reach an instance: its own and its cluster's, and those of the

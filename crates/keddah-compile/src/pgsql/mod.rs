@@ -2,11 +2,12 @@
 
 pub(crate) mod backup;
 mod hba;
-mod layout;
+pub(crate) mod layout;
 mod libraries;
 mod objects;
 pub(crate) mod parameters;
 mod patroni;
+pub(crate) mod place;
 mod pool;
 mod pool_auth;
 mod privileges;
@@ -23,10 +24,8 @@ use keddah_inventory::{ParamOrigin, Params};
 use keddah_resource::kind::PgConnection;
 use keddah_resource::kind::postmaster::PatroniApi;
 use keddah_resource::{Kind, NodeFacts, ResourceId};
+use place::Place;
 use std::collections::{BTreeMap, HashMap};
-
-/// Where an instance's certificate and key stand.
-const CERTIFICATES: &str = "/pg/cert";
 
 /// A cluster as the files of this module see it.
 pub(super) struct Cluster<'a> {
@@ -56,14 +55,20 @@ pub(super) struct Instance<'a> {
     pub member: PgMember<'a>,
     /// Its node.
     pub node: Node<'a>,
-    /// The cluster's directory on the node, to which `/pg` points.
+    /// Where its files and units are.
+    pub place: Place,
+    /// The cluster's directory on the node, to which the link in its place leads.
     pub directory: String,
+    /// How many instances share the node.
+    pub neighbours: u64,
 }
 
 impl Cluster<'_> {
-    /// The smallest of what the members say.
+    /// The smallest of the members' parts in what their nodes have.
     fn least(&self, of: impl Fn(&NodeFacts) -> u64) -> u64 {
-        self.instances.iter().map(|instance| of(instance.node.facts)).min().unwrap_or_default()
+        let parts =
+            self.instances.iter().map(|instance| of(instance.node.facts) / instance.neighbours);
+        parts.min().unwrap_or_default()
     }
 
     /// The instance that leads.
@@ -74,13 +79,9 @@ impl Cluster<'_> {
             .unwrap_or(&self.instances[0])
     }
 
-    /// How agents reach PostgreSQL on their own node.
+    /// How the leader's agent reaches PostgreSQL.
     fn connection(&self) -> PgConnection {
-        PgConnection {
-            socket_directory: self.params.str("pg_localhost"),
-            port: self.params.port("pg_port"),
-            superuser: self.superuser(),
-        }
+        connection(&self.params)
     }
 
     /// The operating system account that runs it, and the role of the same name.
@@ -89,11 +90,21 @@ impl Cluster<'_> {
     }
 }
 
+/// How an agent reaches PostgreSQL on its own node.
+fn connection(params: &Params<'_>) -> PgConnection {
+    PgConnection {
+        socket_directory: params.str("pg_localhost"),
+        port: params.port("pg_port"),
+        superuser: params.str("pg_dbsu"),
+    }
+}
+
 impl Instance<'_> {
     /// How the agent reaches Patroni on this node.
     fn api(&self) -> PatroniApi {
         let params = &self.member.params;
         PatroniApi {
+            unit: self.place.patroni_unit(),
             address: self.node.address.clone(),
             port: params.port("patroni_port"),
             ca_path: params.bool("patroni_ssl_enabled").then(|| crate::ca::CA_PATH.to_owned()),
@@ -102,9 +113,9 @@ impl Instance<'_> {
         }
     }
 
-    /// A path below `/pg`, as the path that the link leads to.
+    /// A path below `/pg`, or the link in its place, as the path that it leads to.
     fn real(&self, path: &str) -> String {
-        match path.strip_prefix("/pg/") {
+        match path.strip_prefix(&self.place.below("")) {
             Some(rest) => format!("{}/{rest}", self.directory),
             None => path.to_owned(),
         }
@@ -119,11 +130,11 @@ impl Instance<'_> {
     }
 
     fn pgbouncer(&self) -> ResourceId {
-        self.id(Kind::Unit, "pgbouncer.service")
+        self.id(Kind::Unit, &self.place.pgbouncer_unit())
     }
 
     fn patroni(&self) -> ResourceId {
-        self.id(Kind::Unit, "patroni.service")
+        self.id(Kind::Unit, &self.place.patroni_unit())
     }
 }
 
@@ -149,7 +160,7 @@ impl<'a> Compiler<'a> {
         let mut instances = Vec::new();
         for member in &model.members {
             let Some(&node) = nodes.get(&member.node) else { continue };
-            if self.input.removing.pgsql.contains(&node.name) {
+            if self.input.removing.instance(&node.name, model.name.as_str()) {
                 continue;
             }
             instances.push((member.clone(), node.clone()));
@@ -169,9 +180,8 @@ impl<'a> Compiler<'a> {
             ));
         }
         let serves = |node: &Node<'_>, roles: &[&str]| {
-            node.facts.patroni.as_ref().is_some_and(|patroni| {
-                patroni.scope == model.name.as_str()
-                    && matches!(patroni.state.as_str(), "running" | "streaming")
+            node.facts.patroni_of(model.name.as_str()).is_some_and(|patroni| {
+                matches!(patroni.state.as_str(), "running" | "streaming")
                     && (roles.is_empty() || roles.contains(&patroni.role.as_str()))
             })
         };
@@ -189,7 +199,9 @@ impl<'a> Compiler<'a> {
             .into_iter()
             .map(|(member, node)| Instance {
                 name: member.instance(&model.name),
+                place: Place::of(&name, &member),
                 directory: format!("{}/{name}-{version}", member.params.str("pg_fs_main")),
+                neighbours: self.topology.instances_on(&node.name).count().max(1) as u64,
                 member,
                 node,
             })
@@ -205,12 +217,10 @@ impl<'a> Compiler<'a> {
     /// The members of a cluster that stay, those that do not answer now included: nobody is locked
     /// out, or missing in a certificate, for being away.
     fn members(&self, cluster: &Cluster<'_>) -> impl Iterator<Item = &PgMember<'a>> {
-        let model = self.topology.instance_on(&cluster.leader);
-        let removed = &self.input.removing.pgsql;
-        model
-            .into_iter()
-            .flat_map(|(model, _)| &model.members)
-            .filter(|member| !removed.contains(&member.node))
+        let model = self.topology.instance_of(&cluster.name, &cluster.leader);
+        let removing = self.input.removing;
+        let members = model.into_iter().flat_map(|(model, _)| &model.members);
+        members.filter(|member| !removing.instance(&member.node, &cluster.name))
     }
 
     fn pg_cluster(&mut self, cluster: &Cluster<'_>, etcd: &[ResourceId]) -> Result<(), Problem> {

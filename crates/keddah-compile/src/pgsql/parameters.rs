@@ -3,6 +3,7 @@
 
 use super::Cluster;
 use super::libraries::preloaded;
+use super::place::Place;
 use crate::compiler::{Compiler, Problem, problem};
 use crate::templates::Templates;
 use keddah_core::{Diagnostic, Span};
@@ -11,14 +12,16 @@ use keddah_inventory::{Inventory, Params, Refusal, refusal, setting_text};
 use serde_json::json;
 use std::collections::{BTreeMap, HashSet};
 
-/// What sizes follow from.
+/// What parameters follow from beside the inventory.
 pub(crate) struct Sizes {
-    /// The smallest member's processors.
+    /// The smallest member's processors, or its part of a node that it shares.
     pub cores: u64,
-    /// The smallest member's memory.
+    /// The smallest member's memory, or its part of a node that it shares.
     pub memory_mb: u64,
     /// PostgreSQL's major version, when it is known.
     pub version: u32,
+    /// Where the members' certificates stand.
+    pub certificates: String,
 }
 
 /// Where and why parameters are wrong; the place of `pg_conf` for what stands in the template.
@@ -41,9 +44,10 @@ impl Compiler<'_> {
         cluster: &Cluster<'_>,
     ) -> Result<BTreeMap<String, String>, Problem> {
         let sizes = Sizes {
-            cores: cluster.least(|facts| u64::from(facts.cores)),
+            cores: cluster.least(|facts| u64::from(facts.cores)).max(1),
             memory_mb: cluster.least(|facts| facts.memory_bytes / 1024 / 1024),
             version: cluster.version,
+            certificates: cluster.leader().place.certificates(),
         };
         Ok(parameters(self.input.templates, &cluster.params, &cluster.name, &sizes)?)
     }
@@ -59,7 +63,8 @@ pub fn check_templates(inventory: &Inventory, templates: &Templates) -> Vec<Diag
         let params = &member.params;
         let named = params.set("pg_version").map(|_| params.int("pg_version"));
         let version = named.and_then(|version| u32::try_from(version).ok()).unwrap_or_default();
-        let sizes = Sizes { cores: 4, memory_mb: 8192, version };
+        let certificates = Place::of(cluster.name.as_str(), member).certificates();
+        let sizes = Sizes { cores: 4, memory_mb: 8192, version, certificates };
         // Clusters differ in little that a template sees.
         let sees = (params.str("pg_conf"), given_to_template(params, "", &sizes).to_string());
         if !seen.insert(sees) {
@@ -147,7 +152,7 @@ fn given_to_template(params: &Params<'_>, cluster: &str, sizes: &Sizes) -> serde
         "io_method": io_method(&params.str("pg_io_method")),
         "cluster": cluster,
         "primary_database": params.str("pg_primary_db"),
-        "certificates": super::CERTIFICATES,
+        "certificates": sizes.certificates,
     })
 }
 

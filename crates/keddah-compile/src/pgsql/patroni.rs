@@ -3,7 +3,7 @@
 
 use super::layout::Files;
 use super::standby::{self, Upstream};
-use super::{CERTIFICATES, Cluster, Instance};
+use super::{Cluster, Instance, connection, place};
 use crate::compiler::{Compiler, Problem, problem};
 use keddah_core::Secret;
 use keddah_inventory::Params;
@@ -13,12 +13,6 @@ use keddah_resource::kind::{file, patroni_config, pg_instance, postmaster, unit}
 use keddah_resource::{Class, Kind, Module, Resource, ResourceId, Spec, TriggerAction};
 use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
-
-/// Patroni reads all files of this directory and lays them over each other.
-const DIRECTORY: &str = "/etc/patroni/conf.d";
-
-/// The rules that PostgreSQL reads; Patroni is told to leave them alone.
-const HBA_FILE: &str = "/pg/conf/pg_hba.conf";
 
 /// Seconds a first `initdb` or a base backup of an empty cluster may take; a large clone is
 /// bounded by its progress, which Patroni reports, not by a clock.
@@ -37,6 +31,8 @@ impl Compiler<'_> {
         let superuser = cluster.superuser();
         let postmaster = instance.postmaster();
         let patroni = instance.patroni();
+        let place = &instance.place;
+        let path = place.patroni_directory();
         let owned = || Permissions::new(&superuser, &superuser, 0o600);
         let resource =
             |spec: Spec| Resource::new(&node.name, Module::Pgsql, spec).in_cluster(&cluster.name);
@@ -44,7 +40,7 @@ impl Compiler<'_> {
         let directory = self.fleet.add(
             resource(
                 directory::Spec::present(
-                    DIRECTORY,
+                    path.clone(),
                     Permissions::new(&superuser, &superuser, 0o700),
                 )
                 .into(),
@@ -61,23 +57,19 @@ impl Compiler<'_> {
         let text = yaml("how Patroni runs this instance", &settings)?;
         before.push(
             self.fleet.add(
-                resource(
-                    file::Spec::text(format!("{DIRECTORY}/10-patroni.yml"), text, owned()).into(),
-                )
-                .after([directory.clone()])
-                .reloads(&patroni),
+                resource(file::Spec::text(format!("{path}/10-patroni.yml"), text, owned()).into())
+                    .after([directory.clone()])
+                    .reloads(&patroni),
             ),
         );
         // Apart, because PostgreSQL restarts when these change.
         let text = yaml("where PostgreSQL listens", &listen(instance))?;
         before.push(
             self.fleet.add(
-                resource(
-                    file::Spec::text(format!("{DIRECTORY}/20-listen.yml"), text, owned()).into(),
-                )
-                .after([directory.clone()])
-                .reloads(&patroni)
-                .restarts(&postmaster),
+                resource(file::Spec::text(format!("{path}/20-listen.yml"), text, owned()).into())
+                    .after([directory.clone()])
+                    .reloads(&patroni)
+                    .restarts(&postmaster),
             ),
         );
         let text = yaml("passwords", &secrets(&instance.member.params, &superuser))?;
@@ -85,7 +77,7 @@ impl Compiler<'_> {
             self.fleet.add(
                 resource(
                     file::Spec::secret(
-                        format!("{DIRECTORY}/90-secrets.yml"),
+                        format!("{path}/90-secrets.yml"),
                         Secret::new(text),
                         owned(),
                     )
@@ -101,35 +93,42 @@ impl Compiler<'_> {
             before.push(
                 self.fleet.add(
                     resource(
-                        file::Spec::text(format!("{DIRECTORY}/05-bootstrap.yml"), text, owned())
-                            .into(),
+                        file::Spec::text(format!("{path}/05-bootstrap.yml"), text, owned()).into(),
                     )
                     .after([directory]),
                 ),
             );
         }
-        let rules = self.hba(cluster, instance, Dialect::PostgreSql, HBA_FILE, owned())?;
+        let rules = self.hba(cluster, instance, Dialect::PostgreSql, &place.hba_file(), owned())?;
         before.push(
             self.fleet
                 .add(resource(rules.into()).after(files.directories.clone()).reloads(&postmaster)),
         );
-        before.extend(self.drop_in(
-            node,
-            Module::Pgsql,
-            "patroni.service",
-            "systemd/patroni.conf",
-            json!({
-                "superuser": superuser,
-                "open_files": node.facts.open_files_limit.min(1_048_576),
-            }),
-            None,
-        )?);
+        let context = json!({
+            "cluster": cluster.name,
+            "superuser": superuser,
+            "configuration": path,
+            "open_files": node.facts.open_files_limit.min(1_048_576),
+        });
+        before.extend(if place.own_name().is_some() {
+            self.own_unit(instance, &patroni, "systemd/patroni.service", context, files)?
+        } else {
+            self.drop_in(
+                node,
+                Module::Pgsql,
+                place::PATRONI_UNIT,
+                "systemd/patroni.conf",
+                context,
+                None,
+            )?
+        });
         before.extend(etcd.iter().cloned());
         let leader = cluster.leader();
         if let Some(node) = cluster.follows.as_ref().and_then(|upstream| upstream.leader.as_ref())
-            && let Some((other, member)) = self.topology.instance_on(node)
+            && let Some(other) = cluster.follows.as_ref().map(|upstream| upstream.cluster.as_str())
+            && let Some((other, member)) = self.topology.instance_of(other, node)
             && self.input.facts.contains_key(node)
-            && !self.input.removing.pgsql.contains(node)
+            && !self.input.removing.instance(node, other.name.as_str())
         {
             let name = member.instance(&other.name);
             before.push(ResourceId::new(node, Kind::PgInstance, name));
@@ -142,7 +141,7 @@ impl Compiler<'_> {
         let unit = unit::Spec {
             // Patroni takes PostgreSQL down with it.
             restart_class: Class::OrderedRestart,
-            ..unit::Spec::running("patroni.service")
+            ..unit::Spec::running(place.patroni_unit())
         }
         .ready_when_speaking(
             &node.address,
@@ -171,7 +170,7 @@ impl Compiler<'_> {
             postmaster::Spec {
                 instance: instance.name.clone(),
                 api: instance.api(),
-                connection: cluster.connection(),
+                connection: connection(&instance.member.params),
                 patience_seconds: 120,
                 settled_seconds: u32::try_from(2 * RtoPlan::of(&cluster.params).loop_wait + 5)
                     .unwrap_or(u32::MAX),
@@ -197,6 +196,7 @@ impl Compiler<'_> {
     fn patroni_settings(&self, cluster: &Cluster<'_>, instance: &Instance<'_>) -> Value {
         let params = &instance.member.params;
         let address = &instance.node.address;
+        let certificates = instance.place.certificates();
         let port = params.port("patroni_port");
         let mut restapi = json!({
             "listen": format!("0.0.0.0:{port}"),
@@ -204,13 +204,13 @@ impl Compiler<'_> {
         });
         let mut ctl = Value::Null;
         if params.bool("patroni_ssl_enabled") {
-            restapi["certfile"] = format!("{CERTIFICATES}/server.crt").into();
-            restapi["keyfile"] = format!("{CERTIFICATES}/server.key").into();
+            restapi["certfile"] = format!("{certificates}/server.crt").into();
+            restapi["keyfile"] = format!("{certificates}/server.key").into();
             restapi["cafile"] = crate::ca::CA_PATH.into();
             ctl = json!({
                 "cacert": crate::ca::CA_PATH,
-                "certfile": format!("{CERTIFICATES}/server.crt"),
-                "keyfile": format!("{CERTIFICATES}/server.key"),
+                "certfile": format!("{certificates}/server.crt"),
+                "keyfile": format!("{certificates}/server.key"),
             });
         }
         let hosts: Vec<String> = self
@@ -221,7 +221,7 @@ impl Compiler<'_> {
             .collect();
         let mut parameters = json!({
             "unix_socket_directories": params.str("pg_localhost"),
-            "hba_file": HBA_FILE,
+            "hba_file": instance.place.hba_file(),
         });
         let (tags, own) = standby::part(cluster, instance);
         for (name, value) in own {
@@ -237,13 +237,13 @@ impl Compiler<'_> {
                 "hosts": hosts,
                 "protocol": "https",
                 "cacert": crate::ca::ETCD_CA_PATH,
-                "cert": format!("{CERTIFICATES}/etcd.crt"),
-                "key": format!("{CERTIFICATES}/etcd.key"),
+                "cert": format!("{certificates}/etcd.crt"),
+                "key": format!("{certificates}/etcd.key"),
             },
             "postgresql": {
                 "data_dir": params.str("pg_data"),
                 "bin_dir": format!("/usr/lib/postgresql/{}/bin", cluster.version),
-                "pgpass": "/pg/tmp/patroni.pgpass",
+                "pgpass": instance.place.below("tmp/patroni.pgpass"),
                 "use_unix_socket": true,
                 "use_unix_socket_repl": true,
                 "remove_data_directory_on_rewind_failure": true,

@@ -1,11 +1,12 @@
 //! PgBouncer on an instance's node: one pool a database, in front of the local server.
 
 use super::layout::Files;
-use super::{CERTIFICATES, Cluster, Instance};
+use super::{Cluster, Instance, place};
 use crate::compiler::{Compiler, Problem};
 use keddah_core::Secret;
+use keddah_inventory::Params;
 use keddah_inventory::model::{DatabaseState, Dialect, PgDatabase, PgUser, State};
-use keddah_resource::kind::directory::Permissions;
+use keddah_resource::kind::directory::{self, Permissions};
 use keddah_resource::kind::{file, unit};
 use keddah_resource::{Module, Resource, Spec};
 use serde_json::json;
@@ -24,16 +25,21 @@ impl Compiler<'_> {
         let node = &instance.node;
         let params = &instance.member.params;
         let unit = instance.pgbouncer();
+        let place = &instance.place;
+        let directory = place.pgbouncer_directory();
         let resource =
             |spec: Spec| Resource::new(&node.name, Module::Pgsql, spec).in_cluster(&cluster.name);
         if !params.bool("pgbouncer_enabled") {
-            let spec = unit::Spec::stopped("pgbouncer.service");
+            let spec = unit::Spec::stopped(place.pgbouncer_unit());
             self.fleet.add(resource(spec.into()).after([files.packages.clone()]));
+            if place.own_name().is_some() {
+                self.plain_unit_stopped(instance, place::PGBOUNCER_UNIT, files);
+            }
             return Ok(());
         }
         let superuser = cluster.superuser();
         let owned = || Permissions::new(&superuser, &superuser, 0o640);
-        let databases = database_lines(cluster);
+        let databases = database_lines(cluster, params);
         let users = PgUser::all(params);
         let awkward = PgDatabase::business(params)
             .into_iter()
@@ -51,12 +57,14 @@ impl Compiler<'_> {
             cluster,
             instance,
             Dialect::PgBouncer,
-            "/etc/pgbouncer/pgb_hba.conf",
+            &format!("{directory}/pgb_hba.conf"),
             owned(),
         )?;
         let settings = self.render(
             "pgbouncer/pgbouncer.ini",
             json!({
+                "directory": directory,
+                "process": place.pgbouncer_unit().trim_end_matches(".service"),
                 "log_directory": params.str("pgbouncer_log_dir"),
                 "auth_query": params.bool("pgbouncer_auth_query"),
                 "monitor": params.str("pg_monitor_username"),
@@ -68,7 +76,7 @@ impl Compiler<'_> {
                 "max_db_connections": 100,
                 "ignored_parameters": params.texts("pgbouncer_ignore_param"),
                 "client_sslmode": params.str("pgbouncer_sslmode"),
-                "certificates": CERTIFICATES,
+                "certificates": place.certificates(),
             }),
         )?;
         // Apart, because PgBouncer takes these only when it starts.
@@ -98,45 +106,55 @@ impl Compiler<'_> {
         }
         let mut before = vec![files.packages.clone(), files.certificate.clone()];
         before.extend(files.directories.clone());
+        let mut above = vec![files.packages.clone()];
+        if place.own_name().is_some() {
+            // The package makes the directory above it, and that of a node's only instance.
+            let spec = directory::Spec::present(
+                directory.clone(),
+                Permissions::new(&superuser, &superuser, 0o750),
+            );
+            above.push(self.fleet.add(resource(spec.into()).after([files.packages.clone()])));
+        }
         let texts = [
             ("pgbouncer.ini", settings),
             ("database.txt", databases),
             ("useropts.txt", user_lines(&users)),
         ];
         let texts = texts
-            .map(|(name, text)| file::Spec::text(format!("/etc/pgbouncer/{name}"), text, owned()));
+            .map(|(name, text)| file::Spec::text(format!("{directory}/{name}"), text, owned()));
         for spec in texts.into_iter().chain([rules]) {
-            let added = resource(spec.into()).after([files.packages.clone()]).reloads(&unit);
+            let added = resource(spec.into()).after(above.clone()).reloads(&unit);
             before.push(self.fleet.add(added));
         }
-        let spec = file::Spec::text("/etc/pgbouncer/listen.ini", listen, owned());
-        before.push(
-            self.fleet.add(resource(spec.into()).after([files.packages.clone()]).restarts(&unit)),
-        );
-        let spec =
-            file::Spec::secret("/etc/pgbouncer/userlist.txt", Secret::new(userlist), owned());
-        before.push(
-            self.fleet.add(resource(spec.into()).after([files.packages.clone()]).reloads(&unit)),
-        );
-        before.extend(self.drop_in(
-            node,
-            Module::Pgsql,
-            "pgbouncer.service",
-            "systemd/pgbouncer.conf",
-            json!({ "open_files": node.facts.open_files_limit.min(1_048_576), "superuser": superuser }),
-            Some(&unit),
-        )?);
-        let spec = unit::Spec::running("pgbouncer.service")
+        let spec = file::Spec::text(format!("{directory}/listen.ini"), listen, owned());
+        before.push(self.fleet.add(resource(spec.into()).after(above.clone()).restarts(&unit)));
+        let path = format!("{directory}/userlist.txt");
+        let spec = file::Spec::secret(path, Secret::new(userlist), owned());
+        before.push(self.fleet.add(resource(spec.into()).after(above).reloads(&unit)));
+        let context = json!({
+            "cluster": cluster.name,
+            "superuser": superuser,
+            "configuration": format!("{directory}/pgbouncer.ini"),
+            "open_files": node.facts.open_files_limit.min(1_048_576),
+        });
+        before.extend(if place.own_name().is_some() {
+            self.own_unit(instance, &unit, "systemd/pgbouncer.service", context, files)?
+        } else {
+            let name = place::PGBOUNCER_UNIT;
+            self.drop_in(node, Module::Pgsql, name, "systemd/pgbouncer.conf", context, Some(&unit))?
+        });
+        let spec = unit::Spec::running(place.pgbouncer_unit())
             .ready_when_open(&node.address, params.port("pgbouncer_port"));
         self.fleet.add(resource(spec.into()).after(before));
         Ok(())
     }
 }
 
-/// `database.txt`: the databases that PgBouncer offers, over the local socket.
-fn database_lines(cluster: &Cluster<'_>) -> String {
+/// `database.txt`: the databases that PgBouncer offers, over the socket of its own node's instance,
+/// whose parameters are `own`.
+fn database_lines(cluster: &Cluster<'_>, own: &Params<'_>) -> String {
     let params = &cluster.params;
-    let target = format!("host={} port={}", params.str("pg_localhost"), params.port("pg_port"));
+    let target = format!("host={} port={}", own.str("pg_localhost"), own.port("pg_port"));
     let mut text = String::from("; Written by Keddah; edit the inventory instead.\n");
     // By database and not for all: PgBouncer keeps a global `auth_user` when a reload takes it away,
     // and would look up who uses its console, too.

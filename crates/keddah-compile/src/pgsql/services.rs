@@ -56,10 +56,11 @@ impl Compiler<'_> {
     /// The services of PostgreSQL clusters that a node's HAProxy offers.
     pub(crate) fn cluster_listeners(&self, node: &Node<'_>) -> Result<Vec<Listener>, Problem> {
         let mut listeners = Vec::new();
-        if self.input.removing.pgsql.contains(&node.name) {
-            return Ok(listeners);
-        }
         for at in self.topology.served_by(&node.name, self.input.inventory) {
+            let name = self.topology.clusters[at].name.as_str();
+            if self.input.removing.instance(&node.name, name) {
+                continue;
+            }
             // The same on all nodes that offer them.
             let known = &self.topology.listeners[at];
             let those = match known.get() {
@@ -106,7 +107,7 @@ impl Compiler<'_> {
         for (index, member) in cluster.members.iter().enumerate() {
             let standby = backups.contains(&index);
             if !(members.contains(&index) || standby)
-                || self.input.removing.pgsql.contains(&member.node)
+                || self.input.removing.instance(&member.node, cluster.name.as_str())
             {
                 continue;
             }

@@ -3,7 +3,7 @@
 use super::{Cluster, Instance};
 use crate::compiler::{Compiler, Problem, problem};
 use keddah_core::NodeName;
-use keddah_inventory::model::{PgCluster, PgRole};
+use keddah_inventory::model::{PgCluster, PgRole, upstream_of};
 use serde_json::{Map, Value, json};
 
 /// What a standby cluster follows.
@@ -49,13 +49,13 @@ impl<'a> Compiler<'a> {
     pub(super) fn upstream(&self, model: &PgCluster<'a>) -> Option<Upstream> {
         let primary = model.primary()?;
         let address = primary.upstream.clone()?;
-        let (other, named) = self.topology.instance_on(&NodeName::new(address.clone()))?;
+        let (other, named) = upstream_of(&self.topology.clusters, &model.name, primary)?;
         if other.name == model.name {
             return None;
         }
         let leads = |node: &NodeName| {
             let facts = self.input.facts.get(node);
-            facts.and_then(|facts| facts.patroni.as_ref()).is_some_and(|patroni| {
+            facts.and_then(|facts| facts.patroni_of(other.name.as_str())).is_some_and(|patroni| {
                 matches!(patroni.role.as_str(), "primary" | "master" | "standby_leader")
             })
         };
@@ -65,13 +65,16 @@ impl<'a> Compiler<'a> {
             .find(|member| leads(&member.node))
             .or_else(|| other.primary())
             .map(|member| member.node.clone());
-        let rest = other.members.iter().map(|member| member.node.as_str().to_owned());
+        // Patroni takes one port for all of them.
+        let port = named.params.port("pg_port");
+        let alike = other.members.iter().filter(|member| member.params.port("pg_port") == port);
+        let rest = alike.map(|member| member.node.as_str().to_owned());
         let mut addresses = vec![address.clone()];
         addresses.extend(rest.filter(|one| *one != address));
         Some(Upstream {
             cluster: other.name.as_str().to_owned(),
             addresses,
-            port: named.params.port("pg_port"),
+            port,
             leader,
             delay: delay(&primary.params),
         })
@@ -79,7 +82,8 @@ impl<'a> Compiler<'a> {
 
     /// Says what promotion means, and refuses to make a copy of what holds data of its own.
     pub(super) fn following(&mut self, cluster: &Cluster<'_>) -> Result<(), Problem> {
-        let now = cluster.leader().node.facts.patroni.as_ref().filter(|_| cluster.exists);
+        let now = cluster.leader().node.facts.patroni_of(&cluster.name);
+        let now = now.filter(|_| cluster.exists);
         let (Some(now), leader) = (now, cluster.leader()) else { return Ok(()) };
         let name = &cluster.name;
         match &cluster.follows {
@@ -93,7 +97,7 @@ impl<'a> Compiler<'a> {
                 let theirs = upstream
                     .leader
                     .as_ref()
-                    .and_then(|node| self.input.facts.get(node)?.patroni.as_ref());
+                    .and_then(|node| self.input.facts.get(node)?.patroni_of(&upstream.cluster));
                 let other = theirs.is_some_and(|theirs| {
                     !theirs.system_identifier.is_empty()
                         && theirs.system_identifier != now.system_identifier

@@ -1,7 +1,7 @@
 //! What the tests of compilation share: a small machine, and a compilation for some of them.
 
 use keddah_compile::{Authorities, Authority, Compiled, Input, Removing, Templates, compile};
-use keddah_core::{NodeName, Secret, SourceMap};
+use keddah_core::{Diagnostic, NodeName, Secret, SourceMap};
 use keddah_resource::{Distribution, NodeFacts, Spec};
 use std::collections::BTreeMap;
 
@@ -23,13 +23,26 @@ pub fn facts() -> NodeFacts {
         own_units: Vec::new(),
         resolved: false,
         package_candidates: BTreeMap::new(),
-        patroni: None,
+        patroni: Vec::new(),
+        patroni_directories: Vec::new(),
         etcd: None,
     }
 }
 
 /// Compiles an inventory, whose dependencies must all exist and have an order.
 pub fn compiled(text: &str, facts: &BTreeMap<NodeName, NodeFacts>) -> Compiled {
+    let compiled = without(text, facts, &Removing::default()).expect("it compiles");
+    assert_eq!(compiled.fleet.unknown_dependencies(), []);
+    compiled.fleet.ordered().expect("nothing waits for itself");
+    compiled
+}
+
+/// Compiles an inventory of which something is taken away, or says why it does not compile.
+pub fn without(
+    text: &str,
+    facts: &BTreeMap<NodeName, NodeFacts>,
+    removing: &Removing,
+) -> Result<Compiled, Vec<Diagnostic>> {
     let mut sources = SourceMap::default();
     let (inventory, problems) =
         keddah_inventory::load(&mut sources, "sandbox.yml", text.as_bytes());
@@ -60,12 +73,9 @@ pub fn compiled(text: &str, facts: &BTreeMap<NodeName, NodeFacts>) -> Compiled {
         today: 20_000,
         controller_user: "root".to_owned(),
         controller_group: "root".to_owned(),
-        removing: &Removing::default(),
+        removing,
     };
-    let compiled = compile(&input).expect("it compiles");
-    assert_eq!(compiled.fleet.unknown_dependencies(), []);
-    compiled.fleet.ordered().expect("nothing waits for itself");
-    compiled
+    compile(&input)
 }
 
 /// The text of a file on a node.

@@ -4,6 +4,7 @@ use super::{etcd_member, hostname, packages, sysctl};
 use crate::HostError;
 use crate::command::Command;
 use crate::rest::{CA, patroni_facts};
+use futures_util::future::join_all;
 use keddah_resource::kind::etcd_member::EtcdConnection;
 use keddah_resource::{Distribution, EtcdFacts, Interface, NodeFacts, Probe};
 use rustix::process::{Resource, getrlimit};
@@ -11,6 +12,10 @@ use serde::Deserialize;
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
+
+/// Below which Patroni has its configurations, and the file of one that only Keddah writes.
+const PATRONI: &str = "/etc/patroni";
+const CONFIGURATION: &str = "10-patroni.yml";
 
 /// Where Keddah's own units stand.
 const UNITS: &str = "/etc/systemd/system";
@@ -40,6 +45,7 @@ pub(crate) async fn gather(probe: &Probe) -> Result<NodeFacts, HostError> {
         resolved: leads_to_resolved(Path::new("/etc/resolv.conf")),
         package_candidates: package_candidates?,
         patroni,
+        patroni_directories: patroni_directories(Path::new(PATRONI))?,
         etcd,
     })
 }
@@ -175,15 +181,38 @@ fn own_units(directory: &Path) -> Result<Vec<String>, HostError> {
     Ok(names)
 }
 
+/// The directories with an instance's configuration; none before Patroni was installed.
+fn patroni_directories(directory: &Path) -> Result<Vec<String>, HostError> {
+    let failed = |error: std::io::Error| HostError::path("read", directory, &error);
+    let entries = match fs::read_dir(directory) {
+        Ok(entries) => entries,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(error) => return Err(failed(error)),
+    };
+    let mut names = Vec::new();
+    for entry in entries {
+        let entry = entry.map_err(failed)?;
+        // The package's own files stand there, too.
+        if entry.file_type().map_err(failed)?.is_dir()
+            && entry.path().join(CONFIGURATION).try_exists().map_err(failed)?
+        {
+            names.push(entry.file_name().to_string_lossy().into_owned());
+        }
+    }
+    names.sort();
+    Ok(names)
+}
+
 /// The link's own text is enough: before resolved has started, it leads nowhere.
 fn leads_to_resolved(path: &Path) -> bool {
     fs::read_link(path)
         .is_ok_and(|target| target.to_string_lossy().contains("run/systemd/resolve/"))
 }
 
-async fn patroni(probe: &Probe) -> Option<keddah_resource::PatroniFacts> {
+async fn patroni(probe: &Probe) -> Vec<keddah_resource::PatroniFacts> {
     let ca = Path::new(CA).exists().then_some(CA);
-    patroni_facts(probe.patroni_port?, ca).await
+    let answers = probe.patroni_ports.iter().map(|&port| patroni_facts(port, ca));
+    join_all(answers).await.into_iter().flatten().collect()
 }
 
 async fn etcd(probe: &Probe) -> Option<EtcdFacts> {
@@ -242,6 +271,20 @@ mod tests {
         assert!(found[1].addresses.is_empty());
     }
 
+    #[test]
+    fn instances_are_found_by_their_configurations() {
+        let directory = tempfile::tempdir().unwrap();
+        let found = || patroni_directories(&directory.path().join("patroni")).unwrap();
+        assert!(found().is_empty(), "Patroni is not installed");
+        for name in ["pg-b", "conf.d", "empty"] {
+            fs::create_dir_all(directory.path().join("patroni").join(name)).unwrap();
+        }
+        for path in ["pg-b/10-patroni.yml", "conf.d/10-patroni.yml", "dcs.yml"] {
+            fs::write(directory.path().join("patroni").join(path), "").unwrap();
+        }
+        assert_eq!(found(), ["conf.d", "pg-b"]);
+    }
+
     #[tokio::test]
     async fn this_machine_answers() {
         let facts = gather(&Probe::default()).await.unwrap();
@@ -249,6 +292,6 @@ mod tests {
         assert!(!facts.distribution.id.is_empty() && !facts.hostname.is_empty());
         let loopback = facts.interfaces.iter().find(|interface| interface.name == "lo").unwrap();
         assert_eq!(loopback.addresses, ["127.0.0.1/8"]);
-        assert!(facts.package_candidates.is_empty() && facts.patroni.is_none());
+        assert!(facts.package_candidates.is_empty() && facts.patroni.is_empty());
     }
 }

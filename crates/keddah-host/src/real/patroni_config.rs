@@ -119,7 +119,7 @@ async fn becomes(spec: &Spec, roles: &[&str]) -> Result<(), HostError> {
         roles[0].replace('_', " "),
         NEW_PART.as_secs()
     ))
-    .with_log(&pg_instance::journal().await))
+    .with_log(&pg_instance::journal(&spec.api).await))
 }
 
 /// What `pg_settings` says of these parameters, from the server on this node that belongs to the

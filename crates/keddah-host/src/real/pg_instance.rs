@@ -6,13 +6,11 @@ use crate::real::RealHost;
 use crate::rest::{NoAnswer, Patroni, Status};
 use futures_util::future::join_all;
 use keddah_resource::kind::pg_instance::{Observed, Origin, Spec};
+use keddah_resource::kind::postmaster::PatroniApi;
 use keddah_resource::{Difference, Kind, Observation, TriggerAction};
 use std::path::Path;
 use std::time::Duration;
 use tokio::time::Instant;
-
-/// The unit that runs Patroni.
-const UNIT: &str = "patroni";
 
 /// How long `start failed` may last: Patroni says so also between two attempts of its own.
 const START_PATIENCE: Duration = Duration::from_secs(10);
@@ -79,8 +77,9 @@ pub async fn apply(
         }
         if looked_at_unit.elapsed() > Duration::from_secs(1) {
             looked_at_unit = Instant::now();
-            if let Some(state) = ended().await {
-                return Err(gave_up(spec, &format!("the unit {UNIT} is {state}")).await);
+            let unit = &spec.api.unit;
+            if let Some(state) = ended(unit).await {
+                return Err(gave_up(spec, &format!("{unit} is {state}")).await);
             }
         }
         tokio::time::sleep(pause).await;
@@ -110,21 +109,21 @@ fn describe(status: &Status) -> String {
 }
 
 /// The unit's state when it has ended for good; one that starts or restarts is given its time.
-async fn ended() -> Option<String> {
-    let output = Command::new("systemctl").args(["is-active", UNIT]).run().await.ok()?;
+async fn ended(unit: &str) -> Option<String> {
+    let output = Command::new("systemctl").args(["is-active", unit]).run().await.ok()?;
     let state = output.stdout.trim().to_owned();
     matches!(state.as_str(), "failed" | "inactive").then_some(state)
 }
 
 async fn gave_up(spec: &Spec, why: &str) -> HostError {
     HostError::new(format!("the instance {} does not serve: {why}", spec.instance))
-        .with_log(&journal().await)
-        .with_hint(format!("read more with journalctl -u {UNIT} on the node"))
+        .with_log(&journal(&spec.api).await)
+        .with_hint(format!("read more with journalctl -u {} on the node", spec.api.unit))
 }
 
 /// The end of Patroni's log.
-pub(super) async fn journal() -> String {
-    let arguments = ["-u", UNIT, "-n", "100", "--since=-15min", "--no-pager", "-o", "cat"];
+pub(super) async fn journal(api: &PatroniApi) -> String {
+    let arguments = ["-u", &api.unit, "-n", "100", "--since=-15min", "--no-pager", "-o", "cat"];
     match Command::new("journalctl").args(arguments).run().await {
         Ok(output) => output.stdout,
         Err(_) => String::new(),

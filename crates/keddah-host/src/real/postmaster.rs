@@ -65,7 +65,7 @@ async fn restart(spec: &Spec, observed: &Observed) -> Result<(), HostError> {
     }
     let until = Instant::now() + patience;
     if let Err(error) = patroni.restart(patience).await {
-        return Err(error.with_log(&pg_instance::journal().await));
+        return Err(error.with_log(&pg_instance::journal(&spec.api).await));
     }
     let mut last = String::new();
     let mut restarted = Instant::now();
@@ -92,7 +92,7 @@ async fn restart(spec: &Spec, observed: &Observed) -> Result<(), HostError> {
         "the instance {} does not serve {} s after its restart: {last}",
         spec.instance, spec.patience_seconds
     );
-    Err(HostError::new(message).with_log(&pg_instance::journal().await))
+    Err(HostError::new(message).with_log(&pg_instance::journal(&spec.api).await))
 }
 
 /// Whether PostgreSQL comes to wait for a restart. Restarted too early, it would start with the
@@ -127,7 +127,7 @@ async fn streams(spec: &Spec, leads: bool, until: Instant) -> Result<(), HostErr
         "the replica {} runs again, but receives no WAL: no other instance is restarted",
         spec.instance
     ))
-    .with_log(&pg_instance::journal().await))
+    .with_log(&pg_instance::journal(&spec.api).await))
 }
 
 /// A line of a configuration file that PostgreSQL does not understand.

@@ -50,6 +50,7 @@ pub const CODES: &[(&str, &str)] = &[
     ("bad-address", "A rule or service names an address that is none."),
     ("bad-cluster-name", "A cluster's name cannot become a host name."),
     ("bad-hosts-line", "A line for hosts files or DNS is not an address and its names."),
+    ("bad-instance", "An entry of `pg_instances` cannot be an instance of its host."),
     ("bad-rule", "An access rule cannot be turned into lines of its program's file."),
     ("bad-selector", "A service's selector is no JMESPath expression."),
     ("bad-service", "A service that HAProxy would not take, or that leads nowhere."),

@@ -1,6 +1,6 @@
 //! Who is who: cluster names, numbers, roles, and what a cluster cannot do without.
 
-use super::{Report, error, warning, with_related};
+use super::{Report, error, several_instances, warning, with_related};
 use crate::model::PgRole;
 use crate::{Inventory, Params};
 use keddah_core::{ClusterName, Span};
@@ -11,9 +11,13 @@ pub(super) fn check(report: &mut Report<'_>) {
     let inventory = report.inventory;
     for host in inventory.hosts() {
         let params = Params::new(inventory, &host.name);
-        postgres(report, &params, host.span);
+        if params.set("pg_instances").is_some() {
+            several_instances::check(report, &params);
+        } else {
+            postgres(report, &params, host.span);
+            two_clusters(report, &params);
+        }
         other_modules(report, &params, host.span);
-        two_clusters(report, &params);
     }
     for cluster in report.clusters.clone() {
         let name = cluster.name.as_str();
@@ -41,6 +45,9 @@ pub(super) fn check(report: &mut Report<'_>) {
         }
         let numbers = cluster.members.iter().map(|member| (member.seq, member.seq_span));
         duplicate_numbers(report, "pg_seq", name, numbers);
+        if let Some(mixed) = several_instances::mixed(&cluster) {
+            report.add(mixed);
+        }
     }
     for cluster in report.etcd.clone() {
         let numbers = cluster.members.iter().map(|member| (member.seq, member.seq_span));
@@ -100,16 +107,28 @@ pub(super) fn check(report: &mut Report<'_>) {
     numbers_across(report, "minio_seq", Some("minio_cluster"));
 }
 
-fn postgres(report: &mut Report<'_>, params: &Params<'_>, host_span: Option<Span>) {
-    let node = params.node().clone();
+/// The identity of a host's instance, or of one of several; `place` is the host or the instance.
+pub(super) fn postgres(report: &mut Report<'_>, params: &Params<'_>, place: Option<Span>) {
+    let node = params.node();
+    let who = match params.instance() {
+        None => format!("host `{node}`"),
+        Some(port) => format!("instance {port} of host `{node}`"),
+    };
     let identity = ["pg_seq", "pg_role"];
     let Some(cluster) = params.opt_str("pg_cluster") else {
-        if let Some(name) = identity.into_iter().find(|name| params.set(name).is_some()) {
+        let set = identity.into_iter().find(|name| params.set(name).is_some());
+        if params.instance().is_some() {
+            let message = format!("{who} has no `pg_cluster`");
+            report.add(error("missing-identity", place, message).help(
+                "an instance needs a cluster, a number and a role: { pg_cluster: pg-a, pg_seq: 1, \
+                 pg_role: primary }",
+            ));
+        } else if let Some(name) = set {
             report.add(
                 error(
                     "missing-identity",
                     params.span(name),
-                    format!("host `{node}` has a `{name}`, but no `pg_cluster`"),
+                    format!("{who} has a `{name}`, but no `pg_cluster`"),
                 )
                 .help("set `pg_cluster` in the `vars` of its group"),
             );
@@ -122,23 +141,13 @@ fn postgres(report: &mut Report<'_>, params: &Params<'_>, host_span: Option<Span
                 .help("cluster names become host names and must be valid there"),
         );
     }
-    if params.set("pg_instances").is_some() {
-        report.add(
-            error(
-                "unsupported",
-                params.span("pg_instances"),
-                "Keddah runs one PostgreSQL instance per host, not several",
-            )
-            .help("give each instance a host of its own"),
-        );
-    }
     for name in identity {
         if params.set(name).is_none() {
             report.add(
                 error(
                     "missing-identity",
-                    host_span,
-                    format!("host `{node}` of cluster `{cluster}` has no `{name}`"),
+                    place,
+                    format!("{who} of cluster `{cluster}` has no `{name}`"),
                 )
                 .help(match name {
                     "pg_seq" => "number the members: pg_seq: 1, 2, 3, …",
@@ -158,7 +167,7 @@ fn postgres(report: &mut Report<'_>, params: &Params<'_>, host_span: Option<Span
             .help("leave `pg_mode` out for plain PostgreSQL"),
         );
     }
-    address(report, params, host_span, "PostgreSQL");
+    address(report, params, place, "PostgreSQL");
 }
 
 fn address(report: &mut Report<'_>, params: &Params<'_>, span: Option<Span>, what: &str) {

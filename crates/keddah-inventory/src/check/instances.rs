@@ -1,7 +1,7 @@
 //! What instances follow and how far behind, and the values of PostgreSQL's own parameters.
 
 use super::{Report, error, warning, with_related};
-use crate::model::{PgCluster, PgMember, PgRole};
+use crate::model::{PgCluster, PgMember, PgRole, upstream_of};
 use crate::settings::{refusal, setting_text};
 use keddah_core::Span;
 
@@ -48,13 +48,11 @@ fn delay(report: &mut Report<'_>, cluster: &PgCluster<'_>, member: &PgMember<'_>
 /// A standby cluster logs in to the other one with the same account.
 fn upstream(report: &mut Report<'_>, cluster: &PgCluster<'_>) {
     let Some(primary) = cluster.primary() else { return };
-    let Some(address) = primary.upstream.as_deref() else { return };
     let clusters = report.clusters.clone();
-    let other = clusters.iter().filter(|other| other.name != cluster.name).find_map(|other| {
-        let member = other.members.iter().find(|member| member.node.as_str() == address)?;
-        Some((other, member))
-    });
-    let Some((other, theirs)) = other else { return };
+    let other = upstream_of(&clusters, &cluster.name, primary);
+    let Some((other, theirs)) = other.filter(|(other, _)| other.name != cluster.name) else {
+        return;
+    };
     let span = primary.params.span("pg_upstream");
     let place = |name: &str| -> Option<Span> { primary.params.span(name).or(span) };
     for name in ["pg_replication_username", "pg_replication_password"] {

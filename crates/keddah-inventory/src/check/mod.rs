@@ -11,6 +11,7 @@ mod objects;
 mod parameters;
 mod passwords;
 mod secrets;
+mod several_instances;
 mod virtual_addresses;
 
 pub use codes::{CODES, LOADING_CODES};

@@ -3,8 +3,8 @@
 use super::objects::twice;
 use super::{Report, error, with_related};
 use crate::Params;
-use crate::model::{NodeService, PgCluster, PgRole, PgService};
-use keddah_core::{NodeName, Span};
+use crate::model::{NodeService, PgCluster, PgMember, PgRole, PgService, upstream_of};
+use keddah_core::{Diagnostic, NodeName, Span};
 use std::collections::{HashMap, HashSet};
 
 pub(super) fn check(report: &mut Report<'_>) {
@@ -49,11 +49,6 @@ fn ports(report: &mut Report<'_>) {
         .iter()
         .flat_map(|cluster| cluster.members.iter().map(|member| member.node.clone()))
         .collect();
-    let pgsql: HashSet<NodeName> = report
-        .clusters
-        .iter()
-        .flat_map(|cluster| cluster.members.iter().map(|member| member.node.clone()))
-        .collect();
     let clusters = report.clusters.clone();
     let provided: Vec<(String, &PgCluster<'_>)> = clusters
         .iter()
@@ -62,6 +57,12 @@ fn ports(report: &mut Report<'_>) {
             Some((params.opt_str("pg_service_provider")?, cluster))
         })
         .collect();
+    let mut here: HashMap<&NodeName, Vec<(&PgCluster<'_>, &PgMember<'_>)>> = HashMap::new();
+    for cluster in &clusters {
+        for member in &cluster.members {
+            here.entry(&member.node).or_default().push((cluster, member));
+        }
+    }
     for host in inventory.hosts() {
         let params = Params::new(inventory, &host.name);
         let mut listeners = Vec::new();
@@ -84,16 +85,8 @@ fn ports(report: &mut Report<'_>) {
         if etcd.contains(&host.name) {
             add_ports(&mut listeners, &params, ETCD_PORTS);
         }
-        if pgsql.contains(&host.name) {
-            add_ports(&mut listeners, &params, PGSQL_PORTS);
-            if params.str("pg_service_provider").is_empty() && params.bool("haproxy_enabled") {
-                listeners.extend(PgService::all(&params).into_iter().map(|service| Listener {
-                    port: service.port,
-                    address: service.ip,
-                    what: format!("service `{}`", service.name),
-                    span: service.port_span,
-                }));
-            }
+        for (cluster, member) in here.get(&host.name).into_iter().flatten() {
+            instance(&mut listeners, &params, cluster, member);
         }
         // The services of clusters that leave them to this node.
         for (group, cluster) in &provided {
@@ -111,6 +104,33 @@ fn ports(report: &mut Report<'_>) {
             }));
         }
         collisions(report, &host.name, &listeners);
+    }
+}
+
+/// What a PostgreSQL instance listens on, and its cluster's services on the host's load balancer.
+fn instance(
+    listeners: &mut Vec<Listener>,
+    host: &Params<'_>,
+    cluster: &PgCluster<'_>,
+    member: &PgMember<'_>,
+) {
+    let params = &member.params;
+    let first = listeners.len();
+    add_ports(listeners, params, PGSQL_PORTS);
+    if params.str("pg_service_provider").is_empty() && host.bool("haproxy_enabled") {
+        // The services are the cluster's; those of a host's only instance are its own parameters.
+        let said = if member.is_one_of_several() { &cluster.members[0].params } else { params };
+        listeners.extend(PgService::all(said).into_iter().map(|service| Listener {
+            port: service.port,
+            address: service.ip,
+            what: format!("service `{}`", service.name),
+            span: service.port_span,
+        }));
+    }
+    if member.is_one_of_several() {
+        for listener in &mut listeners[first..] {
+            listener.what.push_str(&format!(" of `{}`", cluster.name));
+        }
     }
 }
 
@@ -161,35 +181,21 @@ fn collisions(report: &mut Report<'_>, node: &NodeName, listeners: &[Listener]) 
 
 fn upstreams(report: &mut Report<'_>) {
     let clusters = report.clusters.clone();
-    let home: HashMap<&str, &str> = clusters
-        .iter()
-        .flat_map(|cluster| {
-            cluster.members.iter().map(|member| (member.node.as_str(), cluster.name.as_str()))
-        })
-        .collect();
     for cluster in &clusters {
         let own = cluster.name.as_str();
         for member in &cluster.members {
             let Some(upstream) = member.upstream.as_deref() else { continue };
             let span = member.params.span("pg_upstream");
-            let Some(other) = home.get(upstream) else {
-                report.add(
-                    error(
-                        "unknown-upstream",
-                        span,
-                        format!(
-                            "`pg_upstream: {upstream}` is no PostgreSQL node of this inventory"
-                        ),
-                    )
-                    .help("name the address of a host with `pg_cluster`"),
-                );
+            let Some((other, _)) = upstream_of(&clusters, &cluster.name, member) else {
+                report.add(unknown_upstream(&clusters, member, upstream, span));
                 continue;
             };
+            let other = other.name.as_str();
             let primary = member.role == PgRole::Primary;
-            if upstream == member.node.as_str() {
+            if upstream == member.node.as_str() && other == own {
                 let message = format!("instance {} follows itself", member.instance(&cluster.name));
                 report.error("bad-upstream", span, message);
-            } else if primary && *other == own {
+            } else if primary && other == own {
                 report.add(
                     error(
                         "bad-upstream",
@@ -200,7 +206,7 @@ fn upstreams(report: &mut Report<'_>) {
                     )
                     .help("a primary with an upstream leads a standby cluster of another cluster"),
                 );
-            } else if !primary && *other != own {
+            } else if !primary && other != own {
                 report.add(
                     error(
                         "bad-upstream",
@@ -212,18 +218,46 @@ fn upstreams(report: &mut Report<'_>) {
             }
         }
     }
-    standby_circles(report, &home);
+    standby_circles(report);
+}
+
+fn unknown_upstream(
+    clusters: &[PgCluster<'_>],
+    member: &PgMember<'_>,
+    upstream: &str,
+    span: Option<Span>,
+) -> Diagnostic {
+    let mut all = clusters.iter().flat_map(|cluster| &cluster.members);
+    if all.any(|one| one.node.as_str() == upstream) {
+        let port = member.params.port("pg_port");
+        return error(
+            "unknown-upstream",
+            span,
+            format!(
+                "`pg_upstream: {upstream}` is a host of several instances, and none of them has \
+                 this one's port {port}"
+            ),
+        )
+        .help("an instance follows the one with its own port there: give both the same");
+    }
+    error(
+        "unknown-upstream",
+        span,
+        format!("`pg_upstream: {upstream}` is no PostgreSQL node of this inventory"),
+    )
+    .help("name the address of a host with `pg_cluster`")
 }
 
 /// Standby clusters that follow each other.
-fn standby_circles(report: &mut Report<'_>, home: &HashMap<&str, &str>) {
+fn standby_circles(report: &mut Report<'_>) {
     let clusters = report.clusters.clone();
     let follows: HashMap<&str, (&str, Option<Span>)> = clusters
         .iter()
         .filter_map(|cluster| {
             let primary = cluster.primary()?;
-            let other = home.get(primary.upstream.as_deref()?)?;
-            Some((cluster.name.as_str(), (*other, primary.params.span("pg_upstream"))))
+            let (other, _) = upstream_of(&clusters, &cluster.name, primary)?;
+            let span = primary.params.span("pg_upstream");
+            Some((cluster.name.as_str(), (other.name.as_str(), span)))
         })
         .filter(|(name, (other, _))| name != other)
         .collect();

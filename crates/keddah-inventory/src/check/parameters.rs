@@ -43,21 +43,46 @@ pub(super) fn check(report: &mut Report<'_>) {
     levels(report);
 }
 
-/// One group's or one host's own variables.
+/// One group's, one host's or one instance's own variables.
 struct Layer<'inventory> {
     vars: &'inventory IndexMap<Key, Value>,
     /// A host that sees them, to fill placeholders in with.
     host: Option<NodeName>,
+    /// The port of the host's instance that they belong to.
+    instance: Option<u16>,
 }
 
 fn layers(inventory: &Inventory) -> impl Iterator<Item = Layer<'_>> {
     let groups = inventory.groups().map(|group| Layer {
         vars: &group.vars,
         host: inventory.members(&group.name).first().map(|host| host.name.clone()),
+        instance: None,
     });
-    let hosts =
-        inventory.hosts().map(|host| Layer { vars: &host.vars, host: Some(host.name.clone()) });
-    groups.chain(hosts)
+    let hosts = inventory.hosts().map(|host| Layer {
+        vars: &host.vars,
+        host: Some(host.name.clone()),
+        instance: None,
+    });
+    groups.chain(hosts).flat_map(|layer| {
+        let instances = instance_layers(&layer);
+        std::iter::once(layer).chain(instances)
+    })
+}
+
+/// The variables of the instances that a layer describes.
+fn instance_layers<'inventory>(layer: &Layer<'inventory>) -> Vec<Layer<'inventory>> {
+    let Some(several) = layer.vars.get("pg_instances").and_then(Value::as_map) else {
+        return Vec::new();
+    };
+    let entries = several.iter();
+    let entries = entries.filter_map(|(key, vars)| {
+        Some(Layer {
+            vars: vars.as_map()?,
+            host: layer.host.clone(),
+            instance: crate::instances::port(key),
+        })
+    });
+    entries.collect()
 }
 
 fn count(
@@ -117,7 +142,8 @@ fn known(
     }
     let what = format!("`{}`", key.text);
     problems(report, &parameter.kind, value, &what, key.span, true);
-    if crate::has_placeholders(value) {
+    // The variables of instances are layers of their own.
+    if name != "pg_instances" && crate::has_placeholders(value) {
         placeholders(report, layer, parameter, value, &what);
     }
 }
@@ -150,7 +176,15 @@ fn placeholders(
 ) {
     // Nobody sees the variables of a group without hosts.
     let Some(host) = &layer.host else { return };
-    let params = Params::new(report.inventory, host);
+    // What a host with several instances sets is filled in for each; the first stands for all.
+    let mut instances = Params::instances(report.inventory, host).into_iter();
+    let params = match layer.instance {
+        None => instances.next().unwrap_or_else(|| Params::new(report.inventory, host)),
+        port => match instances.find(|one| one.instance() == port) {
+            Some(params) => params,
+            None => return,
+        },
+    };
     match params.expand(value) {
         Ok(expanded) => {
             // What was filled in may be a password: the message does not show it.
@@ -241,7 +275,7 @@ fn levels(report: &mut Report<'_>) {
             let group = match &sourced.origin.from {
                 Scope::All => "all",
                 Scope::Group(group) => group,
-                Scope::Host => continue,
+                Scope::Host | Scope::Instance(_) => continue,
             };
             hosts.entry(group.to_owned()).or_insert((0, sourced.origin.span)).0 += 1;
         }
@@ -281,8 +315,13 @@ fn levels(report: &mut Report<'_>) {
 fn uniform(report: &mut Report<'_>, cluster: &str, module: Module, members: &[Params<'_>]) {
     let Some((first, others)) = members.split_first() else { return };
     let mut names: Vec<&'static str> = Vec::new();
-    for host in members.iter().filter_map(|params| report.inventory.host(params.node().as_str())) {
-        for key in host.vars.keys() {
+    for params in members {
+        let host = report.inventory.host(params.node().as_str());
+        let own = match params.instance() {
+            Some(_) => params.vars().instance_keys(),
+            None => host.map(|host| host.vars.keys().collect()).unwrap_or_default(),
+        };
+        for key in own {
             if let Some(parameter) = registry::find(&key.text)
                 && parameter.module == module
                 && !parameter.levels.instance()
@@ -301,7 +340,10 @@ fn uniform(report: &mut Report<'_>, cluster: &str, module: Module, members: &[Pa
             span,
             format!("`{name}` is a setting of cluster `{cluster}`, but its members differ in it"),
         )
-        .help("set it once, in the cluster's `vars`");
+        .help(match other.instance() {
+            None => "set it once, in the cluster's `vars`",
+            Some(_) => "set it at one of its instances only: it holds for all of them",
+        });
         let related = first.span(name).filter(|first| Some(*first) != span);
         report.add(with_related(diagnostic, related, "another member has this"));
     }

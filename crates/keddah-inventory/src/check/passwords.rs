@@ -19,8 +19,9 @@ pub(super) fn check(report: &mut Report<'_>) {
 /// One warning for each parameter whose default password is in use.
 fn parameters(report: &mut Report<'_>) {
     let inventory = report.inventory;
+    let hosts = inventory.hosts();
     let hosts: Vec<Params<'_>> =
-        inventory.hosts().map(|host| Params::new(inventory, &host.name)).collect();
+        hosts.flat_map(|host| Params::instances(inventory, &host.name)).collect();
     for parameter in registry::all() {
         let Some(default) = parameter.default_ref().and_then(Value::as_str) else { continue };
         let in_use = match parameter.module {

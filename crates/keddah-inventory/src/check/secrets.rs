@@ -1,7 +1,8 @@
 //! Where an inventory holds secrets, so that nobody prints those places.
 
 use crate::registry::{self, ParameterType, Structure};
-use crate::{Data, Inventory, Value};
+use crate::{Data, Inventory, Key, Value};
+use indexmap::IndexMap;
 use keddah_core::{SourceId, Span};
 
 /// The places of all secret values, ascending: passwords by type, by the name of their key, or
@@ -11,16 +12,32 @@ pub fn secret_spans(inventory: &Inventory) -> Vec<Span> {
     let layers =
         inventory.groups().map(|group| &group.vars).chain(inventory.hosts().map(|host| &host.vars));
     for vars in layers {
-        for (key, value) in vars {
-            let kind = registry::find(&key.text)
-                .or_else(|| registry::find(registry::suggest(&key.text)?))
-                .map(|parameter| parameter.kind);
-            entry(&key.text, kind.as_ref(), value, &mut spans);
-        }
+        variables(vars, &mut spans);
     }
     spans.sort_unstable();
     spans.dedup();
     spans
+}
+
+/// The variables of a group, a host or an instance.
+fn variables(vars: &IndexMap<Key, Value>, spans: &mut Vec<Span>) {
+    for (key, value) in vars {
+        let parameter =
+            registry::find(&key.text).or_else(|| registry::find(registry::suggest(&key.text)?));
+        let kind = parameter.map(|parameter| parameter.kind);
+        let several = parameter.is_some_and(|parameter| parameter.name == "pg_instances");
+        match value.as_map() {
+            Some(instances) if several => {
+                for vars in instances.values() {
+                    match vars.as_map() {
+                        Some(vars) => variables(vars, spans),
+                        None => entry("", None, vars, spans),
+                    }
+                }
+            }
+            _ => entry(&key.text, kind.as_ref(), value, spans),
+        }
+    }
 }
 
 /// Walks a value under a key; `kind` is what the registry says about it.

@@ -3,7 +3,7 @@
 use super::{Report, error, warning, with_related};
 use crate::Params;
 use ipnet::Ipv4Net;
-use keddah_core::Span;
+use keddah_core::{NodeName, Span};
 use std::collections::HashSet;
 use std::net::IpAddr;
 
@@ -12,6 +12,8 @@ struct Virtual {
     address: IpAddr,
     owner: String,
     span: Option<Span>,
+    /// The hosts with several instances that carry it for one of them.
+    shared_hosts: Vec<NodeName>,
 }
 
 pub(super) fn check(report: &mut Report<'_>) {
@@ -62,8 +64,11 @@ pub(super) fn check(report: &mut Report<'_>) {
             }
         }
         let owner = format!("cluster `{name}`");
-        all.push(Virtual { address: network.addr().into(), owner, span });
+        let shared = cluster.members.iter().filter(|member| member.is_one_of_several());
+        let shared_hosts = shared.map(|member| member.node.clone()).collect();
+        all.push(Virtual { address: network.addr().into(), owner, span, shared_hosts });
     }
+    same_router(report, &all);
     node_addresses(report, &mut all);
     for (index, one) in all.iter().enumerate() {
         let address = one.address;
@@ -94,6 +99,37 @@ pub(super) fn check(report: &mut Report<'_>) {
                 "the other one",
             ));
         }
+    }
+}
+
+/// The virtual router of an address that follows a primary has the address's last byte for its
+/// number, and a host cannot carry two of one number.
+fn same_router(report: &mut Report<'_>, all: &[Virtual]) {
+    let number = |one: &Virtual| match one.address {
+        IpAddr::V4(address) => address.octets()[3],
+        IpAddr::V6(address) => address.octets()[15],
+    };
+    for (index, one) in all.iter().enumerate() {
+        let clash = all[..index].iter().find_map(|other| {
+            let host = one.shared_hosts.iter().find(|host| other.shared_hosts.contains(host))?;
+            let same = number(one) == number(other) && one.address != other.address;
+            same.then_some((other, host))
+        });
+        let Some((other, host)) = clash else { continue };
+        report.add(with_related(
+            error(
+                "router-collision",
+                one.span,
+                format!(
+                    "the virtual addresses of {} and {} end in the same number, and host `{host}` \
+                     may have to carry both",
+                    other.owner, one.owner
+                ),
+            )
+            .help("choose addresses that differ in their last number"),
+            other.span,
+            "the other one",
+        ));
     }
 }
 
@@ -134,7 +170,7 @@ fn node_addresses(report: &mut Report<'_>, all: &mut Vec<Virtual>) {
         });
         if seen.insert((cluster.clone(), address)) {
             let owner = format!("node cluster `{cluster}`");
-            all.push(Virtual { address, owner, span });
+            all.push(Virtual { address, owner, span, shared_hosts: Vec::new() });
         }
     }
     router_ids(report, &routers);

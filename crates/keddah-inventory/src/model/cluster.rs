@@ -61,13 +61,18 @@ pub struct PgMember<'inventory> {
     pub upstream: Option<String>,
     /// Whether it takes slow analytical queries.
     pub offline_query: bool,
-    /// The host's parameters.
+    /// The host's parameters, or those of one of its `pg_instances`.
     pub params: Params<'inventory>,
     /// Where its number is written.
     pub seq_span: Option<Span>,
 }
 
 impl PgMember<'_> {
+    /// Whether it is one of its host's `pg_instances`, with places and ports of its own.
+    pub fn is_one_of_several(&self) -> bool {
+        self.params.instance().is_some()
+    }
+
     /// The instance's name, `<cluster>-<seq>`.
     pub fn instance(&self, cluster: &ClusterName) -> String {
         format!("{cluster}-{}", self.seq)
@@ -122,30 +127,61 @@ impl<'inventory> PgCluster<'inventory> {
 }
 
 /// The PostgreSQL clusters of an inventory, in the order in which their first members stand. Hosts
-/// whose identity is incomplete or whose cluster's name is no name are left out.
+/// and instances whose identity is incomplete or whose cluster's name is no name are left out, and
+/// so is the second member of a cluster on the same host.
 pub fn pg_clusters(inventory: &Inventory) -> Vec<PgCluster<'_>> {
     let mut clusters: IndexMap<ClusterName, Vec<PgMember<'_>>> = IndexMap::new();
     for host in inventory.hosts() {
-        let params = Params::new(inventory, &host.name);
-        let Some(name) = params.opt_str("pg_cluster") else { continue };
-        let Ok(name) = ClusterName::new(name) else { continue };
-        let (Some(seq), Some(role)) =
-            (params.opt_int("pg_seq"), PgRole::parse(&params.str("pg_role")))
-        else {
-            continue;
-        };
-        let member = PgMember {
-            node: host.name.clone(),
-            seq,
-            role,
-            upstream: params.opt_str("pg_upstream"),
-            offline_query: params.bool("pg_offline_query"),
-            seq_span: params.span("pg_seq"),
-            params,
-        };
-        clusters.entry(name).or_default().push(member);
+        for params in Params::instances(inventory, &host.name) {
+            let Some(name) = params.opt_str("pg_cluster") else { continue };
+            let Ok(name) = ClusterName::new(name) else { continue };
+            let (Some(seq), Some(role)) =
+                (params.opt_int("pg_seq"), PgRole::parse(&params.str("pg_role")))
+            else {
+                continue;
+            };
+            let member = PgMember {
+                node: host.name.clone(),
+                seq,
+                role,
+                upstream: params.opt_str("pg_upstream"),
+                offline_query: params.bool("pg_offline_query"),
+                seq_span: params.span("pg_seq"),
+                params,
+            };
+            let members = clusters.entry(name).or_default();
+            if members.last().is_none_or(|last| last.node != member.node) {
+                members.push(member);
+            }
+        }
     }
     clusters.into_iter().map(|(name, members)| PgCluster { name, members }).collect()
+}
+
+/// What a member's `pg_upstream` names. Where several instances share that address: for a replica,
+/// the one of its own cluster; for a primary, the one of another cluster, and of several of those
+/// the one that listens on the member's own port.
+pub fn upstream_of<'c, 'inventory>(
+    clusters: &'c [PgCluster<'inventory>],
+    own: &ClusterName,
+    member: &PgMember<'_>,
+) -> Option<(&'c PgCluster<'inventory>, &'c PgMember<'inventory>)> {
+    let address = member.upstream.as_deref()?;
+    let there = clusters.iter().filter_map(|cluster| {
+        let named = cluster.members.iter().find(|one| one.node.as_str() == address)?;
+        Some((cluster, named))
+    });
+    let (mine, others): (Vec<_>, Vec<_>) = there.partition(|(cluster, _)| cluster.name == *own);
+    let other = match others.as_slice() {
+        [] => None,
+        [one] => Some(*one),
+        several => {
+            let port = member.params.port("pg_port");
+            several.iter().find(|(_, one)| one.params.port("pg_port") == port).copied()
+        }
+    };
+    let mine = mine.first().copied();
+    if member.role == PgRole::Primary { other.or(mine) } else { mine.or(other) }
 }
 
 /// An etcd cluster.

@@ -13,7 +13,7 @@ mod user;
 
 pub use cluster::{
     EtcdCluster, EtcdMember, PgCluster, PgMember, PgRole, etcd_clusters, infra_addresses,
-    pg_clusters,
+    pg_clusters, upstream_of,
 };
 pub use database::{DatabaseState, PgDatabase, PgExtension, PgSchema};
 pub use hba::{AuthenticationFile, Dialect, HbaAuth, HbaRule, InvalidRule, memberships};

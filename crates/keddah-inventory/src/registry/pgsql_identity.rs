@@ -53,8 +53,10 @@ pub(super) const PG_ID: &[Parameter] = &section(
             Mapping,
             Levels::I,
             NONE,
-            "Several instances on one host, as a mapping from port to that instance's \
-         variables.",
+            "Several instances on one host, as a mapping from each one's `pg_port` to its variables, \
+         which hold over the host's. Ports it does not set are as far from their usual values as \
+         its own from 5432; what is a setting of the cluster needs to stand at one of its members \
+         only.",
         ),
         row(
             "pg_upstream",

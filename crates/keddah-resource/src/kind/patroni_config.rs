@@ -245,6 +245,7 @@ mod tests {
 
     fn spec(parameters: &[(&str, &str)]) -> Spec {
         let api = PatroniApi {
+            unit: "patroni.service".to_owned(),
             address: "127.0.0.1".to_owned(),
             port: 8008,
             ca_path: None,

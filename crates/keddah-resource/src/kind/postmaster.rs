@@ -7,6 +7,8 @@ use serde::{Deserialize, Serialize};
 /// How a node's agent reaches the Patroni REST API of its own node.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PatroniApi {
+    /// The systemd unit that runs it; its journal says why when it does not answer.
+    pub unit: String,
     /// The address it listens on.
     pub address: String,
     /// The port.

@@ -7,6 +7,7 @@ mod examples;
 mod failover;
 mod fields;
 mod follow;
+mod instances;
 mod interrupted;
 mod privileges;
 mod scale;
@@ -81,6 +82,11 @@ pub const SCENARIOS: &[Scenario] = &[
         name: "topology",
         about: "cascades, delays, synchronous commit, and a standby cluster with its promotion",
         run: topology::run,
+    },
+    Scenario {
+        name: "instances",
+        about: "two clusters share two nodes: pg_instances",
+        run: instances::run,
     },
     Scenario {
         name: "failover",

@@ -125,7 +125,7 @@ fn refuse_system_user(context: &Context, name: &str) -> Result<(), CommandError>
     ];
     let inventory = steps::read(context)?.inventory;
     let hosts = inventory.iter().flat_map(|inventory| {
-        inventory.hosts().map(move |host| Params::new(inventory, &host.name))
+        inventory.hosts().flat_map(move |host| Params::instances(inventory, &host.name))
     });
     let named = |params: Params<'_>| {
         SYSTEM.into_iter().find(|(parameter, _)| params.str(parameter) == name)

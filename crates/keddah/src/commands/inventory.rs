@@ -6,7 +6,7 @@ use crate::render::inventory as render;
 use crate::steps;
 use clap::{Args, Subcommand};
 use keddah_core::NodeName;
-use keddah_inventory::{Inventory, ansible};
+use keddah_inventory::{Inventory, Params, ansible, model};
 use std::process::ExitCode;
 
 /// Show an inventory as ansible-inventory does, or a host's resolved parameters
@@ -33,9 +33,9 @@ pub struct InventoryArgs {
 
 #[derive(Debug, Subcommand)]
 enum InventoryCommand {
-    /// Show a host's resolved parameters, and where each comes from
+    /// Show a host's or an instance's resolved parameters, and where each comes from
     Show {
-        /// The host, as the inventory names it
+        /// The host, as the inventory names it, or an instance such as pg-test-1
         host: String,
         /// Also those that nobody sets, with their defaults
         #[arg(long)]
@@ -55,12 +55,15 @@ pub fn run(context: &Context, args: InventoryArgs) -> Result<ExitCode, CommandEr
         return Err(steps::refuse(context, &read));
     };
     if let Some(InventoryCommand::Show { host, all }) = command {
-        let host = known(inventory, &host)?;
+        let params = match instance(inventory, &host) {
+            Some(params) => params,
+            None => Params::new(inventory, &known(inventory, &host)?),
+        };
         if context.output.is_json() {
-            context.output.data(&render::show_json(&read.sources, inventory, &host, all));
+            context.output.data(&render::show_json(&read.sources, &params, all));
         } else {
             let theme = &context.output.stdout;
-            context.output.answer(&render::show(&read.sources, inventory, &host, all, theme));
+            context.output.answer(&render::show(&read.sources, &params, all, theme));
         }
         return Ok(ExitCode::SUCCESS);
     }
@@ -79,6 +82,17 @@ pub fn run(context: &Context, args: InventoryArgs) -> Result<ExitCode, CommandEr
         context.output.answer("\n");
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// The parameters of an instance, unless a host has its name.
+fn instance<'a>(inventory: &'a Inventory, name: &str) -> Option<Params<'a>> {
+    if inventory.host(name).is_some() {
+        return None;
+    }
+    model::pg_clusters(inventory).into_iter().find_map(|cluster| {
+        let mut members = cluster.members.into_iter();
+        Some(members.find(|member| member.instance(&cluster.name) == name)?.params)
+    })
 }
 
 fn known(inventory: &Inventory, host: &str) -> Result<NodeName, CommandError> {

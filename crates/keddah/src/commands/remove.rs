@@ -7,9 +7,9 @@ use crate::steps::{self, Approval, Selection, SelectionArgs};
 use clap::Args;
 use keddah_compile::Removing;
 use keddah_core::NodeName;
-use keddah_inventory::{Inventory, Params};
+use keddah_inventory::{Inventory, Params, model};
 use keddah_plan::Allowance;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::process::ExitCode;
 
 /// Take a host or a cluster out of service, with its data
@@ -20,8 +20,8 @@ use std::process::ExitCode;
 /// the next apply makes it anew.
 #[derive(Debug, Args)]
 pub struct RemoveArgs {
-    /// A host, or a group such as a cluster
-    #[arg(value_name = "HOST|CLUSTER")]
+    /// A host, a group, a cluster, or one instance such as pg-test-3
+    #[arg(value_name = "HOST|CLUSTER|INSTANCE")]
     name: String,
 
     /// The same name once more, where there is no terminal to type it on
@@ -41,17 +41,14 @@ pub struct RemoveArgs {
 pub async fn run(context: &Context, args: RemoveArgs) -> Result<ExitCode, CommandError> {
     let RemoveArgs { name, confirm, no_backup, full } = args;
     let (mut read, inventory) = steps::checked(context)?;
-    let limit = SelectionArgs { limit: vec![name.clone()], modules: Vec::new(), restart: None };
-    let selected = Selection::of(&limit, &inventory)?.nodes().clone();
     if let Some(confirm) = confirm.as_ref().filter(|confirm| **confirm != name) {
         return Err(CommandError::user(format!(
             "`{confirm}` is not the name of what is removed, which is `{name}`"
         )));
     }
-    let removing = Removing { without_backup: no_backup, ..removing(&inventory, &name, selected) };
-    let hosts = removing.hosts();
-    safeguards(&inventory, &hosts)?;
-    let affected = affected(&inventory, &hosts);
+    let removing = Removing { without_backup: no_backup, ..removing(&inventory, &name)? };
+    safeguards(&inventory, &removing)?;
+    let affected = affected(&inventory, &removing);
 
     let selection = Selection::nodes_only(affected);
     let planned = steps::plan(context, &mut read, &inventory, &selection, &removing).await?;
@@ -70,55 +67,156 @@ pub async fn run(context: &Context, args: RemoveArgs) -> Result<ExitCode, Comman
     Ok(render::report::show(&context.output, plan, &report))
 }
 
-/// A cluster's name takes away what makes its hosts that cluster; any other name takes all.
-fn removing(inventory: &Inventory, name: &str, selected: BTreeSet<NodeName>) -> Removing {
-    let named = |parameter: &str| {
-        selected.iter().any(|node| {
-            let params = Params::new(inventory, node);
-            params.set(parameter).is_some() && params.str(parameter) == name
+/// A cluster's name takes away what makes its hosts that cluster, an instance's only that one; any
+/// other name takes all.
+fn removing(inventory: &Inventory, name: &str) -> Result<Removing, CommandError> {
+    let clusters = model::pg_clusters(inventory);
+    let one = clusters.iter().find_map(|cluster| {
+        let mut members = cluster.members.iter();
+        let member = members.find(|member| member.instance(&cluster.name) == name)?;
+        Some((cluster.name.to_string(), BTreeSet::from([member.node.clone()])))
+    });
+    if let Some(one) = one
+        && inventory.host(name).is_none()
+        && inventory.group(name).is_none()
+    {
+        return Ok(Removing { pgsql: BTreeMap::from([one]), ..Removing::default() });
+    }
+    let limit = SelectionArgs { limit: vec![name.to_owned()], ..SelectionArgs::default() };
+    let selected = Selection::of(&limit, inventory)?.nodes().clone();
+    let all: BTreeMap<String, BTreeSet<NodeName>> = clusters
+        .iter()
+        .map(|cluster| {
+            let nodes = cluster.members.iter().map(|member| &member.node);
+            (
+                cluster.name.to_string(),
+                nodes.filter(|node| selected.contains(*node)).cloned().collect(),
+            )
         })
-    };
-    if named("pg_cluster") {
-        Removing { pgsql: selected, ..Removing::default() }
-    } else if named("etcd_cluster") {
+        .filter(|(_, nodes): &(String, BTreeSet<NodeName>)| !nodes.is_empty())
+        .collect();
+    let etcd = selected.iter().any(|node| {
+        let params = Params::new(inventory, node);
+        params.set("etcd_cluster").is_some() && params.str("etcd_cluster") == name
+    });
+    Ok(if let Some((cluster, nodes)) = all.get_key_value(name) {
+        let pgsql = BTreeMap::from([(cluster.clone(), nodes.clone())]);
+        Removing { pgsql, ..Removing::default() }
+    } else if etcd {
         Removing { etcd: selected, ..Removing::default() }
     } else {
-        Removing { pgsql: selected.clone(), etcd: selected, ..Removing::default() }
-    }
+        Removing { pgsql: all, etcd: selected, ..Removing::default() }
+    })
 }
 
-fn safeguards(inventory: &Inventory, removing: &BTreeSet<NodeName>) -> Result<(), CommandError> {
-    for node in removing {
-        let params = Params::new(inventory, node);
-        for (identity, safeguard) in
-            [("pg_cluster", "pg_safeguard"), ("etcd_seq", "etcd_safeguard")]
-        {
-            if params.set(identity).is_some() && params.bool(safeguard) {
-                return Err(CommandError::user(format!("{node} is safeguarded by {safeguard}"))
-                    .hint(format!("set `{safeguard}: false` for it in the inventory first")));
+fn safeguards(inventory: &Inventory, removing: &Removing) -> Result<(), CommandError> {
+    let guarded = |what: String, safeguard: &str| {
+        Err(CommandError::user(format!("{what} is safeguarded by {safeguard}"))
+            .hint(format!("set `{safeguard}: false` for it in the inventory first")))
+    };
+    for cluster in model::pg_clusters(inventory) {
+        for member in &cluster.members {
+            let goes = removing.instance(&member.node, cluster.name.as_str());
+            if goes && member.params.bool("pg_safeguard") {
+                let what = match member.is_one_of_several() {
+                    true => member.instance(&cluster.name),
+                    false => member.node.to_string(),
+                };
+                return guarded(what, "pg_safeguard");
             }
+        }
+    }
+    for node in &removing.etcd {
+        let params = Params::new(inventory, node);
+        if params.set("etcd_seq").is_some() && params.bool("etcd_safeguard") {
+            return guarded(node.to_string(), "etcd_safeguard");
         }
     }
     Ok(())
 }
 
 /// The nodes themselves, those that share a cluster with them, and those that tell their names.
-fn affected(inventory: &Inventory, removing: &BTreeSet<NodeName>) -> BTreeSet<NodeName> {
+fn affected(inventory: &Inventory, removing: &Removing) -> BTreeSet<NodeName> {
     let clusters = |node: &NodeName| -> BTreeSet<String> {
+        let instances = Params::instances(inventory, node).into_iter();
+        let postgres = instances.filter_map(|instance| instance.opt_str("pg_cluster"));
         let params = Params::new(inventory, node);
-        let postgres = params.opt_str("pg_cluster");
         let etcd =
             params.opt_int("etcd_seq").map(|_| format!("etcd {}", params.str("etcd_cluster")));
-        postgres.into_iter().chain(etcd).collect()
+        postgres.chain(etcd).collect()
     };
-    let touched: BTreeSet<String> = removing.iter().flat_map(clusters).collect();
+    let hosts = removing.hosts();
+    let touched: BTreeSet<String> = hosts.iter().flat_map(clusters).collect();
     inventory
         .hosts()
         .map(|host| &host.name)
         .filter(|node| {
             let tells_names = || Params::new(inventory, node).opt_int("infra_seq").is_some();
-            removing.contains(*node) || !clusters(node).is_disjoint(&touched) || tells_names()
+            hosts.contains(*node) || !clusters(node).is_disjoint(&touched) || tells_names()
         })
         .cloned()
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use keddah_core::SourceMap;
+
+    const INVENTORY: &str = "all:
+  children:
+    etcd: { hosts: { 10.0.0.1: { etcd_seq: 1 } }, vars: { etcd_cluster: etcd } }
+    pair:
+      hosts:
+        10.0.0.1:
+          pg_instances:
+            5432: { pg_cluster: pg-a, pg_seq: 1, pg_role: primary }
+            5442: { pg_cluster: pg-b, pg_seq: 1, pg_role: primary, pg_safeguard: true }
+        10.0.0.2:
+          pg_instances:
+            5432: { pg_cluster: pg-a, pg_seq: 2, pg_role: replica }
+    pg-c:
+      hosts: { 10.0.0.2: {}, 10.0.0.3: { pg_seq: 1, pg_role: primary, pg_cluster: pg-c } }
+";
+
+    fn inventory() -> Inventory {
+        let mut sources = SourceMap::default();
+        let (inventory, _) = keddah_inventory::load(&mut sources, "t.yml", INVENTORY.as_bytes());
+        inventory.expect("it loads")
+    }
+
+    fn what_goes(name: &str) -> (Vec<String>, Vec<String>) {
+        let removing = removing(&inventory(), name).expect("a name of the inventory");
+        let instances = removing
+            .pgsql
+            .iter()
+            .flat_map(|(cluster, nodes)| nodes.iter().map(move |node| format!("{cluster} {node}")))
+            .collect();
+        (instances, removing.etcd.iter().map(ToString::to_string).collect())
+    }
+
+    #[test]
+    fn a_name_says_what_goes() {
+        let none: [&str; 0] = [];
+        let (pgsql, etcd) = what_goes("pg-a");
+        assert_eq!(pgsql, ["pg-a 10.0.0.1", "pg-a 10.0.0.2"], "a cluster without a group");
+        assert_eq!(etcd, none);
+        assert_eq!(what_goes("pg-a-2"), (vec!["pg-a 10.0.0.2".to_owned()], Vec::new()));
+        assert_eq!(what_goes("pg-c").0, ["pg-c 10.0.0.3"], "not whoever else is in its group");
+        let (pgsql, etcd) = what_goes("etcd");
+        assert_eq!((pgsql.len(), etcd), (0, vec!["10.0.0.1".to_owned()]));
+        let (pgsql, etcd) = what_goes("10.0.0.1");
+        assert_eq!(pgsql, ["pg-a 10.0.0.1", "pg-b 10.0.0.1"]);
+        assert_eq!(etcd, ["10.0.0.1"]);
+        assert!(removing(&inventory(), "pg-z").is_err());
+    }
+
+    #[test]
+    fn a_safeguard_is_the_instances_own() {
+        let inventory = inventory();
+        let guarded = |name| safeguards(&inventory, &removing(&inventory, name).expect("a name"));
+        assert!(guarded("pg-a").is_ok());
+        assert!(guarded("pg-b").is_err());
+        assert!(guarded("10.0.0.1").is_err());
+    }
 }

@@ -1,10 +1,8 @@
-//! A host's resolved parameters, each with its origin; secrets are hidden.
+//! A host's or an instance's resolved parameters, each with its origin; secrets are hidden.
 
 use crate::render::theme::{Meaning, Theme};
-use keddah_core::{NodeName, SourceMap, Span};
-use keddah_inventory::{
-    Data, Inventory, ParamOrigin, Params, Value, registry, secret_spans, to_json,
-};
+use keddah_core::{SourceMap, Span};
+use keddah_inventory::{Data, ParamOrigin, Params, Value, registry, secret_spans, to_json};
 use serde_json::json;
 use std::collections::BTreeSet;
 use std::fmt::Write;
@@ -18,9 +16,8 @@ struct Shown {
     origin: String,
 }
 
-fn resolve(sources: &SourceMap, inventory: &Inventory, host: &NodeName, all: bool) -> Vec<Shown> {
-    let params = Params::new(inventory, host);
-    let secrets: BTreeSet<Span> = secret_spans(inventory).into_iter().collect();
+fn resolve(sources: &SourceMap, params: &Params<'_>, all: bool) -> Vec<Shown> {
+    let secrets: BTreeSet<Span> = secret_spans(params.inventory()).into_iter().collect();
     let mut shown: Vec<Shown> = Vec::new();
     let mut seen = BTreeSet::new();
     for (name, sourced) in params.vars().iter() {
@@ -74,14 +71,8 @@ fn hide(written: &Value, expanded: &mut Value, secrets: &BTreeSet<Span>) {
 }
 
 /// For people.
-pub fn show(
-    sources: &SourceMap,
-    inventory: &Inventory,
-    host: &NodeName,
-    all: bool,
-    theme: &Theme,
-) -> String {
-    let shown = resolve(sources, inventory, host, all);
+pub fn show(sources: &SourceMap, params: &Params<'_>, all: bool, theme: &Theme) -> String {
+    let shown = resolve(sources, params, all);
     let width = shown.iter().map(|one| one.name.len()).max().unwrap_or_default();
     let mut text = String::new();
     for Shown { name, value, origin } in shown {
@@ -93,16 +84,7 @@ pub fn show(
 }
 
 /// For programs.
-pub fn show_json(
-    sources: &SourceMap,
-    inventory: &Inventory,
-    host: &NodeName,
-    all: bool,
-) -> serde_json::Value {
+pub fn show_json(sources: &SourceMap, params: &Params<'_>, all: bool) -> serde_json::Value {
     let one = |Shown { name, value, origin }| (name, json!({ "value": value, "origin": origin }));
-    resolve(sources, inventory, host, all)
-        .into_iter()
-        .map(one)
-        .collect::<serde_json::Map<_, _>>()
-        .into()
+    resolve(sources, params, all).into_iter().map(one).collect::<serde_json::Map<_, _>>().into()
 }

@@ -23,11 +23,12 @@ pub fn assumed_facts(inventory: &Inventory) -> BTreeMap<NodeName, NodeFacts> {
             memory_bytes: 16 << 30,
             sysctl_read_only: false,
             open_files_limit: 1 << 20,
-            interfaces: interfaces(&Params::new(inventory, &node)),
+            interfaces: interfaces(inventory, &node),
             own_units: Vec::new(),
             resolved: false,
             package_candidates: offered.collect(),
-            patroni: None,
+            patroni: Vec::new(),
+            patroni_directories: Vec::new(),
             etcd: None,
         };
         (node, facts)
@@ -37,13 +38,15 @@ pub fn assumed_facts(inventory: &Inventory) -> BTreeMap<NodeName, NodeFacts> {
 
 /// Interfaces with the names that virtual addresses are to be put on, each with the node's own
 /// address.
-fn interfaces(params: &Params<'_>) -> Vec<Interface> {
-    let named = ["vip_interface", "pg_vip_interface"].map(|parameter| params.str(parameter));
+fn interfaces(inventory: &Inventory, node: &NodeName) -> Vec<Interface> {
+    let mut named = vec![Params::new(inventory, node).str("vip_interface")];
+    let instances = Params::instances(inventory, node);
+    named.extend(instances.iter().map(|instance| instance.str("pg_vip_interface")));
     let mut names: Vec<String> =
         named.into_iter().filter(|name| !name.is_empty() && name != "auto").collect();
     names.push("eth0".to_owned());
     names.sort();
     names.dedup();
-    let address = format!("{}/24", params.node());
+    let address = format!("{node}/24");
     names.into_iter().map(|name| Interface { name, addresses: vec![address.clone()] }).collect()
 }

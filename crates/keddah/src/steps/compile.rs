@@ -84,9 +84,11 @@ fn baselines(
 ) -> Result<BTreeMap<String, String>, CommandError> {
     let mut names = BTreeSet::new();
     for host in inventory.hosts() {
-        for database in Params::new(inventory, &host.name).list("pg_databases") {
-            let name = database.get("baseline").and_then(|name| name.as_str());
-            names.extend(name.map(str::to_owned));
+        for instance in Params::instances(inventory, &host.name) {
+            for database in instance.list("pg_databases") {
+                let name = database.get("baseline").and_then(|name| name.as_str());
+                names.extend(name.map(str::to_owned));
+            }
         }
     }
     let mut found = BTreeMap::new();

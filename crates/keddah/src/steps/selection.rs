@@ -4,8 +4,8 @@ use crate::error::CommandError;
 use clap::{Args, ValueEnum};
 use keddah_compile::CONTROLLER;
 use keddah_core::NodeName;
-use keddah_inventory::Inventory;
 use keddah_inventory::registry::nearest;
+use keddah_inventory::{Inventory, model};
 use keddah_plan::Restarts;
 use keddah_resource::{DesiredFleet, Module, Resource};
 use serde::{Deserialize, Serialize};
@@ -54,6 +54,8 @@ impl From<Restart> for Restarts {
 #[derive(Debug)]
 pub struct Selection {
     nodes: Option<BTreeSet<NodeName>>,
+    /// Nodes of those that stand here for one of their clusters only.
+    in_part: BTreeSet<NodeName>,
     names: BTreeSet<String>,
     modules: Option<BTreeSet<Module>>,
     all_nodes: BTreeSet<NodeName>,
@@ -68,15 +70,20 @@ impl Selection {
     pub fn of(args: &SelectionArgs, inventory: &Inventory) -> Result<Self, CommandError> {
         let SelectionArgs { limit, modules, restart } = args;
         let mut nodes = BTreeSet::new();
+        let mut in_part = BTreeSet::new();
         for name in limit {
             if let Some(host) = inventory.host(name) {
                 nodes.insert(host.name.clone());
             } else if inventory.group(name).is_some() {
                 nodes.extend(inventory.members(name).into_iter().map(|host| host.name.clone()));
+            } else if let Some(cluster) = cluster(inventory, name) {
+                // A cluster of `pg_instances` has no group of its own, and shares its nodes.
+                in_part.extend(cluster);
             } else {
                 let hosts = inventory.hosts().map(|host| host.name.as_str());
                 let known = hosts.chain(inventory.groups().map(|group| group.name.as_str()));
-                let message = format!("`{name}` is neither a host nor a group of the inventory");
+                let message =
+                    format!("`{name}` is neither a host, nor a group or cluster of the inventory");
                 let near = nearest(name, known).map(|near| format!("did you mean `{near}`?"));
                 let error = CommandError::user(message);
                 return Err(near.into_iter().fold(error, CommandError::hint));
@@ -84,7 +91,10 @@ impl Selection {
         }
         let modules: BTreeSet<Module> =
             modules.iter().map(|name| module(name)).collect::<Result<_, _>>()?;
+        in_part.retain(|node| !nodes.contains(node));
+        nodes.extend(in_part.iter().cloned());
         Ok(Self {
+            in_part,
             nodes: (!limit.is_empty()).then_some(nodes),
             names: limit.iter().cloned().collect(),
             modules: (!modules.is_empty()).then_some(modules),
@@ -98,6 +108,7 @@ impl Selection {
         let all_nodes = nodes.clone();
         Self {
             nodes: Some(nodes),
+            in_part: BTreeSet::new(),
             names: BTreeSet::new(),
             modules: None,
             all_nodes,
@@ -125,11 +136,22 @@ impl Selection {
         }
         let by_module =
             self.modules.as_ref().is_none_or(|modules| modules.contains(&resource.module));
-        let by_node = self.nodes.as_ref().is_none_or(|nodes| nodes.contains(&resource.id.node));
+        let node = &resource.id.node;
+        let by_node = self
+            .nodes
+            .as_ref()
+            .is_none_or(|nodes| nodes.contains(node) && !self.in_part.contains(node));
         let by_cluster =
             resource.cluster.as_ref().is_some_and(|cluster| self.names.contains(cluster));
         by_module && (by_node || by_cluster)
     }
+}
+
+/// The nodes of a PostgreSQL cluster.
+fn cluster(inventory: &Inventory, name: &str) -> Option<BTreeSet<NodeName>> {
+    let clusters = model::pg_clusters(inventory);
+    let found = clusters.into_iter().find(|cluster| cluster.name.as_str() == name)?;
+    Some(found.members.into_iter().map(|member| member.node).collect())
 }
 
 fn module(name: &str) -> Result<Module, CommandError> {
