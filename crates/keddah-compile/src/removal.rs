@@ -7,8 +7,8 @@ use crate::pgsql::layout::unit_file;
 use crate::pgsql::place::Place;
 use keddah_inventory::model::{PgCluster, PgMember, upstream_of};
 use keddah_resource::kind::etcd_member::{self, EtcdConnection};
-use keddah_resource::kind::{backup, directory, file, unit};
-use keddah_resource::{Module, NodeFacts, Resource, ResourceId, Spec};
+use keddah_resource::kind::{backup, directory, etcd_keys, file, unit};
+use keddah_resource::{Kind, Module, NodeFacts, Resource, ResourceId, Spec};
 
 /// Files of an instance that would start it again, or that hold passwords.
 fn files(place: &Place) -> Vec<String> {
@@ -27,6 +27,24 @@ fn files(place: &Place) -> Vec<String> {
     files
 }
 
+/// Directories that go with an instance, unless its parameters keep them.
+fn doomed(cluster: &PgCluster<'_>, member: &PgMember<'_>) -> Vec<String> {
+    let version_directories = |parent: String| -> Vec<String> {
+        // The version that is installed is not known here: whichever stands there goes.
+        crate::release::POSTGRESQL_VERSIONS
+            .map(|version| format!("{parent}/{}-{version}", cluster.name))
+            .collect()
+    };
+    let mut doomed = Vec::new();
+    if member.params.bool("pg_rm_data") {
+        doomed.extend(version_directories(member.params.str("pg_fs_main")));
+    }
+    if member.params.bool("pg_rm_backup") {
+        doomed.extend(version_directories(member.params.str("pg_fs_backup")));
+    }
+    doomed
+}
+
 /// Whether a member is taken away.
 fn goes(removing: &Removing, cluster: &PgCluster<'_>, member: &PgMember<'_>) -> bool {
     removing.instance(&member.node, cluster.name.as_str())
@@ -43,6 +61,7 @@ impl<'a> Compiler<'a> {
                 };
                 self.remove_instance(cluster, member, node)?;
             }
+            self.forget_in_etcd(cluster, nodes);
         }
         self.remove_etcd_members(nodes)
     }
@@ -88,23 +107,63 @@ impl<'a> Compiler<'a> {
         for path in files(&place) {
             self.fleet.add(resource(file::Spec::absent(path).into()).after([server.clone()]));
         }
-        let version_directories = |parent: String| -> Vec<String> {
-            // The version that is installed is not known here: whichever stands there goes.
-            crate::release::POSTGRESQL_VERSIONS
-                .map(|version| format!("{parent}/{}-{version}", cluster.name))
-                .collect()
-        };
-        let mut doomed = Vec::new();
-        if member.params.bool("pg_rm_data") {
-            doomed.extend(version_directories(member.params.str("pg_fs_main")));
-        }
-        if member.params.bool("pg_rm_backup") {
-            doomed.extend(version_directories(member.params.str("pg_fs_backup")));
-        }
-        for path in doomed {
+        for path in doomed(cluster, member) {
             self.fleet.add(resource(directory::Spec::absent(path).into()).after([server.clone()]));
         }
         Ok(())
+    }
+
+    /// Of a cluster that goes as a whole, nothing stays in etcd: Patroni would wait for the leader of
+    /// one that it finds there. The first of its nodes sees to it, once every Patroni has stopped and
+    /// before the certificate goes that etcd lets in.
+    fn forget_in_etcd(&mut self, cluster: &PgCluster<'_>, nodes: &[Node<'_>]) {
+        let removing = self.input.removing;
+        if cluster.members.iter().any(|one| !goes(removing, cluster, one)) {
+            return;
+        }
+        let place_on = |member: &PgMember<'_>| {
+            nodes.iter().find(|node| node.name == member.node).map(|node| node.name.clone())
+        };
+        let here = cluster.members.iter().find_map(|one| Some((one, place_on(one)?)));
+        let Some((member, node)) = here else { return };
+        let place = Place::of(cluster.name.as_str(), member);
+        let certificates = place.certificates();
+        let connections: Vec<EtcdConnection> = self
+            .topology
+            .etcd
+            .iter()
+            .filter(|one| !removing.etcd.contains(&one.node))
+            .map(|one| EtcdConnection {
+                endpoint: format!("https://{}:{}", one.node, one.port),
+                ca_path: ETCD_CA_PATH.to_owned(),
+                certificate_path: format!("{certificates}/etcd.crt"),
+                key_path: format!("{certificates}/etcd.key"),
+            })
+            .collect();
+        if connections.is_empty() {
+            return;
+        }
+        let namespace = member.params.str("pg_namespace");
+        let prefix = format!("/{}/{}/", namespace.trim_matches('/'), cluster.name);
+        let stopped: Vec<ResourceId> = cluster
+            .members
+            .iter()
+            .filter_map(|one| {
+                Some(ResourceId::new(&place_on(one)?, Kind::Unit, place.patroni_unit()))
+            })
+            .collect();
+        let spec = etcd_keys::Spec { prefix, connections };
+        let resource = Resource::new(&node, Module::Pgsql, Spec::from(spec));
+        let keys = self.fleet.add(resource.in_cluster(cluster.name.as_str()).after(stopped));
+        let directories: Vec<ResourceId> = doomed(cluster, member)
+            .into_iter()
+            .map(|path| ResourceId::new(&node, Kind::Directory, path))
+            .collect();
+        for directory in directories {
+            if let Some(directory) = self.fleet.get_mut(&directory) {
+                directory.after.push(keys.clone());
+            }
+        }
     }
 
     /// A backup of today from a cluster that goes as a whole, unless the user does without one.

@@ -2,10 +2,10 @@
 
 use crate::{Host, HostError};
 use keddah_resource::kind::{
-    backup, block, certificate, directory, etcd_member, file, hostname, packages, patroni_config,
-    pg_baseline, pg_census, pg_database, pg_extension, pg_function, pg_grants, pg_instance,
-    pg_privileges, pg_role, pg_schema, postmaster, stanza, symlink, sysctl, trust_anchor, unit,
-    user,
+    backup, block, certificate, directory, etcd_keys, etcd_member, file, hostname, packages,
+    patroni_config, pg_baseline, pg_census, pg_database, pg_extension, pg_function, pg_grants,
+    pg_instance, pg_privileges, pg_role, pg_schema, postmaster, stanza, symlink, sysctl,
+    trust_anchor, unit, user,
 };
 use keddah_resource::{
     Difference, Distribution, IdleListener, Kind, Material, NodeFacts, Observation, Observed,
@@ -289,6 +289,7 @@ fn absent(spec: &Spec) -> Observed {
         Spec::Unit(_) => {
             unit::Observed { exists: false, enabled: false, running: false, owes: None }.into()
         }
+        Spec::EtcdKeys(_) => etcd_keys::Observed { keys: 0 }.into(),
         Spec::EtcdMember(_) => etcd_member::Observed { peer_url: None }.into(),
         Spec::Stanza(_) => stanza::Observed { status: 1 }.into(),
         Spec::Backup(_) => backup::Observed { full_backups: 0, newest: 0 }.into(),

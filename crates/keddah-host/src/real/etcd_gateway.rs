@@ -1,4 +1,4 @@
-//! The list of members as the asked etcd itself knows it, over etcd's JSON gateway.
+//! Questions to etcd's JSON gateway; first of all, the list of members as the asked one knows it.
 //!
 //! `etcdctl member list` asks for the cluster's consent, which there is none of between adding the
 //! second member and its start: two members need both.
@@ -11,6 +11,7 @@ use hyper::body::Bytes;
 use hyper::header::{CONTENT_TYPE, HOST};
 use keddah_resource::kind::etcd_member::EtcdConnection;
 use serde::{Deserialize, Deserializer};
+use serde_json::Value;
 use std::io;
 use std::sync::Arc;
 use std::time::Duration;
@@ -61,20 +62,31 @@ pub(crate) async fn members(connection: &EtcdConnection) -> Result<Vec<Member>, 
     let failed = |why: String| {
         HostError::new(format!("etcd on {} does not list its members: {why}", connection.endpoint))
     };
-    match tokio::time::timeout(PATIENCE, ask(connection)).await {
-        Ok(members) => members.map_err(|error| failed(error.to_string())),
-        Err(_) => Err(failed(format!("no answer within {} s", PATIENCE.as_secs()))),
-    }
+    // The empty request means "what you know yourself".
+    let answer = post(connection, "/v3/cluster/member/list", &serde_json::json!({})).await;
+    answer
+        .and_then(|body| parse(&body).map_err(io::Error::other))
+        .map_err(|error| failed(error.to_string()))
 }
 
-async fn ask(connection: &EtcdConnection) -> io::Result<Vec<Member>> {
+/// What one member answers to a question.
+pub(crate) async fn post(
+    connection: &EtcdConnection,
+    path: &str,
+    question: &Value,
+) -> io::Result<Bytes> {
+    let late = || io::Error::other(format!("no answer within {} s", PATIENCE.as_secs()));
+    let asked = tokio::time::timeout(PATIENCE, ask(connection, path, question)).await;
+    asked.map_err(|_| late())?
+}
+
+async fn ask(connection: &EtcdConnection, path: &str, question: &Value) -> io::Result<Bytes> {
     let (address, port) = address_and_port(&connection.endpoint)
         .ok_or_else(|| io::Error::other("the endpoint has no port"))?;
-    // The empty request means "what you know yourself".
-    let request = Request::post("/v3/cluster/member/list")
+    let request = Request::post(path)
         .header(HOST, format!("{address}:{port}"))
         .header(CONTENT_TYPE, "application/json")
-        .body(Full::<Bytes>::from("{}"))
+        .body(Full::<Bytes>::from(question.to_string()))
         .map_err(io::Error::other)?;
     let stream = TcpStream::connect((address.as_str(), port)).await?;
     let answer = if connection.endpoint.starts_with("https://") {
@@ -88,7 +100,7 @@ async fn ask(connection: &EtcdConnection) -> io::Result<Vec<Member>> {
         let words = String::from_utf8_lossy(&answer.body);
         return Err(io::Error::other(format!("{} {}", answer.status, words.trim())));
     }
-    parse(&answer.body).map_err(io::Error::other)
+    Ok(answer.body)
 }
 
 fn parse(body: &[u8]) -> serde_json::Result<Vec<Member>> {

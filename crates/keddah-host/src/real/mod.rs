@@ -6,6 +6,7 @@ mod block;
 mod certificate;
 mod directory;
 mod etcd_gateway;
+mod etcd_keys;
 mod etcd_member;
 mod facts;
 mod file;
@@ -159,6 +160,7 @@ dispatch! {
         TrustAnchor => trust_anchor;
         Unit => unit;
         EtcdMember => etcd_member;
+        EtcdKeys => etcd_keys;
         PgInstance => pg_instance;
         Postmaster => postmaster;
         PatroniConfig => patroni_config;

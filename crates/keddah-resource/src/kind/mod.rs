@@ -4,6 +4,7 @@ pub mod backup;
 pub mod block;
 pub mod certificate;
 pub mod directory;
+pub mod etcd_keys;
 pub mod etcd_member;
 pub mod file;
 pub mod hostname;
@@ -145,6 +146,8 @@ kinds! {
     Unit, unit, "unit";
     /// A member in etcd's own list.
     EtcdMember, etcd_member, "etcd-member";
+    /// What a cluster that is gone has left in etcd.
+    EtcdKeys, etcd_keys, "etcd-keys";
     /// A PostgreSQL instance under Patroni.
     PgInstance, pg_instance, "pg-instance";
     /// The running postmaster: reloads and restarts.

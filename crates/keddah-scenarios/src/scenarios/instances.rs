@@ -250,6 +250,12 @@ pub fn run(world: &mut World) -> Outcome {
         ensure!(before == after, "pg-a restarted: {before:?}, then {after:?}");
         Ok(())
     })?;
+    step("a cluster of the same name can be made anew", || {
+        keddah.apply()?;
+        keddah.plan()?.expect_empty()?;
+        B.wait_healthy(sandbox)?;
+        keddah.run(&["remove", "pg-b", "--confirm", "pg-b", "--no-backup"])?.success().map(|_| ())
+    })?;
     step("out of the inventory, and the nodes are the other's alone", || {
         let text = std::fs::read_to_string(project.inventory())?;
         let text = text.replacen(SECOND, "", 1);
