@@ -47,7 +47,9 @@ fn delay(report: &mut Report<'_>, cluster: &PgCluster<'_>, member: &PgMember<'_>
 
 /// A standby cluster logs in to the other one with the same account.
 fn upstream(report: &mut Report<'_>, cluster: &PgCluster<'_>) {
-    let Some(primary) = cluster.primary() else { return };
+    let Some(primary) = cluster.primary().filter(|primary| primary.upstream.is_some()) else {
+        return;
+    };
     let clusters = report.clusters.clone();
     let other = upstream_of(&clusters, &cluster.name, primary);
     let Some((other, theirs)) = other.filter(|(other, _)| other.name != cluster.name) else {
