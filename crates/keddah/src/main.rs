@@ -10,8 +10,8 @@ mod steps;
 use mimalloc::MiMalloc;
 use std::process::ExitCode;
 
-/// Large fleets are millions of small pieces made on all processors, which the C library's
-/// allocator takes twice as long for (docs/benchmarks.md).
+/// Large fleets are millions of small pieces made on all processors
+/// (`docs/decisions/allocator.md`).
 #[global_allocator]
 static ALLOCATOR: MiMalloc = MiMalloc;
 
