@@ -299,6 +299,32 @@ fn openssl(directory: &Path, arguments: &[&str]) -> String {
     String::from_utf8(output.stdout).unwrap()
 }
 
+/// A certificate authority of the user's own, where Keddah looks for it.
+fn make_authority(scene: &Scene) {
+    let ca = scene.directory.join("files/pki/ca");
+    std::fs::create_dir_all(&ca).unwrap();
+    let key =
+        ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-keyout", "ca.key"];
+    let certificate = ["-out", "ca.crt", "-days", "10", "-subj", "/CN=test-ca"];
+    openssl(&ca, &[&["req", "-x509"], &key[..], &certificate[..]].concat());
+}
+
+#[test]
+fn without_an_authority_none_is_made_where_that_is_not_wanted() {
+    let own = ONE_NODE.replacen("  vars:\n", "  vars:\n    ca_create: false\n", 1);
+    assert_ne!(own, ONE_NODE);
+    let scene = Scene::new("own-ca").with("keddah.yml", &own);
+    for command in ["compile", "plan"] {
+        let outcome = scene.run(&[command]);
+        assert_eq!(outcome.code, 1, "{command}: {}", outcome.stdout);
+        assert!(outcome.stderr.contains("ca_create is false"), "{command}: {}", outcome.stderr);
+        assert!(!scene.directory.join("files").exists(), "{command} made something");
+    }
+    make_authority(&scene);
+    let compiled = scene.run(&["compile"]);
+    assert_eq!(compiled.code, 0, "{}", compiled.stderr);
+}
+
 #[test]
 fn client_certificates_are_issued_for_their_owner_alone() {
     let scene = Scene::new("cert").with("keddah.yml", ONE_NODE);
@@ -306,28 +332,7 @@ fn client_certificates_are_issued_for_their_owner_alone() {
     assert_eq!(without.code, 1);
     assert!(without.stderr.contains("there is no CA"), "{}", without.stderr);
 
-    let ca = scene.directory.join("files/pki/ca");
-    std::fs::create_dir_all(&ca).unwrap();
-    openssl(
-        &ca,
-        &[
-            "req",
-            "-x509",
-            "-newkey",
-            "ec",
-            "-pkeyopt",
-            "ec_paramgen_curve:P-256",
-            "-nodes",
-            "-keyout",
-            "ca.key",
-            "-out",
-            "ca.crt",
-            "-days",
-            "10",
-            "-subj",
-            "/CN=test-ca",
-        ],
-    );
+    make_authority(&scene);
     let issued = scene.run(&["cert", "issue", "--cn", "dbuser_dba"]);
     assert_eq!(issued.code, 0, "{}", issued.stderr);
     for file in ["files/pki/client/dbuser_dba.key", "files/pki/client/dbuser_dba.crt"] {
