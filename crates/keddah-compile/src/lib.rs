@@ -143,8 +143,7 @@ pub fn compile(input: &Input<'_>) -> Result<Compiled, Vec<Diagnostic>> {
     }
     if !compiler.untuned.is_empty() {
         compiler.notes.push(format!(
-            "kernel parameters outside net.* are only written down on {}: a container's kernel is \
-             not its own",
+            "kernel parameters that are not a container's own are only written down on {}",
             compiler.untuned.join(", ")
         ));
     }

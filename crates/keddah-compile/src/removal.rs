@@ -155,11 +155,8 @@ impl<'a> Compiler<'a> {
         let spec = etcd_keys::Spec { prefix, connections };
         let resource = Resource::new(&node, Module::Pgsql, Spec::from(spec));
         let keys = self.fleet.add(resource.in_cluster(cluster.name.as_str()).after(stopped));
-        let directories: Vec<ResourceId> = doomed(cluster, member)
-            .into_iter()
-            .map(|path| ResourceId::new(&node, Kind::Directory, path))
-            .collect();
-        for directory in directories {
+        for path in doomed(cluster, member) {
+            let directory = ResourceId::new(&node, Kind::Directory, path);
             if let Some(directory) = self.fleet.get_mut(&directory) {
                 directory.after.push(keys.clone());
             }

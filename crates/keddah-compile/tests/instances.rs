@@ -192,6 +192,38 @@ fn one_of_them_goes_and_the_other_stays() {
 }
 
 #[test]
+fn only_what_goes_as_a_whole_is_forgotten_in_etcd() {
+    let says = [(10, "pg-b", "primary"), (11, "pg-b", "replica")];
+    let without_nodes = |last: &[u8]| {
+        let hosts = last.iter().map(|last| NodeName::new(format!("10.10.10.{last}"))).collect();
+        let pgsql = BTreeMap::from([("pg-b".to_owned(), hosts)]);
+        let removing = Removing { pgsql, without_backup: true, ..Removing::default() };
+        without(INVENTORY, &nodes(&says), &removing).expect("it compiles")
+    };
+    let keys = |compiled: &Compiled| -> Vec<String> {
+        let found = compiled.fleet.iter().filter(|one| one.id.kind == Kind::EtcdKeys);
+        found.map(|one| one.id.name.clone()).collect()
+    };
+    assert!(keys(&without_nodes(&[11])).is_empty(), "a member is left");
+
+    let whole = without_nodes(&[10, 11]);
+    assert_eq!(keys(&whole), ["/pg/pg-b/"]);
+    let order = whole.fleet.ordered().expect("an order");
+    let at = |kind: Kind, node: &str, name: &str| {
+        let found = order
+            .iter()
+            .position(|id| id.kind == kind && id.node.as_str() == node && id.name == name);
+        found.unwrap_or_else(|| panic!("no {kind} {name} on {node}"))
+    };
+    let forgotten = at(Kind::EtcdKeys, "10.10.10.10", "/pg/pg-b/");
+    for node in ["10.10.10.10", "10.10.10.11"] {
+        assert!(at(Kind::Unit, node, "patroni-pg-b.service") < forgotten, "Patroni writes on");
+    }
+    let data = at(Kind::Directory, "10.10.10.10", "/data/postgres/pg-b-17");
+    assert!(forgotten < data, "the certificate that etcd lets in is gone");
+}
+
+#[test]
 fn no_second_copy_is_made_beside_the_first() {
     let mut facts = nodes(&[]);
     let node = facts.get_mut(&NodeName::new("10.10.10.11")).expect("it is there");

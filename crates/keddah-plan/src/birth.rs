@@ -1,7 +1,8 @@
 //! What a cluster was made with, where the inventory says otherwise: no apply changes that.
 
 use crate::Outcome;
-use keddah_resource::{DesiredFleet, Observed, ResourceId, Spec};
+use crate::undeclared::censuses;
+use keddah_resource::{DesiredFleet, ResourceId};
 use std::collections::BTreeMap;
 
 /// One note for each cluster and parameter that came too late.
@@ -9,17 +10,12 @@ pub(crate) fn notes(
     desired: &DesiredFleet,
     observed: &BTreeMap<ResourceId, Outcome>,
 ) -> Vec<String> {
-    let mut notes = Vec::new();
-    for resource in desired.iter() {
-        let Spec::PgCensus(spec) = &resource.spec else { continue };
-        let Some(Outcome::Observed(Observed::PgCensus(census))) = observed.get(&resource.id) else {
-            continue;
-        };
-        let Some(server) = &spec.server else { continue };
-        let cluster = resource.cluster.as_deref().unwrap_or_default();
-        notes.extend(too_late(cluster, &server.birth, &census.birth));
-    }
-    notes
+    censuses(desired, observed)
+        .filter_map(|(cluster, spec, census)| {
+            Some(too_late(cluster, &spec.server.as_ref()?.birth, &census.birth))
+        })
+        .flatten()
+        .collect()
 }
 
 fn too_late(
@@ -38,7 +34,7 @@ fn too_late(
                 "pg_checksum" => {
                     "PostgreSQL's pg_checksums switches it while every instance is stopped"
                 }
-                _ => "databases have their own, and a cluster with another is made anew",
+                _ => "a database of its own can have another (pg_databases)",
             };
             Some(format!(
                 "{cluster} was made with {name}: {present} and keeps it, whatever the inventory \

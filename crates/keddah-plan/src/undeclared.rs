@@ -1,6 +1,7 @@
 //! What clusters hold that nobody declared, in one note for each cluster.
 
 use crate::Outcome;
+use keddah_resource::kind::pg_census;
 use keddah_resource::{DesiredFleet, Observed, ResourceId, Spec};
 use std::collections::BTreeMap;
 use std::fmt::Write;
@@ -17,18 +18,28 @@ struct Found {
     extensions: Vec<String>,
 }
 
+/// What was found in each database that was looked into, with its cluster's name.
+pub(crate) fn censuses<'a>(
+    desired: &'a DesiredFleet,
+    observed: &'a BTreeMap<ResourceId, Outcome>,
+) -> impl Iterator<Item = (&'a str, &'a pg_census::Spec, &'a pg_census::Observed)> {
+    desired.iter().filter_map(|resource| {
+        let Spec::PgCensus(spec) = &resource.spec else { return None };
+        let Some(Outcome::Observed(Observed::PgCensus(census))) = observed.get(&resource.id) else {
+            return None;
+        };
+        Some((resource.cluster.as_deref().unwrap_or_default(), &**spec, census))
+    })
+}
+
 /// One note for each cluster that holds something undeclared, by the clusters' names.
 pub(crate) fn notes(
     desired: &DesiredFleet,
     observed: &BTreeMap<ResourceId, Outcome>,
 ) -> Vec<String> {
     let mut clusters: BTreeMap<&str, Found> = BTreeMap::new();
-    for resource in desired.iter() {
-        let Spec::PgCensus(spec) = &resource.spec else { continue };
-        let Some(Outcome::Observed(Observed::PgCensus(census))) = observed.get(&resource.id) else {
-            continue;
-        };
-        let found = clusters.entry(resource.cluster.as_deref().unwrap_or_default()).or_default();
+    for (cluster, spec, census) in censuses(desired, observed) {
+        let found = clusters.entry(cluster).or_default();
         let within = |name: &String| format!("{}.{name}", spec.database);
         found.roles.extend(census.roles.iter().cloned());
         found.databases.extend(census.databases.iter().cloned());

@@ -13,6 +13,7 @@ use keddah_resource::kind::etcd_member::EtcdConnection;
 use serde::{Deserialize, Deserializer};
 use serde_json::Value;
 use std::io;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::TcpStream;
@@ -55,6 +56,15 @@ pub(crate) fn address_and_port(endpoint: &str) -> Option<(String, u16)> {
     let (address, port) = authority.trim_end_matches('/').rsplit_once(':')?;
     let address = address.trim_start_matches('[').trim_end_matches(']');
     Some((address.to_owned(), port.parse().ok()?))
+}
+
+/// The first of a connection's files that is not there.
+pub(crate) fn missing_file(connection: &EtcdConnection) -> Option<&str> {
+    let EtcdConnection { endpoint: _, ca_path, certificate_path, key_path } = connection;
+    [ca_path, certificate_path, key_path]
+        .into_iter()
+        .find(|path| !path.is_empty() && !Path::new(path).exists())
+        .map(String::as_str)
 }
 
 /// The members.

@@ -1,20 +1,22 @@
 //! Keys in etcd, over its JSON gateway: `etcdctl` is installed on etcd's own nodes only.
 
-use super::etcd_gateway::post;
+use super::etcd_gateway::{missing_file, post};
 use crate::{HostError, RealHost};
 use base64::{Engine, engine::general_purpose::STANDARD};
 use keddah_resource::kind::etcd_keys::{Observed, Spec};
-use keddah_resource::kind::etcd_member::EtcdConnection;
 use keddah_resource::{Difference, Observation};
 use serde::Deserialize;
 use serde_json::{Value, json};
-use std::path::Path;
 
 #[derive(Debug, Deserialize)]
 struct Counted {
     /// The gateway writes numbers of 64 bits as text, and leaves out zero.
-    #[serde(default)]
-    count: Option<String>,
+    #[serde(default = "zero")]
+    count: String,
+}
+
+fn zero() -> String {
+    "0".to_owned()
 }
 
 /// Looks at what is below a prefix.
@@ -27,17 +29,21 @@ pub async fn observe(_host: &RealHost, specs: &[&Spec]) -> Vec<Result<Observatio
 }
 
 async fn count(spec: &Spec) -> Result<u64, HostError> {
-    let below = Spec { connections: usable(spec), ..spec.clone() };
-    if below.connections.is_empty() {
+    if spec.connections.iter().all(|one| missing_file(one).is_some()) {
         // Without a certificate no Patroni has ever written anything from here.
         return Ok(0);
     }
     let mut question = range(&spec.prefix);
     question["count_only"] = json!(true);
-    let body = ask(&below, "/v3/kv/range", &question).await?;
-    let counted: Counted = serde_json::from_slice(&body)
-        .map_err(|error| HostError::new(format!("etcd's answer cannot be read: {error}")))?;
-    Ok(counted.count.and_then(|count| count.parse().ok()).unwrap_or(0))
+    counted(&ask(spec, "/v3/kv/range", &question).await?)
+}
+
+fn counted(answer: &[u8]) -> Result<u64, HostError> {
+    let unreadable =
+        |why: String| HostError::new(format!("etcd's count of keys cannot be read: {why}"));
+    let Counted { count } =
+        serde_json::from_slice(answer).map_err(|error| unreadable(error.to_string()))?;
+    count.parse().map_err(|_| unreadable(count))
 }
 
 /// Deletes all of them.
@@ -51,15 +57,6 @@ pub async fn apply(
     _difference: &Difference,
 ) -> Result<(), HostError> {
     ask(spec, "/v3/kv/deleterange", &range(&spec.prefix)).await.map(drop)
-}
-
-fn usable(spec: &Spec) -> Vec<EtcdConnection> {
-    let there = |one: &&EtcdConnection| {
-        [&one.ca_path, &one.certificate_path, &one.key_path]
-            .iter()
-            .all(|path| path.is_empty() || Path::new(path).exists())
-    };
-    spec.connections.iter().filter(there).cloned().collect()
 }
 
 async fn ask(spec: &Spec, path: &str, question: &Value) -> Result<Vec<u8>, HostError> {
@@ -100,5 +97,13 @@ mod tests {
         let range = range("/pg/pg-a/");
         assert_eq!(range["key"], STANDARD.encode("/pg/pg-a/"));
         assert_eq!(range["range_end"], STANDARD.encode("/pg/pg-a0"));
+    }
+
+    #[test]
+    fn no_count_is_zero_and_one_that_is_no_number_is_not() {
+        assert_eq!(counted(br#"{"header":{}}"#).unwrap(), 0);
+        assert_eq!(counted(br#"{"header":{},"count":"12"}"#).unwrap(), 12);
+        assert!(counted(br#"{"count":"many"}"#).is_err());
+        assert!(counted(b"404 page not found").is_err());
     }
 }

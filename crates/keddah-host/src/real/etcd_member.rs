@@ -1,6 +1,6 @@
 //! Members in etcd's own list, by `etcdctl`.
 
-use super::etcd_gateway::{Member, address_and_port, members};
+use super::etcd_gateway::{Member, address_and_port, members, missing_file};
 use super::unit::accepts;
 use crate::command::Command;
 use crate::sql::Unreachable;
@@ -49,15 +49,13 @@ pub(crate) async fn facts(connection: &EtcdConnection) -> Option<Vec<EtcdMemberF
 
 /// Why etcd cannot be asked yet.
 async fn not_yet(connection: &EtcdConnection) -> Option<String> {
-    let EtcdConnection { endpoint, ca_path, certificate_path, key_path } = connection;
-    for path in [ca_path, certificate_path, key_path] {
-        if !path.is_empty() && !Path::new(path).exists() {
-            return Some(format!("{path} does not exist yet"));
-        }
+    if let Some(path) = missing_file(connection) {
+        return Some(format!("{path} does not exist yet"));
     }
     if !Path::new("/usr/bin/etcdctl").exists() && !Path::new("/usr/local/bin/etcdctl").exists() {
         return Some("etcdctl is not installed yet".to_owned());
     }
+    let endpoint = &connection.endpoint;
     let (address, port) = address_and_port(endpoint)?;
     if accepts(&address, port).await {
         None
