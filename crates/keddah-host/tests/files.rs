@@ -281,3 +281,51 @@ async fn an_owner_who_does_not_exist_yet_is_seen_as_a_difference_and_named_on_ap
     assert_eq!(error.message, "the account nobody-has-this-name does not exist on this node");
     assert!(!Path::new(&path).exists());
 }
+
+/// A directory of an ordinary account, in which that account has put a link in the place of `conf`.
+fn swapped() -> Option<(tempfile::TempDir, std::path::PathBuf)> {
+    use std::os::unix::fs::{lchown, symlink};
+    if !geteuid().is_root() {
+        return None;
+    }
+    let base = tempfile::tempdir().unwrap();
+    let (theirs, victim) = (base.path().join("theirs"), base.path().join("victim"));
+    fs::create_dir(&theirs).unwrap();
+    fs::create_dir(&victim).unwrap();
+    fs::write(victim.join("secret"), "of root").unwrap();
+    symlink(&victim, theirs.join("conf")).unwrap();
+    lchown(theirs.join("conf"), Some(65534), Some(65534)).unwrap();
+    lchown(&theirs, Some(65534), Some(65534)).unwrap();
+    Some((base, victim))
+}
+
+#[test]
+fn a_swapped_parent_leads_root_nowhere() {
+    let Some((base, victim)) = swapped() else { return };
+    let state = tempfile::tempdir().unwrap();
+    let host = RealHost::new(state.path());
+    let runtime = Runtime::new().unwrap();
+    let at = |name: &str| format!("{}/theirs/conf/{name}", base.path().display());
+    let refused = [
+        Spec::from(file::Spec::text(at("new"), "x", mine(0o644))),
+        Spec::from(file::Spec::text(at("secret"), "x", mine(0o644))),
+        Spec::from(file::Spec::absent(at("secret"))),
+        Spec::from(directory::Spec::present(at("made"), mine(0o755))),
+        Spec::from(directory::Spec::absent(at("deep/er"))),
+        Spec::from(symlink::Spec { path: at("link"), target: "/etc".into() }),
+    ];
+    fs::create_dir_all(victim.join("deep/er")).unwrap();
+    for spec in refused {
+        let error = runtime.block_on(converge(&host, &spec)).expect_err("root was led there");
+        assert!(error.message.contains("ordinary account"), "{spec:?}: {error:?}");
+    }
+    // What a plan would show of a file that is not the declared one.
+    let secret = Spec::from(file::Spec::text(at("secret"), "x", mine(0o644)));
+    assert!(runtime.block_on(look(&host, &secret)).is_err(), "root's file is shown");
+    let mut left: Vec<_> =
+        fs::read_dir(&victim).unwrap().map(|one| one.unwrap().file_name()).collect();
+    left.sort();
+    assert_eq!(left, ["deep", "secret"]);
+    assert_eq!(fs::read(victim.join("secret")).unwrap(), b"of root");
+    assert!(victim.join("deep/er").is_dir());
+}

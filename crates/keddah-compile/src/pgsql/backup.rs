@@ -91,7 +91,8 @@ impl Compiler<'_> {
                 }),
             )?;
             let path = place.below("bin/pg-backup");
-            let spec = file::Spec::text(path, script, owned(0o755));
+            // A break-in through SQL gets the server's account: it must not change what is run.
+            let spec = file::Spec::text(path, script, Permissions::root(0o755));
             self.fleet.add(resource(spec.into()).after(files.directories.clone()));
         }
         // Lines of the superuser's own table, which has no account column.

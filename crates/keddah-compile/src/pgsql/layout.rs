@@ -77,9 +77,12 @@ impl Compiler<'_> {
             )
             .after([base.clone()]),
         );
+        // Programs that people and crontabs call: the server's account runs them and changes none.
+        let programs = instance.real(&place.below("bin"));
+        let roots = Permissions::root(0o755);
+        directories.push(self.owned_directory(cluster, instance, &programs, roots, &base));
         let below = [
             (params.str("pg_data"), 0o700),
-            (place.below("bin"), 0o755),
             (place.below("conf"), 0o700),
             (place.below("tmp"), 0o700),
             (certificates.clone(), 0o700),

@@ -1,14 +1,19 @@
 //! Directories.
 
 use super::accounts::Accounts;
-use super::write::{on_disk, parent, real_path, set_ownership, sync_directory};
+use super::held::{Held, LastLink, Missing};
+use super::write::{on_disk, set_ownership};
 use crate::{HostError, RealHost};
 use keddah_resource::kind::directory::{Observed, Permissions, Spec};
 use keddah_resource::{Difference, Observation};
-use std::fs::{self, DirBuilder, File};
+use rustix::fs::OFlags;
+use std::fs::{self, DirBuilder, OpenOptions};
 use std::io::{self, ErrorKind};
-use std::os::unix::fs::{DirBuilderExt, MetadataExt};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Component, Path};
+
+/// Opens a directory, and nothing that was put in its place.
+const DIRECTORY_ITSELF: OFlags = OFlags::DIRECTORY.union(OFlags::NOFOLLOW);
 
 /// Looks at directories.
 pub async fn observe(_host: &RealHost, specs: &[&Spec]) -> Vec<Result<Observation, HostError>> {
@@ -62,18 +67,21 @@ pub async fn apply(
 /// Missing parents are made too, for root to write and all to pass.
 fn ensure(path: &Path, permissions: &Permissions) -> Result<(), HostError> {
     let ownership = Accounts::read()?.ownership(permissions)?;
-    let path = real_path(path)?;
-    let failed = |error: io::Error| HostError::path("make", &path, &error);
-    DirBuilder::new().recursive(true).mode(0o755).create(parent(&path)).map_err(failed)?;
+    let held = Held::reach(path, Missing::IsMade, LastLink::IsFollowed)?;
+    let failed = |error: io::Error| HostError::path("make", held.path(), &error);
     // Closed at first: a run that is killed now leaves a mode that differs, never one too open.
-    match DirBuilder::new().mode(0o700).create(&path) {
+    match DirBuilder::new().mode(0o700).create(held.here()) {
         Ok(()) => {}
-        Err(error) if error.kind() == ErrorKind::AlreadyExists && path.is_dir() => {}
+        Err(error) if error.kind() == ErrorKind::AlreadyExists => {}
         Err(error) => return Err(failed(error)),
     }
-    let directory = File::open(&path).map_err(failed)?;
+    let directory = OpenOptions::new()
+        .read(true)
+        .custom_flags(i32::try_from(DIRECTORY_ITSELF.bits()).unwrap_or_default())
+        .open(held.here())
+        .map_err(failed)?;
     set_ownership(&directory, ownership).map_err(failed)?;
-    sync_directory(parent(&path)).map_err(failed)
+    held.sync().map_err(failed)
 }
 
 /// Removes a directory with all in it. The path is looked at once more, because what is lost here
@@ -85,6 +93,9 @@ fn remove_all(path: &Path) -> Result<(), HostError> {
     if !path.is_absolute() || path.components().any(|part| part == Component::ParentDir) {
         return refused("the path is not absolute and plain");
     }
+    if path.file_name().is_none() {
+        return refused("it is the root directory");
+    }
     let failed = |error: io::Error| HostError::path("remove", path, &error);
     let found = match fs::symlink_metadata(path) {
         Ok(found) => found,
@@ -94,13 +105,14 @@ fn remove_all(path: &Path) -> Result<(), HostError> {
     if !found.is_dir() {
         return Err(not_a_directory(path, &found));
     }
-    let real = fs::canonicalize(path).map_err(failed)?;
-    let names = real.components().filter(|part| matches!(part, Component::Normal(_))).count();
+    let held = Held::reach(path, Missing::Fails, LastLink::IsMeant)?;
+    let names =
+        held.path().components().filter(|part| matches!(part, Component::Normal(_))).count();
     if names < 2 {
         return refused("it stands directly below the root directory");
     }
-    fs::remove_dir_all(&real).map_err(failed)?;
-    sync_directory(parent(&real)).map_err(failed)
+    fs::remove_dir_all(held.here()).map_err(failed)?;
+    held.sync().map_err(failed)
 }
 
 #[cfg(test)]

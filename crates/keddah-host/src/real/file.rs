@@ -1,14 +1,16 @@
 //! Whole files.
 
 use super::accounts::Accounts;
+use super::held::{Held, LastLink, Missing};
 use super::write::{Candidate, on_disk, remove, set_permissions};
 use crate::command::Command;
 use crate::{HostError, RealHost};
 use keddah_resource::kind::file::{Observed, ObservedFile, Present, Spec, digest};
 use keddah_resource::{Difference, Observation};
-use std::fs::File;
+use rustix::fs::OFlags;
+use std::fs::OpenOptions;
 use std::io::{ErrorKind, Read};
-use std::os::unix::fs::MetadataExt;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::Path;
 
 /// Looks at files.
@@ -40,11 +42,17 @@ fn look(spec: &Spec, accounts: &Accounts) -> Result<Observed, HostError> {
             Err(error) => Err(failed(error)),
         };
     }
-    let mut file = match File::open(path) {
-        Ok(file) => file,
+    match path.metadata() {
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Observed { present: None }),
-        Err(error) => return Err(failed(error)),
-    };
+        _ => {}
+    }
+    // What is read here is shown in plans: it is the declared file, not one that somebody leads to.
+    let held = Held::reach(path, Missing::Fails, LastLink::IsFollowed)?;
+    let mut file = OpenOptions::new()
+        .read(true)
+        .custom_flags(i32::try_from(OFlags::NOFOLLOW.bits()).unwrap_or_default())
+        .open(held.here())
+        .map_err(failed)?;
     let found = file.metadata().map_err(failed)?;
     if found.is_dir() {
         return Err(is_a_directory(path));

@@ -11,6 +11,7 @@ mod etcd_member;
 mod facts;
 mod file;
 mod haproxy;
+mod held;
 mod hostname;
 mod packages;
 mod patroni_config;

@@ -1,6 +1,7 @@
 //! Symbolic links.
 
-use super::write::{candidate_path, on_disk, parent, sync_directory};
+use super::held::{Held, LastLink, Missing};
+use super::write::{candidate_name, on_disk};
 use crate::{HostError, RealHost};
 use keddah_resource::kind::symlink::{Observed, Spec};
 use keddah_resource::{Difference, Observation};
@@ -46,14 +47,15 @@ pub async fn apply(
                 .with_hint("it may hold data; move it away first"));
         }
         let failed = |error: io::Error| HostError::path("make the link", path, &error);
-        let waiting = candidate_path(path);
+        let held = Held::reach(path, Missing::Fails, LastLink::IsMeant)?;
+        let waiting = held.beside(&candidate_name(held.name()));
         match fs::remove_file(&waiting) {
             Err(error) if error.kind() != ErrorKind::NotFound => return Err(failed(error)),
             _ => {}
         }
         std::os::unix::fs::symlink(&spec.target, &waiting).map_err(failed)?;
-        fs::rename(&waiting, path).map_err(failed)?;
-        sync_directory(parent(path)).map_err(failed)
+        fs::rename(&waiting, held.here()).map_err(failed)?;
+        held.sync().map_err(failed)
     })
     .await
 }

@@ -1,17 +1,15 @@
 //! Writes files so that a reader, or the next boot, sees the old content or the new, never a part.
 
 use super::accounts::Ownership;
+use super::held::{Held, LastLink, Missing};
 use crate::HostError;
 use rustix::fs::{Mode, fchmod, fchown};
-use rustix::process::geteuid;
+use std::ffi::{OsStr, OsString};
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, ErrorKind, Write};
 use std::os::fd::AsFd;
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
-
-/// As many links in a row as the kernel follows.
-const MOST_LINKS: usize = 40;
 
 /// Makes names that were added to or removed from a directory survive a power failure.
 pub(crate) fn sync_directory(path: &Path) -> io::Result<()> {
@@ -26,42 +24,13 @@ pub(crate) fn parent(path: &Path) -> &Path {
     }
 }
 
-/// Where a write to `path` goes: the end of the links that stand there, whether or not anything
-/// is at that end.
-///
-/// Only links of root (or of the account that runs this) are followed: otherwise whoever owns a
-/// directory could lead a write by root to any file of the system.
-pub(crate) fn real_path(path: &Path) -> Result<PathBuf, HostError> {
-    let mut path = path.to_owned();
-    for _ in 0..MOST_LINKS {
-        let found = match fs::symlink_metadata(&path) {
-            Ok(found) => found,
-            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(path),
-            Err(error) => return Err(HostError::path("read", &path, &error)),
-        };
-        if !found.is_symlink() {
-            return Ok(path);
-        }
-        if found.uid() != 0 && found.uid() != geteuid().as_raw() {
-            return Err(HostError::new(format!(
-                "{} is a symbolic link that belongs to an ordinary account, and is not followed",
-                path.display()
-            ))
-            .with_hint("remove the link, or make it belong to root"));
-        }
-        let target =
-            fs::read_link(&path).map_err(|error| HostError::path("read", &path, &error))?;
-        path = parent(&path).join(target);
-    }
-    Err(HostError::new(format!("{} leads through too many symbolic links", path.display())))
-}
-
 /// The name under which new content waits beside `path`: hidden from programs that read a whole
 /// directory, with the ending that checking programs ask for, and always the same, so that what a
 /// killed run has left is found and taken away by the next.
-pub(crate) fn candidate_path(path: &Path) -> PathBuf {
-    let name = path.file_name().unwrap_or_default().to_string_lossy();
-    parent(path).join(format!(".keddah-new.{name}"))
+pub(crate) fn candidate_name(name: &OsStr) -> OsString {
+    let mut waiting = OsString::from(".keddah-new.");
+    waiting.push(name);
+    waiting
 }
 
 /// Sets owner, group and mode so that nobody may do more at any moment than before or after.
@@ -81,8 +50,9 @@ pub(crate) fn set_ownership(file: impl AsFd, wanted: Ownership) -> io::Result<()
 /// New content that waits beside the file it will replace; taken away again unless committed.
 #[derive(Debug)]
 pub(crate) struct Candidate {
+    target: Held,
     waiting: PathBuf,
-    target: PathBuf,
+    shown: PathBuf,
     committed: bool,
 }
 
@@ -90,8 +60,9 @@ impl Candidate {
     /// Writes content with its final owner and mode; it is readable by nobody else from the first
     /// byte on. A link at the end of `path` is written through.
     pub fn write(path: &Path, content: &[u8], ownership: Ownership) -> Result<Self, HostError> {
-        let target = real_path(path)?;
-        let waiting = candidate_path(&target);
+        let target = Held::reach(path, Missing::Fails, LastLink::IsFollowed)?;
+        let name = candidate_name(target.name());
+        let (waiting, shown) = (target.beside(&name), target.path().with_file_name(&name));
         let failed = |error: io::Error| HostError::path("write", path, &error);
         match fs::remove_file(&waiting) {
             Err(error) if error.kind() != ErrorKind::NotFound => return Err(failed(error)),
@@ -103,7 +74,7 @@ impl Candidate {
             .mode(0o600)
             .open(&waiting)
             .map_err(failed)?;
-        let candidate = Self { waiting, target, committed: false };
+        let candidate = Self { target, waiting, shown, committed: false };
         file.write_all(content).map_err(failed)?;
         set_ownership(&file, ownership).map_err(failed)?;
         file.sync_all().map_err(failed)?;
@@ -112,14 +83,14 @@ impl Candidate {
 
     /// Where the content waits, for a program that checks it.
     pub fn path(&self) -> &Path {
-        &self.waiting
+        &self.shown
     }
 
     /// Takes the place of the old content.
     pub fn commit(mut self) -> Result<(), HostError> {
-        let failed = |error: io::Error| HostError::path("write", &self.target, &error);
-        fs::rename(&self.waiting, &self.target).map_err(failed)?;
-        sync_directory(parent(&self.target)).map_err(failed)?;
+        let failed = |error: io::Error| HostError::path("write", self.target.path(), &error);
+        fs::rename(&self.waiting, self.target.here()).map_err(failed)?;
+        self.target.sync().map_err(failed)?;
         self.committed = true;
         Ok(())
     }
@@ -142,11 +113,11 @@ pub(crate) fn replace(path: &Path, content: &[u8], ownership: Ownership) -> Resu
 /// Changes only owner and mode of what stands at the end of the links at `path`.
 pub(crate) fn set_permissions(path: &Path, ownership: Ownership) -> Result<(), HostError> {
     let failed = |error: io::Error| HostError::path("change the permissions of", path, &error);
-    let target = real_path(path)?;
+    let target = Held::reach(path, Missing::Fails, LastLink::IsFollowed)?;
     let file = OpenOptions::new()
         .read(true)
         .custom_flags(i32::try_from(rustix::fs::OFlags::NOFOLLOW.bits()).unwrap_or_default())
-        .open(&target)
+        .open(target.here())
         .map_err(failed)?;
     set_ownership(&file, ownership).map_err(failed)
 }
@@ -154,8 +125,14 @@ pub(crate) fn set_permissions(path: &Path, ownership: Ownership) -> Result<(), H
 /// Removes a file or link; that it is not there is what is wanted.
 pub(crate) fn remove(path: &Path) -> Result<(), HostError> {
     let failed = |error: io::Error| HostError::path("remove", path, &error);
-    match fs::remove_file(path) {
-        Ok(()) => sync_directory(parent(path)).map_err(failed),
+    match fs::symlink_metadata(path) {
+        // Nor does the directory need to be there in which it would stand.
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
+        _ => {}
+    }
+    let held = Held::reach(path, Missing::Fails, LastLink::IsMeant)?;
+    match fs::remove_file(held.here()) {
+        Ok(()) => held.sync().map_err(failed),
         Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
         Err(error) => Err(failed(error)),
     }
@@ -176,6 +153,10 @@ mod tests {
     use super::*;
     use rustix::process::{getegid, geteuid};
     use std::os::unix::fs::{PermissionsExt, symlink};
+
+    fn candidate_path(path: &Path) -> PathBuf {
+        path.with_file_name(candidate_name(path.file_name().unwrap()))
+    }
 
     fn mine(mode: u32) -> Ownership {
         Ownership { uid: geteuid(), gid: getegid(), mode }
