@@ -39,7 +39,8 @@ fn specs() -> Vec<Spec> {
         file::Spec::text("/etc/a", "a\n", Permissions::root(0o644)).into(),
         file::Spec::secret("/etc/b", Secret::new("b"), Permissions::root(0o600)).into(),
         file::Spec::absent("/etc/c").into(),
-        symlink::Spec { path: "/pg/data".to_owned(), target: "/data".to_owned() }.into(),
+        symlink::Spec { path: "/pg/data".to_owned(), target: "/data".to_owned(), to_data: false }
+            .into(),
         trust_anchor::Spec { anchor: "keddah".to_owned(), certificate: "PEM".to_owned() }.into(),
         unit::Spec::running("haproxy.service").into(),
         unit::Spec::stopped("postgresql.service").into(),

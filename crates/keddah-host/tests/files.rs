@@ -141,7 +141,7 @@ proptest! {
         prepare(directory.path(), &before);
         let path = directory.path().join("thing.conf");
         let spec =
-            Spec::from(symlink::Spec { path: path.display().to_string(), target: "/a/b".into() });
+            Spec::from(symlink::Spec { path: path.display().to_string(), target: "/a/b".into(), to_data: false });
         let host = RealHost::new(directory.path().join("state"));
         Runtime::new().unwrap().block_on(async {
             let result = converge(&host, &spec).await;
@@ -312,7 +312,7 @@ fn a_swapped_parent_leads_root_nowhere() {
         Spec::from(file::Spec::absent(at("secret"))),
         Spec::from(directory::Spec::present(at("made"), mine(0o755))),
         Spec::from(directory::Spec::absent(at("deep/er"))),
-        Spec::from(symlink::Spec { path: at("link"), target: "/etc".into() }),
+        Spec::from(symlink::Spec { path: at("link"), target: "/etc".into(), to_data: false }),
     ];
     fs::create_dir_all(victim.join("deep/er")).unwrap();
     for spec in refused {

@@ -73,7 +73,12 @@ impl Compiler<'_> {
         );
         let link = self.fleet.add(
             resource(
-                symlink::Spec { path: place.home(), target: instance.directory.clone() }.into(),
+                symlink::Spec {
+                    path: place.home(),
+                    target: instance.directory.clone(),
+                    to_data: true,
+                }
+                .into(),
             )
             .after([base.clone()]),
         );
@@ -111,6 +116,7 @@ impl Compiler<'_> {
                     symlink::Spec {
                         path: format!("{}/backup", instance.directory),
                         target: backups,
+                        to_data: true,
                     }
                     .into(),
                 )
@@ -125,8 +131,15 @@ impl Compiler<'_> {
         let first = first.is_none_or(|(first, _)| first.name.as_str() == cluster.name);
         if first && params.str("pg_bin_dir") == "/usr/pgsql/bin" {
             self.fleet.add(
-                resource(symlink::Spec { path: "/usr/pgsql".to_owned(), target: programs }.into())
-                    .after([packages.clone()]),
+                resource(
+                    symlink::Spec {
+                        path: "/usr/pgsql".to_owned(),
+                        target: programs,
+                        to_data: false,
+                    }
+                    .into(),
+                )
+                .after([packages.clone()]),
             );
         }
         let certificate = self.certificate(

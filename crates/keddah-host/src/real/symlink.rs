@@ -5,6 +5,7 @@ use super::write::{candidate_name, on_disk};
 use crate::{HostError, RealHost};
 use keddah_resource::kind::symlink::{Observed, Spec};
 use keddah_resource::{Difference, Observation};
+use std::collections::BTreeSet;
 use std::fs;
 use std::io::{self, ErrorKind};
 use std::path::Path;
@@ -22,7 +23,10 @@ fn look(path: &Path) -> Result<Observed, HostError> {
         Ok(found) if found.is_symlink() => {
             let target =
                 fs::read_link(path).map_err(|error| HostError::path("read", path, &error))?;
-            Ok(Observed::Link(target.to_string_lossy().into_owned()))
+            Ok(Observed::Link {
+                target: target.to_string_lossy().into_owned(),
+                holds: holds(path)?,
+            })
         }
         Ok(found) => {
             Ok(Observed::Other(if found.is_dir() { "directory" } else { "file" }.to_owned()))
@@ -30,6 +34,39 @@ fn look(path: &Path) -> Result<Observed, HostError> {
         Err(error) if error.kind() == ErrorKind::NotFound => Ok(Observed::Absent),
         Err(error) => Err(HostError::path("read", path, &error)),
     }
+}
+
+/// What of value lies where a link leads: an instance's directory, a data directory, or a pgBackRest
+/// repository.
+fn holds(link: &Path) -> Result<Option<String>, HostError> {
+    for control in ["data/global/pg_control", "global/pg_control"] {
+        let path = link.join(control);
+        if path.try_exists().map_err(|error| HostError::path("look at", &path, &error))? {
+            return Ok(Some("PostgreSQL's data".to_owned()));
+        }
+    }
+    let mut stanzas = BTreeSet::new();
+    for (part, file) in [("backup", "backup.info"), ("archive", "archive.info")] {
+        let directory = link.join(part);
+        let failed = |error: io::Error| HostError::path("read", &directory, &error);
+        let entries = match fs::read_dir(&directory) {
+            Ok(entries) => entries,
+            Err(error) if is_no_directory(&error) => continue,
+            Err(error) => return Err(failed(error)),
+        };
+        for entry in entries {
+            let entry = entry.map_err(failed)?;
+            if entry.path().join(file).try_exists().map_err(failed)? {
+                stanzas.insert(entry.file_name().to_string_lossy().into_owned());
+            }
+        }
+    }
+    let names: Vec<String> = stanzas.into_iter().collect();
+    Ok((!names.is_empty()).then(|| format!("a repository with backups of {}", names.join(", "))))
+}
+
+fn is_no_directory(error: &io::Error) -> bool {
+    matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory)
 }
 
 /// Makes one link, or lets it point elsewhere without a moment in which it is missing.
@@ -58,4 +95,31 @@ pub async fn apply(
         held.sync().map_err(failed)
     })
     .await
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::fs::symlink;
+
+    #[test]
+    fn what_lies_behind_a_link_is_told() {
+        let base = tempfile::tempdir().unwrap();
+        let place = base.path().join("pg-a-17");
+        let link = base.path().join("pg");
+        symlink(&place, &link).unwrap();
+        let told = || match look(&link).unwrap() {
+            Observed::Link { holds, .. } => holds,
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(told(), None, "it leads nowhere");
+        fs::create_dir_all(place.join("data")).unwrap();
+        fs::create_dir_all(place.join("backup/pg-a")).unwrap();
+        assert_eq!(told(), None, "directories alone are no data");
+        fs::write(place.join("backup/pg-a/backup.info"), "").unwrap();
+        assert_eq!(told().unwrap(), "a repository with backups of pg-a");
+        fs::create_dir_all(place.join("data/global")).unwrap();
+        fs::write(place.join("data/global/pg_control"), "").unwrap();
+        assert_eq!(told().unwrap(), "PostgreSQL's data");
+    }
 }
