@@ -20,6 +20,7 @@ pub use ca::{Authorities, Authority, CA_PATH, CONTROLLER, ETCD_CA_PATH};
 pub use codes::CODES;
 pub use compiler::{Compiled, Input, Removing};
 pub use pgsql::parameters::check_templates;
+pub use removal::own_changes;
 pub use templates::{TemplateError, Templates};
 
 use compiler::{Compiler, Node, problem};

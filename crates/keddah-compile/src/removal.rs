@@ -8,7 +8,8 @@ use crate::pgsql::place::Place;
 use keddah_inventory::model::{PgCluster, PgMember, upstream_of};
 use keddah_resource::kind::etcd_member::{self, EtcdConnection};
 use keddah_resource::kind::{backup, directory, etcd_keys, file, unit};
-use keddah_resource::{Kind, Module, NodeFacts, Resource, ResourceId, Spec};
+use keddah_resource::{DesiredFleet, Kind, Module, NodeFacts, Resource, ResourceId, Spec};
+use std::collections::HashSet;
 
 /// Files of an instance that would start it again, or that hold passwords.
 fn files(place: &Place) -> Vec<String> {
@@ -48,6 +49,58 @@ fn doomed(cluster: &PgCluster<'_>, member: &PgMember<'_>) -> Vec<String> {
 /// Whether a member is taken away.
 fn goes(removing: &Removing, cluster: &PgCluster<'_>, member: &PgMember<'_>) -> bool {
     removing.instance(&member.node, cluster.name.as_str())
+}
+
+/// Leaves in a fleet with a removal only what the removal itself changes: what is not in the fleet
+/// without it, or is another there, and the services that must learn of that. Whatever else differs
+/// from the inventory waits for an apply, and so does what a cluster is set to and holds.
+pub fn own_changes(with: &mut DesiredFleet, without: &DesiredFleet) {
+    let belongs = |resource: &Resource| {
+        without.get(&resource.id).is_none_or(|same| same.spec != resource.spec)
+            && !is_what_a_cluster_holds(resource.id.kind)
+    };
+    let own: HashSet<ResourceId> =
+        with.iter().filter(|resource| belongs(resource)).map(|one| one.id.clone()).collect();
+    let told: HashSet<ResourceId> = with
+        .iter()
+        .filter(|resource| own.contains(&resource.id))
+        .flat_map(|resource| resource.triggers.iter().map(|trigger| trigger.target.clone()))
+        .collect();
+    with.retain(|resource| own.contains(&resource.id) || told.contains(&resource.id));
+}
+
+/// What is one for a whole cluster and lies in its database or in the DCS. No kind is left out, so
+/// that a new one gets a thought.
+fn is_what_a_cluster_holds(kind: Kind) -> bool {
+    match kind {
+        Kind::PatroniConfig
+        | Kind::PgRole
+        | Kind::PgDatabase
+        | Kind::PgSchema
+        | Kind::PgExtension
+        | Kind::PgFunction
+        | Kind::PgPrivileges
+        | Kind::PgBaseline
+        | Kind::PgCensus
+        | Kind::PgGrants => true,
+        Kind::Packages
+        | Kind::User
+        | Kind::Hostname
+        | Kind::Block
+        | Kind::Directory
+        | Kind::File
+        | Kind::Symlink
+        | Kind::Sysctl
+        | Kind::Certificate
+        | Kind::TrustAnchor
+        | Kind::Unit
+        | Kind::EtcdMember
+        | Kind::EtcdKeys
+        | Kind::PgInstance
+        | Kind::Postmaster
+        | Kind::Stanza
+        | Kind::Backup => false,
+    }
 }
 
 impl<'a> Compiler<'a> {

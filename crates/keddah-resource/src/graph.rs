@@ -5,6 +5,7 @@ use foldhash::fast::FixedState;
 use indexmap::IndexMap;
 use keddah_core::NodeName;
 use serde::{Deserialize, Serialize};
+use std::collections::{HashMap, HashSet};
 use std::fmt;
 
 /// The module of the inventory that a resource belongs to; `-m` selects by it.
@@ -171,6 +172,27 @@ impl fmt::Display for Cycle {
 
 impl std::error::Error for Cycle {}
 
+/// The nearest resources before something that are not dropped, by one sort of order.
+fn beyond<'a>(
+    before: &'a [ResourceId],
+    dropped: &'a HashMap<ResourceId, Resource>,
+    order: impl Fn(&'a Resource) -> &'a [ResourceId],
+) -> Vec<ResourceId> {
+    let mut found = Vec::new();
+    let mut seen: HashSet<&ResourceId> = HashSet::new();
+    let mut open: Vec<&ResourceId> = before.iter().rev().collect();
+    while let Some(id) = open.pop() {
+        if !seen.insert(id) {
+            continue;
+        }
+        match dropped.get(id) {
+            Some(resource) => open.extend(order(resource).iter().rev()),
+            None => found.push(id.clone()),
+        }
+    }
+    found
+}
+
 impl DesiredFleet {
     /// Adds a resource and returns its id. A second one with the same id replaces nothing: the
     /// first stays, and order and triggers are joined, so that two modules may want one directory.
@@ -241,15 +263,26 @@ impl DesiredFleet {
         self.iter().filter(move |resource| resource.id.node == *node && resource.id.kind == kind)
     }
 
-    /// Drops resources that the selection leaves out, with every dependency on them.
+    /// Drops resources that the selection leaves out. Those that stay keep their order: what waited
+    /// for one that is dropped waits for whatever that one waited for.
     pub fn retain(&mut self, mut keep: impl FnMut(&Resource) -> bool) {
-        self.resources.retain(|_, resource| keep(resource));
-        let known: std::collections::HashSet<ResourceId> = self.resources.keys().cloned().collect();
+        let mut dropped: HashMap<ResourceId, Resource> = HashMap::new();
+        self.resources.retain(|id, resource| {
+            let kept = keep(resource);
+            if !kept {
+                dropped.insert(id.clone(), resource.clone());
+            }
+            kept
+        });
+        if dropped.is_empty() {
+            return;
+        }
         for resource in self.resources.values_mut() {
-            resource.after.retain(|id| known.contains(id));
-            resource.restart_after.retain(|id| known.contains(id));
-            resource.triggers.retain(|trigger| known.contains(&trigger.target));
-            resource.inside = resource.inside.take().filter(|id| known.contains(id));
+            resource.after = beyond(&resource.after, &dropped, |one| &one.after);
+            resource.restart_after =
+                beyond(&resource.restart_after, &dropped, |one| &one.restart_after);
+            resource.triggers.retain(|trigger| !dropped.contains_key(&trigger.target));
+            resource.inside = resource.inside.take().filter(|id| !dropped.contains_key(id));
         }
     }
 
@@ -332,5 +365,33 @@ impl DesiredFleet {
             }
         }
         Ok(order)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::kind::directory;
+
+    fn named(name: &str) -> Resource {
+        let path = format!("/a/{name}");
+        Resource::new(&NodeName::new("node"), Module::Node, directory::Spec::absent(path))
+    }
+
+    #[test]
+    fn what_a_selection_leaves_out_loses_no_order() {
+        let mut fleet = DesiredFleet::default();
+        let first = fleet.add(named("first"));
+        let middle = fleet.add(named("middle").after([first.clone()]));
+        let other = fleet.add(named("other").after([middle.clone()]));
+        let mut last = named("last").after([middle.clone(), other.clone()]);
+        last.restart_after = vec![other.clone()];
+        let last = fleet.add(last);
+        fleet.get_mut(&other).expect("it is there").restart_after = vec![first.clone()];
+        fleet.retain(|resource| resource.id != middle && resource.id != other);
+        let last = fleet.get(&last).expect("it stays");
+        assert_eq!(last.after, std::slice::from_ref(&first));
+        assert_eq!(last.restart_after, [first], "a restart of another member waits all the same");
+        assert_eq!(fleet.unknown_dependencies(), []);
     }
 }

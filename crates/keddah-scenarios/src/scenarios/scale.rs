@@ -3,7 +3,7 @@
 use crate::cluster::{members, wait_healthy};
 use crate::ensure;
 use crate::failure::{Failure, Outcome};
-use crate::keddah::Keddah;
+use crate::keddah::{Keddah, expected};
 use crate::load::{Load, Session};
 use crate::postgres::login;
 use crate::sandbox::address;
@@ -12,6 +12,9 @@ use std::time::Duration;
 
 const LAST: &str = "        10.10.10.13: { pg_seq: 3, pg_role: replica, pg_offline_query: true }\n";
 const NEW: &str = "        10.10.10.14: { pg_seq: 4, pg_role: replica }\n";
+
+const DATABASES: &str = "          - { name: test, owner: test }\n";
+const WAITS: &str = "          - { name: waits, state: absent }\n";
 
 /// Runs it.
 pub fn run(world: &mut World) -> Outcome {
@@ -88,8 +91,20 @@ pub fn run(world: &mut World) -> Outcome {
             ensure!(refused.code == Some(1), "not refused: {refused}");
             serves()
         })?;
-        step("remove pg-test-4", || {
+        step("remove pg-test-4, while a database waits to be dropped by another command", || {
+            let leader = crate::cluster::leader(sandbox, 2)?;
+            let psql = |sql: &str| {
+                let line = format!("runuser -u postgres -- psql -qAtX -c \"{sql}\"");
+                sandbox.shell(leader.node, &line)?.success()
+            };
+            psql("CREATE DATABASE waits")?;
+            project.edit(DATABASES, &format!("{DATABASES}{WAITS}"))?;
             keddah.run(&["remove", &name, "--confirm", &name])?.success()?;
+            let there = psql("SELECT count(*) FROM pg_database WHERE datname = 'waits'")?;
+            ensure!(there.text() == "1", "the removal has dropped a database");
+            keddah.plan()?.contains(&expected("pg-database", "waits").action("delete"))?;
+            project.edit(WAITS, "")?;
+            psql("DROP DATABASE waits")?;
             wait_healthy(sandbox, 2, 3, Duration::from_secs(60))?;
             let left = sandbox.shell(
                 5,

@@ -3,7 +3,7 @@
 use crate::cli::Context;
 use crate::error::CommandError;
 use crate::render::privileges as render;
-use crate::steps::{self, Planned, Selection};
+use crate::steps::{self, Planned, Restart, Selection};
 use clap::{Args, Subcommand};
 use keddah_compile::Removing;
 use keddah_inventory::registry::nearest;
@@ -144,7 +144,10 @@ fn members(inventory: &Inventory, cluster: &str) -> Result<Selection, CommandErr
         let near = near.map(|near| format!("did you mean `{near}`?"));
         return Err(near.into_iter().fold(error, CommandError::hint));
     };
-    Ok(Selection::nodes_only(found.members.iter().map(|member| member.node.clone()).collect()))
+    Ok(Selection::nodes_only(
+        found.members.iter().map(|member| member.node.clone()).collect(),
+        Restart::Never,
+    ))
 }
 
 /// One question for each database, to the node that leads.

@@ -3,7 +3,7 @@
 use crate::cli::Context;
 use crate::error::CommandError;
 use crate::render;
-use crate::steps::{self, Approval, Selection, SelectionArgs};
+use crate::steps::{self, Approval, Restart, Selection, SelectionArgs};
 use clap::Args;
 use keddah_compile::Removing;
 use keddah_core::NodeName;
@@ -15,7 +15,8 @@ use std::process::ExitCode;
 /// Take a host or a cluster out of service, with its data
 ///
 /// Refuses while pg_safeguard or etcd_safeguard is on for any of the hosts, and wants the name
-/// typed again. A cluster that goes as a whole is backed up once more before it does, or
+/// typed again. Nothing else is changed: what differs from the inventory besides waits for an apply.
+/// A cluster that goes as a whole is backed up once more before it does, or
 /// `--no-backup` says that nobody will want it back. Remove it from the inventory afterwards, or
 /// the next apply makes it anew.
 #[derive(Debug, Args)]
@@ -32,6 +33,10 @@ pub struct RemoveArgs {
     #[arg(long)]
     no_backup: bool,
 
+    /// How PostgreSQL may restart on members that stay, should the removal need that
+    #[arg(long, value_name = "HOW", default_value = "never")]
+    restart: Restart,
+
     /// Show every field, new files in full, and every change as it is done
     #[arg(short = 'v', long, visible_alias = "verbose")]
     full: bool,
@@ -39,7 +44,7 @@ pub struct RemoveArgs {
 
 /// The trip of the data, with some of the nodes on their way out.
 pub async fn run(context: &Context, args: RemoveArgs) -> Result<ExitCode, CommandError> {
-    let RemoveArgs { name, confirm, no_backup, full } = args;
+    let RemoveArgs { name, confirm, no_backup, restart, full } = args;
     let (mut read, inventory) = steps::checked(context)?;
     if let Some(confirm) = confirm.as_ref().filter(|confirm| **confirm != name) {
         return Err(CommandError::user(format!(
@@ -50,7 +55,7 @@ pub async fn run(context: &Context, args: RemoveArgs) -> Result<ExitCode, Comman
     safeguards(&inventory, &removing)?;
     let affected = affected(&inventory, &removing);
 
-    let selection = Selection::nodes_only(affected);
+    let selection = Selection::nodes_only(affected, restart);
     let planned = steps::plan(context, &mut read, &inventory, &selection, &removing).await?;
     let plan = &planned.plan;
 
@@ -59,6 +64,7 @@ pub async fn run(context: &Context, args: RemoveArgs) -> Result<ExitCode, Comman
         return Ok(render::report::nothing(&context.output, plan));
     }
     let confirmed = confirm.is_some_and(|confirm| confirm == name);
+    // The plan is the removal's alone, and its name has been typed.
     let allowance = Allowance { names: BTreeSet::new(), everything: true };
     let typed = (!confirmed).then(|| name.clone());
     let approval = Approval { yes: confirmed, allowance, typed, command: String::new() };

@@ -18,6 +18,6 @@ pub use compile::{compile, templates};
 pub use execute::carry_out;
 pub use read::{Read, base_directory, checked, digest_of, read, refuse};
 pub use review::Reviewed;
-pub use selection::{Selection, SelectionArgs};
+pub use selection::{Restart, Selection, SelectionArgs};
 pub use target::{complete, connect, observe_facts, some_answer};
 pub use trip::{Planned, plan};

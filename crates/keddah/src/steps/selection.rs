@@ -104,7 +104,7 @@ impl Selection {
     }
 
     /// All that stands on these nodes.
-    pub fn nodes_only(nodes: BTreeSet<NodeName>) -> Self {
+    pub fn nodes_only(nodes: BTreeSet<NodeName>, restart: Restart) -> Self {
         let all_nodes = nodes.clone();
         Self {
             nodes: Some(nodes),
@@ -112,7 +112,7 @@ impl Selection {
             names: BTreeSet::new(),
             modules: None,
             all_nodes,
-            restarts: Restarts::default(),
+            restarts: restart.into(),
         }
     }
 

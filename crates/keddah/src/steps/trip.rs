@@ -25,7 +25,8 @@ pub struct Planned {
     pub signer: Signer,
 }
 
-/// connect → observe facts → compile → observe → plan; what is in `removing` is taken away.
+/// connect → observe facts → compile → observe → plan. Where something is in `removing`, the plan is
+/// that of taking it away, and of nothing else.
 ///
 /// # Errors
 /// When the inventory cannot be for these nodes, when not one of them answers, or when they trust an
@@ -44,6 +45,11 @@ pub async fn plan(
     steps::some_answer(&fleet, selection.nodes())?;
     let Compiled { fleet: mut desired, notes } =
         steps::compile(context, read, inventory, &facts, &signer, removing)?;
+    if !removing.is_empty() {
+        let nothing = Removing::default();
+        let stays = steps::compile(context, read, inventory, &facts, &signer, &nothing)?;
+        keddah_compile::own_changes(&mut desired, &stays.fleet);
+    }
     selection.restrict(&mut desired);
     let (observed, holders) =
         tokio::join!(fleet.observe(&desired), fleet.holders(selection.nodes()));

@@ -1,0 +1,97 @@
+//! What taking an instance away changes, and what it leaves for an apply.
+
+mod support;
+
+use keddah_compile::{Compiled, Removing, own_changes};
+use keddah_core::NodeName;
+use keddah_resource::{Kind, NodeFacts, PatroniFacts};
+use std::collections::{BTreeMap, BTreeSet};
+use support::{compiled, facts, file, without};
+
+const INVENTORY: &str = "all:
+  children:
+    etcd: { hosts: { 10.10.10.10: { etcd_seq: 1 } } }
+    infra: { hosts: { 10.10.10.10: { infra_seq: 1 } } }
+    pg-test:
+      hosts:
+        10.10.10.11: { pg_seq: 1, pg_role: primary }
+        10.10.10.12: { pg_seq: 2, pg_role: replica }
+        10.10.10.13: { pg_seq: 3, pg_role: replica }
+      vars:
+        pg_cluster: pg-test
+        pg_conf: tiny.yml
+        pg_users: [{ name: app, password: unlike-any, pgbouncer: true }, { name: gone, state: absent }]
+        pg_databases: [{ name: app, owner: app }, { name: waits, state: absent }]
+        pg_hba_rules: [{ user: app, db: all, addr: intra, auth: pwd }]
+        pg_parameters: { max_connections: 77 }
+";
+
+fn nodes() -> BTreeMap<NodeName, NodeFacts> {
+    let says = [(10, None), (11, Some("primary")), (12, Some("replica")), (13, Some("replica"))];
+    let node = |(last, role): (u8, Option<&str>)| {
+        let patroni = role.map(|role| PatroniFacts {
+            tls: false,
+            role: role.to_owned(),
+            state: "running".to_owned(),
+            scope: "pg-test".to_owned(),
+            system_identifier: "7".to_owned(),
+        });
+        let facts = NodeFacts { patroni: patroni.into_iter().collect(), ..facts() };
+        (NodeName::new(format!("10.10.10.{last}")), facts)
+    };
+    says.map(node).into()
+}
+
+fn removal(of: &[u8], without_backup: bool) -> Compiled {
+    let hosts: BTreeSet<NodeName> =
+        of.iter().map(|last| NodeName::new(format!("10.10.10.{last}"))).collect();
+    let pgsql = BTreeMap::from([("pg-test".to_owned(), hosts)]);
+    let removing = Removing { pgsql, without_backup, ..Removing::default() };
+    let mut with = without(INVENTORY, &nodes(), &removing).expect("it compiles");
+    own_changes(&mut with.fleet, &compiled(INVENTORY, &nodes()).fleet);
+    assert_eq!(with.fleet.unknown_dependencies(), []);
+    with
+}
+
+fn names(compiled: &Compiled, node: &str) -> BTreeSet<String> {
+    let here = compiled.fleet.iter().filter(|one| one.id.node.as_str() == node);
+    here.map(|one| format!("{} {}", one.id.kind, one.id.name)).collect()
+}
+
+#[test]
+fn removing_a_replica_changes_nothing_that_an_apply_would() {
+    let removal = removal(&[13], false);
+    let kinds: BTreeSet<Kind> = removal.fleet.iter().map(|one| one.id.kind).collect();
+    for kind in [Kind::PgDatabase, Kind::PgRole, Kind::PatroniConfig, Kind::Packages, Kind::User] {
+        assert!(!kinds.contains(&kind), "the removal of a replica holds a {kind}");
+    }
+    let leaving = names(&removal, "10.10.10.13");
+    for expected in
+        ["unit patroni.service", "unit pgbouncer.service", "directory /data/postgres/pg-test-17"]
+    {
+        assert!(leaving.contains(expected), "{expected} is missing: {leaving:#?}");
+    }
+    for staying in ["10.10.10.11", "10.10.10.12"] {
+        let names = names(&removal, staying);
+        for expected in ["file /etc/haproxy/haproxy.cfg", "unit haproxy.service"] {
+            assert!(names.contains(expected), "{staying} does not learn of it: {names:#?}");
+        }
+        let balancer = file(&removal, staying, "/etc/haproxy/haproxy.cfg").expect("it changes");
+        assert!(
+            !balancer.contains("10.10.10.13") && balancer.contains("10.10.10.12"),
+            "{balancer}"
+        );
+        let untouched = ["/pg/conf/pg_hba.conf", "/etc/pgbouncer/userlist.txt", "10-patroni.yml"];
+        let touched: Vec<&String> =
+            names.iter().filter(|name| untouched.iter().any(|file| name.ends_with(file))).collect();
+        assert!(touched.is_empty(), "{staying}: {touched:?}");
+    }
+}
+
+#[test]
+fn a_cluster_that_goes_leaves_no_database_to_be_dropped_first() {
+    let removal = removal(&[11, 12, 13], true);
+    let databases = removal.fleet.iter().filter(|one| one.id.kind == Kind::PgDatabase);
+    assert_eq!(databases.count(), 0);
+    assert!(names(&removal, "10.10.10.11").contains("unit patroni.service"));
+}
