@@ -3,6 +3,9 @@
 /// Every code that [`crate::compile`] may report, with its meaning; `docs/diagnostics.md` lists them.
 pub const CODES: &[(&str, &str)] = &[
     ("database-option", "An option of a database needs a newer PostgreSQL."),
+    ("etcd-quorum", "Too few members of etcd answer for one to be struck or replaced."),
+    ("etcd-rogue", "Members of etcd belong to two clusters."),
+    ("etcd-unasked", "Whether a cluster of etcd exists cannot be said, so none is made."),
     ("internal", "Something that Keddah made itself cannot be written: a defect."),
     ("invalid-date", "A user's `expire_at` is not a date."),
     ("invalid-hba-rule", "A rule of access cannot be written as a line of pg_hba.conf."),

@@ -1,8 +1,11 @@
 //! The ETCD module: the consensus store, one member a node, TLS for peers and clients.
 
+mod birth;
+
 use crate::ca::{CertificateFor, ETCD_CA_PATH};
 use crate::compiler::{Compiler, Node, Problem};
 use crate::topology::EtcdMember;
+use birth::{Birth, Life};
 use keddah_resource::kind::directory::{self, Permissions};
 use keddah_resource::kind::{certificate, etcd_member, file, packages, unit};
 use keddah_resource::{Class, Kind, Module, Resource, ResourceId};
@@ -14,54 +17,32 @@ const DIRECTORY: &str = "/etc/etcd";
 /// Open files of a member: a few thousand watchers at the most.
 const OPEN_FILES: u64 = 65_536;
 
-/// How a member comes to be.
-enum Birth<'a> {
-    /// All members start together.
-    Together,
-    /// It is announced to a cluster that serves, through this member.
-    Joins(&'a EtcdMember),
-    /// It already is a member.
-    Done,
-}
-
 impl Compiler<'_> {
     /// All members; returns their units, which whoever needs etcd waits for.
     pub(crate) fn etcd(&mut self, nodes: &[Node<'_>]) -> Result<Vec<ResourceId>, Problem> {
         let mut members = self.topology.etcd.clone();
         members.retain(|member| !self.input.removing.etcd.contains(&member.node));
-        // A running member's list is the truth about who belongs to the cluster.
-        let serving = members.iter().find(|member| {
-            self.input.facts.get(&member.node).is_some_and(|facts| facts.etcd.is_some())
-        });
-        let listed: Vec<String> = serving
-            .and_then(|member| self.input.facts.get(&member.node)?.etcd.as_ref())
-            .map(|etcd| etcd.members.iter().flat_map(|one| one.peer_urls.clone()).collect())
-            .unwrap_or_default();
+        let life = Life::of(&members, self.input.facts)?;
         let mut units = Vec::new();
         // Members that a joining one will find when its turn comes.
-        let mut present: Vec<&EtcdMember> =
-            members.iter().filter(|member| listed.contains(&member.peer_url())).collect();
+        let mut present = life.present();
         let mut previous_join: Option<ResourceId> = None;
         let mut previous_restart: Option<ResourceId> = None;
         for member in &members {
             let Some(node) = nodes.iter().find(|node| node.name == member.node) else { continue };
-            let birth = match serving {
-                None => Birth::Together,
-                Some(_) if listed.contains(&member.peer_url()) => Birth::Done,
-                Some(through) => {
-                    present.push(member);
-                    Birth::Joins(through)
-                }
-            };
+            let birth = life.birth(member)?;
+            if matches!(birth, Birth::Joins { .. }) {
+                present.push(member);
+            }
             let initial: Vec<&EtcdMember> = match birth {
                 Birth::Together => members.iter().collect(),
-                Birth::Joins(_) | Birth::Done => present.clone(),
+                Birth::Joins { .. } | Birth::Done => present.clone(),
             };
             let unit = self.etcd_member(node, member, &birth, &initial, previous_join.as_ref())?;
             if let Some(resource) = self.fleet.get_mut(&unit) {
                 resource.restart_after.extend(previous_restart.replace(unit.clone()));
             }
-            if matches!(birth, Birth::Joins(_)) {
+            if matches!(birth, Birth::Joins { .. }) {
                 previous_join = Some(unit.clone());
             }
             units.push(unit);
@@ -166,7 +147,7 @@ impl Compiler<'_> {
             None,
         )?);
         if !matches!(birth, Birth::Done) {
-            let joins = matches!(birth, Birth::Joins(_));
+            let joins = matches!(birth, Birth::Joins { .. });
             let text = self.render(
                 "etcd/bootstrap.env",
                 json!({
@@ -192,7 +173,7 @@ impl Compiler<'_> {
                 ),
             );
         }
-        if let Birth::Joins(through) = birth {
+        if let Birth::Joins { through, replaces } = birth {
             let announcement = Resource::new(
                 &through.node,
                 Module::Etcd,
@@ -200,6 +181,7 @@ impl Compiler<'_> {
                     member: member.name.clone(),
                     peer_url: member.peer_url(),
                     present: true,
+                    replaces: replaces.clone(),
                     connection: etcd_member::EtcdConnection {
                         endpoint: format!("https://127.0.0.1:{}", through.port),
                         ca_path: ETCD_CA_PATH.to_owned(),

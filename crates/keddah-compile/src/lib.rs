@@ -20,7 +20,7 @@ pub use ca::{Authorities, Authority, CA_PATH, CONTROLLER, ETCD_CA_PATH};
 pub use codes::CODES;
 pub use compiler::{Compiled, Input, Removing};
 pub use pgsql::parameters::check_templates;
-pub use removal::own_changes;
+pub use removal::{as_if_well, own_changes};
 pub use templates::{TemplateError, Templates};
 
 use compiler::{Compiler, Node, problem};
@@ -51,6 +51,7 @@ pub fn probes(inventory: &Inventory) -> BTreeMap<NodeName, Probe> {
             }
             if params.opt_int("etcd_seq").is_some() {
                 probe.etcd_port = Some(params.port("etcd_port"));
+                probe.etcd_data = Some(params.str("etcd_data"));
                 probe.etcd_tls = Some([
                     ETCD_CA_PATH.to_owned(),
                     "/etc/etcd/server.crt".to_owned(),

@@ -5,11 +5,13 @@ use crate::compiler::{Compiler, Node, Problem, Removing, problem};
 use crate::pgsql::backup::{BACKUP_SECONDS, is_shared};
 use crate::pgsql::layout::unit_file;
 use crate::pgsql::place::Place;
+use crate::topology::EtcdMember;
+use keddah_core::NodeName;
 use keddah_inventory::model::{PgCluster, PgMember, upstream_of};
 use keddah_resource::kind::etcd_member::{self, EtcdConnection};
 use keddah_resource::kind::{backup, directory, etcd_keys, file, unit};
 use keddah_resource::{DesiredFleet, Kind, Module, NodeFacts, Resource, ResourceId, Spec};
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 
 /// Files of an instance that would start it again, or that hold passwords.
 fn files(place: &Place) -> Vec<String> {
@@ -67,6 +69,21 @@ pub fn own_changes(with: &mut DesiredFleet, without: &DesiredFleet) {
         .flat_map(|resource| resource.triggers.iter().map(|trigger| trigger.target.clone()))
         .collect();
     with.retain(|resource| own.contains(&resource.id) || told.contains(&resource.id));
+}
+
+/// Facts to compile the fleet without the removal: what is taken away because it is not as it should be
+/// must not keep that from being compared.
+pub fn as_if_well(
+    mut facts: BTreeMap<NodeName, NodeFacts>,
+    removing: &Removing,
+) -> BTreeMap<NodeName, NodeFacts> {
+    for node in &removing.etcd {
+        if let Some(facts) = facts.get_mut(node) {
+            facts.etcd = None;
+            facts.etcd_has_data = true;
+        }
+    }
+    facts
 }
 
 /// What is one for a whole cluster and lies in its database or in the DCS. No kind is left out, so
@@ -309,12 +326,11 @@ impl<'a> Compiler<'a> {
                 ),
             ));
         }
+        let stays: Vec<EtcdMember> = stay.iter().map(|&one| one.clone()).collect();
+        let serving = (!gone.is_empty()).then(|| striking(&stays, &gone, self.input.facts));
+        let through = serving.transpose()?.flatten();
         let mut previous: Option<ResourceId> = None;
         for member in gone {
-            let Some(node) = nodes.iter().find(|node| node.name == member.node) else { continue };
-            let through = stay.iter().find(|other| {
-                self.input.facts.get(&other.node).is_some_and(|facts| facts.etcd.is_some())
-            });
             let struck = through.map(|through| {
                 self.fleet.add(
                     Resource::new(
@@ -324,6 +340,7 @@ impl<'a> Compiler<'a> {
                             member: member.name.clone(),
                             peer_url: member.peer_url(),
                             present: false,
+                            replaces: None,
                             connection: EtcdConnection {
                                 endpoint: format!("https://127.0.0.1:{}", through.port),
                                 ca_path: ETCD_CA_PATH.to_owned(),
@@ -336,6 +353,11 @@ impl<'a> Compiler<'a> {
                     .after(previous.clone()),
                 )
             });
+            // A host that is gone for ever is struck all the same.
+            let Some(node) = nodes.iter().find(|node| node.name == member.node) else {
+                previous = struck.or(previous);
+                continue;
+            };
             let resource = |spec: Spec| {
                 Resource::new(&node.name, Module::Etcd, spec).in_cluster(&member.cluster)
             };
@@ -351,4 +373,52 @@ impl<'a> Compiler<'a> {
         }
         Ok(())
     }
+}
+
+/// Through whom members are struck from etcd's list: nobody where all of it goes, or where nobody
+/// else ever was a member.
+///
+/// # Errors
+/// `etcd-unasked` where members stay and none of them answers: one that is stopped without being
+/// struck counts for ever. `etcd-quorum` where those that answer would be too few without it.
+fn striking<'a>(
+    stay: &'a [EtcdMember],
+    gone: &[&EtcdMember],
+    facts: &BTreeMap<NodeName, NodeFacts>,
+) -> Result<Option<&'a EtcdMember>, Problem> {
+    let first = gone[0];
+    let answers = |one: &EtcdMember| facts.get(&one.node).and_then(|facts| facts.etcd.as_ref());
+    let Some((through, etcd)) = stay.iter().find_map(|one| Some((one, answers(one)?))) else {
+        // Of one that never was made there is nothing to be struck.
+        let asked = |one: &EtcdMember| facts.contains_key(&one.node);
+        let made = |one: &EtcdMember| {
+            facts.get(&one.node).is_some_and(|facts| facts.etcd.is_some() || facts.etcd_has_data)
+        };
+        if stay.is_empty() || (stay.iter().all(asked) && !stay.iter().any(made)) {
+            return Ok(None);
+        }
+        let message = format!(
+            "none of the etcd members that stay answers, so {} cannot be struck from their list: it would \
+             count as a member for ever",
+            first.node
+        );
+        let help = "make the members that stay answer first (systemctl status etcd)";
+        return Err(Box::new(problem("etcd-unasked", first.span, message).help(help)));
+    };
+    let leaving = |one: &keddah_resource::EtcdMemberFacts| {
+        gone.iter().any(|gone| one.peer_urls.contains(&gone.peer_url()))
+    };
+    let left = etcd.members.iter().filter(|one| !leaving(one)).count();
+    let quorum = left / 2 + 1;
+    let served = stay.iter().filter(|one| answers(one).is_some()).count();
+    if served < quorum {
+        let message = format!(
+            "without {} etcd has {left} members, of which {quorum} must answer, and {served} do: it would \
+             stand still, and every PostgreSQL become read-only",
+            gone.iter().map(|one| one.node.as_str()).collect::<Vec<_>>().join(", ")
+        );
+        let help = "make the members that stay answer first (systemctl status etcd)";
+        return Err(Box::new(problem("etcd-quorum", first.span, message).help(help)));
+    }
+    Ok(Some(through))
 }

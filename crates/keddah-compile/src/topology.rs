@@ -3,7 +3,7 @@
 
 use crate::compiler::{Problem, problem};
 use crate::pgsql::services::Offered;
-use keddah_core::NodeName;
+use keddah_core::{NodeName, Span};
 use keddah_inventory::model::{self, PgCluster, PgMember};
 use keddah_inventory::{Inventory, Params};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -48,6 +48,8 @@ pub(crate) struct EtcdMember {
     pub port: u16,
     /// Where the other members go.
     pub peer_port: u16,
+    /// Where the inventory says that it is one.
+    pub span: Option<Span>,
     /// Its data.
     pub data_directory: String,
     /// Milliseconds without a heartbeat until an election.
@@ -90,6 +92,7 @@ impl<'a> Topology<'a> {
                     EtcdMember {
                         name: format!("{name}-{}", member.seq),
                         cluster: name.clone(),
+                        span: member.seq_span,
                         address: member.node.as_str().to_owned(),
                         port: params.port("etcd_port"),
                         peer_port: params.port("etcd_peer_port"),

@@ -262,6 +262,7 @@ fn small_machine(node: &str) -> NodeFacts {
         patroni: Vec::new(),
         patroni_directories: Vec::new(),
         etcd: None,
+        etcd_has_data: false,
     }
 }
 
@@ -290,7 +291,7 @@ fn absent(spec: &Spec) -> Observed {
             unit::Observed { exists: false, enabled: false, running: false, owes: None }.into()
         }
         Spec::EtcdKeys(_) => etcd_keys::Observed { keys: 0 }.into(),
-        Spec::EtcdMember(_) => etcd_member::Observed { peer_url: None }.into(),
+        Spec::EtcdMember(_) => etcd_member::Observed { peer_url: None, id: None }.into(),
         Spec::Stanza(_) => stanza::Observed { status: 1 }.into(),
         Spec::Backup(_) => backup::Observed { full_backups: 0, newest: 0 }.into(),
         Spec::Postmaster(_) => {

@@ -30,6 +30,9 @@ pub struct Probe {
     pub patroni_ports: Vec<u16>,
     /// The port etcd serves clients on, when the node should be a member.
     pub etcd_port: Option<u16>,
+    /// The data directory of the node's etcd.
+    #[serde(default)]
+    pub etcd_data: Option<String>,
     /// The CA, certificate and key by which the node's etcd is asked for its members.
     pub etcd_tls: Option<[String; 3]>,
     /// Names of packages whose candidate version is wanted.
@@ -68,6 +71,9 @@ pub struct EtcdMemberFacts {
 /// What a node's etcd says of its cluster; absent when it does not answer.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct EtcdFacts {
+    /// The cluster's id in decimal digits: members of two clusters never have the same.
+    #[serde(default)]
+    pub cluster: String,
     /// The members.
     pub members: Vec<EtcdMemberFacts>,
 }
@@ -105,6 +111,10 @@ pub struct NodeFacts {
     pub patroni_directories: Vec<String>,
     /// What etcd says, when it answers.
     pub etcd: Option<EtcdFacts>,
+    /// Whether the node's data directory of etcd holds a member's data: one that has none is never
+    /// started under the identity of one that had.
+    #[serde(default)]
+    pub etcd_has_data: bool,
 }
 
 impl NodeFacts {

@@ -217,6 +217,7 @@ impl Compiler<'_> {
             .topology
             .etcd
             .iter()
+            .filter(|member| !self.input.removing.etcd.contains(&member.node))
             .map(|member| format!("{}:{}", member.address, member.port))
             .collect();
         let mut parameters = json!({

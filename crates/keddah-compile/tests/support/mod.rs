@@ -26,6 +26,7 @@ pub fn facts() -> NodeFacts {
         patroni: Vec::new(),
         patroni_directories: Vec::new(),
         etcd: None,
+        etcd_has_data: false,
     }
 }
 

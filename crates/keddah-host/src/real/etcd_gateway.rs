@@ -39,10 +39,21 @@ pub(crate) struct Member {
     pub peer_urls: Vec<String>,
 }
 
+/// What a member says when it is asked for all of them.
 #[derive(Debug, Deserialize)]
-struct List {
+pub(crate) struct List {
+    /// Who answers.
+    pub header: Header,
+    /// The members.
     #[serde(default)]
-    members: Vec<Member>,
+    pub members: Vec<Member>,
+}
+
+/// What stands above each answer.
+#[derive(Debug, Deserialize)]
+pub(crate) struct Header {
+    /// The cluster's id in decimal digits.
+    pub cluster_id: String,
 }
 
 /// JSON's numbers cannot hold 64 bits, so the gateway writes them as text.
@@ -69,6 +80,11 @@ pub(crate) fn missing_file(connection: &EtcdConnection) -> Option<&str> {
 
 /// The members.
 pub(crate) async fn members(connection: &EtcdConnection) -> Result<Vec<Member>, HostError> {
+    Ok(list(connection).await?.members)
+}
+
+/// The members, and which cluster that is.
+pub(crate) async fn list(connection: &EtcdConnection) -> Result<List, HostError> {
     let failed = |why: String| {
         HostError::new(format!("etcd on {} does not list its members: {why}", connection.endpoint))
     };
@@ -113,8 +129,8 @@ async fn ask(connection: &EtcdConnection, path: &str, question: &Value) -> io::R
     Ok(answer.body)
 }
 
-fn parse(body: &[u8]) -> serde_json::Result<Vec<Member>> {
-    serde_json::from_slice(body).map(|list: List| list.members)
+fn parse(body: &[u8]) -> serde_json::Result<List> {
+    serde_json::from_slice(body)
 }
 
 /// TLS that trusts one CA, and shows a certificate of it.
@@ -145,13 +161,14 @@ mod tests {
 
     #[test]
     fn ids_of_64_bits_are_read_and_a_member_may_have_no_name_yet() {
-        let members = parse(
+        let List { header, members } = parse(
             br#"{"header":{"cluster_id":"14841639068965178418"}, "members":[
                 {"ID":"16409922778899121252","peerURLs":["http://10.10.10.11:2380"]}]}"#,
         )
         .unwrap();
         assert_eq!(members[0].id, 16_409_922_778_899_121_252);
         assert_eq!(members[0].name, "");
+        assert_eq!(header.cluster_id, "14841639068965178418");
     }
 
     #[test]

@@ -1,13 +1,13 @@
 //! Members in etcd's own list, by `etcdctl`.
 
-use super::etcd_gateway::{Member, address_and_port, members, missing_file};
+use super::etcd_gateway::{List, Member, address_and_port, list, members, missing_file};
 use super::unit::accepts;
 use crate::command::Command;
 use crate::sql::Unreachable;
 use crate::sql::grouped::{Answers, groups};
 use crate::{HostError, RealHost};
 use keddah_resource::kind::etcd_member::{EtcdConnection, Observed, Spec};
-use keddah_resource::{Difference, EtcdMemberFacts, Observation};
+use keddah_resource::{Difference, EtcdFacts, EtcdMemberFacts, Observation};
 use std::path::Path;
 use std::time::Duration;
 use tokio::time::{Instant, sleep};
@@ -37,14 +37,15 @@ fn etcdctl(connection: &EtcdConnection) -> Command {
 }
 
 /// The members as facts; `None` when etcd does not answer, whatever the reason.
-pub(crate) async fn facts(connection: &EtcdConnection) -> Option<Vec<EtcdMemberFacts>> {
+pub(crate) async fn facts(connection: &EtcdConnection) -> Option<EtcdFacts> {
     if not_yet(connection).await.is_some() {
         return None;
     }
-    let members = members(connection).await.ok()?.into_iter();
+    let List { header, members } = list(connection).await.ok()?;
     let fact =
         |Member { id, name, peer_urls }| EtcdMemberFacts { id: id.to_string(), name, peer_urls };
-    Some(members.map(fact).collect())
+    let members = members.into_iter().map(fact).collect();
+    Some(EtcdFacts { cluster: header.cluster_id, members })
 }
 
 /// Why etcd cannot be asked yet.
@@ -76,7 +77,8 @@ pub async fn observe(_host: &RealHost, specs: &[&Spec]) -> Vec<Result<Observatio
             let one = |place: &usize| {
                 let found = find(&members, specs[*place]);
                 let peer_url = found.and_then(|member| member.peer_urls.first().cloned());
-                Ok(Observation::Known(Observed { peer_url }.into()))
+                let id = found.map(|member| member.id.to_string());
+                Ok(Observation::Known(Observed { peer_url, id }.into()))
             };
             places.iter().map(one).collect()
         });
@@ -128,6 +130,11 @@ async fn attempt(spec: &Spec) -> Result<(), HostError> {
         // etcdctl takes ids in hexadecimal digits, and lists them in decimal ones.
         (false, Some(member)) => command.args(["member", "remove", &format!("{:x}", member.id)]),
         (true, None) => command.args(["member", "add", &spec.member, &peer_url]),
+        (true, Some(member)) if spec.replaces.as_ref() == Some(&member.id.to_string()) => {
+            let struck = command.args(["member", "remove", &format!("{:x}", member.id)]);
+            struck.succeed().await?;
+            return Box::pin(attempt(spec)).await;
+        }
         (true, Some(member)) if member.peer_urls == [spec.peer_url.clone()] => return Ok(()),
         (true, Some(member)) => {
             command.args(["member", "update", &format!("{:x}", member.id), &peer_url])
@@ -181,6 +188,7 @@ mod tests {
             member: member.to_owned(),
             peer_url: peer_url.to_owned(),
             present: true,
+            replaces: None,
             connection: connection.clone(),
         };
         let id = |spec| find(&members, &spec).map(|member| member.id);

@@ -47,7 +47,15 @@ pub(crate) async fn gather(probe: &Probe) -> Result<NodeFacts, HostError> {
         patroni,
         patroni_directories: patroni_directories(Path::new(PATRONI))?,
         etcd,
+        etcd_has_data: etcd_has_data(probe)?,
     })
+}
+
+/// etcd makes the directory `member` when it first starts, and never starts anew where it stands.
+fn etcd_has_data(probe: &Probe) -> Result<bool, HostError> {
+    let Some(directory) = &probe.etcd_data else { return Ok(false) };
+    let path = Path::new(directory).join("member");
+    path.try_exists().map_err(|error| HostError::path("look at", &path, &error))
 }
 
 fn read(path: &str) -> Result<String, HostError> {
@@ -231,7 +239,7 @@ async fn etcd(probe: &Probe) -> Option<EtcdFacts> {
             key_path: String::new(),
         },
     };
-    Some(EtcdFacts { members: etcd_member::facts(&connection).await? })
+    etcd_member::facts(&connection).await
 }
 
 #[cfg(test)]

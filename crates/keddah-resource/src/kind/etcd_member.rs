@@ -29,6 +29,10 @@ pub struct Spec {
     pub peer_url: String,
     /// Whether it should be in the list.
     pub present: bool,
+    /// The id of the listed member whose place it takes, in decimal digits: that one's data is gone,
+    /// and a member without data must not come back under the id of one that had (etcd's operations
+    /// guide, "Runtime reconfiguration": remove the failed member, then add it anew).
+    pub replaces: Option<String>,
     /// Through whom to ask.
     pub connection: EtcdConnection,
 }
@@ -38,6 +42,8 @@ pub struct Spec {
 pub struct Observed {
     /// The peer URL under which it is listed, when it is.
     pub peer_url: Option<String>,
+    /// Its id in decimal digits, when it is listed.
+    pub id: Option<String>,
 }
 
 impl Spec {
@@ -58,6 +64,11 @@ impl Spec {
                 fields.new_value("peer url", &self.peer_url);
                 Some(Difference::create("it is not a member yet").with(fields.0))
             }
+            (true, Some(_)) if self.replaces.is_some() && self.replaces == observed.id => {
+                fields.optional("id", observed.id.clone(), None);
+                let reason = "its data is gone from the node: it is struck, and joins anew";
+                Difference::update(Class::Replace, fields.0, reason)
+            }
             (true, Some(present)) => {
                 fields.value("peer url", present, &self.peer_url);
                 Difference::update(Class::InPlace, fields.0, "its peer URL differs")
@@ -67,6 +78,6 @@ impl Spec {
 
     /// After apply.
     pub fn settled(&self) -> Observed {
-        Observed { peer_url: self.present.then(|| self.peer_url.clone()) }
+        Observed { peer_url: self.present.then(|| self.peer_url.clone()), id: None }
     }
 }

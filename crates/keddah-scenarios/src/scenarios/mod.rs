@@ -3,6 +3,7 @@
 mod again;
 mod connect;
 mod edits;
+mod etcd;
 mod examples;
 mod failover;
 mod fields;
@@ -97,6 +98,11 @@ pub const SCENARIOS: &[Scenario] = &[
         name: "follow",
         about: "a virtual address and a name follow the primary, whatever becomes of the old one",
         run: follow::run,
+    },
+    Scenario {
+        name: "etcd",
+        about: "members of etcd are rebuilt, led astray and lost: nothing is born a second time",
+        run: etcd::run,
     },
     Scenario {
         name: "interrupted",

@@ -141,7 +141,8 @@ fn safeguards(inventory: &Inventory, removing: &Removing) -> Result<(), CommandE
     Ok(())
 }
 
-/// The nodes themselves, those that share a cluster with them, and those that tell their names.
+/// The nodes themselves, those that share a cluster with them or ask them, and those that tell their
+/// names.
 fn affected(inventory: &Inventory, removing: &Removing) -> BTreeSet<NodeName> {
     let clusters = |node: &NodeName| -> BTreeSet<String> {
         let instances = Params::instances(inventory, node).into_iter();
@@ -153,12 +154,19 @@ fn affected(inventory: &Inventory, removing: &Removing) -> BTreeSet<NodeName> {
     };
     let hosts = removing.hosts();
     let touched: BTreeSet<String> = hosts.iter().flat_map(clusters).collect();
+    let is_member = |node: &NodeName| Params::new(inventory, node).opt_int("etcd_seq").is_some();
+    let etcd_shrinks = removing.etcd.iter().any(is_member);
     inventory
         .hosts()
         .map(|host| &host.name)
         .filter(|node| {
             let tells_names = || Params::new(inventory, node).opt_int("infra_seq").is_some();
-            hosts.contains(*node) || !clusters(node).is_disjoint(&touched) || tells_names()
+            // Every Patroni knows the members of etcd.
+            let asks_etcd = || etcd_shrinks && !clusters(node).is_empty();
+            hosts.contains(*node)
+                || !clusters(node).is_disjoint(&touched)
+                || asks_etcd()
+                || tells_names()
         })
         .cloned()
         .collect()

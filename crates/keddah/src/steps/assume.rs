@@ -30,6 +30,7 @@ pub fn assumed_facts(inventory: &Inventory) -> BTreeMap<NodeName, NodeFacts> {
             patroni: Vec::new(),
             patroni_directories: Vec::new(),
             etcd: None,
+            etcd_has_data: false,
         };
         (node, facts)
     });

@@ -46,7 +46,7 @@ pub async fn plan(
     let Compiled { fleet: mut desired, notes } =
         steps::compile(context, read, inventory, &facts, &signer, removing)?;
     if !removing.is_empty() {
-        let nothing = Removing::default();
+        let (nothing, facts) = (Removing::default(), keddah_compile::as_if_well(facts, removing));
         let stays = steps::compile(context, read, inventory, &facts, &signer, &nothing)?;
         keddah_compile::own_changes(&mut desired, &stays.fleet);
     }

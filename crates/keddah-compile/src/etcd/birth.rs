@@ -1,0 +1,175 @@
+//! How each member of etcd comes to be: decided from the members that answer and from what lies in
+//! the data directories. Where these cannot be asked, nothing is born.
+
+use crate::compiler::{Problem, problem};
+use crate::topology::EtcdMember;
+use keddah_core::NodeName;
+use keddah_resource::{EtcdFacts, EtcdMemberFacts, NodeFacts};
+use std::collections::BTreeMap;
+
+type Facts = BTreeMap<NodeName, NodeFacts>;
+
+/// How a member comes to be.
+#[derive(Debug)]
+pub(super) enum Birth<'a> {
+    /// All members start together.
+    Together,
+    /// It is announced to a cluster that serves, through this member.
+    Joins {
+        /// Who announces it.
+        through: &'a EtcdMember,
+        /// The id under which it is still listed, though its data is gone: that is struck first.
+        replaces: Option<String>,
+    },
+    /// It already is a member.
+    Done,
+}
+
+/// What is known of a cluster of etcd.
+#[derive(Debug)]
+pub(super) struct Life<'a> {
+    members: &'a [EtcdMember],
+    facts: &'a Facts,
+    /// A member that answers, and what it says: the truth about who belongs to the cluster.
+    serving: Option<(&'a EtcdMember, &'a EtcdFacts)>,
+}
+
+impl<'a> Life<'a> {
+    /// Looks at what the members say.
+    ///
+    /// # Errors
+    /// `etcd-rogue` where two of them belong to different clusters.
+    pub(super) fn of(members: &'a [EtcdMember], facts: &'a Facts) -> Result<Self, Problem> {
+        let mut answers =
+            members.iter().filter_map(|one| Some((one, facts.get(&one.node)?.etcd.as_ref()?)));
+        let serving = answers.next();
+        if let Some((first, known)) = serving
+            && let Some((other, differs)) = answers.find(|(_, etcd)| etcd.cluster != known.cluster)
+        {
+            return Err(two_clusters((first, known), (other, differs)));
+        }
+        Ok(Self { members, facts, serving })
+    }
+
+    /// The members that one which joins now will find: listed, and with their data.
+    pub(super) fn present(&self) -> Vec<&'a EtcdMember> {
+        let here = |member: &&EtcdMember| self.listed(member).is_some() && !self.is_lost(member);
+        self.members.iter().filter(here).collect()
+    }
+
+    /// How a member whose node answers comes to be.
+    ///
+    /// # Errors
+    /// Where it would be born although nobody can say that it, or its cluster, does not exist:
+    /// `etcd-unasked`; or where too few members serve for its place to be given anew: `etcd-quorum`.
+    pub(super) fn birth(&self, member: &EtcdMember) -> Result<Birth<'a>, Problem> {
+        let Some((through, etcd)) = self.serving else { return self.without_answers(member) };
+        match self.listed(member) {
+            None => Ok(Birth::Joins { through, replaces: None }),
+            Some(_) if !self.is_lost(member) => Ok(Birth::Done),
+            Some(lost) => {
+                let served = self.answering();
+                let quorum = etcd.members.len() / 2 + 1;
+                if served < quorum {
+                    return Err(too_few(member, served, quorum));
+                }
+                Ok(Birth::Joins { through, replaces: Some(lost.id.clone()) })
+            }
+        }
+    }
+
+    /// Nobody answers. That may be because nobody exists yet.
+    fn without_answers(&self, member: &EtcdMember) -> Result<Birth<'a>, Problem> {
+        if self.has_data(member) {
+            // It starts as what it is.
+            return Ok(Birth::Done);
+        }
+        let silent = self.members.iter().find(|other| !self.facts.contains_key(&other.node));
+        if let Some(silent) = silent {
+            return Err(unasked(
+                member,
+                format!("the node {} cannot be asked either", silent.node),
+                format!("make {} answer, or take it out of the inventory", silent.node),
+            ));
+        }
+        let with_data: Vec<&EtcdMember> =
+            self.members.iter().filter(|other| self.has_data(other)).collect();
+        // Fewer than a quorum never were a cluster: a first apply was broken off.
+        if with_data.len() > self.members.len() / 2 {
+            let nodes: Vec<&str> = with_data.iter().map(|one| one.node.as_str()).collect();
+            return Err(unasked(
+                member,
+                format!("there is data of a cluster on {}", nodes.join(", ")),
+                "start etcd there first (systemctl start etcd; journalctl -u etcd says why it does \
+                 not run), then apply again"
+                    .to_owned(),
+            ));
+        }
+        Ok(Birth::Together)
+    }
+
+    fn listed(&self, member: &EtcdMember) -> Option<&'a EtcdMemberFacts> {
+        let (_, etcd) = self.serving?;
+        etcd.members.iter().find(|one| one.peer_urls.contains(&member.peer_url()))
+    }
+
+    /// Whether a node that answers has lost the data of its member. One that was announced and never
+    /// started has no name and had none.
+    fn is_lost(&self, member: &EtcdMember) -> bool {
+        let started = self.listed(member).is_some_and(|listed| !listed.name.is_empty());
+        let node = self.facts.get(&member.node);
+        started && node.is_some_and(|facts| facts.etcd.is_none() && !facts.etcd_has_data)
+    }
+
+    fn has_data(&self, member: &EtcdMember) -> bool {
+        self.facts.get(&member.node).is_some_and(|facts| facts.etcd_has_data)
+    }
+
+    fn answering(&self) -> usize {
+        let answers =
+            |one: &&EtcdMember| self.facts.get(&one.node).is_some_and(|facts| facts.etcd.is_some());
+        self.members.iter().filter(answers).count()
+    }
+}
+
+/// Members of two clusters: whichever has fewer members is the one that should not be.
+fn two_clusters(first: (&EtcdMember, &EtcdFacts), other: (&EtcdMember, &EtcdFacts)) -> Problem {
+    let (rogue, right) =
+        if first.1.members.len() < other.1.members.len() { (first, other) } else { (other, first) };
+    let message = format!(
+        "etcd on {} is a cluster of its own (id {}, of {}), and not a member of the one on {} (id {}, of \
+         {}): a PostgreSQL that asks it may take another leader",
+        rogue.0.node,
+        rogue.1.cluster,
+        rogue.1.members.len(),
+        right.0.node,
+        right.1.cluster,
+        right.1.members.len(),
+    );
+    Box::new(problem("etcd-rogue", rogue.0.span, message).help(format!(
+        "look at both (etcdctl endpoint status). Where {node} is the wrong one: stop it there (systemctl \
+         stop etcd), move {data} aside, and apply: it then joins the other cluster",
+        node = rogue.0.node,
+        data = rogue.0.data_directory,
+    )))
+}
+
+fn too_few(member: &EtcdMember, served: usize, quorum: usize) -> Problem {
+    let message = format!(
+        "the data of the etcd member on {} is gone, and it can join anew only through a quorum of {quorum} \
+         members; {served} answer",
+        member.node
+    );
+    let help = "make the other members answer first; where they are lost for good, etcd has to be \
+                restored from a snapshot (etcdctl snapshot restore)";
+    Box::new(problem("etcd-quorum", member.span, message).help(help))
+}
+
+fn unasked(member: &EtcdMember, because: String, help: String) -> Problem {
+    let message = format!(
+        "no member of etcd answers, and {because}: etcd on {} is not made anew, for a cluster may \
+         exist",
+        member.node
+    );
+    Box::new(problem("etcd-unasked", member.span, message).help(help))
+}

@@ -1,0 +1,182 @@
+//! How members of etcd are born, replaced and struck: decided from what answers and what lies on disks.
+
+mod support;
+
+use keddah_compile::Removing;
+use keddah_core::{Diagnostic, NodeName};
+use keddah_resource::kind::etcd_member;
+use keddah_resource::{EtcdFacts, EtcdMemberFacts, Kind, NodeFacts, Spec};
+use std::collections::{BTreeMap, BTreeSet};
+use support::{compiled, facts, file, without};
+
+const INVENTORY: &str = "all:
+  children:
+    etcd:
+      hosts:
+        10.10.10.10: { etcd_seq: 1 }
+        10.10.10.11: { etcd_seq: 2 }
+        10.10.10.12: { etcd_seq: 3 }
+";
+
+const BOOTSTRAP: &str = "/etc/etcd/bootstrap.env";
+
+/// How a node of etcd is found.
+#[derive(Clone, Copy)]
+enum Found {
+    /// Its member answers, as one of this cluster.
+    Serves(&'static str),
+    /// Its member does not run, and its data is there.
+    Stopped,
+    /// Nothing of a member is there.
+    Empty,
+    /// The node does not answer.
+    Silent,
+}
+
+fn listed(last: u8) -> EtcdMemberFacts {
+    EtcdMemberFacts {
+        id: format!("{last}000"),
+        name: format!("etcd-{}", last - 9),
+        peer_urls: vec![format!("https://10.10.10.{last}:2380")],
+    }
+}
+
+/// The nodes; whoever serves lists these members.
+fn nodes(found: [Found; 3], members: &[u8]) -> BTreeMap<NodeName, NodeFacts> {
+    let members: Vec<EtcdMemberFacts> = members.iter().map(|&last| listed(last)).collect();
+    let mut nodes = BTreeMap::new();
+    for (last, found) in (10..).zip(found) {
+        let etcd = match found {
+            Found::Silent => continue,
+            Found::Serves("own") => {
+                Some(EtcdFacts { cluster: "own".to_owned(), members: vec![listed(last)] })
+            }
+            Found::Serves(cluster) => {
+                Some(EtcdFacts { cluster: cluster.to_owned(), members: members.clone() })
+            }
+            Found::Stopped | Found::Empty => None,
+        };
+        let etcd_has_data = matches!(found, Found::Serves(_) | Found::Stopped);
+        nodes.insert(
+            NodeName::new(format!("10.10.10.{last}")),
+            NodeFacts { etcd, etcd_has_data, ..facts() },
+        );
+    }
+    nodes
+}
+
+fn refused(found: [Found; 3], members: &[u8], removing: &Removing) -> Diagnostic {
+    let problems = without(INVENTORY, &nodes(found, members), removing).expect_err("it is refused");
+    assert_eq!(problems.len(), 1, "{problems:?}");
+    problems.into_iter().next().expect("one")
+}
+
+fn removing(last: u8) -> Removing {
+    let etcd = BTreeSet::from([NodeName::new(format!("10.10.10.{last}"))]);
+    Removing { etcd, ..Removing::default() }
+}
+
+use Found::{Empty, Serves, Silent, Stopped};
+
+#[test]
+fn a_new_cluster_is_born_of_nodes_that_all_answer_and_have_nothing() {
+    let born = compiled(INVENTORY, &nodes([Empty, Empty, Empty], &[]));
+    for last in 10..=12 {
+        let text = file(&born, &format!("10.10.10.{last}"), BOOTSTRAP).expect("it starts");
+        assert!(text.contains("STATE=new"), "{text}");
+    }
+    // A first apply that was broken off when one of three had started goes on.
+    let again = compiled(INVENTORY, &nodes([Stopped, Empty, Empty], &[]));
+    assert_eq!(file(&again, "10.10.10.10", BOOTSTRAP), None);
+    assert!(file(&again, "10.10.10.11", BOOTSTRAP).is_some_and(|text| text.contains("STATE=new")));
+}
+
+#[test]
+fn a_rebuilt_member_takes_its_own_place_and_founds_nothing() {
+    let fleet = compiled(INVENTORY, &nodes([Serves("7"), Empty, Serves("7")], &[10, 11, 12]));
+    let text = file(&fleet, "10.10.10.11", BOOTSTRAP).expect("it joins");
+    assert!(text.contains("STATE=existing"), "{text}");
+    for member in ["etcd-1=", "etcd-2=", "etcd-3="] {
+        assert_eq!(text.matches(member).count(), 1, "{text}");
+    }
+    let announced = fleet.fleet.iter().find(|one| one.id.kind == Kind::EtcdMember).expect("one");
+    assert_eq!(announced.id.node.as_str(), "10.10.10.10");
+    let Spec::EtcdMember(spec) = &announced.spec else { panic!("{announced:?}") };
+    assert_eq!(spec.replaces.as_deref(), Some("11000"));
+    let listed = etcd_member::Observed {
+        peer_url: Some(spec.peer_url.clone()),
+        id: Some("11000".to_owned()),
+    };
+    let change = spec.diff(&listed).expect("the plan shows it");
+    assert!(change.reason.contains("its data is gone"), "{change:?}");
+    let anew = etcd_member::Observed { id: Some("11001".to_owned()), ..listed };
+    assert_eq!(spec.diff(&anew), None, "once is enough");
+    for last in [10, 12] {
+        assert_eq!(file(&fleet, &format!("10.10.10.{last}"), BOOTSTRAP), None);
+    }
+}
+
+#[test]
+fn a_member_that_was_announced_and_never_started_goes_on_joining() {
+    let mut nodes = nodes([Serves("7"), Empty, Serves("7")], &[10, 11, 12]);
+    for facts in nodes.values_mut() {
+        if let Some(etcd) = &mut facts.etcd {
+            etcd.members[1].name.clear();
+        }
+    }
+    let fleet = compiled(INVENTORY, &nodes);
+    assert!(fleet.fleet.iter().all(|one| one.id.kind != Kind::EtcdMember), "it is announced");
+}
+
+#[test]
+fn a_cluster_of_its_own_is_refused_and_named() {
+    let rogue =
+        refused([Serves("own"), Serves("7"), Serves("7")], &[10, 11, 12], &Removing::default());
+    assert_eq!(rogue.code, "etcd-rogue");
+    assert!(rogue.message.starts_with("etcd on 10.10.10.10 is a cluster of its own"), "{rogue:?}");
+    assert!(rogue.primary.is_some());
+}
+
+#[test]
+fn nobody_answers_is_not_nobody_exists() {
+    let none = Removing::default();
+    let grown = refused([Silent, Empty, Empty], &[], &none);
+    assert_eq!(grown.code, "etcd-unasked");
+    assert!(grown.message.contains("10.10.10.10 cannot be asked"), "{grown:?}");
+    let stopped = refused([Stopped, Stopped, Empty], &[], &none);
+    assert!(
+        stopped.message.contains("data of a cluster on 10.10.10.10, 10.10.10.11"),
+        "{stopped:?}"
+    );
+    // All of them are there and only off: they start as what they are.
+    let off = compiled(INVENTORY, &nodes([Stopped, Stopped, Stopped], &[]));
+    assert_eq!(file(&off, "10.10.10.11", BOOTSTRAP), None);
+    // Whoever is asked for something else needs no etcd node to answer.
+    assert!(without(INVENTORY, &nodes([Silent, Silent, Silent], &[]), &none).is_ok());
+}
+
+#[test]
+fn a_place_is_given_anew_by_a_quorum_only() {
+    let lost = refused([Serves("7"), Empty, Stopped], &[10, 11, 12], &Removing::default());
+    assert_eq!(lost.code, "etcd-quorum");
+    assert!(lost.message.contains("a quorum of 2 members; 1 answer"), "{lost:?}");
+}
+
+#[test]
+fn a_dead_member_is_struck_and_its_node_left_alone() {
+    let nodes = nodes([Serves("7"), Silent, Serves("7")], &[10, 11, 12]);
+    let fleet = without(INVENTORY, &nodes, &removing(11)).expect("it compiles").fleet;
+    let struck = fleet.iter().find(|one| one.id.kind == Kind::EtcdMember).expect("it is struck");
+    let Spec::EtcdMember(spec) = &struck.spec else { panic!("{struck:?}") };
+    assert_eq!((spec.member.as_str(), spec.present), ("etcd-2", false));
+    assert!(fleet.iter().all(|one| one.id.node.as_str() != "10.10.10.11"));
+}
+
+#[test]
+fn no_member_is_struck_where_that_costs_the_quorum() {
+    // Three are listed, one is down: without a second one, one of two would answer.
+    let stands = refused([Serves("7"), Serves("7"), Silent], &[10, 11, 12], &removing(11));
+    assert_eq!(stands.code, "etcd-quorum");
+    let alone = refused([Silent, Serves("7"), Silent], &[10, 11, 12], &removing(11));
+    assert_eq!(alone.code, "etcd-unasked");
+}

@@ -1,0 +1,101 @@
+//! etcd's members are lost, rebuilt, found in a cluster of their own, and dead for ever: nothing that
+//! exists is born a second time.
+
+use crate::command::Output;
+use crate::ensure;
+use crate::failure::Outcome;
+use crate::keddah::{Keddah, expected, says};
+use crate::sandbox::{Image, Sandbox, address};
+use crate::world::{World, step};
+
+const INVENTORY: &str = include_str!("../../inventories/etcd.yml");
+
+const THIRD: &str = "        10.10.10.12: { etcd_seq: 3 }\n";
+
+/// Runs it.
+pub fn run(world: &mut World) -> Outcome {
+    let project = world.project("etcd", INVENTORY)?;
+    let sandbox = step("boot three warm nodes", || world.fresh(Image::Warm, 3))?;
+    let keddah = Keddah { sandbox, project: &project };
+    step("three members, and a PostgreSQL beside the first", || {
+        keddah.apply()?;
+        keddah.plan()?.expect_empty()?;
+        etcdctl(sandbox, 1, "put /kept yes")?.success().map(|_| ())
+    })?;
+    step("a node of etcd is rebuilt: its member is struck, and joins the same cluster", || {
+        let before = members(sandbox)?;
+        sandbox.shell(3, "systemctl stop etcd; rm -rf /data/etcd /etc/etcd")?.success()?;
+        keddah.plan()?.contains(&expected("etcd-member", "etcd-3").action("update"))?;
+        rejoined(&keddah, 3)?;
+        ensure!(members(sandbox)? != before, "the member came back under the id of the lost one");
+        Ok(())
+    })?;
+    step(
+        "a member that became a cluster of its own is refused, and mended as the help says",
+        || {
+            let alone = "systemctl stop etcd && rm -rf /data/etcd/member && \
+             printf 'ETCD_INITIAL_CLUSTER=etcd-2=https://10.10.10.11:2380\\nETCD_INITIAL_CLUSTER_STATE=new\\n' \
+             > /etc/etcd/bootstrap.env && systemctl start etcd";
+            sandbox.shell(2, alone)?.success()?;
+            for command in [&["plan"][..], &["apply", "--yes"]] {
+                let refused = keddah.run(command)?;
+                ensure!(refused.code == Some(1), "not refused: {refused}");
+                says(&refused, "etcd on 10.10.10.11 is a cluster of its own")?;
+            }
+            sandbox.shell(2, "systemctl stop etcd && mv /data/etcd /data/etcd.wrong")?.success()?;
+            rejoined(&keddah, 2)
+        },
+    )?;
+    step("a dead member cannot be struck where that costs the quorum", || {
+        sandbox.shell(2, "systemctl stop etcd")?.success()?;
+        sandbox.stop(3, true)?;
+        let gone = address(3);
+        let refused = keddah.run(&["remove", &gone, "--confirm", &gone])?;
+        ensure!(refused.code == Some(1), "not refused: {refused}");
+        Ok(())
+    })?;
+    step("the second member starts again", || {
+        sandbox.shell(2, "systemctl start etcd")?.success().map(|_| ())
+    })?;
+    step("a node that is gone for ever is struck", || {
+        let gone = address(3);
+        let removed = keddah.run(&["remove", &gone, "--confirm", &gone])?;
+        let left = members(sandbox)?;
+        ensure!(left.lines().count() == 2, "these are left:\n{left}\n{removed}");
+        project.edit(THIRD, "")?;
+        keddah.plan()?.expect_empty()?;
+        kept(sandbox, 2)
+    })?;
+    world.discard();
+    Ok(())
+}
+
+/// Applies, and finds the member in the cluster that was there before.
+fn rejoined(keddah: &Keddah<'_>, node: u8) -> Outcome {
+    let applied = keddah.apply()?;
+    keddah.plan()?.expect_empty().map_err(|failure| failure.with(&applied))?;
+    let list = members(keddah.sandbox)?;
+    let started = list.lines().filter(|line| line.contains("started")).count();
+    ensure!(started == 3, "not all three are members:\n{list}");
+    kept(keddah.sandbox, node)
+}
+
+/// A node's own member has what was written before.
+fn kept(sandbox: &Sandbox, node: u8) -> Outcome {
+    let answer =
+        etcdctl(sandbox, node, "get --print-value-only --consistency=s /kept")?.success()?;
+    ensure!(answer.text() == "yes", "node {node} has lost what was written: {answer}");
+    Ok(())
+}
+
+fn members(sandbox: &Sandbox) -> Outcome<String> {
+    Ok(etcdctl(sandbox, 1, "member list")?.success()?.text().to_owned())
+}
+
+fn etcdctl(sandbox: &Sandbox, node: u8, words: &str) -> Outcome<Output> {
+    let line = format!(
+        "ETCDCTL_API=3 etcdctl --endpoints=https://127.0.0.1:2379 --cacert=/etc/pki/etcd-ca.crt \
+         --cert=/etc/etcd/server.crt --key=/etc/etcd/server.key {words}"
+    );
+    sandbox.shell(node, &line)
+}
