@@ -136,6 +136,10 @@ pub fn compile(input: &Input<'_>) -> Result<Compiled, Vec<Diagnostic>> {
     {
         problems.push(*problem);
     }
+    problems.extend(compiler.fleet.contradictions().iter().map(|id| {
+        let message = format!("{id} is wanted in two ways that differ: a defect of Keddah");
+        *problem("internal", None, message)
+    }));
     if !problems.is_empty() {
         return Err(problems);
     }

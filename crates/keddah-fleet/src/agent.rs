@@ -111,6 +111,11 @@ async fn converse<H: Host + 'static>(
 }
 
 impl<H: Host> Agent<H> {
+    /// Whether this conversation may change the node.
+    fn is_locked(&self) -> bool {
+        self.lock_path.is_none() || self.lock.borrow().is_some()
+    }
+
     async fn answer(&self, ask: Ask) -> Answer {
         match ask {
             Ask::Facts(probe) => match self.host.facts(&probe).await {
@@ -141,6 +146,10 @@ impl<H: Host> Agent<H> {
                     }
                 }
             }
+            Ask::Owe { .. } | Ask::Converge(_) if !self.is_locked() => Answer::Failed(
+                Failure::new("the node is not locked for this controller, so nothing is changed")
+                    .hint("this is a defect of the controller: please report it"),
+            ),
             Ask::Owe { target, action } => match self.host.owe(&target, action).await {
                 Ok(()) => Answer::Owed,
                 Err(error) => Answer::Failed(failure(error)),
@@ -156,5 +165,43 @@ impl<H: Host> Agent<H> {
                 Err(failure) => Answer::Failed(failure),
             },
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::protocol::Holder;
+    use keddah_core::NodeName;
+    use keddah_host::FakeHost;
+    use keddah_resource::{Kind, ResourceId, TriggerAction};
+
+    #[tokio::test]
+    async fn nothing_is_changed_without_the_lock() {
+        let name = format!("keddah-agent-{}", std::process::id());
+        let lock_path = std::env::temp_dir().join(name).join("lock");
+        let agent = Agent {
+            host: Arc::new(FakeHost::sharing("node", &Arc::default())),
+            lock_path: Some(lock_path.clone()),
+            lock: RefCell::new(None),
+            stopping: Cell::new(false),
+        };
+        let owe = || Ask::Owe {
+            target: ResourceId::new(&NodeName::new("node"), Kind::Unit, "etcd.service"),
+            action: TriggerAction::Reload,
+        };
+        let Answer::Failed(refused) = agent.answer(owe()).await else { panic!("it was done") };
+        assert!(refused.message.contains("not locked"), "{refused:?}");
+        let holder = Holder {
+            user: "root".into(),
+            host: "admin".into(),
+            pid: 7,
+            since: "2026-01-01T00:00:00Z".into(),
+            command: "keddah apply".into(),
+            finishing: false,
+        };
+        assert!(matches!(agent.answer(Ask::Lock(holder)).await, Answer::Locked));
+        assert!(matches!(agent.answer(owe()).await, Answer::Owed));
+        let _ = lock_path.parent().map(std::fs::remove_dir_all);
     }
 }

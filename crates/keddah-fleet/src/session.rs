@@ -43,7 +43,26 @@ impl fmt::Display for SessionError {
 
 impl std::error::Error for SessionError {}
 
+/// How long a login and the start of an agent may take: a chain of jump hosts, a slow directory
+/// service, and a machine under load together take some seconds.
+pub(crate) const OPENING: Duration = Duration::from_secs(60);
+
+/// How long a question may take to which the answer lies on the node: an overloaded one takes long,
+/// and a frozen one for ever.
+const ANSWER: Duration = Duration::from_secs(300);
+
+/// How long a request may take; a change is bounded on its node, by what it does.
+fn patience(ask: &Ask) -> Option<Duration> {
+    match ask {
+        Ask::Facts(_) | Ask::Observe(_) | Ask::Holder | Ask::Owe { .. } => Some(ANSWER),
+        Ask::IdleListeners { patience } => Some(ANSWER + Duration::from_millis(*patience)),
+        // It waits for another controller's agent to finish.
+        Ask::Lock(_) | Ask::Converge(_) => None,
+    }
+}
+
 /// What came of waiting for the agent's first line.
+#[derive(Debug)]
 pub(crate) enum Opening {
     /// The agent speaks.
     Agent,
@@ -51,28 +70,43 @@ pub(crate) enum Opening {
     Missing,
     /// The stream ended; this is what was printed instead.
     Ended(String),
+    /// Nothing more came in time; this is what was printed until then.
+    Late(String),
 }
 
-/// Reads lines until the agent's marker, `missing`, or the end.
-pub(crate) async fn opening(
+/// The same as [`opening`], within a time: a login script that waits for something must not hold up
+/// the whole fleet.
+pub(crate) async fn opening_within(
     reader: &mut (impl AsyncRead + Unpin),
     missing: &str,
+    limit: Duration,
 ) -> std::io::Result<Opening> {
-    let mut noise = Vec::new();
-    let mut line = Vec::new();
+    let mut printed = Vec::new();
+    match tokio::time::timeout(limit, opening(reader, missing, &mut printed)).await {
+        Ok(opened) => opened,
+        Err(_) => Ok(Opening::Late(String::from_utf8_lossy(&printed).trim().to_owned())),
+    }
+}
+
+/// Reads lines until the agent's marker, `missing`, or the end; all of them are kept in `printed`.
+async fn opening(
+    reader: &mut (impl AsyncRead + Unpin),
+    missing: &str,
+    printed: &mut Vec<u8>,
+) -> std::io::Result<Opening> {
+    let mut begin = 0;
     loop {
         let mut byte = [0_u8];
         // Byte by byte, for what follows the marker is not ours; it is one short line.
-        if reader.read(&mut byte).await? == 0 || noise.len() > MAXIMUM_NOISE {
-            noise.extend_from_slice(&line);
-            return Ok(Opening::Ended(String::from_utf8_lossy(&noise).trim().to_owned()));
+        if reader.read(&mut byte).await? == 0 || printed.len() > MAXIMUM_NOISE {
+            return Ok(Opening::Ended(String::from_utf8_lossy(printed).trim().to_owned()));
         }
+        printed.push(byte[0]);
         if byte[0] != b'\n' {
-            line.push(byte[0]);
             // A prompt or greeting without a line feed may stand right before the marker.
             continue;
         }
-        let text = String::from_utf8_lossy(&line);
+        let text = String::from_utf8_lossy(&printed[begin..]);
         let text = text.trim_end();
         if text.ends_with(MARKER) {
             return Ok(Opening::Agent);
@@ -80,8 +114,7 @@ pub(crate) async fn opening(
         if text.ends_with(missing) {
             return Ok(Opening::Missing);
         }
-        noise.append(&mut line);
-        noise.push(b'\n');
+        begin = printed.len();
     }
 }
 
@@ -167,8 +200,9 @@ impl Session {
         writer: impl AsyncWrite + Unpin + Send + 'static,
     ) -> Result<Self, Failure> {
         // No shell is involved, so nothing can say that the agent is missing.
-        match opening(&mut reader, "\0").await {
+        match opening_within(&mut reader, "\0", OPENING).await {
             Ok(Opening::Agent) => Self::greet(node, build, reader, writer).await,
+            Ok(Opening::Late(text)) => Err(late(node, OPENING, &text)),
             Ok(Opening::Missing) => Err(Failure::new(format!("{node}: no agent"))),
             Ok(Opening::Ended(text)) => {
                 Err(Failure::new(format!("{node}: no agent, but `{text}`")))
@@ -197,6 +231,21 @@ impl Session {
     }
 
     async fn ask(&self, ask: Ask) -> Result<Answer, SessionError> {
+        let Some(limit) = patience(&ask) else { return self.ask_for_ever(ask).await };
+        match tokio::time::timeout(limit, self.ask_for_ever(ask)).await {
+            Ok(answer) => answer,
+            Err(_) => Err(SessionError::Lost(
+                Failure::new(format!(
+                    "{} is connected and has not answered for {} s",
+                    self.node,
+                    limit.as_secs()
+                ))
+                .hint("look at its load, its disks and its memory"),
+            )),
+        }
+    }
+
+    async fn ask_for_ever(&self, ask: Ask) -> Result<Answer, SessionError> {
         let number = self.next.fetch_add(1, Ordering::Relaxed);
         let bytes = frame::encode(&Request { number, ask })
             .map_err(|error| SessionError::Failed(Failure::new(error.to_string())))?;
@@ -321,6 +370,16 @@ impl Session {
     }
 }
 
+/// What there is to say of a login that does not come to an end.
+pub(crate) fn late(node: &NodeName, limit: Duration, printed: &str) -> Failure {
+    let mut failure = Failure::new(format!(
+        "{node} is out of reach: a login has not come to an end within {} s",
+        limit.as_secs()
+    ));
+    failure.log = printed.lines().map(str::to_owned).collect();
+    failure.hint("something in its login waits (a script in /etc/profile.d or ~/.bashrc, a prompt)")
+}
+
 /// A poisoned lock means that another task panicked; the data, a map or an option, is whole.
 pub(crate) fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
@@ -332,13 +391,27 @@ mod tests {
 
     #[tokio::test]
     async fn greetings_of_the_shell_are_skipped_and_quoted() {
+        async fn opening(text: &mut &[u8]) -> Opening {
+            opening_within(text, "missing", OPENING).await.unwrap()
+        }
         let mut text = &b"Welcome!\nno mail.\nprompt> keddah-agent-1\nrest"[..];
-        assert!(matches!(opening(&mut text, "missing").await.unwrap(), Opening::Agent));
+        assert!(matches!(opening(&mut text).await, Opening::Agent));
         assert_eq!(text, b"rest");
         let mut text = &b"motd\nmissing\n"[..];
-        assert!(matches!(opening(&mut text, "missing").await.unwrap(), Opening::Missing));
+        assert!(matches!(opening(&mut text).await, Opening::Missing));
         let mut text = &b"This account is\ncurrently not available."[..];
-        let Opening::Ended(text) = opening(&mut text, "missing").await.unwrap() else { panic!() };
+        let Opening::Ended(text) = opening(&mut text).await else { panic!() };
         assert_eq!(text, "This account is\ncurrently not available.");
+    }
+
+    #[tokio::test]
+    async fn a_login_that_waits_ends_with_what_it_printed() {
+        let (mut ours, mut theirs) = tokio::io::duplex(1024);
+        theirs.write_all(b"maintenance tonight\ncontinue? [y/N] ").await.unwrap();
+        let opened = opening_within(&mut ours, "missing", Duration::from_millis(50)).await;
+        let Ok(Opening::Late(text)) = opened else { panic!("{opened:?}") };
+        assert_eq!(text, "maintenance tonight\ncontinue? [y/N]");
+        let failure = late(&NodeName::new("a"), OPENING, &text);
+        assert_eq!(failure.log, ["maintenance tonight", "continue? [y/N]"]);
     }
 }

@@ -1,7 +1,7 @@
 //! Reaching a node: by the user's own OpenSSH, by sudo on this machine, or within this process.
 
 use crate::bootstrap::{self, MISSING};
-use crate::session::{Opening, Session, lock, opening};
+use crate::session::{OPENING, Opening, Session, late, lock, opening_within};
 use crate::{agent, quote};
 use keddah_core::NodeName;
 use keddah_host::RealHost;
@@ -316,9 +316,12 @@ impl Process {
         program: &'static str,
     ) -> Result<Conversation, Failure> {
         let Self { mut child, stdin, mut stdout, stderr } = self;
-        let printed = match opening(&mut stdout, MISSING).await {
+        let printed = match opening_within(&mut stdout, MISSING, OPENING).await {
             Ok(Opening::Agent) => {
-                let session = Session::greet(node, build, stdout, stdin).await?;
+                let greeted = Session::greet(node, build, stdout, stdin);
+                let session = tokio::time::timeout(OPENING, greeted)
+                    .await
+                    .unwrap_or_else(|_| Err(late(node, OPENING, "")))?;
                 let epitaph = session.epitaph();
                 tokio::spawn(async move {
                     let status = child.wait().await;
@@ -331,6 +334,12 @@ impl Process {
                 drop(stdin);
                 let _ = child.wait().await;
                 return Ok(Conversation::Missing);
+            }
+            Ok(Opening::Late(printed)) => {
+                let _ = child.start_kill();
+                let mut failure = late(node, OPENING, &printed);
+                failure.log.extend(lock(&stderr).iter().cloned());
+                return Err(failure);
             }
             Ok(Opening::Ended(printed)) => printed,
             Err(error) => error.to_string(),

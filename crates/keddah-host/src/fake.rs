@@ -272,6 +272,7 @@ fn absent(spec: &Spec) -> Observed {
         Spec::Packages(spec) => packages::Observed {
             installed: BTreeMap::new(),
             candidates: spec.names.iter().map(|name| (name.clone(), "1.0".to_owned())).collect(),
+            policy_left: false,
         }
         .into(),
         Spec::User(_) => user::Observed { present: None }.into(),

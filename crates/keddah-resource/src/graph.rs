@@ -5,7 +5,7 @@ use foldhash::fast::FixedState;
 use indexmap::IndexMap;
 use keddah_core::NodeName;
 use serde::{Deserialize, Serialize};
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::fmt;
 
 /// The module of the inventory that a resource belongs to; `-m` selects by it.
@@ -145,6 +145,7 @@ impl Resource {
 #[derive(Debug, Clone, Default)]
 pub struct DesiredFleet {
     resources: IndexMap<ResourceId, Resource, FixedState>,
+    contradictions: BTreeSet<ResourceId>,
 }
 
 /// A dependency on a resource that nobody declared: a mistake in a compiler module.
@@ -200,7 +201,9 @@ impl DesiredFleet {
         let id = resource.id.clone();
         match self.resources.get_mut(&id) {
             Some(present) => {
-                debug_assert_eq!(present.spec, resource.spec, "two different specs for {id}");
+                if present.spec != resource.spec {
+                    self.contradictions.insert(id.clone());
+                }
                 present.after.extend(resource.after);
                 present.triggers.extend(resource.triggers);
             }
@@ -211,6 +214,12 @@ impl DesiredFleet {
         id
     }
 
+    /// Resources that were declared twice, and not alike: a mistake in a compiler module, on which no
+    /// plan may be built, for one of the two would be carried out and never be right for the other.
+    pub fn contradictions(&self) -> &BTreeSet<ResourceId> {
+        &self.contradictions
+    }
+
     /// Makes room for so many more, where their number is known.
     pub fn reserve(&mut self, more: usize) {
         self.resources.reserve(more);
@@ -219,6 +228,7 @@ impl DesiredFleet {
     /// Adds all resources of another fleet in their order, as [`DesiredFleet::add`] does.
     pub fn join(&mut self, other: Self) {
         self.reserve(other.len());
+        self.contradictions.extend(other.contradictions);
         for resource in other.resources.into_values() {
             self.add(resource);
         }
@@ -393,5 +403,19 @@ mod tests {
         assert_eq!(last.after, std::slice::from_ref(&first));
         assert_eq!(last.restart_after, [first], "a restart of another member waits all the same");
         assert_eq!(fleet.unknown_dependencies(), []);
+    }
+
+    #[test]
+    fn two_wishes_for_one_thing_are_told_apart() {
+        let mut fleet = DesiredFleet::default();
+        let id = fleet.add(named("one"));
+        fleet.add(named("one"));
+        assert!(fleet.contradictions().is_empty(), "alike is no contradiction");
+        let node = NodeName::new("node");
+        let present = directory::Spec::present("/a/one", directory::Permissions::root(0o755));
+        let mut other = DesiredFleet::default();
+        other.add(Resource::new(&node, Module::Node, present));
+        fleet.join(other);
+        assert_eq!(fleet.contradictions().iter().collect::<Vec<_>>(), [&id]);
     }
 }

@@ -28,7 +28,7 @@ pub async fn observe(_host: &RealHost, specs: &[&Spec]) -> Vec<Result<Observatio
 }
 
 async fn look(specs: &[&Spec]) -> Result<Vec<Observed>, HostError> {
-    policy::tidy()?;
+    let policy_left = policy::left()?;
     let wanted: BTreeSet<&str> =
         specs.iter().flat_map(|spec| &spec.names).map(String::as_str).collect();
     let installed = installed(&wanted).await?;
@@ -42,6 +42,7 @@ async fn look(specs: &[&Spec]) -> Result<Vec<Observed>, HostError> {
     let observed = |spec: &&Spec| Observed {
         installed: of(&installed, spec),
         candidates: of(&candidates, spec),
+        policy_left,
     };
     Ok(specs.iter().map(observed).collect())
 }
@@ -109,6 +110,7 @@ pub async fn apply(
     _difference: &Difference,
 ) -> Result<(), HostError> {
     let _turn = host.installing.lock().await;
+    policy::tidy()?;
     // Another set may have brought what this one lacked, and the lists may have been fetched.
     let Some(now) = look(&[spec]).await?.pop() else { return Ok(()) };
     let missing = |have: &BTreeMap<String, String>| -> Vec<String> {

@@ -9,6 +9,7 @@ use super::accounts::Ownership;
 use super::write::{remove, replace};
 use crate::HostError;
 use rustix::fs::{FlockOperation, Gid, Uid};
+use rustix::process::{Flock, FlockType, fcntl_getlk};
 use std::fs::{self, OpenOptions};
 use std::io::ErrorKind;
 use std::path::Path;
@@ -48,15 +49,41 @@ pub(crate) fn forbid() -> Result<(), HostError> {
     replace(path, script().as_bytes(), root)
 }
 
+/// Whether ours stands there although nobody installs. Changes nothing, and holds up nobody.
+pub(crate) fn left() -> Result<bool, HostError> {
+    left_at(Path::new(POLICY), Path::new(LOCK))
+}
+
+fn left_at(policy: &Path, lock: &Path) -> Result<bool, HostError> {
+    if !is_ours(policy)? {
+        return Ok(false);
+    }
+    let failed = |error: std::io::Error| HostError::path("look at", lock, &error);
+    let file = match fs::File::open(lock) {
+        Ok(file) => file,
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(true),
+        Err(error) => return Err(failed(error)),
+    };
+    let asked = Flock::from(FlockType::WriteLock);
+    let held = fcntl_getlk(&file, &asked).map_err(|error| failed(error.into()))?;
+    Ok(held.is_none())
+}
+
+fn is_ours(path: &Path) -> Result<bool, HostError> {
+    match fs::read_to_string(path) {
+        Ok(text) => Ok(text.contains(MARK)),
+        Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::InvalidData) => {
+            Ok(false)
+        }
+        Err(error) => Err(HostError::path("read", path, &error)),
+    }
+}
+
 /// Takes away ours when an installation was killed and could not; never while one goes on.
 pub(crate) fn tidy() -> Result<(), HostError> {
     let path = Path::new(POLICY);
-    match fs::read_to_string(path) {
-        Ok(text) if text.contains(MARK) => {}
-        Err(error) if !matches!(error.kind(), ErrorKind::NotFound | ErrorKind::InvalidData) => {
-            return Err(HostError::path("read", path, &error));
-        }
-        _ => return Ok(()),
+    if !is_ours(path)? {
+        return Ok(());
     }
     let lock = Path::new(LOCK);
     let failed = |error: std::io::Error| HostError::path("lock", lock, &error);
@@ -71,5 +98,24 @@ pub(crate) fn tidy() -> Result<(), HostError> {
         Ok(()) => remove(path),
         Err(rustix::io::Errno::AGAIN | rustix::io::Errno::ACCESS) => Ok(()),
         Err(error) => Err(failed(error.into())),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_left_is_seen_and_not_touched() {
+        let directory = tempfile::tempdir().unwrap();
+        let (policy, lock) = (directory.path().join("policy-rc.d"), directory.path().join("lock"));
+        assert!(!left_at(&policy, &lock).unwrap());
+        fs::write(&policy, script()).unwrap();
+        assert!(left_at(&policy, &lock).unwrap());
+        fs::write(&lock, "").unwrap();
+        assert!(left_at(&policy, &lock).unwrap());
+        assert!(policy.exists(), "a look changes nothing");
+        fs::write(&policy, "#!/bin/sh\nexit 101\n").unwrap();
+        assert!(!left_at(&policy, &lock).unwrap(), "an administrator's own");
     }
 }
