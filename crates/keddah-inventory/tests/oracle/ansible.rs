@@ -60,6 +60,24 @@ impl Oracle {
         Some(Self { python: PathBuf::from(python.trim()) })
     }
 
+    /// The versions of packages that the interpreter sees, as `name==version`.
+    pub fn versions(&self, names: &[&str]) -> Vec<String> {
+        let script = "import sys, importlib.metadata as m\n\
+                      for name in sys.argv[1:]: print(f'{name}=={m.version(name)}')";
+        let output =
+            Command::new(&self.python).args(["-c", script]).args(names).output().unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8(output.stdout).unwrap().lines().map(str::to_owned).collect()
+    }
+
+    /// A program of an environment that was moved after its making cannot start.
+    pub fn start_pip(&self) {
+        let pip = self.python.with_file_name("pip");
+        let output = Command::new(&pip).arg("--version").output();
+        let output = output.unwrap_or_else(|error| panic!("{}: {error}", pip.display()));
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    }
+
     /// Runs `ansible-inventory` with each list of arguments.
     pub fn ask(&self, questions: &[Vec<String>]) -> Vec<Answer> {
         let driver = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/oracle/driver.py");
