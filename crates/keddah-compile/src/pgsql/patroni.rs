@@ -220,6 +220,9 @@ impl Compiler<'_> {
             .filter(|member| !self.input.removing.etcd.contains(&member.node))
             .map(|member| format!("{}:{}", member.address, member.port))
             .collect();
+        // A copy that cannot be rewound may be the only one of commits that a former primary took
+        // after its lock had gone: Patroni must not delete it by itself (patroni/patroni #2302).
+        let remove_diverged = false;
         let mut parameters = json!({
             "unix_socket_directories": params.str("pg_localhost"),
             "hba_file": instance.place.hba_file(),
@@ -247,8 +250,8 @@ impl Compiler<'_> {
                 "pgpass": instance.place.below("tmp/patroni.pgpass"),
                 "use_unix_socket": true,
                 "use_unix_socket_repl": true,
-                "remove_data_directory_on_rewind_failure": true,
-                "remove_data_directory_on_diverged_timelines": true,
+                "remove_data_directory_on_rewind_failure": remove_diverged,
+                "remove_data_directory_on_diverged_timelines": remove_diverged,
                 "create_replica_methods": ["basebackup"],
                 "basebackup": [{ "checkpoint": "fast" }],
                 "parameters": parameters,
