@@ -64,8 +64,7 @@ impl Oracle {
     pub fn versions(&self, names: &[&str]) -> Vec<String> {
         let script = "import sys, importlib.metadata as m\n\
                       for name in sys.argv[1:]: print(f'{name}=={m.version(name)}')";
-        let output =
-            Command::new(&self.python).args(["-c", script]).args(names).output().unwrap();
+        let output = Command::new(&self.python).args(["-c", script]).args(names).output().unwrap();
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
         String::from_utf8(output.stdout).unwrap().lines().map(str::to_owned).collect()
     }
