@@ -287,3 +287,11 @@ fn damaged_inventories_never_make_it_panic() {
         }
     }
 }
+
+#[test]
+fn no_python_environment_is_written_as_an_empty_text() {
+    let text = b"all:\n  hosts: { 10.0.0.1: {} }\n  vars: { node_uv_env: '' }\n";
+    let (_, diagnostics, _) = examine("uv.yml", text);
+    let errors: Vec<_> = diagnostics.iter().filter(|one| one.severity == Severity::Error).collect();
+    assert!(errors.is_empty(), "{errors:?}");
+}

@@ -14,15 +14,13 @@ use serde_json::{Value, json};
 /// A backup may take a day.
 pub(crate) const BACKUP_SECONDS: u32 = 24 * 3600;
 
-/// Options of a repository that hold secrets.
-const SECRET_OPTIONS: &[&str] = &[
-    "s3-key",
-    "s3-key-secret",
-    "cipher-pass",
-    "azure-key",
-    "gcs-key",
-    "sftp-private-key-passphrase",
-];
+/// Whether an option of a repository holds a secret: those that end in such a word, whichever store they
+/// are for (pgBackRest's configuration reference, "Repository Options"). Names of files and ids, such as
+/// `sftp-private-key-file` and `s3-kms-key-id`, end in other words.
+fn is_secret(option: &str) -> bool {
+    const WORDS: [&str; 6] = ["key", "secret", "token", "pass", "passphrase", "password"];
+    option.rsplit('-').next().is_some_and(|last| WORDS.contains(&last))
+}
 
 impl Compiler<'_> {
     /// The files of one node.
@@ -212,7 +210,7 @@ fn repository(instance: &Instance<'_>) -> Result<(Vec<String>, Vec<String>), Pro
             other => other.to_string(),
         };
         let line = format!("repo1-{option}={text}");
-        if SECRET_OPTIONS.contains(&option.as_str()) {
+        if is_secret(&option) {
             secret.push(line);
         } else {
             plain.push(line);
@@ -220,4 +218,37 @@ fn repository(instance: &Instance<'_>) -> Result<(Vec<String>, Vec<String>), Pro
     }
     plain.sort();
     Ok((plain, secret))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::is_secret;
+
+    #[test]
+    fn secrets_of_repositories_are_told_by_their_names() {
+        for secret in [
+            "azure-key",
+            "cipher-pass",
+            "gcs-key",
+            "s3-key",
+            "s3-key-secret",
+            "s3-sse-customer-key",
+            "s3-token",
+            "sftp-private-key-passphrase",
+        ] {
+            assert!(is_secret(secret), "{secret} would be shown");
+        }
+        for open in [
+            "cipher-type",
+            "path",
+            "s3-bucket",
+            "s3-key-type",
+            "s3-kms-key-id",
+            "sftp-private-key-file",
+            "sftp-public-key-file",
+            "storage-verify-tls",
+        ] {
+            assert!(!is_secret(open), "{open} is no secret");
+        }
+    }
 }

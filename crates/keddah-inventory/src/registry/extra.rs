@@ -10,7 +10,13 @@ const NODE: &[Parameter] = &section(
     "EXTRA",
     Support::Accepted,
     [
-        row("node_uv_env", Path, Levels::C, NONE, "Directory of a Python environment to make."),
+        row(
+            "node_uv_env",
+            Text,
+            Levels::C,
+            NONE,
+            "Directory of a Python environment to make; empty for none.",
+        ),
         row(
             "node_pip_packages",
             TextOrList,

@@ -80,7 +80,11 @@ impl Signer {
                 id.node, known.directory
             ))
             .hint("copy files/pki from where the fleet was applied: it belongs to the inventory")
-            .hint(format!("to begin anew with another authority, delete {path} on all nodes")));
+            .hint(format!(
+                "where that key is lost for good the clusters go on all the same: keep {path} on the nodes, for \
+                 without it services meet certificates that they do not trust. Another authority has to be \
+                 trusted everywhere before it signs anything, which Keddah does not do for a running fleet"
+            )));
         }
         Ok(())
     }
