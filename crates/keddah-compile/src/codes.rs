@@ -2,6 +2,7 @@
 
 /// Every code that [`crate::compile`] may report, with its meaning; `docs/diagnostics.md` lists them.
 pub const CODES: &[(&str, &str)] = &[
+    ("cluster-paused", "A member of a cluster that is paused would go."),
     ("database-option", "An option of a database needs a newer PostgreSQL."),
     ("etcd-quorum", "Too few members of etcd answer for one to be struck or replaced."),
     ("etcd-rogue", "Members of etcd belong to two clusters."),

@@ -10,7 +10,9 @@ use keddah_core::NodeName;
 use keddah_inventory::model::{PgCluster, PgMember, upstream_of};
 use keddah_resource::kind::etcd_member::{self, EtcdConnection};
 use keddah_resource::kind::{backup, directory, etcd_keys, file, unit};
-use keddah_resource::{DesiredFleet, Kind, Module, NodeFacts, Resource, ResourceId, Spec};
+use keddah_resource::{
+    DesiredFleet, Kind, Module, NodeFacts, PatroniFacts, Resource, ResourceId, Spec,
+};
 use std::collections::{BTreeMap, HashSet};
 
 /// Files of an instance that would start it again, or that hold passwords.
@@ -145,9 +147,21 @@ impl<'a> Compiler<'a> {
         let name = member.instance(&cluster.name);
         let place = Place::of(cluster.name.as_str(), member);
         let stays = cluster.members.iter().any(|one| !goes(self.input.removing, cluster, one));
-        let leads = node.facts.patroni_of(cluster.name.as_str()).is_some_and(|patroni| {
-            matches!(patroni.role.as_str(), "primary" | "master" | "standby_leader")
-        });
+        let patroni = node.facts.patroni_of(cluster.name.as_str());
+        let leads = patroni.is_some_and(PatroniFacts::leads);
+        if patroni.is_some_and(|patroni| patroni.paused) {
+            let message = format!(
+                "{} is paused: without Patroni, PostgreSQL would run on while its data is deleted",
+                cluster.name
+            );
+            return Err(Box::new(problem("cluster-paused", member.seq_span, message).help(
+                format!(
+                    "end the pause first: `patronictl -c {} resume {}`",
+                    place.patroni_directory(),
+                    cluster.name
+                ),
+            )));
+        }
         if leads && stays {
             return Err(problem(
                 "removes-primary",
@@ -172,7 +186,8 @@ impl<'a> Compiler<'a> {
         let pool = unit::Spec::stopped(place.pgbouncer_unit());
         let pool = self.fleet.add(resource(pool.into()).after(backup));
         let server = unit::Spec::stopped(place.patroni_unit());
-        let server = unit::Spec { patience_seconds: 120, ..server };
+        let guard = unit::StopGuard { port: member.params.port("patroni_port"), may_lead: !stays };
+        let server = unit::Spec { patience_seconds: 120, guard: Some(guard), ..server };
         let server = self.fleet.add(resource(server.into()).after([pool]));
         for path in files(&place) {
             self.fleet.add(resource(file::Spec::absent(path).into()).after([server.clone()]));

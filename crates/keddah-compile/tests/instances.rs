@@ -50,6 +50,7 @@ fn nodes(says: &[(u8, &str, &str)]) -> BTreeMap<NodeName, NodeFacts> {
             state: "running".to_owned(),
             scope: (*scope).to_owned(),
             system_identifier: String::new(),
+            paused: false,
         });
         let patroni = patroni.collect();
         let facts = NodeFacts { patroni, interfaces: vec![interface(last)], ..facts() };

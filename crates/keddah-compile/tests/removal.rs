@@ -35,6 +35,7 @@ fn nodes() -> BTreeMap<NodeName, NodeFacts> {
             state: "running".to_owned(),
             scope: "pg-test".to_owned(),
             system_identifier: "7".to_owned(),
+            paused: false,
         });
         let facts = NodeFacts { patroni: patroni.into_iter().collect(), ..facts() };
         (NodeName::new(format!("10.10.10.{last}")), facts)

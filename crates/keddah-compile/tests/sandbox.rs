@@ -27,6 +27,7 @@ fn a_node_is_compiled_the_same_when_only_the_nodes_it_needs_answer() {
             state: "running".to_owned(),
             scope: if last == 10 { "pg-meta" } else { "pg-test" }.to_owned(),
             system_identifier: String::new(),
+            paused: false,
         }];
     }
     let mut sources = SourceMap::default();
@@ -88,6 +89,7 @@ fn the_first_primary_alone_is_told_how_to_make_the_cluster() {
         state: "running".to_owned(),
         scope: "pg-test".to_owned(),
         system_identifier: String::new(),
+        paused: false,
     }];
     let failed_over = compiled(INVENTORY, &nodes);
     assert_eq!(file(&failed_over, "10.10.10.11", path), None, "the cluster exists");

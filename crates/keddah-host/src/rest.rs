@@ -84,6 +84,9 @@ pub struct Status {
     /// Patroni itself.
     #[serde(default)]
     pub patroni: Identity,
+    /// There only while the cluster is paused.
+    #[serde(default)]
+    pub pause: bool,
 }
 
 impl Status {
@@ -341,13 +344,14 @@ pub async fn patroni_facts(port: u16, ca: Option<&str>) -> Option<PatroniFacts> 
         Err(_) => return None,
     };
     let status: Status = serde_json::from_slice(&answer.body).ok()?;
-    let Status { role, state, patroni, database_system_identifier, .. } = status;
+    let Status { role, state, patroni, database_system_identifier, pause, .. } = status;
     Some(PatroniFacts {
         tls,
         role,
         state,
         scope: patroni.scope,
         system_identifier: database_system_identifier,
+        paused: pause,
     })
 }
 

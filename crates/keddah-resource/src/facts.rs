@@ -55,6 +55,16 @@ pub struct PatroniFacts {
     /// PostgreSQL does not run.
     #[serde(default)]
     pub system_identifier: String,
+    /// Whether the cluster is paused: Patroni then neither stops nor starts PostgreSQL with itself.
+    #[serde(default)]
+    pub paused: bool,
+}
+
+impl PatroniFacts {
+    /// Whether its instance leads its cluster.
+    pub fn leads(&self) -> bool {
+        matches!(self.role.as_str(), "primary" | "master" | "standby_leader")
+    }
 }
 
 /// One etcd member as a running member lists it.

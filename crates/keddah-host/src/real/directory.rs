@@ -111,8 +111,36 @@ fn remove_all(path: &Path) -> Result<(), HostError> {
     if names < 2 {
         return refused("it stands directly below the root directory");
     }
+    if let Some(process) = server_in(held.path()).map_err(failed)? {
+        return refused(&format!("a PostgreSQL server (process {process}) runs in it"));
+    }
     fs::remove_dir_all(held.here()).map_err(failed)?;
     held.sync().map_err(failed)
+}
+
+/// The server that runs in a directory, or in the data directory of the instance whose directory it is:
+/// its working directory is its data directory, whatever a file says that an earlier one has left.
+fn server_in(directory: &Path) -> io::Result<Option<u32>> {
+    for data in [directory.to_owned(), directory.join("data")] {
+        let text = match fs::read_to_string(data.join("postmaster.pid")) {
+            Ok(text) => text,
+            Err(error)
+                if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) =>
+            {
+                continue;
+            }
+            Err(error) => return Err(error),
+        };
+        let Some(process) = text.lines().next().and_then(|line| line.trim().parse::<u32>().ok())
+        else {
+            continue;
+        };
+        let runs_in = fs::read_link(format!("/proc/{process}/cwd"));
+        if runs_in.is_ok_and(|cwd| fs::canonicalize(&data).is_ok_and(|data| data == cwd)) {
+            return Ok(Some(process));
+        }
+    }
+    Ok(None)
 }
 
 #[cfg(test)]
@@ -146,5 +174,26 @@ mod tests {
         for path in [Path::new("/"), Path::new("/etc"), Path::new("relative/path"), &crooked] {
             assert!(remove_all(path).unwrap_err().message.contains("is not removed"));
         }
+    }
+
+    #[test]
+    fn data_is_not_deleted_beneath_a_server() {
+        let directory = tempfile::tempdir().unwrap();
+        let data = directory.path().join("pg-a-17/data");
+        fs::create_dir_all(&data).unwrap();
+        // Whatever runs there: a server's working directory is its data directory.
+        let mut server =
+            std::process::Command::new("sleep").arg("60").current_dir(&data).spawn().unwrap();
+        fs::write(data.join("postmaster.pid"), format!("{}\n{}\n", server.id(), data.display()))
+            .unwrap();
+        let whole = directory.path().join("pg-a-17");
+        for path in [&whole, &data] {
+            let refused = remove_all(path).unwrap_err();
+            assert!(refused.message.contains("runs in it"), "{refused:?}");
+        }
+        server.kill().unwrap();
+        server.wait().unwrap();
+        remove_all(&whole).unwrap();
+        assert!(!whole.exists(), "what a server has left behind is no server");
     }
 }

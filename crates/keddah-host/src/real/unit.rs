@@ -1,10 +1,12 @@
 //! systemd units: state, start at boot, reloads and restarts, and waiting until they serve.
 
 use crate::command::Command;
+use crate::rest::{CA, patroni_facts};
 use crate::{HostError, RealHost};
-use keddah_resource::kind::unit::{Observed, Readiness, Spec};
-use keddah_resource::{Class, Difference, Kind, Observation, TriggerAction};
+use keddah_resource::kind::unit::{Observed, Readiness, Spec, StopGuard};
+use keddah_resource::{Class, Difference, Kind, Observation, PatroniFacts, TriggerAction};
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -139,6 +141,13 @@ pub async fn apply(
     }
     if !state.exists() {
         return absent(host, spec, &state);
+    }
+    if let Some(guard) = spec.guard.filter(|_| !spec.running && state.is_busy()) {
+        let ca = Path::new(CA).exists().then_some(CA);
+        let answer = patroni_facts(guard.port, ca).await;
+        if let Some(forbidden) = forbidden(unit, guard, answer.as_ref()) {
+            return Err(forbidden);
+        }
     }
     if state.enabled(spec.enabled) != spec.enabled {
         let verb = if spec.enabled { "enable" } else { "disable" };
@@ -312,6 +321,25 @@ async fn speaks(address: &str, port: u16) -> Option<bool> {
     timeout(Duration::from_secs(2), asking).await.ok().flatten()
 }
 
+/// Why a Patroni that runs is not stopped. That it does not answer does not mean that it does not lead.
+fn forbidden(unit: &str, guard: StopGuard, answer: Option<&PatroniFacts>) -> Option<HostError> {
+    let kept = |why: &str| HostError::new(format!("{unit} is not stopped: {why}"));
+    match answer {
+        None => Some(kept("it does not say whether its instance leads").with_hint(format!(
+            "look at it (systemctl status {unit}); once it is known not to lead, stop it by hand, then remove again"
+        ))),
+        Some(facts) if facts.leads() && !guard.may_lead => Some(
+            kept("its instance leads its cluster now")
+                .with_hint("hand its part to another member first (patronictl switchover)"),
+        ),
+        Some(facts) if facts.paused => Some(
+            kept("the cluster is paused, and PostgreSQL would run on without it")
+                .with_hint("end the pause first (patronictl resume)"),
+        ),
+        Some(_) => None,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -345,5 +373,29 @@ mod tests {
         assert!(accepts("0.0.0.0", port).await);
         drop(listener);
         assert!(!accepts("127.0.0.1", port).await);
+    }
+
+    #[test]
+    fn a_patroni_is_stopped_only_where_that_costs_nobody_the_primary() {
+        let says = |role: &str, paused| PatroniFacts {
+            tls: false,
+            role: role.to_owned(),
+            state: "running".to_owned(),
+            scope: "pg-a".to_owned(),
+            system_identifier: "7".to_owned(),
+            paused,
+        };
+        let why = |may_lead, answer: Option<&PatroniFacts>| {
+            let guard = StopGuard { port: 8008, may_lead };
+            forbidden("patroni.service", guard, answer).map(|error| error.message)
+        };
+        let contains =
+            |why: Option<String>, words: &str| why.is_some_and(|why| why.contains(words));
+        assert!(contains(why(false, None), "does not say"));
+        assert!(contains(why(false, Some(&says("primary", false))), "leads its cluster"));
+        assert!(contains(why(false, Some(&says("standby_leader", false))), "leads its cluster"));
+        assert!(contains(why(true, Some(&says("primary", true))), "paused"));
+        assert_eq!(why(true, Some(&says("primary", false))), None);
+        assert_eq!(why(false, Some(&says("replica", false))), None);
     }
 }

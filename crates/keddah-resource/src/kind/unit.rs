@@ -32,6 +32,16 @@ pub enum Readiness {
     },
 }
 
+/// What is asked of a node's Patroni once more, right before its unit is stopped: what was so when the
+/// plan was made need not be so any more.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StopGuard {
+    /// The port of Patroni's REST API.
+    pub port: u16,
+    /// Whether its instance may lead, for the whole cluster goes.
+    pub may_lead: bool,
+}
+
 /// What should be.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Spec {
@@ -47,6 +57,9 @@ pub struct Spec {
     pub patience_seconds: u32,
     /// What a restart of it costs: `Restart`, or `OrderedRestart` for members of a cluster.
     pub restart_class: Class,
+    /// What must still hold when it is stopped.
+    #[serde(default)]
+    pub guard: Option<StopGuard>,
 }
 
 /// What is.
@@ -72,6 +85,7 @@ impl Spec {
             readiness: Readiness::Active,
             patience_seconds: 30,
             restart_class: Class::Restart,
+            guard: None,
         }
     }
 

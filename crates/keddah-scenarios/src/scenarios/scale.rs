@@ -84,6 +84,20 @@ pub fn run(world: &mut World) -> Outcome {
             project.edit(&guarded, NEW)?;
             serves()
         })?;
+        step("its removal is refused while the cluster is paused", || {
+            let ctl = |verb: &str| {
+                let line = format!(
+                    "runuser -u postgres -- patronictl -c /etc/patroni/conf.d {verb} --wait pg-test"
+                );
+                sandbox.shell(2, &line)?.success()
+            };
+            ctl("pause")?;
+            let refused = keddah.run(&["remove", &name, "--confirm", &name])?;
+            ctl("resume")?;
+            ensure!(refused.code == Some(1), "not refused: {refused}");
+            crate::keddah::says(&refused, "pg-test is paused")?;
+            serves()
+        })?;
         step("the primary's removal is refused", || {
             let leader = crate::cluster::leader(sandbox, 2)?;
             let primary = address(leader.node);
