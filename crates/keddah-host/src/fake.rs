@@ -262,6 +262,10 @@ fn small_machine(node: &str) -> NodeFacts {
         patroni: Vec::new(),
         patroni_directories: Vec::new(),
         etcd: None,
+        instances: Vec::new(),
+        data: Vec::new(),
+        backups: Vec::new(),
+        watchdog: None,
     }
 }
 

@@ -26,6 +26,10 @@ pub fn facts() -> NodeFacts {
         patroni: Vec::new(),
         patroni_directories: Vec::new(),
         etcd: None,
+        instances: Vec::new(),
+        data: Vec::new(),
+        backups: Vec::new(),
+        watchdog: None,
     }
 }
 
