@@ -3,6 +3,14 @@
 /// Every code that [`crate::compile`] may report, with its meaning; `docs/diagnostics.md` lists them.
 pub const CODES: &[(&str, &str)] = &[
     ("database-option", "An option of a database needs a newer PostgreSQL."),
+    ("earlier-backups", "A cluster would be born over the backups of an earlier one."),
+    ("identity-account", "An instance that exists shall belong to another account."),
+    ("identity-cluster", "A host's instance that exists shall belong to another cluster."),
+    ("identity-instance", "An instance that exists shall have another name."),
+    ("identity-namespace", "A cluster that exists shall have its keys elsewhere in etcd."),
+    ("identity-place", "An instance that exists shall have its data elsewhere."),
+    ("identity-system", "Members of one cluster hold data of different systems or versions."),
+    ("identity-version", "A cluster that exists shall have another major version of PostgreSQL."),
     ("internal", "Something that Keddah made itself cannot be written: a defect."),
     ("invalid-date", "A user's `expire_at` is not a date."),
     ("invalid-hba-rule", "A rule of access cannot be written as a line of pg_hba.conf."),
@@ -15,6 +23,7 @@ pub const CODES: &[(&str, &str)] = &[
     ("no-etcd", "A PostgreSQL cluster needs etcd, and the inventory has none."),
     ("no-interface", "No network interface has the address that a virtual one goes with."),
     ("no-last-backup", "A whole cluster would go, and no last backup of it would be left."),
+    ("no-watchdog", "A watchdog is required where there is none that can be used."),
     ("not-a-copy", "A cluster with data of its own is to follow another one."),
     ("other-places", "A node with one instance shall have several, or the other way round."),
     ("password-needed", "PgBouncer looks passwords up as a role whose own password it lacks."),
