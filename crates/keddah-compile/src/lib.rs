@@ -48,6 +48,7 @@ pub fn probes(inventory: &Inventory) -> BTreeMap<NodeName, Probe> {
                 probe.packages =
                     POSTGRESQL_VERSIONS.map(|version| format!("postgresql-{version}")).collect();
                 probe.packages.push("patroni".to_owned());
+                probe.instances = instances.iter().map(pgsql::identity::probe).collect();
             }
             if params.opt_int("etcd_seq").is_some() {
                 probe.etcd_port = Some(params.port("etcd_port"));

@@ -263,6 +263,10 @@ fn small_machine(node: &str) -> NodeFacts {
         patroni_directories: Vec::new(),
         etcd: None,
         etcd_has_data: false,
+        instances: Vec::new(),
+        data: Vec::new(),
+        backups: Vec::new(),
+        watchdog: None,
     }
 }
 

@@ -1,5 +1,6 @@
 //! What a node says about itself before anything is compiled for it.
 
+use crate::kind::directory::Permissions;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -37,6 +38,77 @@ pub struct Probe {
     pub etcd_tls: Option<[String; 3]>,
     /// Names of packages whose candidate version is wanted.
     pub packages: Vec<String>,
+    /// Where the instances that the node should have keep what must not be lost.
+    #[serde(default)]
+    pub instances: Vec<InstanceProbe>,
+}
+
+/// Where an instance that a node should have keeps data and backups.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct InstanceProbe {
+    /// Its cluster, which is the stanza of its backups, too.
+    pub cluster: String,
+    /// The account that runs it, and pgBackRest.
+    pub account: String,
+    /// The directory that holds one directory for each cluster's data.
+    pub data_root: String,
+    /// The directory that holds one directory for each cluster's local backups.
+    pub backup_root: String,
+    /// The chosen repository where it is a directory of the node.
+    pub repository: Option<String>,
+    /// Whether it keeps backups with pgBackRest.
+    pub backups: bool,
+}
+
+/// A directory with the files of a PostgreSQL server.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DataFacts {
+    /// The directory, without links in it.
+    pub path: String,
+    /// PostgreSQL's major version, from `PG_VERSION`.
+    pub version: Option<u32>,
+    /// The system identifier from `global/pg_control`; empty where that cannot be read.
+    pub system_identifier: String,
+    /// The timeline of the last checkpoint.
+    pub timeline: Option<u32>,
+    /// The account that owns it.
+    pub owner: String,
+}
+
+/// What a configuration of Patroni that Keddah has written says of its instance, and the data that
+/// it leads to.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct InstanceFacts {
+    /// The directory below `/etc/patroni` that holds the configuration.
+    pub configuration: String,
+    /// The cluster's name.
+    pub scope: String,
+    /// The prefix of the cluster's keys in etcd.
+    pub namespace: String,
+    /// The instance's name.
+    pub name: String,
+    /// The data directory as the configuration names it.
+    pub data_directory: String,
+    /// Where the link above the data directory leads, such as `/pg`; absent where it is none.
+    pub home: Option<String>,
+    /// The data; absent before the instance is made, or when it is lost.
+    pub data: Option<DataFacts>,
+}
+
+/// What a backup repository holds under a cluster's name.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BackupFacts {
+    /// The name.
+    pub stanza: String,
+    /// Where: a directory, or the configured repository.
+    pub place: String,
+    /// System identifiers that its backups and WAL belong to, the newest last; none where its own
+    /// list cannot be read.
+    pub systems: Vec<String>,
+    /// How many backups it lists.
+    pub backups: u32,
+    /// When the newest one ended, in seconds since 1970.
+    pub newest: Option<i64>,
 }
 
 /// What one Patroni of a node says of itself (`GET /patroni`).
@@ -125,6 +197,18 @@ pub struct NodeFacts {
     /// started under the identity of one that had.
     #[serde(default)]
     pub etcd_has_data: bool,
+    /// The instances that Keddah has configured here.
+    #[serde(default)]
+    pub instances: Vec<InstanceFacts>,
+    /// All data below the places where clusters keep theirs, configured or not.
+    #[serde(default)]
+    pub data: Vec<DataFacts>,
+    /// Backups under the names of the clusters that the node should have instances of.
+    #[serde(default)]
+    pub backups: Vec<BackupFacts>,
+    /// Who may open `/dev/watchdog`; absent where there is none.
+    #[serde(default)]
+    pub watchdog: Option<Permissions>,
 }
 
 impl NodeFacts {

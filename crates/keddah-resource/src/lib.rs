@@ -13,8 +13,8 @@ pub mod scram;
 
 pub use difference::{Action, Class, Difference, FieldChange};
 pub use facts::{
-    Distribution, EtcdFacts, EtcdMemberFacts, IdleListener, Interface, NodeFacts, PatroniFacts,
-    Probe,
+    BackupFacts, DataFacts, Distribution, EtcdFacts, EtcdMemberFacts, IdleListener, InstanceFacts,
+    InstanceProbe, Interface, NodeFacts, PatroniFacts, Probe,
 };
 pub use graph::{Cycle, DesiredFleet, Module, Resource, Trigger, TriggerAction, UnknownDependency};
 pub use id::ResourceId;

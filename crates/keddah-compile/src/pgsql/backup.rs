@@ -168,6 +168,14 @@ pub(crate) fn is_shared(params: &Params<'_>) -> bool {
     !matches!(option("type"), "" | "posix") || !option("host").is_empty()
 }
 
+/// The directory of a repository on the node itself.
+pub(crate) fn local_repository(params: &Params<'_>) -> Option<String> {
+    let chosen = params.str("pgbackrest_method");
+    let options = params.map("pgbackrest_repo").get(chosen.as_str()).map(to_json)?;
+    let path = ["path", "repo1_path", "repo1-path"].iter().find_map(|name| options.get(name));
+    path.and_then(Value::as_str).map(str::to_owned)
+}
+
 /// A line of a user's crontab with the account in the sixth field; `None` for blank lines.
 fn with_account(line: &str, account: &str) -> Option<String> {
     let line = line.trim();

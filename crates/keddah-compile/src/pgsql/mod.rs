@@ -1,7 +1,9 @@
 //! The PGSQL module: highly available PostgreSQL clusters and every way into them.
 
 pub(crate) mod backup;
+mod birth;
 mod hba;
+pub(crate) mod identity;
 pub(crate) mod layout;
 mod libraries;
 mod objects;
@@ -37,7 +39,7 @@ pub(super) struct Cluster<'a> {
     pub instances: Vec<Instance<'a>>,
     /// The node that leads now, or that will be made the first primary.
     pub leader: NodeName,
-    /// Whether it exists: some member's Patroni says so.
+    /// Whether it exists: some member's Patroni says so, or some member holds its data.
     pub exists: bool,
     /// What it follows, when it is a standby cluster.
     follows: Option<standby::Upstream>,
@@ -167,7 +169,11 @@ impl<'a> Compiler<'a> {
         }
         instances.sort_by_key(|(member, _)| member.seq);
         let Some((first, first_node)) = instances.first() else { return Ok(None) };
-        let version = version(&first.params, first_node)?;
+        let found = self.identity(model, &instances)?;
+        let version = match found.version {
+            Some(version) => version,
+            None => version(&first.params, first_node)?,
+        };
         if self.topology.etcd.is_empty() {
             return Err(problem(
                 "no-etcd",
@@ -186,11 +192,15 @@ impl<'a> Compiler<'a> {
             })
         };
         let leads = |node: &Node<'_>| serves(node, &["primary", "master", "standby_leader"]);
-        let exists = instances.iter().any(|(_, node)| serves(node, &[]));
+        let exists =
+            !found.holders.is_empty() || instances.iter().any(|(_, node)| serves(node, &[]));
         let first_primary = model.primary().map(|member| &member.node);
         let leader = instances
             .iter()
             .find(|(_, node)| leads(node))
+            .or_else(|| {
+                instances.iter().find(|(_, node)| found.starts_first(&node.name, first_primary))
+            })
             .or_else(|| instances.iter().find(|(_, node)| Some(&node.name) == first_primary))
             .unwrap_or(&instances[0]);
         let (leader, params) = (leader.1.name.clone(), leader.0.params.clone());
@@ -225,6 +235,7 @@ impl<'a> Compiler<'a> {
 
     fn pg_cluster(&mut self, cluster: &Cluster<'_>, etcd: &[ResourceId]) -> Result<(), Problem> {
         self.following(cluster)?;
+        Self::not_over_backups(cluster)?;
         let mut ready = Vec::new();
         for instance in &cluster.instances {
             let files = self.layout(cluster, instance)?;

@@ -125,7 +125,7 @@ impl Compiler<'_> {
 }
 
 /// A day as `YYYY-MM-DD`, counted from 1970-01-01; days beyond the calendar become its last.
-fn date(days: i64) -> String {
+pub(super) fn date(days: i64) -> String {
     let epoch =
         time::Date::from_calendar_date(1970, time::Month::January, 1).expect("1970-01-01 is a day");
     let day = epoch.checked_add(time::Duration::days(days)).unwrap_or(time::Date::MAX);

@@ -27,6 +27,10 @@ pub fn facts() -> NodeFacts {
         patroni_directories: Vec::new(),
         etcd: None,
         etcd_has_data: false,
+        instances: Vec::new(),
+        data: Vec::new(),
+        backups: Vec::new(),
+        watchdog: None,
     }
 }
 

@@ -1,6 +1,6 @@
 //! What this machine is.
 
-use super::{etcd_member, hostname, packages, sysctl};
+use super::{etcd_member, hostname, instance_facts, packages, sysctl};
 use crate::HostError;
 use crate::command::Command;
 use crate::rest::{CA, patroni_facts};
@@ -15,7 +15,7 @@ use std::path::Path;
 
 /// Below which Patroni has its configurations, and the file of one that only Keddah writes.
 const PATRONI: &str = "/etc/patroni";
-const CONFIGURATION: &str = "10-patroni.yml";
+pub(super) const CONFIGURATION: &str = "10-patroni.yml";
 
 /// Where Keddah's own units stand.
 const UNITS: &str = "/etc/systemd/system";
@@ -32,6 +32,7 @@ pub(crate) async fn gather(probe: &Probe) -> Result<NodeFacts, HostError> {
         etcd(probe),
     );
     let uname = rustix::system::uname();
+    let kept = instance_facts::gather(Path::new(PATRONI), &probe.instances).await?;
     Ok(NodeFacts {
         hostname: hostname::kernel(),
         distribution: distribution(&read("/etc/os-release")?),
@@ -48,6 +49,10 @@ pub(crate) async fn gather(probe: &Probe) -> Result<NodeFacts, HostError> {
         patroni_directories: patroni_directories(Path::new(PATRONI))?,
         etcd,
         etcd_has_data: etcd_has_data(probe)?,
+        instances: kept.instances,
+        data: kept.data,
+        backups: kept.backups,
+        watchdog: instance_facts::watchdog(Path::new("/dev/watchdog"))?,
     })
 }
 
@@ -190,7 +195,7 @@ fn own_units(directory: &Path) -> Result<Vec<String>, HostError> {
 }
 
 /// The directories with an instance's configuration; none before Patroni was installed.
-fn patroni_directories(directory: &Path) -> Result<Vec<String>, HostError> {
+pub(super) fn patroni_directories(directory: &Path) -> Result<Vec<String>, HostError> {
     let failed = |error: std::io::Error| HostError::path("read", directory, &error);
     let entries = match fs::read_dir(directory) {
         Ok(entries) => entries,

@@ -13,6 +13,7 @@ mod file;
 mod haproxy;
 mod held;
 mod hostname;
+mod instance_facts;
 mod packages;
 mod patroni_config;
 mod pg_baseline;

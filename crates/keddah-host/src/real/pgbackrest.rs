@@ -21,6 +21,16 @@ pub(crate) struct Info {
     pub status: Status,
     #[serde(default)]
     backup: Vec<Backup>,
+    /// The systems that it has held, the one it takes now last.
+    #[serde(default)]
+    db: Vec<Database>,
+}
+
+/// A system that a stanza is or was for.
+#[derive(Debug, Clone, Deserialize)]
+struct Database {
+    #[serde(rename = "system-id")]
+    system: u64,
 }
 
 /// What pgBackRest thinks of a stanza.
@@ -52,6 +62,16 @@ impl Info {
     pub fn full_backups(&self) -> u32 {
         let good = |backup: &&Backup| backup.sort == "full" && backup.error != Some(true);
         u32::try_from(self.backup.iter().filter(good).count()).unwrap_or(u32::MAX)
+    }
+
+    /// All backups.
+    pub fn backups(&self) -> u32 {
+        u32::try_from(self.backup.len()).unwrap_or(u32::MAX)
+    }
+
+    /// Identifiers of the systems that it has held, the one it takes now last.
+    pub fn systems(&self) -> Vec<String> {
+        self.db.iter().map(|database| database.system.to_string()).collect()
     }
 
     /// When the newest backup ended.

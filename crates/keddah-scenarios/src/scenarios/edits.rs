@@ -95,33 +95,27 @@ pub fn run(world: &mut World) -> Outcome {
         setting(sandbox, "log_min_duration_statement", "500ms")
     })?;
     step("until here, nothing restarted", || expect_same(&before, &look()?, &[]))?;
-    step(
-        "what would make the cluster another one is refused: no link leads away from data",
-        || {
-            let renamed = CLUSTER.replace("pg-test", "pg-renamed");
-            for (edited, missed) in [
-                (
-                    format!("{CLUSTER}        pg_fs_main: /data/elsewhere\n"),
-                    "PostgreSQL's data lies",
-                ),
-                (
-                    format!("{CLUSTER}        pg_fs_backup: /data/elsewhere\n"),
-                    "backups of pg-test lies",
-                ),
-                (renamed, "PostgreSQL's data lies"),
-            ] {
-                let present = look()?;
-                project.edit(CLUSTER, &edited)?;
-                let refused = keddah.run(&["apply", "--yes"])?;
-                project.edit(&edited, CLUSTER)?;
-                ensure!(refused.code == Some(1), "not refused: {refused}");
-                says(&refused, missed)?;
-                expect_same(&present, &look()?, &[])?;
-                keddah.plan()?.expect_empty()?;
-            }
-            Ok(())
-        },
-    )?;
+    step("what would make the cluster another one is refused, and nothing moves", || {
+        let line = |line: &str| format!("{CLUSTER}        {line}\n");
+        for (edited, said) in [
+            (line("pg_fs_main: /data/elsewhere"), "identity-place"),
+            (line("pg_namespace: /elsewhere"), "identity-namespace"),
+            (line("pg_version: 15"), "PostgreSQL 15"),
+            (line("patroni_watchdog_mode: required"), "no-watchdog"),
+            (CLUSTER.replace("pg-test", "pg-renamed"), "identity-cluster"),
+            (line("pg_fs_backup: /data/elsewhere"), "backups of pg-test lies"),
+        ] {
+            let present = look()?;
+            project.edit(CLUSTER, &edited)?;
+            let refused = keddah.run(&["apply", "--yes"])?;
+            project.edit(&edited, CLUSTER)?;
+            ensure!(refused.code == Some(1), "not refused: {refused}");
+            says(&refused, said)?;
+            expect_same(&present, &look()?, &[])?;
+            keddah.plan()?.expect_empty()?;
+        }
+        Ok(())
+    })?;
     step("a value that PostgreSQL does not take: refused at its line", || {
         for (wrong, why) in [("max_wal_size: 5 apples", "units"), ("wrok_mem: 8MB", "work_mem")] {
             project.edit("{ log_min_duration_statement: 500 }", &format!("{{ {wrong} }}"))?;

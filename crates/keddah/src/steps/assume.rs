@@ -2,6 +2,7 @@
 
 use keddah_core::NodeName;
 use keddah_inventory::{Inventory, Params};
+use keddah_resource::kind::directory::Permissions;
 use keddah_resource::{Distribution, Interface, NodeFacts};
 use std::collections::BTreeMap;
 
@@ -31,6 +32,10 @@ pub fn assumed_facts(inventory: &Inventory) -> BTreeMap<NodeName, NodeFacts> {
             patroni_directories: Vec::new(),
             etcd: None,
             etcd_has_data: false,
+            instances: Vec::new(),
+            data: Vec::new(),
+            backups: Vec::new(),
+            watchdog: Some(Permissions::new("root", "root", 0o666)),
         };
         (node, facts)
     });

@@ -1,0 +1,62 @@
+//! What must not be there when a cluster is born.
+
+use super::Cluster;
+use crate::compiler::{Compiler, Problem, problem};
+
+impl Compiler<'_> {
+    /// Refuses to make a cluster by initdb while backups of an earlier one of its name are kept:
+    /// they may be all that is left of lost data, and the new system could archive nothing beside
+    /// them (pgBackRest takes one system for a stanza).
+    pub(super) fn not_over_backups(cluster: &Cluster<'_>) -> Result<(), Problem> {
+        let params = &cluster.params;
+        if cluster.exists || cluster.follows.is_some() || !params.bool("pgbackrest_enabled") {
+            return Ok(());
+        }
+        let mut found = Vec::new();
+        for instance in &cluster.instances {
+            let kept = instance.node.facts.backups.iter();
+            for kept in kept.filter(|kept| kept.stanza == cluster.name) {
+                let systems = match kept.systems.as_slice() {
+                    [] => "whose list cannot be read (encrypted, or damaged)".to_owned(),
+                    systems => format!(
+                        "{} of system {}",
+                        match kept.backups {
+                            0 => "WAL but no backup".to_owned(),
+                            1 => "1 backup".to_owned(),
+                            many => format!("{many} backups"),
+                        },
+                        systems.join(" and ")
+                    ),
+                };
+                let newest = kept.newest.map(|time| format!(", the last of {}", moment(time)));
+                let newest = newest.unwrap_or_default();
+                found.push(format!("{} on {}: {systems}{newest}", kept.place, instance.node.name));
+            }
+        }
+        if found.is_empty() {
+            return Ok(());
+        }
+        let name = &cluster.name;
+        let message = format!(
+            "no member of {name} holds its data, so it would be made anew and empty, and there are \
+             backups of an earlier system of that name: {}",
+            found.join("; ")
+        );
+        let leader = cluster.leader();
+        let span = params.span("pg_cluster").or(leader.member.seq_span);
+        let (account, data) = (cluster.superuser(), params.str("pg_data"));
+        Err(Box::new(problem("earlier-backups", span, message).help(format!(
+            "to have the data back: on a node with the backups, with pgBackRest installed and \
+             Patroni stopped on all members, `sudo -u {account} pgbackrest --stanza={name} \
+             --pg1-path={data} restore`, then apply; to begin anew: give `pgbackrest_repo` another \
+             path, or move the directories away"
+        ))))
+    }
+}
+
+/// A time as `2026-11-27 10:20 UTC`.
+fn moment(seconds: i64) -> String {
+    let (days, rest) = (seconds.div_euclid(86_400), seconds.rem_euclid(86_400));
+    let day = super::roles::date(days);
+    format!("{day} {:02}:{:02} UTC", rest / 3600, rest / 60 % 60)
+}
