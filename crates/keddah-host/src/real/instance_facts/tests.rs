@@ -75,7 +75,7 @@ async fn an_instance_is_known_by_its_files() {
     );
     assert_eq!(instance.home.as_deref(), real.to_str());
     let found = instance.data.as_ref().expect("initdb made it");
-    assert_eq!(kept.data, [found.clone()], "the same one, found by its place");
+    assert_eq!(kept.data, std::slice::from_ref(found), "the same one, found by its place");
     assert_eq!(Path::new(&found.path), data.canonicalize().unwrap());
     if root {
         assert_eq!(found.owner, "postgres");
