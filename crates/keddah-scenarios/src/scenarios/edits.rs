@@ -100,7 +100,7 @@ pub fn run(world: &mut World) -> Outcome {
         for (edited, said) in [
             (line("pg_fs_main: /data/elsewhere"), "identity-place"),
             (line("pg_namespace: /elsewhere"), "identity-namespace"),
-            (line("pg_version: 15"), "PostgreSQL 15"),
+            (line("pg_version: 15"), "identity-version"),
             (line("patroni_watchdog_mode: required"), "no-watchdog"),
             (CLUSTER.replace("pg-test", "pg-renamed"), "identity-cluster"),
             (line("pg_fs_backup: /data/elsewhere"), "backups of pg-test lies"),
