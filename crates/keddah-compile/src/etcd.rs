@@ -22,7 +22,7 @@ impl Compiler<'_> {
     pub(crate) fn etcd(&mut self, nodes: &[Node<'_>]) -> Result<Vec<ResourceId>, Problem> {
         let mut members = self.topology.etcd.clone();
         members.retain(|member| !self.input.removing.etcd.contains(&member.node));
-        let life = Life::of(&members, self.input.facts)?;
+        let life = Life::of(&members, self.input.facts, self.has_postgres())?;
         let mut units = Vec::new();
         // Members that a joining one will find when its turn comes.
         let mut present = life.present();
@@ -31,23 +31,32 @@ impl Compiler<'_> {
         for member in &members {
             let Some(node) = nodes.iter().find(|node| node.name == member.node) else { continue };
             let birth = life.birth(member)?;
-            if matches!(birth, Birth::Joins { .. }) {
+            let is_listed = present.iter().any(|one| one.node == member.node);
+            if matches!(birth, Birth::Joins { .. }) && !is_listed {
                 present.push(member);
             }
             let initial: Vec<&EtcdMember> = match birth {
                 Birth::Together => members.iter().collect(),
-                Birth::Joins { .. } | Birth::Done => present.clone(),
+                Birth::Joins { .. } | Birth::Announced | Birth::Done => present.clone(),
             };
             let unit = self.etcd_member(node, member, &birth, &initial, previous_join.as_ref())?;
             if let Some(resource) = self.fleet.get_mut(&unit) {
                 resource.restart_after.extend(previous_restart.replace(unit.clone()));
             }
-            if matches!(birth, Birth::Joins { .. }) {
+            if matches!(birth, Birth::Joins { .. } | Birth::Announced) {
                 previous_join = Some(unit.clone());
             }
             units.push(unit);
         }
         Ok(units)
+    }
+
+    /// Whether a cluster of PostgreSQL has data, or a node of it cannot be asked.
+    fn has_postgres(&self) -> bool {
+        let members = self.topology.clusters.iter().flat_map(|cluster| &cluster.members);
+        members.into_iter().any(|member| {
+            self.input.facts.get(&member.node).is_none_or(|facts| !facts.data.is_empty())
+        })
     }
 
     fn etcd_member(
@@ -147,7 +156,7 @@ impl Compiler<'_> {
             None,
         )?);
         if !matches!(birth, Birth::Done) {
-            let joins = matches!(birth, Birth::Joins { .. });
+            let joins = !matches!(birth, Birth::Together);
             let text = self.render(
                 "etcd/bootstrap.env",
                 json!({

@@ -11,7 +11,8 @@ use keddah_inventory::model::{PgCluster, PgMember, upstream_of};
 use keddah_resource::kind::etcd_member::{self, EtcdConnection};
 use keddah_resource::kind::{backup, directory, etcd_keys, file, unit};
 use keddah_resource::{
-    DesiredFleet, Kind, Module, NodeFacts, PatroniFacts, Resource, ResourceId, Spec,
+    DesiredFleet, EtcdMemberFacts, Kind, Module, NodeFacts, PatroniFacts, Resource, ResourceId,
+    Spec,
 };
 use std::collections::{BTreeMap, HashSet};
 
@@ -79,10 +80,20 @@ pub fn as_if_well(
     mut facts: BTreeMap<NodeName, NodeFacts>,
     removing: &Removing,
 ) -> BTreeMap<NodeName, NodeFacts> {
+    let lists: Vec<_> = facts
+        .iter()
+        .filter(|(node, _)| !removing.etcd.contains(*node))
+        .filter_map(|(_, facts)| facts.etcd.clone())
+        .collect();
     for node in &removing.etcd {
+        let at = format!("//{node}:");
+        let is_listed = |one: &EtcdMemberFacts| one.peer_urls.iter().any(|url| url.contains(&at));
+        // One that was struck already would be taken for one that comes back with old data.
+        let counts =
+            lists.is_empty() || lists.iter().any(|etcd| etcd.members.iter().any(is_listed));
         if let Some(facts) = facts.get_mut(node) {
             facts.etcd = None;
-            facts.etcd_has_data = true;
+            facts.etcd_has_data = counts;
         }
     }
     facts

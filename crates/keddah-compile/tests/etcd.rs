@@ -2,10 +2,10 @@
 
 mod support;
 
-use keddah_compile::Removing;
+use keddah_compile::{Removing, as_if_well};
 use keddah_core::{Diagnostic, NodeName};
 use keddah_resource::kind::etcd_member;
-use keddah_resource::{EtcdFacts, EtcdMemberFacts, Kind, NodeFacts, Spec};
+use keddah_resource::{DataFacts, EtcdFacts, EtcdMemberFacts, Kind, NodeFacts, Spec};
 use std::collections::{BTreeMap, BTreeSet};
 use support::{compiled, facts, file, without};
 
@@ -179,4 +179,70 @@ fn no_member_is_struck_where_that_costs_the_quorum() {
     assert_eq!(stands.code, "etcd-quorum");
     let alone = refused([Silent, Serves("7"), Silent], &[10, 11, 12], &removing(11));
     assert_eq!(alone.code, "etcd-unasked");
+}
+
+/// The same with a PostgreSQL on the first node.
+const WITH_POSTGRES: &str = "    pg-a:
+      hosts: { 10.10.10.10: { pg_seq: 1, pg_role: primary } }
+      vars: { pg_cluster: pg-a }
+";
+
+#[test]
+fn one_stopped_member_of_a_fleet_with_data_is_no_broken_first_apply() {
+    let text = format!("{INVENTORY}{WITH_POSTGRES}");
+    let mut nodes = nodes([Stopped, Empty, Empty], &[]);
+    // Grown from one to three while the one is off, or two of three rebuilt.
+    let first = nodes.get_mut(&NodeName::new("10.10.10.10")).expect("it is there");
+    first.package_candidates.insert("postgresql-18".to_owned(), "18".to_owned());
+    let none = Removing::default();
+    assert!(without(&text, &nodes, &none).is_ok(), "nothing was there but etcd's first start");
+    let first = nodes.get_mut(&NodeName::new("10.10.10.10")).expect("it is there");
+    first.data.push(DataFacts {
+        path: "/data/postgres/pg-a-18".to_owned(),
+        version: Some(18),
+        system_identifier: "7".to_owned(),
+        timeline: Some(1),
+        owner: "postgres".to_owned(),
+    });
+    let problems = without(&text, &nodes, &none).expect_err("a second cluster is not made");
+    assert_eq!(problems[0].code, "etcd-unasked");
+    assert!(problems[0].message.contains("data of a cluster on 10.10.10.10"), "{problems:?}");
+}
+
+#[test]
+fn whoever_comes_back_with_old_data_is_not_announced() {
+    let back = refused([Serves("7"), Stopped, Silent], &[10], &Removing::default());
+    assert_eq!(back.code, "etcd-leftover");
+    // A removal that was broken off once the member was struck goes on.
+    let nodes = nodes([Serves("7"), Stopped, Serves("7")], &[10, 12]);
+    let well = as_if_well(nodes, &removing(11));
+    assert!(without(INVENTORY, &well, &Removing::default()).is_ok());
+}
+
+#[test]
+fn an_announced_member_without_data_is_told_its_cluster() {
+    let mut nodes = nodes([Serves("7"), Empty, Empty], &[10, 11]);
+    let first = nodes.get_mut(&NodeName::new("10.10.10.10")).expect("it is there");
+    first.etcd.as_mut().expect("it serves").members[1].name.clear();
+    let fleet = compiled(INVENTORY, &nodes);
+    let text = file(&fleet, "10.10.10.11", BOOTSTRAP).expect("it would found one of its own");
+    assert!(text.contains("etcd-1=https://10.10.10.10:2380,etcd-2=https://10.10.10.11:2380\n"));
+    assert!(text.contains("STATE=existing"), "{text}");
+}
+
+/// etcd starts only where its list of members is the cluster's, and that has a lost one until it is
+/// struck.
+#[test]
+fn the_first_of_two_lost_members_still_finds_the_second_in_the_list() {
+    let text = INVENTORY.to_owned()
+        + "        10.10.10.13: { etcd_seq: 4 }\n        10.10.10.14: { etcd_seq: 5 }\n";
+    let mut five = nodes([Serves("7"), Empty, Empty], &[10, 11, 12, 13, 14]);
+    let serving = five[&NodeName::new("10.10.10.10")].clone();
+    five.insert(NodeName::new("10.10.10.13"), serving.clone());
+    five.insert(NodeName::new("10.10.10.14"), serving);
+    let fleet = compiled(&text, &five);
+    for lost in ["10.10.10.11", "10.10.10.12"] {
+        let list = file(&fleet, lost, BOOTSTRAP).expect("it joins");
+        assert_eq!(list.matches(":2380").count(), 5, "{list}");
+    }
 }

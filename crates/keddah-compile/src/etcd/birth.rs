@@ -21,6 +21,8 @@ pub(super) enum Birth<'a> {
         /// The id under which it is still listed, though its data is gone: that is struck first.
         replaces: Option<String>,
     },
+    /// It was announced, and has not started yet.
+    Announced,
     /// It already is a member.
     Done,
 }
@@ -30,16 +32,23 @@ pub(super) enum Birth<'a> {
 pub(super) struct Life<'a> {
     members: &'a [EtcdMember],
     facts: &'a Facts,
+    /// Whether etcd may hold the state of a PostgreSQL that exists.
+    serves_data: bool,
     /// A member that answers, and what it says: the truth about who belongs to the cluster.
     serving: Option<(&'a EtcdMember, &'a EtcdFacts)>,
 }
 
 impl<'a> Life<'a> {
-    /// Looks at what the members say.
+    /// Looks at what the members say. A cluster of PostgreSQL with data, or with a node that cannot be
+    /// asked for it, is served by an etcd that exists: `serves_data`.
     ///
     /// # Errors
     /// `etcd-rogue` where two of them belong to different clusters.
-    pub(super) fn of(members: &'a [EtcdMember], facts: &'a Facts) -> Result<Self, Problem> {
+    pub(super) fn of(
+        members: &'a [EtcdMember],
+        facts: &'a Facts,
+        serves_data: bool,
+    ) -> Result<Self, Problem> {
         let mut answers =
             members.iter().filter_map(|one| Some((one, facts.get(&one.node)?.etcd.as_ref()?)));
         let serving = answers.next();
@@ -48,25 +57,30 @@ impl<'a> Life<'a> {
         {
             return Err(two_clusters((first, known), (other, differs)));
         }
-        Ok(Self { members, facts, serving })
+        Ok(Self { members, facts, serves_data, serving })
     }
 
-    /// The members that one which joins now will find: listed, and with their data.
+    /// The members that one which joins now finds in the list: etcd compares its own list with that
+    /// one, in which a lost member stands until its turn comes.
     pub(super) fn present(&self) -> Vec<&'a EtcdMember> {
-        let here = |member: &&EtcdMember| self.listed(member).is_some() && !self.is_lost(member);
-        self.members.iter().filter(here).collect()
+        self.members.iter().filter(|member| self.listed(member).is_some()).collect()
     }
 
     /// How a member whose node answers comes to be.
     ///
     /// # Errors
     /// Where it would be born although nobody can say that it, or its cluster, does not exist:
-    /// `etcd-unasked`; or where too few members serve for its place to be given anew: `etcd-quorum`.
+    /// `etcd-unasked`; where too few members serve for its place to be given anew: `etcd-quorum`; or
+    /// where it would join with the data of another life: `etcd-leftover`.
     pub(super) fn birth(&self, member: &EtcdMember) -> Result<Birth<'a>, Problem> {
         let Some((through, etcd)) = self.serving else { return self.without_answers(member) };
         match self.listed(member) {
+            // Announced, it would not start, and count as lost: of two members, that is the quorum.
+            None if self.has_data(member) => Err(leftover(member, through)),
             None => Ok(Birth::Joins { through, replaces: None }),
             Some(_) if !self.is_lost(member) => Ok(Birth::Done),
+            // Without its list of members it would found a cluster of its own.
+            Some(announced) if announced.name.is_empty() => Ok(Birth::Announced),
             Some(lost) => {
                 let served = self.answering();
                 let quorum = etcd.members.len() / 2 + 1;
@@ -94,8 +108,10 @@ impl<'a> Life<'a> {
         }
         let with_data: Vec<&EtcdMember> =
             self.members.iter().filter(|other| self.has_data(other)).collect();
-        // Fewer than a quorum never were a cluster: a first apply was broken off.
-        if with_data.len() > self.members.len() / 2 {
+        // Fewer than a quorum without any PostgreSQL: a first apply was broken off. Otherwise they are
+        // what is left of a cluster, or one that was smaller when it was made.
+        let never_served = with_data.len() <= self.members.len() / 2 && !self.serves_data;
+        if !with_data.is_empty() && !never_served {
             let nodes: Vec<&str> = with_data.iter().map(|one| one.node.as_str()).collect();
             return Err(unasked(
                 member,
@@ -113,12 +129,10 @@ impl<'a> Life<'a> {
         etcd.members.iter().find(|one| one.peer_urls.contains(&member.peer_url()))
     }
 
-    /// Whether a node that answers has lost the data of its member. One that was announced and never
-    /// started has no name and had none.
+    /// Whether a node that answers has no data of its member, lost or not yet made.
     fn is_lost(&self, member: &EtcdMember) -> bool {
-        let started = self.listed(member).is_some_and(|listed| !listed.name.is_empty());
         let node = self.facts.get(&member.node);
-        started && node.is_some_and(|facts| facts.etcd.is_none() && !facts.etcd_has_data)
+        node.is_some_and(|facts| facts.etcd.is_none() && !facts.etcd_has_data)
     }
 
     fn has_data(&self, member: &EtcdMember) -> bool {
@@ -163,6 +177,19 @@ fn too_few(member: &EtcdMember, served: usize, quorum: usize) -> Problem {
     let help = "make the other members answer first; where they are lost for good, etcd has to be \
                 restored from a snapshot (etcdctl snapshot restore)";
     Box::new(problem("etcd-quorum", member.span, message).help(help))
+}
+
+fn leftover(member: &EtcdMember, through: &EtcdMember) -> Problem {
+    let message = format!(
+        "etcd on {} is no member of the cluster that {} belongs to, and has data of another life in {}: it \
+         could not join with that",
+        member.node, through.node, member.data_directory
+    );
+    Box::new(problem("etcd-leftover", member.span, message).help(format!(
+        "where nobody needs that data: stop it there (systemctl stop etcd), move {}/member aside, and \
+         apply: it then joins",
+        member.data_directory
+    )))
 }
 
 fn unasked(member: &EtcdMember, because: String, help: String) -> Problem {
