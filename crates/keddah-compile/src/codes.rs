@@ -3,6 +3,10 @@
 /// Every code that [`crate::compile`] may report, with its meaning; `docs/diagnostics.md` lists them.
 pub const CODES: &[(&str, &str)] = &[
     ("database-option", "An option of a database needs a newer PostgreSQL."),
+    (
+        "foreign-cluster",
+        "A node's services were set up by somebody else, and Keddah does not take them over.",
+    ),
     ("internal", "Something that Keddah made itself cannot be written: a defect."),
     ("invalid-date", "A user's `expire_at` is not a date."),
     ("invalid-hba-rule", "A rule of access cannot be written as a line of pg_hba.conf."),

@@ -12,6 +12,7 @@ mod facts;
 mod file;
 mod haproxy;
 mod hostname;
+mod ownership;
 mod packages;
 mod patroni_config;
 mod pg_baseline;
