@@ -6,7 +6,7 @@ use keddah_compile::Removing;
 use keddah_core::NodeName;
 use keddah_resource::{NodeFacts, OwnershipFacts, ServiceFacts};
 use std::collections::{BTreeMap, BTreeSet};
-use support::{facts, without};
+use support::{compiled, facts, file, without};
 
 const INVENTORY: &str = "all:
   children:
@@ -41,21 +41,31 @@ fn other_haproxy() -> ServiceFacts {
     }
 }
 
-/// What is refused of etcd's node and of PostgreSQL's, given who made what stands there.
-fn refused(
-    etcd: (&[&str], Vec<ServiceFacts>),
-    postgresql: (&[&str], Vec<ServiceFacts>),
-    removing: &Removing,
-) -> Vec<String> {
-    let node = |(marks, services): (&[&str], Vec<ServiceFacts>)| {
+/// Marks of Keddah's on a node, and what stands in the places of services.
+type Found<'a> = (&'a [&'a str], Vec<ServiceFacts>);
+
+/// etcd's node and PostgreSQL's.
+fn nodes(etcd: Found<'_>, postgresql: Found<'_>) -> BTreeMap<NodeName, NodeFacts> {
+    let node = |(marks, services): Found<'_>| {
         let marks = marks.iter().map(|&mark| mark.to_owned()).collect();
         NodeFacts { ownership: OwnershipFacts { marks, services }, ..facts() }
     };
-    let nodes = BTreeMap::from([
+    BTreeMap::from([
         (NodeName::new("10.10.10.10"), node(etcd)),
         (NodeName::new("10.10.10.11"), node(postgresql)),
-    ]);
-    let problems = without(INVENTORY, &nodes, removing).err().unwrap_or_default();
+    ])
+}
+
+/// Fails unless they are accepted.
+fn accepted(etcd: Found<'_>, postgresql: Found<'_>) {
+    let compiled = compiled(INVENTORY, &nodes(etcd, postgresql));
+    assert!(file(&compiled, "10.10.10.10", "/etc/default/etcd").is_some());
+    assert!(file(&compiled, "10.10.10.11", "/etc/haproxy/haproxy.cfg").is_some());
+}
+
+/// What is refused of them.
+fn refused(etcd: Found<'_>, postgresql: Found<'_>, removing: &Removing) -> Vec<String> {
+    let problems = without(INVENTORY, &nodes(etcd, postgresql), removing).err().unwrap_or_default();
     assert!(problems.iter().all(|problem| problem.code == "foreign-cluster"), "{problems:?}");
     problems.into_iter().map(|problem| problem.message).collect()
 }
@@ -106,7 +116,7 @@ fn what_is_nobodys_or_not_asked_for_is_accepted() {
         enabled: true,
         ..service(unit)
     };
-    let nobodys = vec![
+    let nobodys = [
         packaged("etcd.service", "/usr/bin/etcd"),
         packaged(
             "haproxy.service",
@@ -121,7 +131,7 @@ fn what_is_nobodys_or_not_asked_for_is_accepted() {
     ];
     let etcd = nobodys[..4].to_vec();
     let postgresql = nobodys[1..].to_vec();
-    assert!(refused((&[], etcd), (&[], postgresql), &Removing::default()).is_empty());
+    accepted((&[], etcd), (&[], postgresql));
 }
 
 #[test]
@@ -138,7 +148,7 @@ fn a_node_of_keddahs_that_was_changed_by_hand_stays_its_own() {
     // All marks of HAProxy's were deleted, and its configuration was changed.
     let etcd = (ours, vec![marked(pigstys_etcd()), other_haproxy()]);
     let postgresql = (ours, vec![marked(edited)]);
-    assert!(refused(etcd, postgresql, &Removing::default()).is_empty());
+    accepted(etcd, postgresql);
     // On a node that is Keddah's for other things, a store that others run is still theirs.
     let foreign = refused((ours, vec![pigstys_etcd()]), (ours, Vec::new()), &Removing::default());
     assert_eq!(foreign.len(), 1);
