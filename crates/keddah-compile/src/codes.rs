@@ -9,6 +9,10 @@ pub const CODES: &[(&str, &str)] = &[
     ("etcd-quorum", "Too few members of etcd answer for one to be struck or replaced."),
     ("etcd-rogue", "Members of etcd belong to two clusters."),
     ("etcd-unasked", "Whether a cluster of etcd exists cannot be said, so none is made."),
+    (
+        "foreign-cluster",
+        "A node's services were set up by somebody else, and Keddah does not take them over.",
+    ),
     ("identity-account", "An instance that exists shall belong to another account."),
     ("identity-cluster", "A host's instance that exists shall belong to another cluster."),
     ("identity-instance", "An instance that exists shall have another name."),

@@ -9,6 +9,7 @@ mod compiler;
 mod etcd;
 mod infra;
 mod node;
+mod ownership;
 mod parallel;
 mod pgsql;
 mod release;
@@ -104,6 +105,8 @@ pub fn compile(input: &Input<'_>) -> Result<Compiled, Vec<Diagnostic>> {
             ));
             continue;
         };
+        problems
+            .extend(ownership::foreign(&topology, host, &params, facts).map(|problem| *problem));
         problems.extend(second_copy(&topology, &host.name, facts).map(|problem| *problem));
         let hostname = hostname(&topology, &params, facts);
         nodes.push(Node {

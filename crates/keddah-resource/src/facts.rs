@@ -182,6 +182,9 @@ pub struct NodeFacts {
     /// Services whose unit files are Keddah's own, `keddah-*.service`, so that one that is no longer
     /// wanted is taken away, and nobody has to look for it where it never was.
     pub own_units: Vec<String>,
+    /// Who made what stands in the places of Keddah's services.
+    #[serde(default)]
+    pub ownership: crate::OwnershipFacts,
     /// Whether `/etc/resolv.conf` leads to a file of systemd-resolved.
     pub resolved: bool,
     /// Candidate versions of the packages that were asked for; absent means not available.

@@ -9,6 +9,7 @@ mod facts;
 mod graph;
 mod id;
 pub mod kind;
+mod ownership;
 pub mod scram;
 
 pub use difference::{Action, Class, Difference, FieldChange};
@@ -19,3 +20,4 @@ pub use facts::{
 pub use graph::{Cycle, DesiredFleet, Module, Resource, Trigger, TriggerAction, UnknownDependency};
 pub use id::ResourceId;
 pub use kind::{Kind, Material, Observation, Observed, Spec};
+pub use ownership::{OwnershipFacts, ServiceFacts};

@@ -21,6 +21,7 @@ pub fn facts() -> NodeFacts {
         open_files_limit: 20_000,
         interfaces: Vec::new(),
         own_units: Vec::new(),
+        ownership: keddah_resource::OwnershipFacts::default(),
         resolved: false,
         package_candidates: BTreeMap::new(),
         patroni: Vec::new(),

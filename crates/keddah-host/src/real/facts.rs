@@ -1,6 +1,6 @@
 //! What this machine is.
 
-use super::{etcd_member, hostname, instance_facts, packages, sysctl};
+use super::{etcd_member, hostname, instance_facts, ownership, packages, sysctl};
 use crate::HostError;
 use crate::command::Command;
 use crate::rest::{CA, patroni_facts};
@@ -43,6 +43,7 @@ pub(crate) async fn gather(probe: &Probe) -> Result<NodeFacts, HostError> {
         open_files_limit: open_files_limit().await,
         interfaces: interfaces?,
         own_units: own_units(Path::new(UNITS))?,
+        ownership: ownership::gather().await?,
         resolved: leads_to_resolved(Path::new("/etc/resolv.conf")),
         package_candidates: package_candidates?,
         patroni,

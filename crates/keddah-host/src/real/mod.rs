@@ -14,6 +14,7 @@ mod haproxy;
 mod held;
 mod hostname;
 mod instance_facts;
+mod ownership;
 mod packages;
 mod patroni_config;
 mod pg_baseline;

@@ -8,6 +8,7 @@ mod examples;
 mod failover;
 mod fields;
 mod follow;
+mod foreign;
 mod instances;
 mod interrupted;
 mod privileges;
@@ -38,6 +39,11 @@ pub const SCENARIOS: &[Scenario] = &[
         name: "single",
         about: "one bare node becomes a PostgreSQL that is reached through its service",
         run: single::run,
+    },
+    Scenario {
+        name: "foreign",
+        about: "a node that another tool has set up is refused; one of ours edited by hand is not",
+        run: foreign::run,
     },
     Scenario {
         name: "examples",

@@ -26,6 +26,7 @@ pub fn assumed_facts(inventory: &Inventory) -> BTreeMap<NodeName, NodeFacts> {
             open_files_limit: 1 << 20,
             interfaces: interfaces(inventory, &node),
             own_units: Vec::new(),
+            ownership: keddah_resource::OwnershipFacts::default(),
             resolved: false,
             package_candidates: offered.collect(),
             patroni: Vec::new(),
