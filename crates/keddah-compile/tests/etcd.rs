@@ -135,6 +135,9 @@ fn a_cluster_of_its_own_is_refused_and_named() {
     assert_eq!(rogue.code, "etcd-rogue");
     assert!(rogue.message.starts_with("etcd on 10.10.10.10 is a cluster of its own"), "{rogue:?}");
     assert!(rogue.primary.is_some());
+    // Lists of the same length: the cluster to which more members belong is the right one.
+    let rogue = refused([Serves("own"), Serves("7"), Serves("7")], &[11], &Removing::default());
+    assert!(rogue.message.starts_with("etcd on 10.10.10.10 is a cluster of its own"), "{rogue:?}");
 }
 
 #[test]

@@ -171,9 +171,11 @@ impl<H: Host> Agent<H> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::protocol::Holder;
+    use crate::protocol::{Converge, Holder};
     use keddah_core::NodeName;
     use keddah_host::FakeHost;
+    use keddah_plan::Promise;
+    use keddah_resource::kind::directory;
     use keddah_resource::{Kind, ResourceId, TriggerAction};
 
     #[tokio::test]
@@ -192,6 +194,19 @@ mod tests {
         };
         let Answer::Failed(refused) = agent.answer(owe()).await else { panic!("it was done") };
         assert!(refused.message.contains("not locked"), "{refused:?}");
+        let spec = directory::Spec::present("/a/b", directory::Permissions::root(0o755));
+        let change = || {
+            Ask::Converge(Box::new(Converge {
+                id: ResourceId::new(&NodeName::new("node"), Kind::Directory, "/a/b"),
+                spec: spec.clone().into(),
+                promise: Promise::Whatever,
+                cause: None,
+                triggers: Vec::new(),
+                material: None,
+            }))
+        };
+        let Answer::Failed(refused) = agent.answer(change()).await else { panic!("it was done") };
+        assert!(refused.message.contains("not locked"), "{refused:?}");
         let holder = Holder {
             user: "root".into(),
             host: "admin".into(),
@@ -202,6 +217,8 @@ mod tests {
         };
         assert!(matches!(agent.answer(Ask::Lock(holder)).await, Answer::Locked));
         assert!(matches!(agent.answer(owe()).await, Answer::Owed));
+        let changed = agent.answer(change()).await;
+        assert!(matches!(changed, Answer::Converged(Some(_))), "it is made with the lock");
         let _ = lock_path.parent().map(std::fs::remove_dir_all);
     }
 }

@@ -8,8 +8,8 @@ use hyper::body::Bytes;
 use hyper::header::{AUTHORIZATION, CONTENT_TYPE, HOST, HeaderValue};
 use hyper::{Method, Request, StatusCode};
 use hyper_util::rt::TokioIo;
-use keddah_resource::PatroniFacts;
 use keddah_resource::kind::postmaster::PatroniApi;
+use keddah_resource::{PatroniFacts, is_leading};
 use serde::Deserialize;
 use serde_json::Value;
 use std::io;
@@ -92,7 +92,7 @@ pub struct Status {
 impl Status {
     /// Whether the instance leads its cluster.
     pub fn leads(&self) -> bool {
-        matches!(self.role.as_str(), "primary" | "master" | "standby_leader")
+        is_leading(&self.role)
     }
 }
 

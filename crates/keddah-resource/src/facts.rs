@@ -132,10 +132,15 @@ pub struct PatroniFacts {
     pub paused: bool,
 }
 
+/// Whether a role that Patroni tells is that of a cluster's leader; `master` until Patroni 4.
+pub fn is_leading(role: &str) -> bool {
+    matches!(role, "primary" | "master" | "standby_leader")
+}
+
 impl PatroniFacts {
     /// Whether its instance leads its cluster.
     pub fn leads(&self) -> bool {
-        matches!(self.role.as_str(), "primary" | "master" | "standby_leader")
+        is_leading(&self.role)
     }
 }
 

@@ -277,13 +277,13 @@ impl DesiredFleet {
     /// for one that is dropped waits for whatever that one waited for.
     pub fn retain(&mut self, mut keep: impl FnMut(&Resource) -> bool) {
         let mut dropped: HashMap<ResourceId, Resource> = HashMap::new();
-        self.resources.retain(|id, resource| {
-            let kept = keep(resource);
-            if !kept {
-                dropped.insert(id.clone(), resource.clone());
+        for (id, resource) in std::mem::take(&mut self.resources) {
+            if keep(&resource) {
+                self.resources.insert(id, resource);
+            } else {
+                dropped.insert(id, resource);
             }
-            kept
-        });
+        }
         if dropped.is_empty() {
             return;
         }

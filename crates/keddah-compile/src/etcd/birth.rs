@@ -9,6 +9,9 @@ use std::collections::BTreeMap;
 
 type Facts = BTreeMap<NodeName, NodeFacts>;
 
+/// A member that answers, and what it says.
+type Answer<'a> = (&'a EtcdMember, &'a EtcdFacts);
+
 /// How a member comes to be.
 #[derive(Debug)]
 pub(super) enum Birth<'a> {
@@ -49,13 +52,15 @@ impl<'a> Life<'a> {
         facts: &'a Facts,
         serves_data: bool,
     ) -> Result<Self, Problem> {
-        let mut answers =
-            members.iter().filter_map(|one| Some((one, facts.get(&one.node)?.etcd.as_ref()?)));
-        let serving = answers.next();
-        if let Some((first, known)) = serving
-            && let Some((other, differs)) = answers.find(|(_, etcd)| etcd.cluster != known.cluster)
+        let answers: Vec<Answer<'a>> = members
+            .iter()
+            .filter_map(|one| Some((one, facts.get(&one.node)?.etcd.as_ref()?)))
+            .collect();
+        let serving = answers.first().copied();
+        if let Some(first) = serving
+            && let Some(&other) = answers.iter().find(|other| other.1.cluster != first.1.cluster)
         {
-            return Err(two_clusters((first, known), (other, differs)));
+            return Err(two_clusters(first, other, &answers));
         }
         Ok(Self { members, facts, serves_data, serving })
     }
@@ -146,10 +151,15 @@ impl<'a> Life<'a> {
     }
 }
 
-/// Members of two clusters: whichever has fewer members is the one that should not be.
-fn two_clusters(first: (&EtcdMember, &EtcdFacts), other: (&EtcdMember, &EtcdFacts)) -> Problem {
+/// Members of two clusters: the one to which fewer of the declared members answer, and then the one that
+/// lists fewer, is the one that should not be.
+fn two_clusters(first: Answer<'_>, other: Answer<'_>, answers: &[Answer<'_>]) -> Problem {
+    let weight = |one: Answer<'_>| {
+        let same = answers.iter().filter(|answer| answer.1.cluster == one.1.cluster);
+        (same.count(), one.1.members.len())
+    };
     let (rogue, right) =
-        if first.1.members.len() < other.1.members.len() { (first, other) } else { (other, first) };
+        if weight(first) < weight(other) { (first, other) } else { (other, first) };
     let message = format!(
         "etcd on {} is a cluster of its own (id {}, of {}), and not a member of the one on {} (id {}, of \
          {}): a PostgreSQL that asks it may take another leader",

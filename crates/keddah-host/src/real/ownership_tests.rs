@@ -172,3 +172,23 @@ async fn units_of_packages_are_known_to_dpkg() {
         .collect();
     assert_eq!(super::packaged(&asked).await.unwrap(), packaged(&units));
 }
+
+#[test]
+fn secrets_on_command_lines_are_not_told() {
+    let told = |line: &str| without_secrets(line.split(' '));
+    for line in [
+        "/usr/bin/vip-manager --etcd-user=root --etcd-password=p0ison --ip=10.0.0.1",
+        "/usr/bin/vip-manager --etcd-password p0ison --ip 10.0.0.1",
+        "/usr/bin/other --token p0ison -c /etc/other.yml",
+        "/usr/bin/other --dcs-endpoints=http://root:p0ison@10.0.0.1:2379",
+        "/usr/bin/other http://p0ison@10.0.0.1:2379/x",
+    ] {
+        let told = told(line);
+        assert!(!told.contains("p0ison") && told.contains("********"), "{told}");
+        assert!(told.contains("/usr/bin/"), "{told}");
+    }
+    let open = "/usr/bin/etcd --config-file /etc/etcd/etcd.conf --key-file=/etc/etcd/key.pem";
+    assert_eq!(told(open), open, "names of files are what a person needs");
+    let exec = "{ path=/x ; argv[]=/x --password p0ison -f /etc/x ; ignore_errors=no }";
+    assert_eq!(arguments(exec), "/x --password ******** -f /etc/x");
+}

@@ -52,6 +52,8 @@ pub fn run(world: &mut World) -> Outcome {
         let gone = address(3);
         let refused = keddah.run(&["remove", &gone, "--confirm", &gone])?;
         ensure!(refused.code == Some(1), "not refused: {refused}");
+        let why = ["etcd-quorum", "etcd-unasked"];
+        ensure!(why.iter().any(|code| refused.stderr.contains(code)), "for what?\n{refused}");
         Ok(())
     })?;
     step("the second member starts again", || {
