@@ -5,7 +5,7 @@
 //! declared order with the unchanged resources taken out.
 
 use crate::{Blocked, Certainty, Failure, Outcome, Plan, PlannedChange, Unobserved};
-use crate::{birth, undeclared};
+use crate::{birth, server_settings, undeclared};
 use keddah_resource::{
     Action, Class, Cycle, DesiredFleet, Difference, Observed, Resource, ResourceId, Spec,
     TriggerAction, UnknownDependency,
@@ -132,6 +132,7 @@ pub fn plan(
     let mut plan = assemble(&resources, verdicts, &broken, &after, &waves);
     plan.notes = undeclared::notes(desired, observed);
     plan.notes.extend(birth::notes(desired, observed));
+    plan.notes.extend(server_settings::notes(desired, observed));
     Ok(plan)
 }
 
@@ -229,7 +230,10 @@ fn owing(observed: &Observed, action: TriggerAction) -> Observed {
     let mut observed = observed.clone();
     match &mut observed {
         Observed::Unit(unit) => unit.owes = unit.owes.max(Some(action)),
-        Observed::Postmaster(postmaster) => postmaster.owes = postmaster.owes.max(Some(action)),
+        Observed::Postmaster(postmaster) => {
+            postmaster.owes = postmaster.owes.max(Some(action));
+            postmaster.owes_reload |= action == TriggerAction::Reload;
+        }
         _ => {}
     }
     observed
