@@ -175,6 +175,7 @@ fn judge(
     let observed = match outcome {
         None => return Verdict::Unobserved(Failure::new("it was not looked at")),
         Some(Outcome::Failed(failure)) => return Verdict::Unobserved(failure.clone()),
+        Some(Outcome::NotYet { .. }) if resource.drawn_in => return Verdict::Settled,
         Some(Outcome::NotYet { because }) => {
             return Verdict::Change(Box::new(Judged {
                 difference: Difference::create(because),
@@ -185,6 +186,10 @@ fn judge(
         }
         // One that does not run will start with whatever its files say then.
         Some(Outcome::Observed(Observed::Postmaster(postmaster))) if !postmaster.running => {
+            return Verdict::Settled;
+        }
+        // A selection drew it in to reload or restart with another one, and for nothing else.
+        Some(Outcome::Observed(observed)) if resource.drawn_in && !asked(observed, pulls) => {
             return Verdict::Settled;
         }
         Some(Outcome::Observed(observed)) => observed,
@@ -223,6 +228,16 @@ fn judge(
             caused_by: if caused { sources(true) } else { Vec::new() },
         })),
     }
+}
+
+/// Whether it runs, and a change of this plan or an earlier one asks it to reload or restart.
+fn asked(observed: &Observed, pulls: &[Pull]) -> bool {
+    let (running, owes) = match observed {
+        Observed::Unit(unit) => (unit.running, unit.owes),
+        Observed::Postmaster(postmaster) => (postmaster.running, postmaster.owes),
+        _ => return false,
+    };
+    running && (owes.is_some() || !pulls.is_empty())
 }
 
 /// The same observation with a reload or restart noted, exactly as the node will note it.

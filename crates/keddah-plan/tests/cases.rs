@@ -37,6 +37,8 @@ struct Declared {
     /// `reload TARGET` or `restart TARGET`, with `from restart` when only that counts.
     #[serde(default)]
     triggers: Vec<(TriggerAction, Class, String)>,
+    #[serde(default)]
+    drawn_in: bool,
 }
 
 fn id(text: &str) -> ResourceId {
@@ -144,6 +146,7 @@ fn plan(case: &Case) -> Result<Plan, PlanError> {
             observed.insert(id_.clone(), outcome);
         }
         let mut resource = Resource::new(&id_.node, Module::Node, spec);
+        resource.drawn_in = declared.drawn_in;
         resource.after = declared.after.iter().map(|text| id(text)).collect();
         resource.restart_after = declared.restart_after.iter().map(|text| id(text)).collect();
         for (action, from_class, target) in &declared.triggers {

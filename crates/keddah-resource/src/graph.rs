@@ -5,6 +5,7 @@ use foldhash::fast::FixedState;
 use indexmap::IndexMap;
 use keddah_core::NodeName;
 use serde::{Deserialize, Serialize};
+use std::collections::{BTreeSet, HashSet};
 use std::fmt;
 
 /// The module of the inventory that a resource belongs to; `-m` selects by it.
@@ -76,6 +77,9 @@ pub struct Resource {
     pub triggers: Vec<Trigger>,
     /// The resource that it is a part of: when that one is made anew, this one is, too.
     pub inside: Option<ResourceId>,
+    /// It is outside of what was selected, and here only for the reload or restart that a selected
+    /// one asks of it: whether it starts, stops or differs otherwise is not looked at.
+    pub drawn_in: bool,
 }
 
 impl Resource {
@@ -91,6 +95,7 @@ impl Resource {
             restart_after: Vec::new(),
             triggers: Vec::new(),
             inside: None,
+            drawn_in: false,
         }
     }
 
@@ -244,12 +249,30 @@ impl DesiredFleet {
     /// Drops resources that the selection leaves out, with every dependency on them.
     pub fn retain(&mut self, mut keep: impl FnMut(&Resource) -> bool) {
         self.resources.retain(|_, resource| keep(resource));
-        let known: std::collections::HashSet<ResourceId> = self.resources.keys().cloned().collect();
+        let known: HashSet<ResourceId> = self.resources.keys().cloned().collect();
         for resource in self.resources.values_mut() {
             resource.after.retain(|id| known.contains(id));
             resource.restart_after.retain(|id| known.contains(id));
             resource.triggers.retain(|trigger| known.contains(&trigger.target));
             resource.inside = resource.inside.take().filter(|id| known.contains(id));
+        }
+    }
+
+    /// What changes of the chosen resources ask to reload or restart, on these nodes, and was not
+    /// chosen itself: left out, a debt would be lost that nobody else knows of.
+    pub fn draw_in(&mut self, chosen: &HashSet<ResourceId>, nodes: &BTreeSet<NodeName>) {
+        let targets: HashSet<ResourceId> = chosen
+            .iter()
+            .filter_map(|id| self.resources.get(id))
+            .flat_map(|resource| &resource.triggers)
+            .map(|trigger| &trigger.target)
+            .filter(|target| !chosen.contains(*target) && nodes.contains(&target.node))
+            .cloned()
+            .collect();
+        for target in &targets {
+            if let Some(resource) = self.resources.get_mut(target) {
+                resource.drawn_in = true;
+            }
         }
     }
 
