@@ -300,9 +300,7 @@ fn absent(spec: &Spec) -> Observed {
         Spec::EtcdMember(_) => etcd_member::Observed { peer_url: None, id: None }.into(),
         Spec::Stanza(_) => stanza::Observed { status: 1 }.into(),
         Spec::Backup(_) => backup::Observed { full_backups: 0, newest: 0 }.into(),
-        Spec::Postmaster(_) => {
-            postmaster::Observed { running: false, pending_restart: false, owes: None }.into()
-        }
+        Spec::Postmaster(_) => postmaster::Observed::default().into(),
         Spec::PgInstance(_) => {
             pg_instance::Observed { initialized: false, state: None, role: None }.into()
         }

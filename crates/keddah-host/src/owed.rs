@@ -59,14 +59,24 @@ impl Owed {
     /// When the notes cannot be read, which is not the same as "nothing is owed".
     pub fn owes(&self, kind: Kind, name: &str) -> Result<Option<TriggerAction>, HostError> {
         for action in [TriggerAction::Restart, TriggerAction::Reload] {
-            let path = self.path(kind, name, action);
-            match fs::symlink_metadata(&path) {
-                Ok(_) => return Ok(Some(action)),
-                Err(error) if error.kind() == ErrorKind::NotFound => {}
-                Err(error) => return Err(HostError::path("read", &path, &error)),
+            if self.has(kind, name, action)? {
+                return Ok(Some(action));
             }
         }
         Ok(None)
+    }
+
+    /// Whether this very action is owed, whatever else is.
+    ///
+    /// # Errors
+    /// When the notes cannot be read.
+    pub fn has(&self, kind: Kind, name: &str, action: TriggerAction) -> Result<bool, HostError> {
+        let path = self.path(kind, name, action);
+        match fs::symlink_metadata(&path) {
+            Ok(_) => Ok(true),
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(false),
+            Err(error) => Err(HostError::path("read", &path, &error)),
+        }
     }
 
     /// Crosses out what has been done: a restart (or a start) settles both, a reload itself.

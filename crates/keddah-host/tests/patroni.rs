@@ -156,6 +156,7 @@ impl Cluster {
             patience_seconds: 60,
             settled_seconds: 5,
             restarts: true,
+            parameters: BTreeMap::new(),
         }
     }
 
@@ -240,6 +241,7 @@ async fn a_cluster_under_patroni() {
 
     settings_and_restart(&cluster, &configuration).await;
     reloads(&cluster).await;
+    altered_settings(&cluster).await;
     refusals(&cluster).await;
 }
 
@@ -296,6 +298,65 @@ async fn reloads(cluster: &Cluster) {
     assert!(error.message.contains(&format!("pg_hba.conf:{line}: ")), "{error}");
     // It is still owed, and done as soon as the file is right.
     std::fs::write(&hba, format!("{rules}host all kept 127.0.0.1/32 scram-sha-256\n")).unwrap();
+    cluster.converge(&spec).await;
+}
+
+/// `ALTER SYSTEM` wins over what Patroni writes: for what is declared it is taken back.
+async fn altered_settings(cluster: &Cluster) {
+    let declared = [("work_mem", "8MB"), ("shared_buffers", "96MB")];
+    cluster.converge(&cluster.configuration(&declared)).await;
+    let parameters: BTreeMap<String, String> =
+        declared.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+    let postmaster = postmaster::Spec { parameters, ..cluster.postmaster() };
+    let spec: Spec = postmaster.clone().into();
+    for _ in 0..100 {
+        if cluster.difference(&spec).await.1.is_some() {
+            break;
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+    }
+    cluster.converge(&spec).await;
+    let session = Session::open(&cluster.connection, "postgres", Purpose::Observe).await.unwrap();
+    for set in ["work_mem to '5MB'", "application_name to 'left alone'"] {
+        session.execute(&format!("alter system set {set}")).await.unwrap();
+    }
+    session.execute("select pg_reload_conf()").await.unwrap();
+    let (observed, difference) = cluster.difference(&spec).await;
+    let difference = difference.expect("the server uses another value than the declared one");
+    assert_eq!(difference.class, Class::Reload);
+    let fields: Vec<&str> = difference.fields.iter().map(|field| field.field()).collect();
+    assert_eq!(fields, ["ALTER SYSTEM RESET work_mem"]);
+    let Observed::Postmaster(present) = &observed else { panic!("something else") };
+    let alone = present.settings.iter().find(|setting| setting.name == "application_name");
+    assert_eq!(alone.map(|setting| setting.value.as_str()), Some(""), "its value stays there");
+    cluster.converge(&spec).await;
+    assert_eq!(cluster.value("select current_setting('work_mem')").await, "8MB");
+
+    // One that counts from the next start on: where nothing may restart, it goes and waits.
+    session.execute("alter system set shared_buffers to '64MB'").await.unwrap();
+    drop(session);
+    Patroni::new(&cluster.api).restart(std::time::Duration::from_secs(60)).await.unwrap();
+    assert_eq!(cluster.value("select current_setting('shared_buffers')").await, "64MB");
+    let (_, difference) = cluster.difference(&spec).await;
+    assert_eq!(difference.map(|difference| difference.class), Some(Class::OrderedRestart));
+    let patient: Spec = postmaster::Spec { restarts: false, ..postmaster }.into();
+    assert_eq!(cluster.converge(&patient).await.class, Class::Reload);
+    assert_eq!(cluster.value("select current_setting('shared_buffers')").await, "64MB");
+    for _ in 0..100 {
+        if cluster.difference(&spec).await.1.is_some() {
+            break;
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+    }
+    assert_eq!(cluster.converge(&spec).await.class, Class::OrderedRestart);
+    assert_eq!(cluster.value("select current_setting('shared_buffers')").await, "96MB");
+
+    // A restart that is owed hides no reload where nothing may restart.
+    let target = ResourceId::new(&NodeName::new("node"), Kind::Postmaster, spec.name());
+    for action in [TriggerAction::Restart, TriggerAction::Reload] {
+        cluster.host.owe(&target, action).await.unwrap();
+    }
+    assert_eq!(cluster.converge(&patient).await.class, Class::Reload);
     cluster.converge(&spec).await;
 }
 

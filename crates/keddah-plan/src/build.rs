@@ -5,7 +5,7 @@
 //! declared order with the unchanged resources taken out.
 
 use crate::{Blocked, Certainty, Failure, Outcome, Plan, PlannedChange, Unobserved};
-use crate::{birth, undeclared};
+use crate::{birth, server_settings, undeclared};
 use keddah_resource::{
     Action, Class, Cycle, DesiredFleet, Difference, Observed, Resource, ResourceId, Spec,
     TriggerAction, UnknownDependency,
@@ -132,6 +132,7 @@ pub fn plan(
     let mut plan = assemble(&resources, verdicts, &broken, &after, &waves);
     plan.notes = undeclared::notes(desired, observed);
     plan.notes.extend(birth::notes(desired, observed));
+    plan.notes.extend(server_settings::notes(desired, observed));
     Ok(plan)
 }
 
@@ -174,6 +175,7 @@ fn judge(
     let observed = match outcome {
         None => return Verdict::Unobserved(Failure::new("it was not looked at")),
         Some(Outcome::Failed(failure)) => return Verdict::Unobserved(failure.clone()),
+        Some(Outcome::NotYet { .. }) if resource.drawn_in => return Verdict::Settled,
         Some(Outcome::NotYet { because }) => {
             return Verdict::Change(Box::new(Judged {
                 difference: Difference::create(because),
@@ -184,6 +186,10 @@ fn judge(
         }
         // One that does not run will start with whatever its files say then.
         Some(Outcome::Observed(Observed::Postmaster(postmaster))) if !postmaster.running => {
+            return Verdict::Settled;
+        }
+        // A selection drew it in to reload or restart with another one, and for nothing else.
+        Some(Outcome::Observed(observed)) if resource.drawn_in && !asked(observed, pulls) => {
             return Verdict::Settled;
         }
         Some(Outcome::Observed(observed)) => observed,
@@ -224,12 +230,25 @@ fn judge(
     }
 }
 
+/// Whether it runs, and a change of this plan or an earlier one asks it to reload or restart.
+fn asked(observed: &Observed, pulls: &[Pull]) -> bool {
+    let (running, owes) = match observed {
+        Observed::Unit(unit) => (unit.running, unit.owes),
+        Observed::Postmaster(postmaster) => (postmaster.running, postmaster.owes),
+        _ => return false,
+    };
+    running && (owes.is_some() || !pulls.is_empty())
+}
+
 /// The same observation with a reload or restart noted, exactly as the node will note it.
 fn owing(observed: &Observed, action: TriggerAction) -> Observed {
     let mut observed = observed.clone();
     match &mut observed {
         Observed::Unit(unit) => unit.owes = unit.owes.max(Some(action)),
-        Observed::Postmaster(postmaster) => postmaster.owes = postmaster.owes.max(Some(action)),
+        Observed::Postmaster(postmaster) => {
+            postmaster.owes = postmaster.owes.max(Some(action));
+            postmaster.owes_reload |= action == TriggerAction::Reload;
+        }
         _ => {}
     }
     observed

@@ -17,6 +17,7 @@ mod plan;
 mod privileges;
 mod report;
 mod restarts;
+mod server_settings;
 mod undeclared;
 
 pub use build::{PlanError, plan};

@@ -5,7 +5,7 @@
 use keddah_core::NodeName;
 use keddah_plan::{Certainty, Failure, Outcome, Plan, PlanError};
 use keddah_resource::kind::directory::Permissions;
-use keddah_resource::kind::{file, pg_role, postmaster, unit};
+use keddah_resource::kind::{file, pg_role, pg_settings, postmaster, unit};
 use keddah_resource::{
     Class, DesiredFleet, Kind, Module, Observed, Resource, ResourceId, Spec, Trigger, TriggerAction,
 };
@@ -37,6 +37,8 @@ struct Declared {
     /// `reload TARGET` or `restart TARGET`, with `from restart` when only that counts.
     #[serde(default)]
     triggers: Vec<(TriggerAction, Class, String)>,
+    #[serde(default)]
+    drawn_in: bool,
 }
 
 fn id(text: &str) -> ResourceId {
@@ -58,6 +60,7 @@ fn spec(id: &ResourceId, wanted: Option<&str>) -> Spec {
         (Kind::Unit, Some("stopped")) => unit::Spec::stopped(&id.name).into(),
         (Kind::Postmaster, None) => serde_json::from_value::<postmaster::Spec>(serde_json::json!({
             "instance": id.name, "patience_seconds": 30, "settled_seconds": 1, "restarts": true,
+            "parameters": {"work_mem": "8MB"},
             "api": {"unit": "patroni.service", "address": "127.0.0.1", "port": 8008, "ca_path": null,
                     "username": "u", "password": "p"},
             "connection": {"socket_directory": "/run", "port": 5432, "superuser": "postgres"},
@@ -103,9 +106,25 @@ fn outcome(spec: &Spec, state: &str) -> Option<Outcome> {
         }
         (Spec::Postmaster(_), "stopped") => Observed::Postmaster(postmaster::Observed {
             running: false,
-            pending_restart: false,
-            owes: None,
+            ..postmaster::Observed::default()
         }),
+        (Spec::Postmaster(_), state) => {
+            let mut postmaster = postmaster::Observed { running: true, ..Default::default() };
+            let setting = |name: &str, altered: bool, place: &str| pg_settings::Setting {
+                name: name.to_owned(),
+                value: "64MB".to_owned(),
+                place: place.to_owned(),
+                altered,
+                needs_restart: false,
+            };
+            postmaster.settings = match state {
+                "altered" => vec![setting("work_mem", true, "/data/postgresql.auto.conf:3")],
+                "altered-by-others" => vec![setting("jit", true, "/data/postgresql.auto.conf:3")],
+                "other-place" => vec![setting("work_mem", false, "/data/more.conf:1")],
+                other => panic!("the cases know no postmaster that is {other}"),
+            };
+            Observed::Postmaster(postmaster)
+        }
         (Spec::PgRole(_), "present") => serde_json::from_value(serde_json::json!({"pg-role": {
             "present": {"login": true, "superuser": false, "createdb": false, "createrole": false,
                 "inherit": true, "replication": false, "bypassrls": false, "connection_limit": -1,
@@ -127,6 +146,7 @@ fn plan(case: &Case) -> Result<Plan, PlanError> {
             observed.insert(id_.clone(), outcome);
         }
         let mut resource = Resource::new(&id_.node, Module::Node, spec);
+        resource.drawn_in = declared.drawn_in;
         resource.after = declared.after.iter().map(|text| id(text)).collect();
         resource.restart_after = declared.restart_after.iter().map(|text| id(text)).collect();
         for (action, from_class, target) in &declared.triggers {
@@ -170,6 +190,7 @@ fn lines(plan: Result<Plan, PlanError>) -> Vec<String> {
     for blocked in &plan.blocked {
         lines.push(format!("blocked {} by {}", blocked.id, blocked.by));
     }
+    lines.extend(plan.notes.iter().map(|note| format!("note: {note}")));
     for finding in keddah_plan::lint(&plan, &keddah_plan::Allowance::default()) {
         lines.push(format!("{}: {}: {}", finding.code, finding.message, finding.help));
     }

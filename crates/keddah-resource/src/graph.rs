@@ -77,6 +77,9 @@ pub struct Resource {
     pub triggers: Vec<Trigger>,
     /// The resource that it is a part of: when that one is made anew, this one is, too.
     pub inside: Option<ResourceId>,
+    /// It is outside of what was selected, and here only for the reload or restart that a selected
+    /// one asks of it: whether it starts, stops or differs otherwise is not looked at.
+    pub drawn_in: bool,
 }
 
 impl Resource {
@@ -92,6 +95,7 @@ impl Resource {
             restart_after: Vec::new(),
             triggers: Vec::new(),
             inside: None,
+            drawn_in: false,
         }
     }
 
@@ -293,6 +297,24 @@ impl DesiredFleet {
                 beyond(&resource.restart_after, &dropped, |one| &one.restart_after);
             resource.triggers.retain(|trigger| !dropped.contains_key(&trigger.target));
             resource.inside = resource.inside.take().filter(|id| !dropped.contains_key(id));
+        }
+    }
+
+    /// What changes of the chosen resources ask to reload or restart, on these nodes, and was not
+    /// chosen itself: left out, a debt would be lost that nobody else knows of.
+    pub fn draw_in(&mut self, chosen: &HashSet<ResourceId>, nodes: &BTreeSet<NodeName>) {
+        let targets: HashSet<ResourceId> = chosen
+            .iter()
+            .filter_map(|id| self.resources.get(id))
+            .flat_map(|resource| &resource.triggers)
+            .map(|trigger| &trigger.target)
+            .filter(|target| !chosen.contains(*target) && nodes.contains(&target.node))
+            .cloned()
+            .collect();
+        for target in &targets {
+            if let Some(resource) = self.resources.get_mut(target) {
+                resource.drawn_in = true;
+            }
         }
     }
 

@@ -175,6 +175,7 @@ impl Compiler<'_> {
                 settled_seconds: u32::try_from(2 * RtoPlan::of(&cluster.params).loop_wait + 5)
                     .unwrap_or(u32::MAX),
                 restarts: true,
+                parameters: cluster.parameters.clone(),
             }
             .into(),
         )

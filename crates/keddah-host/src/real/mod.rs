@@ -28,6 +28,7 @@ mod pg_instance;
 mod pg_privileges;
 mod pg_role;
 mod pg_schema;
+mod pg_settings;
 mod pgbackrest;
 mod policy;
 mod postmaster;

@@ -1,7 +1,7 @@
 //! The running postmaster: reloads that are checked, restarts that are waited for.
 
 use crate::HostError;
-use crate::real::{RealHost, pg_instance};
+use crate::real::{RealHost, pg_instance, pg_settings};
 use crate::rest::{NoAnswer, Patroni};
 use crate::sql::{Purpose, Session, Unreachable};
 use futures_util::future::join_all;
@@ -29,7 +29,10 @@ async fn look(host: &RealHost, spec: &Spec) -> Result<Observation, HostError> {
         Err(NoAnswer::NotRunning) => (false, false),
         Err(NoAnswer::Failed(error)) => return Err(error),
     };
-    Ok(Observation::Known(Observed { running, pending_restart, owes }.into()))
+    let owes_reload = host.owed().has(Kind::Postmaster, &spec.instance, TriggerAction::Reload)?;
+    let settings = if running { pg_settings::read(spec).await? } else { Vec::new() };
+    let observed = Observed { running, pending_restart, owes, owes_reload, settings };
+    Ok(Observation::Known(observed.into()))
 }
 
 fn runs(state: &str) -> bool {
@@ -46,6 +49,7 @@ pub async fn apply(
     observed: &Observed,
     difference: &Difference,
 ) -> Result<(), HostError> {
+    pg_settings::reset(spec, observed).await?;
     let done = if difference.class >= Class::Restart {
         restart(spec, observed).await?;
         TriggerAction::Restart

@@ -6,6 +6,7 @@ mod peer;
 mod quote;
 mod transaction;
 
+pub(crate) use parameter::parameter_name;
 pub use parameter::{as_declared, assignments};
 pub use quote::{identifier, quote_array, quote_identifier, quote_literal};
 pub use transaction::Transaction;

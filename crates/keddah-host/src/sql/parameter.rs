@@ -40,7 +40,7 @@ pub fn assignments(
 }
 
 /// The parts of an extension's parameter are identifiers of their own: `"auto_explain"."log_analyze"`.
-fn parameter_name(name: &str) -> Result<String, HostError> {
+pub(crate) fn parameter_name(name: &str) -> Result<String, HostError> {
     let parts: Result<Vec<String>, HostError> = name.split('.').map(identifier).collect();
     Ok(parts?.join("."))
 }

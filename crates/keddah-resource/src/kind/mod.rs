@@ -20,6 +20,7 @@ pub mod pg_instance;
 pub mod pg_privileges;
 pub mod pg_role;
 pub mod pg_schema;
+pub mod pg_settings;
 pub mod postmaster;
 pub mod stanza;
 pub mod symlink;

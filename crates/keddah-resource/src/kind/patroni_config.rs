@@ -228,7 +228,8 @@ fn canonical(value: &Value) -> String {
     display(value)
 }
 
-fn display(value: &Value) -> String {
+/// A parameter as Patroni compares it.
+pub fn display(value: &Value) -> String {
     match value {
         Value::String(text) => text.clone(),
         Value::Bool(true) => "on".to_owned(),

@@ -1,8 +1,11 @@
 //! The running postmaster: what makes it read its configuration again, or restart, through Patroni.
 
+use super::pg_settings::Setting;
+use crate::difference::Fields;
 use crate::{Action, Class, Difference, TriggerAction};
 use keddah_core::Secret;
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 
 /// How a node's agent reaches the Patroni REST API of its own node.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -40,10 +43,13 @@ pub struct Spec {
     /// Whether it may be restarted. If not, what waits for a restart goes on waiting, and that is
     /// no difference.
     pub restarts: bool,
+    /// The declared parameters; what `ALTER SYSTEM` says of one of them goes.
+    #[serde(default)]
+    pub parameters: BTreeMap<String, String>,
 }
 
 /// What is.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Observed {
     /// Whether it runs; while it does not, there is nothing to reload or restart.
     pub running: bool,
@@ -52,6 +58,13 @@ pub struct Observed {
     pub pending_restart: bool,
     /// A reload or restart that an earlier change owes it.
     pub owes: Option<TriggerAction>,
+    /// Whether a reload is owed, beside a restart or not: where nothing may restart, the files that
+    /// a reload takes over must not wait with the rest.
+    #[serde(default)]
+    pub owes_reload: bool,
+    /// Settings of this server that are not what Patroni was given.
+    #[serde(default)]
+    pub settings: Vec<Setting>,
 }
 
 impl Spec {
@@ -65,15 +78,50 @@ impl Spec {
         if !observed.running {
             return None;
         }
+        let due = self.due(observed);
+        let mut resets = Fields::default();
+        let mut class = Class::Reload;
+        for setting in self.resets(observed) {
+            let field = format!("ALTER SYSTEM RESET {}", setting.name);
+            resets.optional(&field, Some(setting.value.clone()), None);
+            if setting.needs_restart && self.restarts {
+                class = Class::OrderedRestart;
+            }
+        }
+        if resets.0.is_empty() {
+            return due;
+        }
+        let mut reason =
+            "what ALTER SYSTEM has set on this instance wins over what is declared".to_owned();
+        if let Some(due) = due {
+            class = class.max(due.class);
+            reason = format!("{reason}; {}", due.reason);
+        }
+        Some(Difference::new(Action::Update, class, reason).with(resets.0))
+    }
+
+    /// The reload or restart that is due, whatever else differs.
+    fn due(&self, observed: &Observed) -> Option<Difference> {
+        const OWED: &str = "an earlier change still asks for it";
         if !self.restarts {
-            let reload = observed.owes.filter(|&owed| owed == TriggerAction::Reload)?;
-            return Some(self.triggered(reload, "an earlier change still asks for it"));
+            let owed = observed.owes_reload || observed.owes == Some(TriggerAction::Reload);
+            return owed.then(|| self.triggered(TriggerAction::Reload, OWED));
         }
         if observed.pending_restart {
             let reason = "PostgreSQL waits for a restart to take over changed parameters";
             return Some(self.triggered(TriggerAction::Restart, reason));
         }
-        observed.owes.map(|owed| self.triggered(owed, "an earlier change still asks for it"))
+        observed.owes.map(|owed| self.triggered(owed, OWED))
+    }
+
+    /// What `ALTER SYSTEM` says of declared parameters: it wins over them, and goes.
+    pub fn resets<'a>(&'a self, observed: &'a Observed) -> impl Iterator<Item = &'a Setting> {
+        observed.settings.iter().filter(|setting| setting.altered && self.declares(setting))
+    }
+
+    /// Whether the inventory has a value for this setting; PostgreSQL ignores the case of names.
+    pub fn declares(&self, setting: &Setting) -> bool {
+        self.parameters.keys().any(|name| name.eq_ignore_ascii_case(&setting.name))
     }
 
     /// The reload or restart that changes of other resources cause.
@@ -88,6 +136,75 @@ impl Spec {
 
     /// After apply.
     pub fn settled(&self) -> Observed {
-        Observed { running: true, pending_restart: false, owes: None }
+        Observed { running: true, ..Observed::default() }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::FieldChange;
+
+    fn spec(restarts: bool) -> Spec {
+        Spec {
+            instance: "pg-test-1".to_owned(),
+            api: PatroniApi {
+                unit: "patroni.service".to_owned(),
+                address: "127.0.0.1".to_owned(),
+                port: 8008,
+                ca_path: None,
+                username: "postgres".to_owned(),
+                password: Secret::new("pw"),
+            },
+            connection: crate::kind::PgConnection {
+                socket_directory: "/run".to_owned(),
+                port: 5432,
+                superuser: "postgres".to_owned(),
+            },
+            patience_seconds: 1,
+            settled_seconds: 1,
+            restarts,
+            parameters: BTreeMap::from([("TimeZone".to_owned(), "UTC".to_owned())]),
+        }
+    }
+
+    fn altered(name: &str, needs_restart: bool) -> Setting {
+        Setting {
+            name: name.to_owned(),
+            value: "Mars".to_owned(),
+            place: "/pg/data/postgresql.auto.conf:3".to_owned(),
+            altered: true,
+            needs_restart,
+        }
+    }
+
+    #[test]
+    fn where_nothing_may_restart_an_owed_restart_hides_no_reload() {
+        let owes = Some(TriggerAction::Restart);
+        let mut observed = Observed { running: true, owes, ..Observed::default() };
+        assert_eq!(spec(false).diff(&observed), None, "it waits");
+        observed.owes_reload = true;
+        let class = |spec: Spec| spec.diff(&observed).map(|difference| difference.class);
+        assert_eq!(class(spec(false)), Some(Class::Reload));
+        assert_eq!(class(spec(true)), Some(Class::OrderedRestart), "it covers the reload");
+    }
+
+    #[test]
+    fn what_alter_system_says_of_a_declared_parameter_goes() {
+        let settings = vec![altered("timezone", false), altered("work_mem", true)];
+        let mut observed = Observed { running: true, settings, ..Observed::default() };
+        let difference = spec(true).diff(&observed).expect("the server uses another value");
+        assert_eq!(difference.class, Class::Reload, "work_mem is nobody's");
+        let [FieldChange::Value { field, before, after }] = difference.fields.as_slice() else {
+            panic!("{difference:?}")
+        };
+        assert_eq!((field.as_str(), after), ("ALTER SYSTEM RESET timezone", &None));
+        assert_eq!(before.as_deref(), Some("Mars"), "what goes is shown");
+        observed.settings[0].needs_restart = true;
+        let class = |spec: Spec| spec.diff(&observed).map(|difference| difference.class);
+        assert_eq!(class(spec(true)), Some(Class::OrderedRestart));
+        assert_eq!(class(spec(false)), Some(Class::Reload), "the restart waits");
+        observed.running = false;
+        assert_eq!(spec(true).diff(&observed), None, "a stopped server cannot be asked");
     }
 }

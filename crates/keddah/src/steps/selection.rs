@@ -7,9 +7,9 @@ use keddah_core::NodeName;
 use keddah_inventory::registry::nearest;
 use keddah_inventory::{Inventory, model};
 use keddah_plan::Restarts;
-use keddah_resource::{DesiredFleet, Module, Resource};
+use keddah_resource::{DesiredFleet, Module, Resource, ResourceId};
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashSet};
 
 /// Options that choose a part of the fleet.
 #[derive(Debug, Clone, Default, Args, Serialize, Deserialize, PartialEq, Eq)]
@@ -121,11 +121,17 @@ impl Selection {
         self.nodes.as_ref().unwrap_or(&self.all_nodes)
     }
 
-    /// Drops everything else from what should be, and puts in how PostgreSQL may restart.
+    /// Drops everything else from what should be, but for what must reload or restart with it, and puts in how PostgreSQL may restart.
     pub fn restrict(&self, desired: &mut DesiredFleet) {
         self.restarts.arrange(desired);
         if self.nodes.is_some() || self.modules.is_some() {
-            desired.retain(|resource| self.keeps(resource));
+            let chosen: HashSet<ResourceId> = desired
+                .iter()
+                .filter(|resource| self.keeps(resource))
+                .map(|resource| resource.id.clone())
+                .collect();
+            desired.draw_in(&chosen, self.nodes());
+            desired.retain(|resource| resource.drawn_in || chosen.contains(&resource.id));
         }
     }
 
@@ -160,4 +166,56 @@ fn module(name: &str) -> Result<Module, CommandError> {
         CommandError::user(format!("there is no module `{name}`"))
             .hint("the modules are ca, node, etcd, pgsql and infra")
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use keddah_resource::Kind;
+    use keddah_resource::kind::directory::Permissions;
+    use keddah_resource::kind::{file, unit};
+
+    fn selection(modules: &[Module], nodes: Option<&[&str]>) -> Selection {
+        let set = |names: &[&str]| names.iter().map(|name| NodeName::new(*name)).collect();
+        Selection {
+            nodes: nodes.map(set),
+            in_part: BTreeSet::new(),
+            names: BTreeSet::new(),
+            modules: (!modules.is_empty()).then(|| modules.iter().copied().collect()),
+            all_nodes: set(&["a", "b"]),
+            restarts: Restarts::default(),
+        }
+    }
+
+    /// A certificate's file of the module `ca` on each node, which etcd there must read again.
+    fn fleet() -> DesiredFleet {
+        let mut fleet = DesiredFleet::default();
+        for name in ["a", "b"] {
+            let node = NodeName::new(name);
+            let etcd = ResourceId::new(&node, Kind::Unit, "etcd.service");
+            let certificate =
+                file::Spec::text("/etc/etcd/server.crt", "x", Permissions::root(0o644));
+            fleet.add(Resource::new(&node, Module::Ca, certificate).reloads(&etcd));
+            fleet.add(Resource::new(&node, Module::Etcd, unit::Spec::running("etcd.service")));
+            fleet.add(Resource::new(&node, Module::Etcd, unit::Spec::running("other.service")));
+        }
+        fleet
+    }
+
+    fn left(fleet: &DesiredFleet) -> Vec<String> {
+        let drawn = |resource: &Resource| if resource.drawn_in { " (drawn in)" } else { "" };
+        fleet.iter().map(|one| format!("{} {}{}", one.id.node, one.id.name, drawn(one))).collect()
+    }
+
+    #[test]
+    fn what_must_reload_with_the_selection_is_drawn_in() {
+        let mut desired = fleet();
+        selection(&[Module::Ca], Some(&["a"])).restrict(&mut desired);
+        assert_eq!(left(&desired), ["a /etc/etcd/server.crt", "a etcd.service (drawn in)"]);
+        let certificate = desired.iter().next().map(|resource| resource.triggers.len());
+        assert_eq!(certificate, Some(1), "the reload is still asked for");
+        let mut desired = fleet();
+        selection(&[Module::Etcd], Some(&["b"])).restrict(&mut desired);
+        assert_eq!(left(&desired), ["b etcd.service", "b other.service"]);
+    }
 }

@@ -1,0 +1,181 @@
+//! Where a running server has its settings from, and `ALTER SYSTEM RESET`.
+
+use crate::HostError;
+use crate::rest::Patroni;
+use crate::sql::{Purpose, Session, Unreachable, parameter_name};
+use keddah_resource::kind::pg_settings::Setting;
+use keddah_resource::kind::postmaster::{Observed, Spec};
+use serde::Deserialize;
+use std::collections::BTreeMap;
+
+/// The file of `ALTER SYSTEM`.
+const ALTERED: &str = "/postgresql.auto.conf";
+
+/// What Patroni hands to the server on its command line, out of the same configuration that it
+/// writes to the file (`CMDLINE_OPTIONS` in its `postgresql/config.py`).
+const BY_PATRONI: &[&str] = &[
+    "cluster_name",
+    "hot_standby",
+    "listen_addresses",
+    "max_connections",
+    "max_locks_per_transaction",
+    "max_prepared_transactions",
+    "max_replication_slots",
+    "max_wal_senders",
+    "max_worker_processes",
+    "port",
+    "track_commit_timestamp",
+    "wal_keep_segments",
+    "wal_keep_size",
+    "wal_level",
+    "wal_log_hints",
+];
+
+/// What Patroni sets by its own judgement, or raises on a replica to what the primary has.
+fn patroni_decides(name: &str) -> bool {
+    name == "synchronous_standby_names" || BY_PATRONI.contains(&name)
+}
+
+/// The last line of all files that names a setting, which is the one that counts, and the server's
+/// own word. The values of settings that nobody declared do not leave the server.
+const LAST_LINES: &str = "select distinct on (lower(f.name)) lower(f.name) as name, \
+    coalesce(f.setting, '') as value, f.sourcefile as file, f.sourceline as line, \
+    coalesce(s.source = 'command line', false) as commanded, coalesce(s.setting, '') as used, \
+    coalesce(s.context = 'postmaster', false) as at_start \
+    from pg_file_settings f left join pg_settings s on lower(s.name) = lower(f.name) \
+    where f.name is not null order by lower(f.name), f.seqno desc";
+
+#[derive(Debug, Deserialize)]
+struct Row {
+    name: String,
+    value: String,
+    file: String,
+    line: i64,
+    commanded: bool,
+    used: String,
+    at_start: bool,
+}
+
+/// The settings that are not what Patroni was given, by name.
+///
+/// # Errors
+/// When the server runs and does not answer.
+pub async fn read(spec: &Spec) -> Result<Vec<Setting>, HostError> {
+    let session = match Session::open(&spec.connection, "postgres", Purpose::Observe).await {
+        Ok(session) => session,
+        Err(Unreachable::NotYet { .. }) => return Ok(Vec::new()),
+        Err(Unreachable::Failed(error)) => return Err(error),
+    };
+    let rows: Vec<Row> = session.rows(LAST_LINES).await?;
+    let declared: BTreeMap<String, &str> = spec
+        .parameters
+        .iter()
+        .map(|(name, value)| (name.to_ascii_lowercase(), value.as_str()))
+        .collect();
+    Ok(rows
+        .into_iter()
+        .filter_map(|row| {
+            let wanted = declared.get(&row.name).copied();
+            strays(row, wanted)
+        })
+        .collect())
+}
+
+/// What a line says that differs from what is declared.
+fn strays(row: Row, wanted: Option<&str>) -> Option<Setting> {
+    let Row { name, value, file, line, commanded, used, at_start } = row;
+    let altered = file.ends_with(ALTERED);
+    let place = format!("{file}:{line}");
+    match wanted {
+        None if altered => {
+            Some(Setting { name, value: String::new(), place, altered, needs_restart: false })
+        }
+        None => None,
+        Some(wanted) if altered => {
+            let needs_restart = at_start && !commanded && value != wanted;
+            Some(Setting { name, value, place, altered, needs_restart })
+        }
+        Some(_) if patroni_decides(&name) => None,
+        Some(_) if commanded => {
+            let place = "the command line".to_owned();
+            Some(Setting { name, value: used, place, altered, needs_restart: at_start })
+        }
+        Some(wanted) if value != wanted => {
+            Some(Setting { name, value, place, altered, needs_restart: at_start })
+        }
+        Some(_) => None,
+    }
+}
+
+/// Takes out of `ALTER SYSTEM`'s file what it says of declared parameters. The reload that makes it
+/// count is the caller's, unless a restart must follow: then Patroni reloads, and sees it pending.
+///
+/// # Errors
+/// When the server or Patroni refuses.
+pub async fn reset(spec: &Spec, observed: &Observed) -> Result<(), HostError> {
+    let mut session = None;
+    let mut restarts = false;
+    for setting in spec.resets(observed) {
+        let session = match &mut session {
+            Some(session) => session,
+            none => none.insert(
+                Session::open(&spec.connection, "postgres", Purpose::Observe)
+                    .await
+                    .map_err(Unreachable::into_error)?,
+            ),
+        };
+        session.execute(&format!("alter system reset {}", parameter_name(&setting.name)?)).await?;
+        restarts |= setting.needs_restart;
+    }
+    if restarts {
+        Patroni::new(&spec.api).reload().await?;
+    } else if let Some(session) = session {
+        session.execute("select pg_reload_conf()").await?;
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn row(name: &str, value: &str, file: &str, commanded: bool) -> Row {
+        Row {
+            name: name.to_owned(),
+            value: value.to_owned(),
+            file: format!("/pg/data/{file}"),
+            line: 3,
+            commanded,
+            used: "7".to_owned(),
+            at_start: true,
+        }
+    }
+
+    #[test]
+    fn what_patroni_wrote_is_no_stray() {
+        let written =
+            |value| strays(row("shared_buffers", value, "postgresql.conf", false), Some("1GB"));
+        assert_eq!(written("1GB"), None);
+        let stray = written("2GB").expect("another value");
+        assert_eq!((stray.place.as_str(), stray.altered), ("/pg/data/postgresql.conf:3", false));
+        // A replica has at least what its primary has, and Patroni sees to it.
+        assert_eq!(
+            strays(row("max_connections", "200", "postgresql.conf", true), Some("100")),
+            None
+        );
+        let commanded = strays(row("shared_buffers", "1GB", "postgresql.conf", true), Some("1GB"));
+        assert_eq!(commanded.map(|one| one.value).as_deref(), Some("7"));
+        assert_eq!(strays(row("work_mem", "1GB", "postgresql.base.conf", false), None), None);
+    }
+
+    #[test]
+    fn what_alter_system_says_is_found_and_told_only_where_it_is_declared() {
+        let of = |name, commanded, wanted| {
+            strays(row(name, "1GB", "postgresql.auto.conf", commanded), wanted).expect("altered")
+        };
+        assert_eq!(of("primary_conninfo", false, None).value, "");
+        assert!(of("shared_buffers", false, Some("2GB")).needs_restart);
+        assert!(!of("shared_buffers", false, Some("1GB")).needs_restart, "nothing changes");
+        assert!(!of("max_connections", true, Some("2GB")).needs_restart, "it never counted");
+    }
+}
