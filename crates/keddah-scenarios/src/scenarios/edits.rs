@@ -192,6 +192,7 @@ pub fn run(world: &mut World) -> Outcome {
             (2, "echo 'host all all 0.0.0.0/0 trust' >> /pg/conf/pg_hba.conf"),
             (3, "systemctl stop pgbouncer"),
             (4, "sed -i 's/5439/5440/' /etc/haproxy/haproxy.cfg"),
+            (4, ALTERED),
         ];
         for (node, script) in damage {
             sandbox.shell(node, script)?.success()?;
@@ -203,7 +204,18 @@ pub fn run(world: &mut World) -> Outcome {
             expected("unit", "pgbouncer.service").times(1).on(&address(3)),
             expected("file", "/etc/haproxy/haproxy.cfg").times(1).on(&address(4)),
             expected("unit", "haproxy.service").times(1).on(&address(4)).class("reload"),
+            expected("postmaster", "pg-test-").times(1).on(&address(4)).class("reload"),
         ])?;
+        // What ALTER SYSTEM said of a declared parameter is gone; of another it stays, and is named.
+        setting(sandbox, "log_min_duration_statement", "500ms")?;
+        let plan = keddah.run(&["plan"])?.success()?;
+        says(
+            &plan,
+            "settings of ALTER SYSTEM that nobody declared, which are left alone: update_process_title",
+        )?;
+        sandbox
+            .shell(4, "runuser -u postgres -- psql -X -q -c 'ALTER SYSTEM RESET ALL'")?
+            .success()?;
         client("dbuser_new", "Newer.User", 5436).query(sandbox, "SELECT 1").map(|_| ())
     })?;
     step(
@@ -232,6 +244,10 @@ pub fn run(world: &mut World) -> Outcome {
         keddah.plan()?.expect_empty()
     })
 }
+
+/// Settings of one instance: one that the inventory declares, and one that it does not.
+const ALTERED: &str = "runuser -u postgres -- psql -X -q -c 'ALTER SYSTEM SET log_min_duration_statement = 7000' \
+     -c 'ALTER SYSTEM SET update_process_title = on' -c 'SELECT pg_reload_conf()'";
 
 /// The setting is the same on all members.
 fn setting(sandbox: &Sandbox, name: &str, expected: &str) -> Outcome {
