@@ -43,5 +43,6 @@ pub const CODES: &[(&str, &str)] = &[
     ("template", "A template cannot be rendered, or does not yield what it should."),
     ("unavailable-version", "A node's package sources lack the PostgreSQL version asked for."),
     ("unknown-repository", "Backups shall go to a repository that is not defined."),
+    ("unfinished-recovery", "A restored backup would be started before its recovery has ended."),
     ("unsupported-distribution", "A node runs a distribution that Keddah does not know."),
 ];

@@ -30,6 +30,7 @@ fn data(version: u32) -> DataFacts {
         system_identifier: "7300000000000000001".to_owned(),
         timeline: Some(1),
         owner: "postgres".to_owned(),
+        restored: false,
     }
 }
 
@@ -245,6 +246,19 @@ fn nothing_is_born_over_backups() {
     // With the data back, the backups are its own.
     of(&mut facts, 12).instances[0].data = Some(data(17));
     compiled(INVENTORY, &facts);
+}
+
+#[test]
+fn a_restored_backup_is_recovered_before_patroni_starts_it() {
+    let mut facts = alive(17);
+    of(&mut facts, 12).instances[0].data = Some(DataFacts { restored: true, ..data(17) });
+    // One that is being restored beside a living primary is Patroni's own work.
+    compiled(INVENTORY, &facts);
+    let problem = refused(INVENTORY, &stopped(facts));
+    assert_eq!(problem.code, "unfinished-recovery");
+    assert!(problem.message.contains("10.10.10.12"), "{}", problem.message);
+    let help = problem.help.join(" ");
+    assert!(help.contains("postgres --single -D /data/postgres/pg-test-17/data"), "{help}");
 }
 
 #[test]

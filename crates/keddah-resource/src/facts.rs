@@ -73,6 +73,10 @@ pub struct DataFacts {
     pub timeline: Option<u32>,
     /// The account that owns it.
     pub owner: String,
+    /// Whether it is a backup that was restored and whose recovery has not ended: `recovery.signal`
+    /// is there (PostgreSQL manual, "Continuous Archiving and Point-in-Time Recovery").
+    #[serde(default)]
+    pub restored: bool,
 }
 
 /// What a configuration of Patroni that Keddah has written says of its instance, and the data that

@@ -1,7 +1,9 @@
-//! What must not be there when a cluster is born.
+//! What must not be there when a cluster is born, or started after a restore.
 
 use super::Cluster;
-use crate::compiler::{Compiler, Problem, problem};
+use crate::compiler::{Compiler, Node, Problem, problem};
+use keddah_inventory::model::{PgCluster, PgMember};
+use keddah_resource::DataFacts;
 
 impl Compiler<'_> {
     /// Refuses to make a cluster by initdb while backups of an earlier one of its name are kept:
@@ -45,13 +47,51 @@ impl Compiler<'_> {
         let leader = cluster.leader();
         let span = params.span("pg_cluster").or(leader.member.seq_span);
         let (account, data) = (cluster.superuser(), params.str("pg_data"));
+        let recover = recovery(&account, &data, cluster.version);
         Err(Box::new(problem("earlier-backups", span, message).help(format!(
             "to have the data back: on a node with the backups, with pgBackRest installed and \
              Patroni stopped on all members, `sudo -u {account} pgbackrest --stanza={name} \
-             --pg1-path={data} restore`, then apply; to begin anew: give `pgbackrest_repo` another \
-             path, or move the directories away"
+             --pg1-path={data} restore`, then {recover}, then apply; to begin anew: give \
+             `pgbackrest_repo` another path, or move the directories away"
         ))))
     }
+}
+
+/// Refuses a cluster that nobody runs and whose data is a restored backup: it is PostgreSQL that
+/// fetches the archived WAL, by `restore_command`, and Patroni takes that out of the configuration
+/// when it starts the server. The server would wait for WAL for ever, and nobody lead.
+pub(super) fn not_before_recovery<'a>(
+    model: &PgCluster<'_>,
+    found: &[(&PgMember<'a>, &Node<'a>, &DataFacts)],
+    runs: bool,
+) -> Result<(), Problem> {
+    let Some((member, node, data)) = found.iter().find(|(_, _, data)| data.restored && !runs)
+    else {
+        return Ok(());
+    };
+    let params = &member.params;
+    let message = format!(
+        "the data of {} on {} is a restored backup whose recovery has not ended \
+         ({}/recovery.signal), and Patroni would not let it end",
+        member.instance(&model.name),
+        node.name,
+        data.path
+    );
+    let version = data.version.unwrap_or_default();
+    let recover = recovery(&params.str("pg_dbsu"), &data.path, version);
+    Err(Box::new(problem("unfinished-recovery", member.seq_span, message).help(format!(
+        "with Patroni stopped on all members, on {}: {recover}, then apply",
+        node.name
+    ))))
+}
+
+/// How a restored backup becomes a server's data: all WAL of the archive is replayed, and nobody can
+/// connect meanwhile. Without a hot standby, which a single process cannot be.
+fn recovery(account: &str, data: &str, version: u32) -> String {
+    format!(
+        "`sudo -u {account} /usr/lib/postgresql/{version}/bin/postgres --single -D {data} -c \
+         hot_standby=off postgres </dev/null`, which replays the archived WAL and ends"
+    )
 }
 
 /// A time as `2026-11-27 10:20 UTC`.

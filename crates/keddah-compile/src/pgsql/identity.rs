@@ -4,6 +4,7 @@
 //! An instance exists where its data is; its identity is what its configuration, which Keddah wrote
 //! when it was made, and its data say. A configuration without data binds nobody.
 
+use super::birth::not_before_recovery;
 use crate::compiler::{Compiler, Node, Problem, problem};
 use crate::pgsql::backup::{is_shared, local_repository};
 use crate::pgsql::place::Place;
@@ -139,6 +140,8 @@ impl<'a> Compiler<'a> {
             same_place(model, member, node, version)?;
             same_account(model, member, node, data)?;
         }
+        let runs = members.iter().any(|(_, node)| node.facts.patroni_of(cluster).is_some());
+        not_before_recovery(model, &found, runs)?;
         let holders =
             found.iter().map(|(_, node, data)| (node.name.clone(), data.timeline)).collect();
         Ok(Found { version, holders })

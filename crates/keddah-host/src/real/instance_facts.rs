@@ -113,7 +113,10 @@ fn data_at(path: &Path, accounts: &Accounts) -> Result<Option<DataFacts>, HostEr
     let about = fs::metadata(path).map_err(|error| HostError::path("read", path, &error))?;
     let real = path.canonicalize().map_err(|error| HostError::path("read", path, &error))?;
     let (system_identifier, timeline) = control.as_deref().map(control_file).unwrap_or_default();
+    let signal = path.join("recovery.signal");
+    let restored = found(&signal, fs::symlink_metadata(&signal))?.is_some();
     Ok(Some(DataFacts {
+        restored,
         path: real.to_string_lossy().into_owned(),
         version: version.and_then(|text| text.trim().split('.').next()?.parse().ok()),
         system_identifier,

@@ -106,7 +106,7 @@ fn power(sandbox: &Sandbox) -> Outcome<Record> {
 }
 
 /// With a repository on each node's own disk, the new primary's has never been written to.
-fn archives(sandbox: &Sandbox) -> Outcome {
+pub(super) fn archives(sandbox: &Sandbox) -> Outcome {
     let primary = leader(sandbox, 2)?;
     let ask = |sql: &str| superuser(sandbox, primary.node, "postgres", sql);
     ask("SELECT pg_switch_wal()")?;

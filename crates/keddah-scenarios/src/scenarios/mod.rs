@@ -11,6 +11,7 @@ mod follow;
 mod foreign;
 mod instances;
 mod interrupted;
+mod lost;
 mod privileges;
 mod scale;
 mod secrets;
@@ -104,6 +105,11 @@ pub const SCENARIOS: &[Scenario] = &[
         name: "follow",
         about: "a virtual address and a name follow the primary, whatever becomes of the old one",
         run: follow::run,
+    },
+    Scenario {
+        name: "lost",
+        about: "a cluster's data is lost, its backups are kept: they are not covered by an empty one",
+        run: lost::run,
     },
     Scenario {
         name: "etcd",

@@ -94,6 +94,12 @@ async fn an_instance_is_known_by_its_files() {
     let version = initdb.parent().and_then(Path::parent).and_then(Path::file_name).unwrap();
     assert_eq!(found.version.unwrap().to_string(), version.to_string_lossy());
 
+    // What pgBackRest has restored waits for its recovery until PostgreSQL takes the file away.
+    assert!(!found.restored);
+    fs::write(data.join("recovery.signal"), "").unwrap();
+    let kept = gather(&patroni, &[probe(scratch.path())]).await.unwrap();
+    assert!(kept.instances[0].data.as_ref().is_some_and(|data| data.restored));
+
     // Lost data is no instance any more; what it was is still told.
     fs::rename(&data, real.join("elsewhere")).unwrap();
     let kept = gather(&patroni, &[probe(scratch.path())]).await.unwrap();
