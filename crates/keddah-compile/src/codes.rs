@@ -26,6 +26,8 @@ pub const CODES: &[(&str, &str)] = &[
     ("invalid-privilege", "A default privilege is not of the form `GRANT … ON … TO …`."),
     ("invalid-selector", "A service's selector cannot be evaluated."),
     ("invalid-sudo", "`node_admin_sudo` is none of its four words."),
+    ("lost-data", "A cluster that has been made would be made a second time, and empty."),
+    ("member-unasked", "Whether a cluster exists cannot be said, so it is not made."),
     ("membership-options", "Options of a membership need a newer PostgreSQL."),
     ("missing-vip", "A service listens on a virtual address that its node does not have."),
     ("needs-patroni-4", "Quorum commit needs a newer Patroni than a member has."),

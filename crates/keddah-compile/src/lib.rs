@@ -67,13 +67,23 @@ pub fn probes(inventory: &Inventory) -> BTreeMap<NodeName, Probe> {
 
 /// The nodes whose facts the resources of `selected` nodes depend on, the selected ones included:
 /// the members of their PostgreSQL clusters, for who leads is asked of all and sizes follow the
-/// smallest; and the members of etcd where one of them is selected. All others may be out of reach.
+/// smallest, and of the clusters that these follow, for what is no copy is not demoted; and the
+/// members of etcd where one of them is selected. All others may be out of reach.
 pub fn needed(inventory: &Inventory, selected: &BTreeSet<NodeName>) -> BTreeSet<NodeName> {
     let mut needed = selected.clone();
-    for cluster in model::pg_clusters(inventory) {
-        if cluster.members.iter().any(|member| selected.contains(&member.node)) {
-            needed.extend(cluster.members.into_iter().map(|member| member.node));
+    let clusters = model::pg_clusters(inventory);
+    let members = |cluster: &model::PgCluster<'_>| -> Vec<NodeName> {
+        cluster.members.iter().map(|member| member.node.clone()).collect()
+    };
+    for cluster in &clusters {
+        if !cluster.members.iter().any(|member| selected.contains(&member.node)) {
+            continue;
         }
+        needed.extend(members(cluster));
+        let followed = cluster
+            .primary()
+            .and_then(|primary| model::upstream_of(&clusters, &cluster.name, primary));
+        needed.extend(followed.map(|(followed, _)| members(followed)).unwrap_or_default());
     }
     for cluster in model::etcd_clusters(inventory) {
         if cluster.members.iter().any(|member| selected.contains(&member.node)) {

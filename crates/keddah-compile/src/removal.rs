@@ -11,15 +11,16 @@ use keddah_inventory::model::{PgCluster, PgMember, upstream_of};
 use keddah_resource::kind::etcd_member::{self, EtcdConnection};
 use keddah_resource::kind::{backup, directory, etcd_keys, file, unit};
 use keddah_resource::{
-    DesiredFleet, EtcdMemberFacts, Kind, Module, NodeFacts, PatroniFacts, Resource, ResourceId,
-    Spec,
+    DesiredFleet, EtcdMemberFacts, Kind, MADE_MARK, Module, NodeFacts, PatroniFacts, Resource,
+    ResourceId, Spec,
 };
 use std::collections::{BTreeMap, HashSet};
 
 /// Files of an instance that would start it again, or that hold passwords.
 fn files(place: &Place) -> Vec<String> {
     let patroni = place.patroni_directory();
-    let names = ["05-bootstrap.yml", "10-patroni.yml", "20-listen.yml", "90-secrets.yml"];
+    let names =
+        ["05-bootstrap.yml", "10-patroni.yml", "20-listen.yml", "90-secrets.yml", MADE_MARK];
     let mut files: Vec<String> = names.map(|name| format!("{patroni}/{name}")).into();
     files.extend([
         format!("{}/userlist.txt", place.pgbouncer_directory()),

@@ -36,6 +36,7 @@ fn data(version: u32) -> DataFacts {
 
 fn instance(seq: u32, version: u32) -> InstanceFacts {
     InstanceFacts {
+        made: true,
         configuration: "conf.d".to_owned(),
         scope: "pg-test".to_owned(),
         namespace: "/pg".to_owned(),
@@ -194,6 +195,7 @@ fn what_is_configured_and_not_made_binds_nobody() {
     for last in [11, 12] {
         let facts = of(&mut facts, last);
         facts.instances[0].data = None;
+        facts.instances[0].made = false;
         facts.data.clear();
     }
     let text = INVENTORY.replace("pg_cluster: pg-test", "pg_cluster: pg-new, pg_fs_main: /other");
@@ -223,6 +225,7 @@ fn nothing_is_born_over_backups() {
     for last in [11, 12] {
         let facts = of(&mut facts, last);
         facts.instances[0].data = None;
+        facts.instances[0].made = false;
         facts.data.clear();
     }
     compiled(INVENTORY, &facts);
@@ -245,6 +248,52 @@ fn nothing_is_born_over_backups() {
     );
     // With the data back, the backups are its own.
     of(&mut facts, 12).instances[0].data = Some(data(17));
+    compiled(INVENTORY, &facts);
+}
+
+#[test]
+fn what_was_made_is_not_made_a_second_time() {
+    let mut facts = stopped(alive(17));
+    for last in [11, 12] {
+        let facts = of(&mut facts, last);
+        facts.instances[0].data = None;
+        facts.data.clear();
+    }
+    let problem = refused(INVENTORY, &facts);
+    assert_eq!(problem.code, "lost-data");
+    assert!(
+        problem
+            .message
+            .contains("pg-test-1 in /pg/data on 10.10.10.11, pg-test-2 in /pg/data on 10.10.10.12"),
+        "{problem:?}"
+    );
+    assert!(problem.help.join(" ").contains("delete /etc/patroni/conf.d/made"), "{problem:?}");
+    // One member is lost and the other has the data: it is cloned again.
+    let mut one = stopped(alive(17));
+    of(&mut one, 11).instances[0].data = None;
+    compiled(INVENTORY, &one);
+    for last in [11, 12] {
+        of(&mut facts, last).instances[0].made = false;
+    }
+    compiled(INVENTORY, &facts);
+}
+
+#[test]
+fn nothing_is_made_while_a_member_cannot_be_asked() {
+    let mut facts = stopped(alive(17));
+    for last in [11, 12] {
+        let facts = of(&mut facts, last);
+        facts.instances.clear();
+        facts.data.clear();
+    }
+    compiled(INVENTORY, &facts);
+    facts.remove(&node(12));
+    let problem = refused(INVENTORY, &facts);
+    assert_eq!(problem.code, "member-unasked");
+    assert!(problem.message.contains("10.10.10.12 cannot be asked"), "{problem:?}");
+    // What exists is there without it.
+    let mut facts = stopped(alive(17));
+    facts.remove(&node(12));
     compiled(INVENTORY, &facts);
 }
 

@@ -97,7 +97,14 @@ pub struct InstanceFacts {
     pub home: Option<String>,
     /// The data; absent before the instance is made, or when it is lost.
     pub data: Option<DataFacts>,
+    /// Whether it has been made, which the mark beside its configuration says ([`MADE_MARK`]).
+    #[serde(default)]
+    pub made: bool,
 }
+
+/// The file beside a configuration of Patroni that tells an instance whose data is lost from one that
+/// was never made. It lies on another disk than the data, as a rule.
+pub const MADE_MARK: &str = "made";
 
 /// What a backup repository holds under a cluster's name.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]

@@ -15,7 +15,7 @@ pub mod scram;
 pub use difference::{Action, Class, Difference, FieldChange};
 pub use facts::{
     BackupFacts, DataFacts, Distribution, EtcdFacts, EtcdMemberFacts, IdleListener, InstanceFacts,
-    InstanceProbe, Interface, NodeFacts, PatroniFacts, Probe, is_leading,
+    InstanceProbe, Interface, MADE_MARK, NodeFacts, PatroniFacts, Probe, is_leading,
 };
 pub use graph::{Cycle, DesiredFleet, Module, Resource, Trigger, TriggerAction, UnknownDependency};
 pub use id::ResourceId;

@@ -2,10 +2,75 @@
 
 use super::Cluster;
 use crate::compiler::{Compiler, Node, Problem, problem};
+use keddah_core::NodeName;
 use keddah_inventory::model::{PgCluster, PgMember};
-use keddah_resource::DataFacts;
+use keddah_resource::{DataFacts, MADE_MARK};
+use std::collections::HashMap;
 
-impl Compiler<'_> {
+impl<'a> Compiler<'a> {
+    /// Refuses to make a cluster while a member cannot be asked: it may hold the data that nobody
+    /// else has, and would be another system's, or be thrown away, once it is back.
+    pub(super) fn all_were_asked(
+        &self,
+        model: &PgCluster<'a>,
+        nodes: &HashMap<&NodeName, &Node<'a>>,
+    ) -> Result<(), Problem> {
+        let stays = |member: &&PgMember<'a>| {
+            !self.input.removing.instance(&member.node, model.name.as_str())
+        };
+        let silent: Vec<&PgMember<'a>> = model
+            .members
+            .iter()
+            .filter(stays)
+            .filter(|member| !nodes.contains_key(&member.node))
+            .collect();
+        let Some(first) = silent.first() else { return Ok(()) };
+        let names: Vec<&str> = silent.iter().map(|member| member.node.as_str()).collect();
+        let names = names.join(", ");
+        let message = format!(
+            "no member of {} that answers holds data, and {names} cannot be asked: whether the cluster \
+             exists cannot be said, so it is not made",
+            model.name
+        );
+        Err(Box::new(problem("member-unasked", first.seq_span, message).help(format!(
+            "bring {names} up; or, where nothing of {} can be there, take it out of the inventory for \
+             this apply, and add it afterwards",
+            model.name
+        ))))
+    }
+
+    /// Refuses to make a cluster a second time: it has been made, and no member has its data.
+    pub(super) fn not_twice(cluster: &Cluster<'_>) -> Result<(), Problem> {
+        if cluster.exists || cluster.follows.is_some() {
+            return Ok(());
+        }
+        let mut lost = Vec::new();
+        for instance in &cluster.instances {
+            let directory = instance.place.patroni_directory();
+            let configured = instance.node.facts.instances.iter();
+            let mut configured = configured
+                .filter(|one| directory.ends_with(&format!("/{}", one.configuration)))
+                .filter(|one| one.made && one.data.is_none());
+            if let Some(one) = configured.next() {
+                let place =
+                    format!("{} in {} on {}", one.name, one.data_directory, instance.node.name);
+                lost.push((instance, place));
+            }
+        }
+        let Some((first, _)) = lost.first() else { return Ok(()) };
+        let places: Vec<&str> = lost.iter().map(|(_, place)| place.as_str()).collect();
+        let name = &cluster.name;
+        let message = format!(
+            "{name} would be made anew and empty, though what has been made here has lost its data: {}",
+            places.join(", ")
+        );
+        let mark = format!("{}/{MADE_MARK}", first.place.patroni_directory());
+        Err(Box::new(problem("lost-data", first.member.seq_span, message).help(format!(
+            "if a disk is not mounted, mount it and plan again; if the data is gone for good and \
+             {name} shall begin anew and empty, delete {mark} on each of these nodes, then apply"
+        ))))
+    }
+
     /// Refuses to make a cluster by initdb while backups of an earlier one of its name are kept:
     /// they may be all that is left of lost data, and the new system could archive nothing beside
     /// them (pgBackRest takes one system for a stanza).

@@ -194,6 +194,9 @@ impl<'a> Compiler<'a> {
         let leads = |node: &Node<'_>| serves(node, &["primary", "master", "standby_leader"]);
         let exists =
             !found.holders.is_empty() || instances.iter().any(|(_, node)| serves(node, &[]));
+        if !exists {
+            self.all_were_asked(model, nodes)?;
+        }
         let first_primary = model.primary().map(|member| &member.node);
         let leader = instances
             .iter()
@@ -236,6 +239,7 @@ impl<'a> Compiler<'a> {
     fn pg_cluster(&mut self, cluster: &Cluster<'_>, etcd: &[ResourceId]) -> Result<(), Problem> {
         self.following(cluster)?;
         Self::not_over_backups(cluster)?;
+        Self::not_twice(cluster)?;
         let mut ready = Vec::new();
         for instance in &cluster.instances {
             let files = self.layout(cluster, instance)?;

@@ -10,13 +10,20 @@ use keddah_inventory::Params;
 use keddah_inventory::model::{Dialect, RtoPlan};
 use keddah_resource::kind::directory::{self, Permissions};
 use keddah_resource::kind::{file, patroni_config, pg_instance, postmaster, unit};
-use keddah_resource::{Class, Kind, Module, Resource, ResourceId, Spec, TriggerAction};
+use keddah_resource::{Class, Kind, MADE_MARK, Module, Resource, ResourceId, Spec, TriggerAction};
 use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
 
 /// Seconds a first `initdb` or a base backup of an empty cluster may take; a large clone is
 /// bounded by its progress, which Patroni reports, not by a clock.
 const MAKE_SECONDS: u32 = 600;
+
+/// What the mark says to whoever finds it.
+const MADE: &str = "\
+# Written by Keddah: the instance whose configuration lies here has been made. If its data is not there
+# any more, it is lost or not mounted, and no empty cluster is made in its place. Should one be: delete this
+# file on each member, and apply.
+";
 
 impl Compiler<'_> {
     /// One instance: files, unit, and the instance itself.
@@ -179,7 +186,10 @@ impl Compiler<'_> {
             }
             .into(),
         )
-        .after([made]);
+        .after([made.clone()]);
+        let mark = format!("{path}/{MADE_MARK}");
+        let mark = file::Spec::text(mark, MADE, Permissions::root(0o644));
+        self.fleet.add(resource(mark.into()).after([made]));
         // Replicas first, one by one: they must not have less of anything than the primary, and one
         // of them should always serve.
         let leads = node.name == cluster.leader;

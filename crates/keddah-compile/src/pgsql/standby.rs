@@ -98,10 +98,20 @@ impl<'a> Compiler<'a> {
                     .leader
                     .as_ref()
                     .and_then(|node| self.input.facts.get(node)?.patroni_of(&upstream.cluster));
-                let other = theirs.is_some_and(|theirs| {
-                    !theirs.system_identifier.is_empty()
-                        && theirs.system_identifier != now.system_identifier
-                });
+                let Some(theirs) = theirs.filter(|theirs| !theirs.system_identifier.is_empty())
+                else {
+                    let message = format!(
+                        "{name} holds data and shall follow {}, whose leader cannot be asked: \
+                         whether {name} is a copy of it cannot be said, so nothing is demoted",
+                        upstream.cluster
+                    );
+                    let span = leader.member.params.span("pg_upstream");
+                    return Err(Box::new(
+                        problem("not-a-copy", span, message)
+                            .help(format!("bring {} up, and plan again", upstream.cluster)),
+                    ));
+                };
+                let other = theirs.system_identifier != now.system_identifier;
                 if other {
                     return Err(problem(
                         "not-a-copy",

@@ -6,7 +6,7 @@ use super::facts::{CONFIGURATION, patroni_directories};
 use super::pgbackrest::{info, not_yet};
 use crate::HostError;
 use keddah_resource::kind::directory::Permissions;
-use keddah_resource::{BackupFacts, DataFacts, InstanceFacts, InstanceProbe};
+use keddah_resource::{BackupFacts, DataFacts, InstanceFacts, InstanceProbe, MADE_MARK};
 use std::collections::BTreeSet;
 use std::fs;
 use std::io::ErrorKind;
@@ -84,7 +84,9 @@ fn instance(
         }
         _ => None,
     };
+    let mark = path.with_file_name(MADE_MARK);
     Ok(InstanceFacts {
+        made: found(&mark, fs::symlink_metadata(&mark))?.is_some(),
         scope: value("scope"),
         namespace: value("namespace"),
         name: value("name"),

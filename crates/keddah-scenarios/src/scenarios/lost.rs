@@ -6,6 +6,7 @@ use crate::ensure;
 use crate::failure::Outcome;
 use crate::keddah::{Keddah, says};
 use crate::postgres::superuser;
+use crate::sandbox::Sandbox;
 use crate::world::{World, step};
 use std::time::Duration;
 
@@ -31,9 +32,7 @@ pub fn run(world: &mut World) -> Outcome {
     step(
         "data and state are lost on all members; an empty cluster over the backups is refused",
         || {
-            for node in MEMBERS {
-                sandbox.shell(node, "systemctl stop patroni && rm -rf /pg/data/*")?.success()?;
-            }
+            each(sandbox, "systemctl stop patroni && rm -rf /pg/data/*")?;
             sandbox
             .shell(
                 1,
@@ -47,10 +46,13 @@ pub fn run(world: &mut World) -> Outcome {
                 says(&refused, "earlier-backups")?;
                 says(&refused, "1 backup of system")?;
             }
-            for node in MEMBERS {
-                sandbox.shell(node, "test -z \"$(ls /pg/data)\"")?.success()?;
-            }
-            Ok(())
+            // Without the backups it is still known to have been made.
+            each(sandbox, "mkdir /data/elsewhere && mv /data/backups/pg-test-* /data/elsewhere/")?;
+            let refused = keddah.run(&["apply", "--yes"])?;
+            each(sandbox, "mv /data/elsewhere/* /data/backups/ && rmdir /data/elsewhere")?;
+            ensure!(refused.code == Some(1), "not refused: {refused}");
+            says(&refused, "lost-data")?;
+            each(sandbox, "test -z \"$(ls /pg/data)\"")
         },
     )?;
     step("restored as the refusal says, it is the cluster that it was", || {
@@ -73,5 +75,13 @@ pub fn run(world: &mut World) -> Outcome {
         super::failover::archives(sandbox)
     })?;
     world.discard();
+    Ok(())
+}
+
+/// The same on every member.
+fn each(sandbox: &Sandbox, script: &str) -> Outcome {
+    for node in MEMBERS {
+        sandbox.shell(node, script)?.success()?;
+    }
     Ok(())
 }
