@@ -305,6 +305,7 @@ impl<'a> Compiler<'a> {
             account: params.str("pg_dbsu"),
             patience_seconds: BACKUP_SECONDS,
             not_before: Some(self.input.today * 86_400),
+            keeps: None,
         };
         let resource = Resource::new(&leader.node, Module::Pgsql, Spec::from(spec));
         Ok(Some(self.fleet.add(resource.in_cluster(name.as_str()))))

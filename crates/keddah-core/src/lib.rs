@@ -2,6 +2,7 @@
 //! room of Keddah shares.
 
 mod diagnostic;
+pub mod durability;
 pub mod hba;
 mod name;
 mod secret;

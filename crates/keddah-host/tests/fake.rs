@@ -60,6 +60,7 @@ fn specs() -> Vec<Spec> {
             account: "postgres".to_owned(),
             patience_seconds: 60,
             not_before: None,
+            keeps: None,
         }
         .into(),
     ]

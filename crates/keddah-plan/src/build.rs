@@ -5,7 +5,7 @@
 //! declared order with the unchanged resources taken out.
 
 use crate::{Blocked, Certainty, Failure, Outcome, Plan, PlannedChange, Unobserved};
-use crate::{birth, server_settings, undeclared};
+use crate::{birth, durability, server_settings, undeclared};
 use keddah_resource::{
     Action, Class, Cycle, DesiredFleet, Difference, Observed, Resource, ResourceId, Spec,
     TriggerAction, UnknownDependency,
@@ -133,6 +133,7 @@ pub fn plan(
     plan.notes = undeclared::notes(desired, observed);
     plan.notes.extend(birth::notes(desired, observed));
     plan.notes.extend(server_settings::notes(desired, observed));
+    plan.notes.extend(durability::notes(desired, observed));
     Ok(plan)
 }
 

@@ -11,6 +11,7 @@
 
 mod birth;
 mod build;
+mod durability;
 mod event;
 mod lint;
 mod plan;

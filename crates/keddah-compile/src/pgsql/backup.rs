@@ -148,6 +148,7 @@ impl Compiler<'_> {
                     account: account.clone(),
                     patience_seconds: BACKUP_SECONDS,
                     not_before: None,
+                    keeps: keeps(params),
                 };
                 self.fleet.add(resource(spec.into()).after([stanza]));
             }
@@ -155,25 +156,43 @@ impl Compiler<'_> {
     }
 }
 
+/// An option of the chosen repository, however its name is written.
+fn option(params: &Params<'_>, name: &str) -> Option<Value> {
+    let chosen = params.str("pgbackrest_method");
+    let options = params.map("pgbackrest_repo").get(chosen.as_str()).map(to_json)?;
+    let dashed = name.replace('_', "-");
+    let names =
+        [name.to_owned(), dashed.clone(), format!("repo1_{name}"), format!("repo1-{dashed}")];
+    names.iter().find_map(|name| options.get(name)).cloned()
+}
+
+fn text_option(params: &Params<'_>, name: &str) -> String {
+    let value = option(params, name);
+    value.as_ref().and_then(Value::as_str).unwrap_or_default().to_owned()
+}
+
+/// How many full backups the chosen repository keeps, where it counts them: `repo-retention-full` with
+/// its default type `count` (pgBackRest's configuration reference).
+fn keeps(params: &Params<'_>) -> Option<u32> {
+    if !matches!(text_option(params, "retention_full_type").as_str(), "" | "count") {
+        return None;
+    }
+    match option(params, "retention_full")? {
+        Value::Number(number) => u32::try_from(number.as_u64()?).ok(),
+        Value::String(text) => text.parse().ok(),
+        _ => None,
+    }
+}
+
 /// Whether all instances of a cluster use one repository, rather than a directory of their own node.
 pub(crate) fn is_shared(params: &Params<'_>) -> bool {
-    let chosen = params.str("pgbackrest_method");
-    let Some(options) = params.map("pgbackrest_repo").get(chosen.as_str()).map(to_json) else {
-        return false;
-    };
-    let option = |name: &str| {
-        let name = [name.to_owned(), format!("repo1_{name}"), format!("repo1-{name}")];
-        name.iter().find_map(|name| options.get(name)).and_then(Value::as_str).unwrap_or_default()
-    };
-    !matches!(option("type"), "" | "posix") || !option("host").is_empty()
+    !matches!(text_option(params, "type").as_str(), "" | "posix")
+        || !text_option(params, "host").is_empty()
 }
 
 /// The directory of a repository on the node itself.
 pub(crate) fn local_repository(params: &Params<'_>) -> Option<String> {
-    let chosen = params.str("pgbackrest_method");
-    let options = params.map("pgbackrest_repo").get(chosen.as_str()).map(to_json)?;
-    let path = ["path", "repo1_path", "repo1-path"].iter().find_map(|name| options.get(name));
-    path.and_then(Value::as_str).map(str::to_owned)
+    option(params, "path")?.as_str().map(str::to_owned)
 }
 
 /// A line of a user's crontab with the account in the sixth field; `None` for blank lines.

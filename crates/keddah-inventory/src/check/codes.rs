@@ -49,6 +49,10 @@ pub const CODES: &[(&str, &str)] = &[
     ("address-collision", "A virtual address is a node's own, or two clusters have the same one."),
     ("bad-address", "A rule or service names an address that is none."),
     ("bad-cluster-name", "A cluster's name cannot become a host name."),
+    (
+        "backups-without-wal",
+        "A setting keeps WAL from the backups, which cannot be taken or brought back without it.",
+    ),
     ("bad-hosts-line", "A line for hosts files or DNS is not an address and its names."),
     ("bad-instance", "An entry of `pg_instances` cannot be an instance of its host."),
     ("bad-rule", "An access rule cannot be turned into lines of its program's file."),
@@ -106,6 +110,7 @@ pub const CODES: &[(&str, &str)] = &[
     ("unmanaged-module", "Parameters of a part of the stack that Keddah does not manage."),
     ("unmet-rule", "An access rule asks for what the pool does not offer: nobody gets in by it."),
     ("unquoted-password", "A password is written as a number, which YAML may have changed."),
+    ("unsafe-setting", "A setting of PostgreSQL gives up what it promises about data."),
     ("unsupported", "Something the inventory's format knows and Keddah does not run."),
     ("upstream-cycle", "Standby clusters follow each other."),
     (

@@ -2,6 +2,7 @@
 
 mod access;
 mod codes;
+mod durability;
 mod identity;
 mod instances;
 mod lockout;
@@ -44,6 +45,7 @@ pub fn check(sources: &SourceMap, inventory: &Inventory) -> Vec<Diagnostic> {
     lockout::check(&mut report);
     network::check(&mut report);
     virtual_addresses::check(&mut report);
+    durability::check(&mut report);
     names::check(&mut report);
     passwords::check(&mut report);
     let mut diagnostics = report.diagnostics;

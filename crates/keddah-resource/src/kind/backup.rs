@@ -17,6 +17,10 @@ pub struct Spec {
     /// When the newest backup must have ended at the earliest, in seconds since 1970: for the last
     /// backup of a cluster that goes. `None` when any full backup will do.
     pub not_before: Option<i64>,
+    /// How many full backups the repository keeps from now on; `None` where it counts days, or keeps
+    /// all. pgBackRest deletes what is more than that after the next backup.
+    #[serde(default)]
+    pub keeps: Option<u32>,
 }
 
 /// What is.
