@@ -7,8 +7,9 @@ use crate::compiler::{Compiler, Node, Problem};
 use crate::topology::EtcdMember;
 use birth::{Birth, Life};
 use keddah_resource::kind::directory::{self, Permissions};
+use keddah_resource::kind::etcd_member::EtcdConnection;
 use keddah_resource::kind::{certificate, etcd_member, file, packages, unit};
-use keddah_resource::{Class, Kind, Module, Resource, ResourceId};
+use keddah_resource::{Class, Kind, Module, Resource, ResourceId, Spec};
 use serde_json::json;
 
 /// Where a member keeps its configuration and certificate.
@@ -16,6 +17,27 @@ const DIRECTORY: &str = "/etc/etcd";
 
 /// Open files of a member: a few thousand watchers at the most.
 const OPEN_FILES: u64 = 65_536;
+
+/// How a member is asked for its health from another one's node.
+fn connection(endpoint: String) -> EtcdConnection {
+    EtcdConnection {
+        endpoint,
+        ca_path: ETCD_CA_PATH.to_owned(),
+        certificate_path: format!("{DIRECTORY}/server.crt"),
+        key_path: format!("{DIRECTORY}/server.key"),
+    }
+}
+
+/// Who says whether a member can be spared.
+fn quorum(member: &EtcdMember, members: &[EtcdMember]) -> unit::Quorum {
+    let others = members.iter().filter(|other| other.node != member.node);
+    unit::Quorum {
+        own: connection(format!("https://127.0.0.1:{}", member.port)),
+        others: others
+            .map(|one| connection(format!("https://{}:{}", one.address, one.port)))
+            .collect(),
+    }
+}
 
 impl Compiler<'_> {
     /// All members; returns their units, which whoever needs etcd waits for.
@@ -41,6 +63,9 @@ impl Compiler<'_> {
             };
             let unit = self.etcd_member(node, member, &birth, &initial, previous_join.as_ref())?;
             if let Some(resource) = self.fleet.get_mut(&unit) {
+                if let Spec::Unit(unit) = &mut resource.spec {
+                    unit.quorum = Some(quorum(member, &members));
+                }
                 resource.restart_after.extend(previous_restart.replace(unit.clone()));
             }
             if matches!(birth, Birth::Joins { .. } | Birth::Announced) {
@@ -191,7 +216,7 @@ impl Compiler<'_> {
                     peer_url: member.peer_url(),
                     present: true,
                     replaces: replaces.clone(),
-                    connection: etcd_member::EtcdConnection {
+                    connection: EtcdConnection {
                         endpoint: format!("https://127.0.0.1:{}", through.port),
                         ca_path: ETCD_CA_PATH.to_owned(),
                         certificate_path: paths.0,

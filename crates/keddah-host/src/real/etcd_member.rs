@@ -143,7 +143,11 @@ async fn attempt(spec: &Spec) -> Result<(), HostError> {
     command.succeed().await.map(drop)
 }
 
-async fn healthy(connection: &EtcdConnection) -> Result<(), HostError> {
+/// Whether a member reads with the consent of a quorum.
+///
+/// # Errors
+/// When it does not answer, or not in time.
+pub(super) async fn healthy(connection: &EtcdConnection) -> Result<(), HostError> {
     etcdctl(connection).args(["endpoint", "health"]).succeed().await.map(drop)
 }
 

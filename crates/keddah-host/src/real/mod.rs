@@ -8,6 +8,7 @@ mod directory;
 mod etcd_gateway;
 mod etcd_keys;
 mod etcd_member;
+mod etcd_quorum;
 mod facts;
 mod file;
 mod haproxy;

@@ -1,5 +1,6 @@
 //! systemd units: state, start at boot, reloads and restarts, and waiting until they serve.
 
+use super::etcd_quorum;
 use crate::command::Command;
 use crate::rest::{CA, patroni_facts};
 use crate::{HostError, RealHost};
@@ -183,6 +184,9 @@ pub async fn apply(
                 host.owed().cross_out(Kind::Unit, unit, TriggerAction::Reload)
             }
             Some(TriggerAction::Restart) => {
+                if let Some(quorum) = &spec.quorum {
+                    etcd_quorum::can_spare(quorum).await?;
+                }
                 systemctl("reset-failed").args(["--", unit]).run().await?;
                 order(spec, "restart").await?;
                 wait_until_ready(spec).await?;

@@ -3,6 +3,7 @@
 //! "Owes" is how a reload or restart survives a crash: before a file that a unit reads is changed,
 //! the node notes what the unit will have to do, and crosses it out when it is done.
 
+use super::etcd_member::EtcdConnection;
 use crate::difference::Fields;
 use crate::{Action, Class, Difference, TriggerAction};
 use serde::{Deserialize, Serialize};
@@ -42,6 +43,15 @@ pub struct StopGuard {
     pub may_lead: bool,
 }
 
+/// Who is asked whether a member of etcd can be spared for as long as a restart takes.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Quorum {
+    /// The member itself.
+    pub own: EtcdConnection,
+    /// The other declared members.
+    pub others: Vec<EtcdConnection>,
+}
+
 /// What should be.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Spec {
@@ -60,6 +70,9 @@ pub struct Spec {
     /// What must still hold when it is stopped.
     #[serde(default)]
     pub guard: Option<StopGuard>,
+    /// Of a member of etcd: who must be a quorum without it when it restarts.
+    #[serde(default)]
+    pub quorum: Option<Quorum>,
 }
 
 /// What is.
@@ -86,6 +99,7 @@ impl Spec {
             patience_seconds: 30,
             restart_class: Class::Restart,
             guard: None,
+            quorum: None,
         }
     }
 

@@ -46,6 +46,27 @@ pub fn run(world: &mut World) -> Outcome {
             rejoined(&keddah, 2)
         },
     )?;
+    step(
+        "no member restarts where the others are no quorum, and one by one where they are",
+        || {
+            let started = |node| {
+                let words = "systemctl show --property=ExecMainStartTimestampMonotonic etcd";
+                sandbox.shell(node, words)?.success().map(|output| output.text().to_owned())
+            };
+            sandbox.shell(3, "systemctl mask --quiet --runtime --now etcd")?.success()?;
+            let before = [started(1)?, started(2)?];
+            project
+                .edit("etcd_cluster: etcd", "etcd_cluster: etcd, etcd_election_timeout: 1500")?;
+            let failed = keddah.run(&["apply", "--yes"])?;
+            ensure!(failed.code != Some(0), "not refused: {failed}");
+            says(&failed, "of 3 members 2 are a quorum, and without this one 1 are well")?;
+            ensure!([started(1)?, started(2)?] == before, "etcd was restarted: {failed}");
+            sandbox.shell(3, "systemctl unmask --quiet --runtime etcd")?.success()?;
+            rejoined(&keddah, 3)?;
+            ensure!(started(1)? != before[0] && started(2)? != before[1], "etcd was not restarted");
+            Ok(())
+        },
+    )?;
     step("a dead member cannot be struck where that costs the quorum", || {
         sandbox.shell(2, "systemctl stop etcd")?.success()?;
         sandbox.stop(3, true)?;
