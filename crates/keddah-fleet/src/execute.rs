@@ -84,7 +84,7 @@ impl fmt::Display for ExecuteError {
 
 impl std::error::Error for ExecuteError {}
 
-/// Locks the nodes that change, then carries out the plan. How it went is told by events alone.
+/// Locks the nodes that the plan names, then carries out the plan. How it went is told by events alone.
 ///
 /// # Errors
 /// When nothing was begun.
@@ -130,8 +130,13 @@ async fn await_services(execution: &Execution<'_>) {
 async fn lock_nodes(execution: &Execution<'_>) -> Result<(), ExecuteError> {
     let mut locking = JoinSet::new();
     let mut refused = BTreeMap::new();
-    for node in execution.plan.changed_nodes() {
+    let changed = execution.plan.changed_nodes();
+    for node in &execution.plan.locks {
         let Some(session) = execution.fleet.session(node).cloned() else {
+            // Whoever else could reach it finds the rest of its cluster locked.
+            if !changed.contains(node) {
+                continue;
+            }
             let failure = Failure::new("there is no connection");
             refused.insert(node.clone(), SessionError::Lost(failure));
             continue;

@@ -450,6 +450,41 @@ async fn a_second_controller_is_told_who_holds_the_node() {
 }
 
 #[tokio::test]
+async fn no_two_controllers_change_two_members_of_one_cluster() {
+    let machines = Machines::new(&["a", "b", "c"], "members");
+    let first = machines.connect(&["a", "b", "c"]).await;
+    let second = machines.connect(&["a", "b", "c"]).await;
+    let mut desired = DesiredFleet::default();
+    desired.add(text("a", "/hangs").in_cluster("pg-test"));
+    desired.add(text("b", "/x").in_cluster("pg-test"));
+    desired.add(text("c", "/x").in_cluster("pg-other"));
+    machines.host("a").hang(Kind::File, "/hangs");
+    // Each controller has chosen one node.
+    let only = |node: &str| {
+        let mut chosen = desired.clone();
+        chosen.retain(|resource| resource.id.node.as_str() == node);
+        chosen
+    };
+    let made = planned(&first, &only("a")).await;
+    assert_eq!(made.locks.iter().map(NodeName::as_str).collect::<Vec<_>>(), ["a", "b"]);
+    let (wish, stop) = watch::channel(Stop::No);
+    let here = only("a");
+    let working = apply_until(&first, &here, &made, stop);
+    let intruding = async {
+        tokio::time::sleep(Duration::from_millis(200)).await;
+        let (there, other) = (only("b"), only("c"));
+        let refused = apply(&second, &there, &planned(&second, &there).await).await;
+        let Err(ExecuteError::Locked(nodes)) = refused else { panic!("it was not refused") };
+        assert_eq!(nodes.keys().map(NodeName::as_str).collect::<Vec<_>>(), ["a", "b"]);
+        apply(&second, &other, &planned(&second, &other).await).await.expect("another cluster");
+        wish.send(Stop::Now).unwrap();
+    };
+    let (run, ()) = tokio::join!(working, intruding);
+    assert!(run.unwrap().report.interrupted);
+    assert_eq!(machines.applied(), ["c file /x"]);
+}
+
+#[tokio::test]
 async fn stopping_gently_finishes_what_runs() {
     let machines = Machines::new(&["a"], "gently");
     let fleet = machines.connect(&["a"]).await;

@@ -6,6 +6,7 @@
 
 use crate::{Blocked, Certainty, Failure, Outcome, Plan, PlannedChange, Unobserved};
 use crate::{birth, durability, server_settings, undeclared};
+use keddah_core::NodeName;
 use keddah_resource::{
     Action, Class, Cycle, DesiredFleet, Difference, Observed, Resource, ResourceId, Spec,
     TriggerAction, UnknownDependency,
@@ -130,6 +131,7 @@ pub fn plan(
     let after = contract(&resources, &index, &order, &predecessors, &verdicts, &shrinking);
     let waves = waves(&resources, &order, &after, &verdicts)?;
     let mut plan = assemble(&resources, verdicts, &broken, &after, &waves);
+    plan.locks = locks(desired, &plan);
     plan.notes = undeclared::notes(desired, observed);
     plan.notes.extend(birth::notes(desired, observed));
     plan.notes.extend(server_settings::notes(desired, observed));
@@ -433,6 +435,18 @@ fn waves(
     let from = path.iter().position(|&step| step == at).unwrap_or_default();
     let path = path[from..].iter().map(|&step| resources[step].id.clone()).collect();
     Err(PlanError::Cycle(Cycle { path }))
+}
+
+/// The nodes that change, and those that share a cluster with a change.
+fn locks(desired: &DesiredFleet, plan: &Plan) -> BTreeSet<NodeName> {
+    let mut locks: BTreeSet<NodeName> = plan.changed_nodes().into_iter().cloned().collect();
+    let changed: BTreeSet<&str> =
+        plan.changes.iter().filter_map(|change| change.cluster.as_deref()).collect();
+    if !changed.is_empty() {
+        let clusters = desired.clusters();
+        locks.extend(changed.iter().filter_map(|name| clusters.get(*name)).flatten().cloned());
+    }
+    locks
 }
 
 fn assemble(

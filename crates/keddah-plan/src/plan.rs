@@ -139,6 +139,10 @@ pub struct Plan {
     /// Nodes that could not be asked what they are; nothing is planned for them.
     #[serde(default)]
     pub unreachable: BTreeMap<NodeName, Failure>,
+    /// The nodes that are locked while it is carried out: those that change, and all others of the
+    /// clusters that do, for two controllers must not restart two members of one.
+    #[serde(default)]
+    pub locks: BTreeSet<NodeName>,
     /// What could not be looked at.
     pub unobserved: Vec<Unobserved>,
     /// What is left out for that reason.

@@ -5,7 +5,7 @@ use foldhash::fast::FixedState;
 use indexmap::IndexMap;
 use keddah_core::NodeName;
 use serde::{Deserialize, Serialize};
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::fmt;
 
 /// The module of the inventory that a resource belongs to; `-m` selects by it.
@@ -150,6 +150,8 @@ impl Resource {
 pub struct DesiredFleet {
     resources: IndexMap<ResourceId, Resource, FixedState>,
     contradictions: BTreeSet<ResourceId>,
+    /// The nodes of each cluster before a selection dropped some of them.
+    whole: BTreeMap<String, BTreeSet<NodeName>>,
 }
 
 /// A dependency on a resource that nobody declared: a mistake in a compiler module.
@@ -280,6 +282,7 @@ impl DesiredFleet {
     /// Drops resources that the selection leaves out. Those that stay keep their order: what waited
     /// for one that is dropped waits for whatever that one waited for.
     pub fn retain(&mut self, mut keep: impl FnMut(&Resource) -> bool) {
+        let whole = self.clusters();
         let mut dropped: HashMap<ResourceId, Resource> = HashMap::new();
         for (id, resource) in std::mem::take(&mut self.resources) {
             if keep(&resource) {
@@ -291,6 +294,7 @@ impl DesiredFleet {
         if dropped.is_empty() {
             return;
         }
+        self.whole = whole;
         for resource in self.resources.values_mut() {
             resource.after = beyond(&resource.after, &dropped, |one| &one.after);
             resource.restart_after =
@@ -298,6 +302,24 @@ impl DesiredFleet {
             resource.triggers.retain(|trigger| !dropped.contains_key(&trigger.target));
             resource.inside = resource.inside.take().filter(|id| !dropped.contains_key(id));
         }
+    }
+
+    /// The nodes of each cluster, those included that a selection has left out.
+    pub fn clusters(&self) -> BTreeMap<String, BTreeSet<NodeName>> {
+        let mut clusters = self.whole.clone();
+        for resource in self.resources.values() {
+            let Some(cluster) = &resource.cluster else { continue };
+            match clusters.get_mut(cluster) {
+                Some(nodes) if nodes.contains(&resource.id.node) => {}
+                Some(nodes) => {
+                    nodes.insert(resource.id.node.clone());
+                }
+                None => {
+                    clusters.insert(cluster.clone(), BTreeSet::from([resource.id.node.clone()]));
+                }
+            }
+        }
+        clusters
     }
 
     /// What changes of the chosen resources ask to reload or restart, on these nodes, and was not
