@@ -81,6 +81,9 @@ pub struct Status {
     /// The timeline.
     #[serde(default)]
     pub timeline: Option<u64>,
+    /// How far WAL has come.
+    #[serde(default)]
+    pub xlog: Xlog,
     /// Patroni itself.
     #[serde(default)]
     pub patroni: Identity,
@@ -94,6 +97,17 @@ impl Status {
     pub fn leads(&self) -> bool {
         is_leading(&self.role)
     }
+}
+
+/// Positions in the WAL of a replica, in bytes.
+#[derive(Debug, Clone, Copy, Default, Deserialize)]
+pub struct Xlog {
+    /// What was received; `None` where nothing is.
+    #[serde(default)]
+    pub received_location: Option<u64>,
+    /// What was replayed.
+    #[serde(default)]
+    pub replayed_location: Option<u64>,
 }
 
 /// Patroni about itself.

@@ -14,8 +14,8 @@ use keddah_resource::{Class, Kind, MADE_MARK, Module, Resource, ResourceId, Spec
 use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
 
-/// Seconds a first `initdb` or a base backup of an empty cluster may take; a large clone is
-/// bounded by its progress, which Patroni reports, not by a clock.
+/// Seconds for which an instance that is being made may stand still: a large clone takes hours, and each
+/// of its bytes is progress. What no byte shows is a long checkpoint before it, or crash recovery.
 const MAKE_SECONDS: u32 = 600;
 
 /// What the mark says to whoever finds it.

@@ -33,6 +33,7 @@ mod pg_settings;
 mod pgbackrest;
 mod policy;
 mod postmaster;
+mod progress;
 mod stanza;
 mod symlink;
 mod sysctl;

@@ -3,17 +3,21 @@
 use crate::HostError;
 use crate::command::Command;
 use crate::real::RealHost;
+use crate::real::progress::{Progress, bytes_below};
 use crate::rest::{NoAnswer, Patroni, Status};
 use futures_util::future::join_all;
 use keddah_resource::kind::pg_instance::{Observed, Origin, Spec};
 use keddah_resource::kind::postmaster::PatroniApi;
 use keddah_resource::{Difference, Kind, Observation, TriggerAction};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 use tokio::time::Instant;
 
 /// How long `start failed` may last: Patroni says so also between two attempts of its own.
 const START_PATIENCE: Duration = Duration::from_secs(10);
+
+/// Between two looks at how far an instance has come: they read the whole data directory.
+const MEASURE: Duration = Duration::from_secs(5);
 
 /// Looks at instances.
 pub async fn observe(_host: &RealHost, specs: &[&Spec]) -> Vec<Result<Observation, HostError>> {
@@ -34,11 +38,22 @@ async fn look(spec: &Spec) -> Result<Observation, HostError> {
     Ok(Observation::Known(Observed { initialized, state, role }.into()))
 }
 
-/// Waits until the instance serves: a new cluster's first instance as its leader, a replica with
+/// How far an instance that does not serve yet has come.
+async fn measure(spec: &Spec, status: &Status) -> Progress {
+    let directory = PathBuf::from(&spec.data_directory);
+    let bytes = tokio::task::spawn_blocking(move || bytes_below(&directory)).await;
+    Progress {
+        bytes: bytes.unwrap_or_default(),
+        received: status.xlog.received_location.unwrap_or_default(),
+        replayed: status.xlog.replayed_location.unwrap_or_default(),
+    }
+}
+
+/// Waits until the instance serves, for as long as it gets on: a new cluster's first instance as its leader, a replica with
 /// its replication under way.
 ///
 /// # Errors
-/// When it does not get there in time, or Patroni has given up; with the end of Patroni's log.
+/// When it stands still for as long as the patience lasts, or Patroni has given up; with the end of Patroni's log.
 pub async fn apply(
     host: &RealHost,
     spec: &Spec,
@@ -49,6 +64,9 @@ pub async fn apply(
     let patience = Duration::from_secs(u64::from(spec.patience_seconds));
     let patroni = Patroni::new(&spec.api);
     let start = Instant::now();
+    let mut progress = Progress::default();
+    let mut moved = start;
+    let mut measured = start;
     let mut failing_since: Option<Instant> = None;
     let mut looked_at_unit = start;
     let mut pause = Duration::from_millis(100);
@@ -64,6 +82,13 @@ pub async fn apply(
                 let failing = status.state.ends_with("failed");
                 failing_since = failing.then(|| failing_since.unwrap_or_else(Instant::now));
                 last = describe(&status);
+                if measured.elapsed() > MEASURE {
+                    let now = measure(spec, &status).await;
+                    measured = Instant::now();
+                    if progress.grows(now) {
+                        moved = measured;
+                    }
+                }
             }
             Err(NoAnswer::NotRunning) => {}
             Err(NoAnswer::Failed(error)) => last = error.message,
@@ -71,8 +96,12 @@ pub async fn apply(
         if failing_since.is_some_and(|since| since.elapsed() > START_PATIENCE) {
             return Err(gave_up(spec, &last).await);
         }
-        if start.elapsed() > patience {
-            let message = format!("{last} after {} s", patience.as_secs());
+        if moved.elapsed() > patience {
+            let message = format!(
+                "{last} after {} s, the last {} of them without progress",
+                start.elapsed().as_secs(),
+                patience.as_secs()
+            );
             return Err(gave_up(spec, &message).await);
         }
         if looked_at_unit.elapsed() > Duration::from_secs(1) {

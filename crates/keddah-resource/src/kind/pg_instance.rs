@@ -28,7 +28,7 @@ pub struct Spec {
     pub origin: Origin,
     /// Its Patroni.
     pub api: PatroniApi,
-    /// How long to wait for it to serve, in seconds.
+    /// How long it may stand still before it serves, in seconds.
     pub patience_seconds: u32,
 }
 
