@@ -12,7 +12,7 @@ use keddah_resource::kind::directory::{self, Permissions};
 use keddah_resource::kind::{file, patroni_config, pg_instance, postmaster, unit};
 use keddah_resource::{Class, Kind, Module, Resource, ResourceId, Spec, TriggerAction};
 use serde_json::{Map, Value, json};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Seconds a first `initdb` or a base backup of an empty cluster may take; a large clone is
 /// bounded by its progress, which Patroni reports, not by a clock.
@@ -202,6 +202,7 @@ impl Compiler<'_> {
         let mut restapi = json!({
             "listen": format!("0.0.0.0:{port}"),
             "connect_address": format!("{address}:{port}"),
+            "allowlist": self.who_may_write(cluster, params),
         });
         let mut ctl = Value::Null;
         if params.bool("patroni_ssl_enabled") {
@@ -264,6 +265,17 @@ impl Compiler<'_> {
             settings["ctl"] = ctl;
         }
         settings
+    }
+
+    /// The addresses from which Patroni's REST API takes writes, with the password: the cluster's
+    /// members, which ask each other in failsafe mode, administration nodes, and the node itself.
+    /// Health checks and everything else that only reads are answered to everybody.
+    fn who_may_write(&self, cluster: &Cluster<'_>, params: &Params<'_>) -> BTreeSet<String> {
+        let mut allowed = BTreeSet::from(["127.0.0.1".to_owned(), params.str("admin_ip")]);
+        allowed.extend(self.members(cluster).map(|member| member.node.to_string()));
+        allowed.extend(self.topology.infra.iter().cloned());
+        allowed.retain(|address| !address.is_empty());
+        allowed
     }
 
     /// Patroni's own settings that are one for the whole cluster.
