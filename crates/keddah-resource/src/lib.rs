@@ -5,6 +5,7 @@
 //! `keddah-host`, under the same file name.
 
 mod difference;
+mod door;
 mod facts;
 mod graph;
 mod id;
@@ -13,6 +14,7 @@ mod ownership;
 pub mod scram;
 
 pub use difference::{Action, Class, Difference, FieldChange};
+pub use door::{Door, DoorProbe, SANDBOX_MARK};
 pub use facts::{
     BackupFacts, DataFacts, Distribution, EtcdFacts, EtcdMemberFacts, IdleListener, InstanceFacts,
     InstanceProbe, Interface, NodeFacts, PatroniFacts, Probe, is_leading,

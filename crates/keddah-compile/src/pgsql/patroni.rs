@@ -5,6 +5,7 @@ use super::layout::Files;
 use super::standby::{self, Upstream};
 use super::{Cluster, Instance, connection, place};
 use crate::compiler::{Compiler, Problem, problem};
+use crate::doors::patroni_secrets;
 use keddah_core::Secret;
 use keddah_inventory::Params;
 use keddah_inventory::model::{Dialect, RtoPlan};
@@ -73,20 +74,14 @@ impl Compiler<'_> {
             ),
         );
         let text = yaml("passwords", &secrets(&instance.member.params, &superuser))?;
-        before.push(
-            self.fleet.add(
-                resource(
-                    file::Spec::secret(
-                        format!("{path}/90-secrets.yml"),
-                        Secret::new(text),
-                        owned(),
-                    )
-                    .into(),
-                )
+        let secrets = self.fleet.add(
+            resource(file::Spec::secret(patroni_secrets(place), Secret::new(text), owned()).into())
                 .after([directory.clone()])
                 .reloads(&patroni),
-            ),
         );
+        let password = instance.member.params.secret("patroni_password");
+        self.door_by_file("`patroni_password`", &password, &secrets);
+        before.push(secrets);
         let first = !cluster.exists && node.name == cluster.leader;
         if first {
             let text = yaml("how the cluster is made; not read again", &self.bootstrap(cluster)?)?;

@@ -32,6 +32,8 @@ pub fn facts() -> NodeFacts {
         data: Vec::new(),
         backups: Vec::new(),
         watchdog: None,
+        sandbox: false,
+        doors: Vec::new(),
     }
 }
 

@@ -41,11 +41,15 @@ pub(super) fn check(report: &mut Report<'_>) {
         .collect();
     places.sort_unstable();
     places.dedup_by_key(|(place, _)| *place);
-    let mut diagnostic = warning("public-password", places.first().map(|(place, _)| *place), message)
-        .help(
-            "choose passwords of your own. Outside a sandbox, an apply that would create such a login \
+    let mut diagnostic = warning(
+        "public-password",
+        places.first().map(|(place, _)| *place),
+        message,
+    )
+    .help(
+        "choose passwords of your own. Outside a sandbox, an apply that would create such a login \
              asks for --allow-public-passwords",
-        );
+    );
     for (place, _) in places.into_iter().skip(1) {
         diagnostic = diagnostic.related(place, "here, too");
     }

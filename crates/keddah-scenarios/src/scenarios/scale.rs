@@ -48,11 +48,14 @@ pub fn run(world: &mut World) -> Outcome {
     let hasty = Load::start(sandbox, writer, "written_hastily", Session::PerTransaction)?;
 
     let scaled = (|| -> Outcome {
-        step("a node that is no member writes nothing through Patroni, an administration node may", || {
-            ensure!(writes(sandbox, 5)? == "403", "a stranger's write was not refused");
-            ensure!(writes(sandbox, 1)? == "200", "an administration node's write was refused");
-            Ok(())
-        })?;
+        step(
+            "a node that is no member writes nothing through Patroni, an administration node may",
+            || {
+                ensure!(writes(sandbox, 5)? == "403", "a stranger's write was not refused");
+                ensure!(writes(sandbox, 1)? == "200", "an administration node's write was refused");
+                Ok(())
+            },
+        )?;
         step("add pg-test-4", || {
             project.edit(LAST, &format!("{LAST}{NEW}"))?;
             let plan = keddah.plan()?;
@@ -150,7 +153,10 @@ pub fn run(world: &mut World) -> Outcome {
                 "ls -d /data/postgres/pg-test-* /pg/data 2>/dev/null; pgrep -x 'postgres|patroni|pgbouncer'; true",
             )?;
             ensure!(left.text().is_empty(), "something is left on node-5: {left}");
-            ensure!(writes(sandbox, 5)? == "403", "a write of a member that has gone was not refused");
+            ensure!(
+                writes(sandbox, 5)? == "403",
+                "a write of a member that has gone was not refused"
+            );
             Ok(())
         })?;
         step("out of the inventory, nothing is left to change", || {
