@@ -270,6 +270,7 @@ fn small_machine(node: &str) -> NodeFacts {
         watchdog: None,
         sandbox: false,
         doors: Vec::new(),
+        asides: Vec::new(),
     }
 }
 

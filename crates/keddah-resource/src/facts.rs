@@ -1,7 +1,7 @@
 //! What a node says about itself before anything is compiled for it.
 
-use crate::DoorProbe;
 use crate::kind::directory::Permissions;
+use crate::{AsideFacts, DoorProbe};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -227,6 +227,9 @@ pub struct NodeFacts {
     /// The files that have the line that was asked for ([`Probe::doors`]).
     #[serde(default)]
     pub doors: Vec<String>,
+    /// What failed rewinds have left beside the data directories of the instances.
+    #[serde(default)]
+    pub asides: Vec<AsideFacts>,
 }
 
 impl NodeFacts {

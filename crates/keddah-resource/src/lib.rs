@@ -4,6 +4,7 @@
 //! `Spec::diff` and `Spec::settled`. The effects that observe and apply a kind live in
 //! `keddah-host`, under the same file name.
 
+mod aside;
 mod difference;
 mod door;
 mod facts;
@@ -13,6 +14,7 @@ pub mod kind;
 mod ownership;
 pub mod scram;
 
+pub use aside::{ASIDE, AsideFacts};
 pub use difference::{Action, Class, Difference, FieldChange};
 pub use door::{Door, DoorProbe, SANDBOX_MARK};
 pub use facts::{

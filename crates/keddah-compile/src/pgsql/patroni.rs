@@ -3,7 +3,7 @@
 
 use super::layout::Files;
 use super::standby::{self, Upstream};
-use super::{Cluster, Instance, connection, place};
+use super::{Cluster, Instance, aside, connection, place};
 use crate::compiler::{Compiler, Problem, problem};
 use crate::doors::patroni_secrets;
 use keddah_core::Secret;
@@ -54,12 +54,14 @@ impl Compiler<'_> {
             files.etcd_certificate.clone(),
             files.packages.clone(),
         ]);
+        let rewind = self.rewind_program(instance)?;
+        self.name_what_failed(cluster, instance);
         let settings = self.patroni_settings(cluster, instance);
         let text = yaml("how Patroni runs this instance", &settings)?;
         before.push(
             self.fleet.add(
                 resource(file::Spec::text(format!("{path}/10-patroni.yml"), text, owned()).into())
-                    .after([directory.clone()])
+                    .after([directory.clone(), rewind])
                     .reloads(&patroni),
             ),
         );
@@ -244,6 +246,7 @@ impl Compiler<'_> {
             "postgresql": {
                 "data_dir": params.str("pg_data"),
                 "bin_dir": format!("/usr/lib/postgresql/{}/bin", cluster.version),
+                "bin_name": { "pg_rewind": aside::SCRIPT },
                 "pgpass": instance.place.below("tmp/patroni.pgpass"),
                 "use_unix_socket": true,
                 "use_unix_socket_repl": true,

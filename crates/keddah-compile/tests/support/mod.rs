@@ -34,6 +34,7 @@ pub fn facts() -> NodeFacts {
         watchdog: None,
         sandbox: false,
         doors: Vec::new(),
+        asides: Vec::new(),
     }
 }
 

@@ -1,6 +1,6 @@
 //! What this machine is.
 
-use super::{etcd_member, hostname, instance_facts, ownership, packages, sysctl};
+use super::{aside, etcd_member, hostname, instance_facts, ownership, packages, sysctl};
 use crate::HostError;
 use crate::command::Command;
 use crate::rest::{CA, patroni_facts};
@@ -53,6 +53,7 @@ pub(crate) async fn gather(probe: &Probe) -> Result<NodeFacts, HostError> {
         patroni_directories: patroni_directories(Path::new(PATRONI))?,
         etcd,
         etcd_has_data: etcd_has_data(probe)?,
+        asides: aside::gather(&kept.instances)?,
         instances: kept.instances,
         data: kept.data,
         backups: kept.backups,

@@ -39,6 +39,7 @@ pub fn assumed_facts(inventory: &Inventory) -> BTreeMap<NodeName, NodeFacts> {
             watchdog: Some(Permissions::new("root", "root", 0o666)),
             sandbox: false,
             doors: Vec::new(),
+            asides: Vec::new(),
         };
         (node, facts)
     });
