@@ -10,7 +10,7 @@ use keddah_core::{Diagnostic, NodeName, Severity, Span};
 use keddah_inventory::{Inventory, Params};
 use keddah_resource::kind::directory::{self, Permissions};
 use keddah_resource::kind::file;
-use keddah_resource::{DesiredFleet, Module, NodeFacts, Resource, ResourceId};
+use keddah_resource::{DesiredFleet, Door, Module, NodeFacts, Resource, ResourceId};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Everything that compilation depends on; it reads nothing else.
@@ -73,6 +73,8 @@ pub struct Compiled {
     pub fleet: DesiredFleet,
     /// What a person should know although nothing is wrong, such as a kernel that cannot be tuned.
     pub notes: Vec<String>,
+    /// Logins by passwords that everyone knows, outside of a sandbox.
+    pub doors: Vec<Door>,
 }
 
 /// Why an inventory does not compile for these nodes.
@@ -137,6 +139,8 @@ pub(crate) struct Compiler<'a> {
     /// The resources so far; a part holds its own alone, and joins those that others have, too.
     pub fleet: DesiredFleet,
     pub notes: Vec<String>,
+    /// Logins by passwords that everyone knows.
+    pub doors: Vec<Door>,
     /// Nodes whose kernel parameters cannot be changed.
     pub untuned: Vec<String>,
     /// Password verifiers.
@@ -162,6 +166,7 @@ impl<'a> Compiler<'a> {
                 topology,
                 fleet: DesiredFleet::default(),
                 notes: Vec::new(),
+                doors: Vec::new(),
                 untuned: Vec::new(),
                 verifiers,
                 certificate_days,
@@ -171,9 +176,10 @@ impl<'a> Compiler<'a> {
         let parts = parts.into_iter().collect::<Result<Vec<_>, _>>()?;
         self.fleet.reserve(parts.iter().map(|part| part.fleet.len()).sum());
         for part in parts {
-            let Compiler { fleet, notes, untuned, .. } = part;
+            let Compiler { fleet, notes, doors, untuned, .. } = part;
             self.fleet.join(fleet);
             self.notes.extend(notes);
+            self.doors.extend(doors);
             self.untuned.extend(untuned);
         }
         Ok(())

@@ -6,6 +6,7 @@
 mod ca;
 mod codes;
 mod compiler;
+mod doors;
 mod etcd;
 mod infra;
 mod node;
@@ -36,11 +37,13 @@ use topology::Topology;
 
 /// What each node of an inventory should be asked when it says hello.
 pub fn probes(inventory: &Inventory) -> BTreeMap<NodeName, Probe> {
+    let mut doors = doors::probes(inventory);
     inventory
         .hosts()
         .map(|host| {
             let params = Params::new(inventory, &host.name);
-            let mut probe = Probe::default();
+            let doors = doors.remove(&host.name).unwrap_or_default();
+            let mut probe = Probe { doors, ..Probe::default() };
             let mut instances = Params::instances(inventory, &host.name);
             instances.retain(|instance| instance.opt_str("pg_cluster").is_some());
             if !instances.is_empty() {
@@ -141,6 +144,7 @@ pub fn compile(input: &Input<'_>) -> Result<Compiled, Vec<Diagnostic>> {
         topology: &topology,
         fleet: DesiredFleet::default(),
         notes: Vec::new(),
+        doors: Vec::new(),
         untuned: Vec::new(),
         verifiers: &verifiers,
         certificate_days: u32::try_from(validity / 86_400).unwrap_or(u32::MAX).clamp(1, 36_500),
@@ -169,7 +173,7 @@ pub fn compile(input: &Input<'_>) -> Result<Compiled, Vec<Diagnostic>> {
     }
     compiler.notes.sort();
     compiler.notes.dedup();
-    Ok(Compiled { fleet: compiler.fleet, notes: compiler.notes })
+    Ok(Compiled { fleet: compiler.fleet, notes: compiler.notes, doors: compiler.doors })
 }
 
 impl<'a> Compiler<'a> {

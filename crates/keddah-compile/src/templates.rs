@@ -32,6 +32,7 @@ const EMBEDDED: &[(&str, &str)] = &[
     ("systemd/keddah-dns.service", include_str!("../../../templates/systemd/keddah-dns.service")),
     ("dnsmasq/dnsmasq.conf", include_str!("../../../templates/dnsmasq/dnsmasq.conf")),
     ("dnsmasq/follow-primaries", include_str!("../../../templates/dnsmasq/follow-primaries")),
+    ("bin/pg-rewind", include_str!("../../../templates/bin/pg-rewind")),
     ("bin/pg-backup", include_str!("../../../templates/bin/pg-backup")),
 ];
 

@@ -61,7 +61,7 @@ fn names(compiled: &Compiled, node: &str) -> BTreeSet<String> {
 
 #[test]
 fn removing_a_replica_changes_nothing_that_an_apply_would() {
-    let removal = removal(&[13], false);
+    let (removal, whole) = (removal(&[13], false), compiled(INVENTORY, &nodes()));
     let kinds: BTreeSet<Kind> = removal.fleet.iter().map(|one| one.id.kind).collect();
     for kind in [Kind::PgDatabase, Kind::PgRole, Kind::PatroniConfig, Kind::Packages, Kind::User] {
         assert!(!kinds.contains(&kind), "the removal of a replica holds a {kind}");
@@ -82,7 +82,13 @@ fn removing_a_replica_changes_nothing_that_an_apply_would() {
             !balancer.contains("10.10.10.13") && balancer.contains("10.10.10.12"),
             "{balancer}"
         );
-        let untouched = ["/pg/conf/pg_hba.conf", "/etc/pgbouncer/userlist.txt", "10-patroni.yml"];
+        // Of Patroni's configuration, one line: from where writes are taken.
+        let patroni = "/etc/patroni/conf.d/10-patroni.yml";
+        let before = file(&whole, staying, patroni).expect("it is there");
+        let after = file(&removal, staying, patroni).expect("it changes");
+        assert_eq!(after, before.replace("  - \"10.10.10.13\"\n", ""));
+        assert_ne!(after, before);
+        let untouched = ["/pg/conf/pg_hba.conf", "/etc/pgbouncer/userlist.txt", "20-listen.yml"];
         let touched: Vec<&String> =
             names.iter().filter(|name| untouched.iter().any(|file| name.ends_with(file))).collect();
         assert!(touched.is_empty(), "{staying}: {touched:?}");

@@ -75,6 +75,34 @@ fn what_a_replica_of_pg_test_reads() {
     }
 }
 
+/// Who may write through Patroni's REST API: members, administration nodes, the node itself.
+#[test]
+fn the_rest_api_takes_writes_from_members_and_administration_nodes() {
+    let path = "/etc/patroni/conf.d/10-patroni.yml";
+    let allowed = |text: &str, facts: &BTreeMap<_, _>| -> Vec<String> {
+        let written = file(&compiled(text, facts), "10.10.10.13", path).expect(path);
+        let lines = written.lines().skip_while(|line| line.trim() != "allowlist:").skip(1);
+        let entries = lines.map_while(|line| line.trim().strip_prefix("- "));
+        entries.map(|entry| entry.trim_matches('"').to_owned()).collect()
+    };
+    let all = ["10.10.10.10", "10.10.10.11", "10.10.10.12", "10.10.10.13", "127.0.0.1"];
+    assert_eq!(allowed(INVENTORY, &four_nodes()), all);
+    let mut fewer = four_nodes();
+    fewer.get_mut(&NodeName::new("10.10.10.11")).expect("it is there").patroni =
+        vec![PatroniFacts {
+            tls: false,
+            role: "primary".to_owned(),
+            state: "running".to_owned(),
+            scope: "pg-test".to_owned(),
+            system_identifier: "7".to_owned(),
+            paused: false,
+        }];
+    fewer.remove(&NodeName::new("10.10.10.12"));
+    assert_eq!(allowed(INVENTORY, &fewer), all, "whoever is away now is still a member");
+    let managed = INVENTORY.replace("admin_ip: 10.10.10.10", "admin_ip: 10.10.10.77");
+    assert!(allowed(&managed, &four_nodes()).contains(&"10.10.10.77".to_owned()));
+}
+
 #[test]
 fn the_first_primary_alone_is_told_how_to_make_the_cluster() {
     let path = "/etc/patroni/conf.d/05-bootstrap.yml";

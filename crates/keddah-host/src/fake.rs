@@ -268,6 +268,9 @@ fn small_machine(node: &str) -> NodeFacts {
         data: Vec::new(),
         backups: Vec::new(),
         watchdog: None,
+        sandbox: false,
+        doors: Vec::new(),
+        asides: Vec::new(),
     }
 }
 

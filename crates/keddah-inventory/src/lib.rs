@@ -17,7 +17,10 @@ mod settings;
 mod value;
 mod yaml;
 
-pub use check::{CODES as CHECK_CODES, LOADING_CODES, check, secret_spans, secret_spans_in_text};
+pub use check::{
+    CODES as CHECK_CODES, LOADING_CODES, check, is_public_login, is_public_password, secret_spans,
+    secret_spans_in_text,
+};
 pub use instances::home as instance_home;
 pub use interpolate::{Interpolator, Unknown, has_placeholders, interpolate};
 pub use inventory::{Group, Host, HostVars, Inventory, Origin, Scope, Sourced};

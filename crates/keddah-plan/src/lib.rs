@@ -11,6 +11,7 @@
 
 mod birth;
 mod build;
+mod doors;
 mod durability;
 mod event;
 mod lint;
@@ -22,6 +23,7 @@ mod server_settings;
 mod undeclared;
 
 pub use build::{PlanError, plan};
+pub use doors::opened;
 pub use event::{Event, Failure, SkipReason};
 pub use lint::{Allowance, Finding, lint, short_name};
 pub use plan::{Blocked, Certainty, Outcome, Plan, PlannedChange, Promise, Summary, Unobserved};

@@ -1,6 +1,7 @@
 //! What a node says about itself before anything is compiled for it.
 
 use crate::kind::directory::Permissions;
+use crate::{AsideFacts, DoorProbe};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -41,6 +42,9 @@ pub struct Probe {
     /// Where the instances that the node should have keep what must not be lost.
     #[serde(default)]
     pub instances: Vec<InstanceProbe>,
+    /// Lines of files by which services let in whoever knows a public password.
+    #[serde(default)]
+    pub doors: Vec<DoorProbe>,
 }
 
 /// Where an instance that a node should have keeps data and backups.
@@ -228,6 +232,15 @@ pub struct NodeFacts {
     /// Who may open `/dev/watchdog`; absent where there is none.
     #[serde(default)]
     pub watchdog: Option<Permissions>,
+    /// Whether `keddah sandbox` has marked the node as one of its own.
+    #[serde(default)]
+    pub sandbox: bool,
+    /// The files that have the line that was asked for ([`Probe::doors`]).
+    #[serde(default)]
+    pub doors: Vec<String>,
+    /// What failed rewinds have left beside the data directories of the instances.
+    #[serde(default)]
+    pub asides: Vec<AsideFacts>,
 }
 
 impl NodeFacts {

@@ -4,7 +4,9 @@
 //! `Spec::diff` and `Spec::settled`. The effects that observe and apply a kind live in
 //! `keddah-host`, under the same file name.
 
+mod aside;
 mod difference;
+mod door;
 mod facts;
 mod graph;
 mod id;
@@ -12,7 +14,9 @@ pub mod kind;
 mod ownership;
 pub mod scram;
 
+pub use aside::{ASIDE, AsideFacts};
 pub use difference::{Action, Class, Difference, FieldChange};
+pub use door::{Door, DoorProbe, SANDBOX_MARK};
 pub use facts::{
     BackupFacts, DataFacts, Distribution, EtcdFacts, EtcdMemberFacts, IdleListener, InstanceFacts,
     InstanceProbe, Interface, MADE_MARK, NodeFacts, PatroniFacts, Probe, is_leading,

@@ -295,6 +295,9 @@ fn a_cut_node_is_reached_by_nobody() {
 fn power_loss_is_silent_and_files_survive() {
     let guard = Guard::up("test-power", 2);
     guard.exec("1", "echo kept > /var/lib/kept");
+    let mark = "stat -c '%F %U %a' /etc/keddah-sandbox";
+    assert_eq!(guard.exec("1", mark).1, "regular file root 644");
+    guard.exec("1", "rm /etc/keddah-sandbox");
     let before = guard.exec("1", "cat /proc/sys/kernel/random/boot_id; cat /etc/machine-id").1;
     // A client on the other node holds a connection; whether the peer closes it would show.
     let client = "exec 3<>/dev/tcp/10.10.10.10/22; head -c 4 <&3 >/dev/null; \
@@ -319,6 +322,11 @@ fn power_loss_is_silent_and_files_survive() {
     ));
     guard.sandbox.start("node-1").unwrap();
     assert_eq!(guard.exec("1", "cat /var/lib/kept").1, "kept");
+    assert_eq!(
+        guard.exec("1", mark).1,
+        "regular file root 644",
+        "it is a sandbox's with every boot"
+    );
     assert_eq!(guard.exec("1", "systemctl is-system-running").1, "running");
     assert_eq!(guard.ssh("node-1", "hostname"), (0, "node-1".into()));
     let after = guard.exec("1", "cat /proc/sys/kernel/random/boot_id; cat /etc/machine-id").1;

@@ -184,6 +184,34 @@ fn where_no_node_answers_it_says_so_and_how_to_try() {
     }
 }
 
+/// Looks at this machine, and changes nothing: nobody approves.
+#[test]
+fn public_passwords_are_asked_for_once_and_before_anything_else() {
+    let local =
+        ONE_NODE.replace("ansible_port: 1\n    ansible_user: nobody", "ansible_connection: local");
+    let scene = Scene::new("doors").with("keddah.yml", &local);
+    let warned = "6 passwords are ones that everyone knows: `etcd_root_password`, ";
+    let plan = scene.run(&["plan"]);
+    assert!(plan.stderr.contains(warned), "{}", plan.stderr);
+    assert!(plan.stderr.contains("apply asks for --allow-public-passwords"), "{}", plan.stderr);
+    let refused = scene.run(&["apply", "--destroy", "nothing"]);
+    assert_eq!(refused.code, 1, "{}", refused.stderr);
+    assert_eq!(refused.stderr.matches(warned).count(), 1, "{}", refused.stderr);
+    for words in [
+        "error: nothing was changed: this would create logins with ",
+        "passwords that everyone knows: `haproxy_admin_password`, `patroni_password`",
+        "to allow it, once for this fleet: keddah apply --destroy nothing --allow-public-passwords",
+    ] {
+        assert!(refused.stderr.contains(words), "{words}: {}", refused.stderr);
+    }
+    for secret in ["poison", "DBUser.", "Patroni.API", "Etcd.Root"] {
+        assert!(!refused.stderr.contains(secret), "{secret}: {}", refused.stderr);
+    }
+    let allowed = scene.run(&["apply", "--allow-public-passwords"]);
+    assert!(allowed.stderr.contains("no terminal to ask for approval"), "{}", allowed.stderr);
+    assert!(!scene.directory.join("files").exists(), "what was not approved is not remembered");
+}
+
 #[test]
 fn what_is_no_plan_is_told_from_a_plan() {
     let scene = Scene::new("planfile").with("keddah.yml", ONE_NODE);

@@ -1,6 +1,7 @@
 //! HAProxy on a node: its admin page, the services of PostgreSQL clusters, and the node's own.
 
 use crate::compiler::{Compiler, Node, Problem};
+use crate::doors::HAPROXY_USERS;
 use crate::pgsql::place::Place;
 use crate::pgsql::services::{Listener, bind};
 use keddah_core::Secret;
@@ -58,10 +59,15 @@ impl Compiler<'_> {
                 .reloads(&unit)
         };
         let secrets = self.fleet.add(resource(file::Spec::secret(
-            "/etc/haproxy/auth.cfg",
+            HAPROXY_USERS,
             Secret::new(userlist),
             Permissions::new("root", "haproxy", 0o640),
         )));
+        self.door_by_file(
+            "`haproxy_admin_password`",
+            &params.secret("haproxy_admin_password"),
+            &secrets,
+        );
         // Checked together with the passwords' file, without which it does not parse. A server
         // named by host name must resolve already, hence only a warning about those.
         let configuration = self.fleet.add(

@@ -1,5 +1,6 @@
 //! The PGSQL module: highly available PostgreSQL clusters and every way into them.
 
+mod aside;
 pub(crate) mod backup;
 mod birth;
 mod hba;

@@ -3,8 +3,9 @@
 
 use super::layout::Files;
 use super::standby::{self, Upstream};
-use super::{Cluster, Instance, connection, place};
+use super::{Cluster, Instance, aside, connection, place};
 use crate::compiler::{Compiler, Problem, problem};
+use crate::doors::patroni_secrets;
 use keddah_core::Secret;
 use keddah_inventory::Params;
 use keddah_inventory::model::{Dialect, RtoPlan};
@@ -12,7 +13,7 @@ use keddah_resource::kind::directory::{self, Permissions};
 use keddah_resource::kind::{file, patroni_config, pg_instance, postmaster, unit};
 use keddah_resource::{Class, Kind, MADE_MARK, Module, Resource, ResourceId, Spec, TriggerAction};
 use serde_json::{Map, Value, json};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Seconds for which an instance that is being made may stand still: a large clone takes hours, and each
 /// of its bytes is progress. What no byte shows is a long checkpoint before it, or crash recovery.
@@ -60,12 +61,14 @@ impl Compiler<'_> {
             files.etcd_certificate.clone(),
             files.packages.clone(),
         ]);
+        let rewind = self.rewind_program(instance)?;
+        self.name_what_failed(cluster, instance);
         let settings = self.patroni_settings(cluster, instance);
         let text = yaml("how Patroni runs this instance", &settings)?;
         before.push(
             self.fleet.add(
                 resource(file::Spec::text(format!("{path}/10-patroni.yml"), text, owned()).into())
-                    .after([directory.clone()])
+                    .after([directory.clone(), rewind])
                     .reloads(&patroni),
             ),
         );
@@ -80,20 +83,14 @@ impl Compiler<'_> {
             ),
         );
         let text = yaml("passwords", &secrets(&instance.member.params, &superuser))?;
-        before.push(
-            self.fleet.add(
-                resource(
-                    file::Spec::secret(
-                        format!("{path}/90-secrets.yml"),
-                        Secret::new(text),
-                        owned(),
-                    )
-                    .into(),
-                )
+        let secrets = self.fleet.add(
+            resource(file::Spec::secret(patroni_secrets(place), Secret::new(text), owned()).into())
                 .after([directory.clone()])
                 .reloads(&patroni),
-            ),
         );
+        let password = instance.member.params.secret("patroni_password");
+        self.door_by_file("`patroni_password`", &password, &secrets);
+        before.push(secrets);
         let first = !cluster.exists && node.name == cluster.leader;
         if first {
             let text = yaml("how the cluster is made; not read again", &self.bootstrap(cluster)?)?;
@@ -212,6 +209,7 @@ impl Compiler<'_> {
         let mut restapi = json!({
             "listen": format!("0.0.0.0:{port}"),
             "connect_address": format!("{address}:{port}"),
+            "allowlist": self.who_may_write(cluster, params),
         });
         let mut ctl = Value::Null;
         if params.bool("patroni_ssl_enabled") {
@@ -258,6 +256,7 @@ impl Compiler<'_> {
             "postgresql": {
                 "data_dir": params.str("pg_data"),
                 "bin_dir": format!("/usr/lib/postgresql/{}/bin", cluster.version),
+                "bin_name": { "pg_rewind": aside::SCRIPT },
                 "pgpass": instance.place.below("tmp/patroni.pgpass"),
                 "use_unix_socket": true,
                 "use_unix_socket_repl": true,
@@ -274,6 +273,17 @@ impl Compiler<'_> {
             settings["ctl"] = ctl;
         }
         settings
+    }
+
+    /// The addresses from which Patroni's REST API takes writes, with the password: the cluster's
+    /// members, which ask each other in failsafe mode, administration nodes, and the node itself.
+    /// Health checks and everything else that only reads are answered to everybody.
+    fn who_may_write(&self, cluster: &Cluster<'_>, params: &Params<'_>) -> BTreeSet<String> {
+        let mut allowed = BTreeSet::from(["127.0.0.1".to_owned(), params.str("admin_ip")]);
+        allowed.extend(self.members(cluster).map(|member| member.node.to_string()));
+        allowed.extend(self.topology.infra.iter().cloned());
+        allowed.retain(|address| !address.is_empty());
+        allowed
     }
 
     /// Patroni's own settings that are one for the whole cluster.

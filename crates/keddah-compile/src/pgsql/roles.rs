@@ -2,6 +2,8 @@
 
 use super::Cluster;
 use crate::compiler::{Compiler, Problem, problem};
+use keddah_core::NodeName;
+use keddah_inventory::is_public_login;
 use keddah_inventory::model::{PgUser, State};
 use keddah_resource::kind::pg_role::{self, Membership};
 use keddah_resource::{Kind, Module, Resource, ResourceId};
@@ -45,16 +47,39 @@ impl Compiler<'_> {
                     State::Present => Some(self.role(cluster, user, &declared)?),
                 },
             };
-            ids.push(
-                self.fleet.add(
-                    Resource::new(node, Module::Pgsql, spec)
-                        .in_cluster(&cluster.name)
-                        .after(settled.iter().cloned())
-                        .after(parents),
-                ),
+            let role = self.fleet.add(
+                Resource::new(node, Module::Pgsql, spec)
+                    .in_cluster(&cluster.name)
+                    .after(settled.iter().cloned())
+                    .after(parents),
             );
+            self.door_by_role(cluster, user, &role);
+            ids.push(role);
         }
         Ok(ids)
+    }
+
+    /// A role that logs in by a password that everyone knows, on all members: where a cluster is
+    /// there and cannot be asked, the roles by which it works are, too.
+    fn door_by_role(&mut self, cluster: &Cluster<'_>, user: &PgUser, by: &ResourceId) {
+        if !is_public_login(user) {
+            return;
+        }
+        const OWN: [(&str, &str); 4] = [
+            ("pg_dbsu", "pg_dbsu_password"),
+            ("pg_replication_username", "pg_replication_password"),
+            ("pg_admin_username", "pg_admin_password"),
+            ("pg_monitor_username", "pg_monitor_password"),
+        ];
+        let own = OWN.iter().find(|(name, _)| cluster.params.str(name) == user.name);
+        let name = match own {
+            Some((_, password)) => format!("`{password}`"),
+            None => format!("user `{}`", user.name),
+        };
+        let members: Vec<NodeName> =
+            self.members(cluster).map(|member| member.node.clone()).collect();
+        let members: Vec<&NodeName> = members.iter().collect();
+        self.door(&name, by, &members, cluster.exists && own.is_some());
     }
 
     fn role(

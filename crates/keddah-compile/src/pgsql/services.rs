@@ -202,6 +202,28 @@ fn default_options(plan: &RtoPlan) -> String {
     format!(
         "inter {} fastinter {} downinter 500ms rise 2 fall {} on-marked-down shutdown-sessions \
          maxconn 3000 maxqueue 128 weight 100",
-        plan.inter, plan.fastinter, plan.fall
+        whole(&plan.inter),
+        whole(&plan.fastinter),
+        plan.fall
     )
+}
+/// A time as HAProxy reads it, whose numbers have no fractions (its manual, "Time format"): the documents'
+/// plans have `0.5s`.
+fn whole(time: &str) -> String {
+    let seconds = time.strip_suffix('s').filter(|number| number.contains('.'));
+    match seconds
+        .and_then(|number| std::time::Duration::try_from_secs_f64(number.parse().ok()?).ok())
+    {
+        Some(duration) => format!("{}ms", duration.as_millis()),
+        None => time.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn haproxy_reads_no_fractions_of_a_second() {
+        let times = ["0.5s", "1.5s", "2s", "500ms", "3"].map(super::whole);
+        assert_eq!(times, ["500ms", "1500ms", "2s", "500ms", "3"]);
+    }
 }

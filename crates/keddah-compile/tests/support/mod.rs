@@ -32,6 +32,9 @@ pub fn facts() -> NodeFacts {
         data: Vec::new(),
         backups: Vec::new(),
         watchdog: None,
+        sandbox: false,
+        doors: Vec::new(),
+        asides: Vec::new(),
     }
 }
 

@@ -1,16 +1,19 @@
 //! What this machine is.
 
-use super::{etcd_member, hostname, instance_facts, ownership, packages, sysctl};
+use super::{aside, etcd_member, hostname, instance_facts, ownership, packages, sysctl};
 use crate::HostError;
 use crate::command::Command;
 use crate::rest::{CA, patroni_facts};
 use futures_util::future::join_all;
 use keddah_resource::kind::etcd_member::EtcdConnection;
-use keddah_resource::{Distribution, EtcdFacts, Interface, NodeFacts, Probe};
+use keddah_resource::{
+    Distribution, DoorProbe, EtcdFacts, Interface, NodeFacts, Probe, SANDBOX_MARK,
+};
 use rustix::process::{Resource, getrlimit};
 use serde::Deserialize;
 use std::collections::BTreeMap;
 use std::fs;
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 /// Below which Patroni has its configurations, and the file of one that only Keddah writes.
@@ -50,11 +53,37 @@ pub(crate) async fn gather(probe: &Probe) -> Result<NodeFacts, HostError> {
         patroni_directories: patroni_directories(Path::new(PATRONI))?,
         etcd,
         etcd_has_data: etcd_has_data(probe)?,
+        asides: aside::gather(&kept.instances)?,
         instances: kept.instances,
         data: kept.data,
         backups: kept.backups,
         watchdog: instance_facts::watchdog(Path::new("/dev/watchdog"))?,
+        sandbox: sandbox_mark(Path::new(SANDBOX_MARK), 0),
+        doors: doors(&probe.doors)?,
     })
+}
+
+/// Whether `keddah sandbox` has marked this machine: a file, no link, that root owns and nobody else
+/// may write.
+fn sandbox_mark(path: &Path, root: u32) -> bool {
+    fs::symlink_metadata(path)
+        .is_ok_and(|about| about.is_file() && about.uid() == root && about.mode() & 0o022 == 0)
+}
+
+/// The files that have the line that is asked for. A file that is not there has none.
+fn doors(probes: &[DoorProbe]) -> Result<Vec<String>, HostError> {
+    let mut found = Vec::new();
+    for DoorProbe { path, line } in probes {
+        match fs::read_to_string(path) {
+            Ok(text) if text.lines().any(|one| one.trim_end().ends_with(line)) => {
+                found.push(path.clone());
+            }
+            Ok(_) => {}
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+            Err(error) => return Err(HostError::path("read", Path::new(path), &error)),
+        }
+    }
+    Ok(found)
 }
 
 /// etcd makes the directory `member` when it first starts, and never starts anew where it stands.
@@ -297,6 +326,38 @@ mod tests {
             fs::write(directory.path().join("patroni").join(path), "").unwrap();
         }
         assert_eq!(found(), ["conf.d", "pg-b"]);
+    }
+
+    #[test]
+    fn a_sandbox_is_marked_by_root_alone() {
+        use std::os::unix::fs::{PermissionsExt, symlink};
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("mark");
+        let me = rustix::process::getuid().as_raw();
+        let allow = |mode| fs::set_permissions(&path, fs::Permissions::from_mode(mode)).unwrap();
+        assert!(!sandbox_mark(&path, me), "there is none");
+        fs::write(&path, "Keddah's sandbox\n").unwrap();
+        allow(0o644);
+        assert!(sandbox_mark(&path, me));
+        assert!(!sandbox_mark(&path, me + 1), "somebody else's");
+        allow(0o664);
+        assert!(!sandbox_mark(&path, me), "others may write it");
+        allow(0o644);
+        symlink(&path, directory.path().join("link")).unwrap();
+        assert!(!sandbox_mark(&directory.path().join("link"), me), "a link");
+    }
+
+    #[test]
+    fn a_login_is_there_when_its_line_is() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("secrets").display().to_string();
+        let probe = DoorProbe { path: path.clone(), line: "password: Known.To.All".to_owned() };
+        let found = || doors(std::slice::from_ref(&probe)).unwrap();
+        assert!(found().is_empty(), "there is no file");
+        fs::write(&path, "a:\n  password: Known.To.All.Not\n").unwrap();
+        assert!(found().is_empty());
+        fs::write(&path, "a:\n  password: Known.To.All\nb: c\n").unwrap();
+        assert_eq!(found(), [path]);
     }
 
     #[tokio::test]

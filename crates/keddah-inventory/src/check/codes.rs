@@ -85,7 +85,7 @@ pub const CODES: &[(&str, &str)] = &[
     ("node-not-an-address", "A host that others must reach is not named by its IP address."),
     ("older-name", "A parameter is set under its older and its newer name."),
     ("port-collision", "Two things on a node listen on the same port."),
-    ("public-password", "A password is one that everyone knows."),
+    ("public-password", "Passwords are ones that everyone knows."),
     ("redefined-role", "A business user has the name of a default role."),
     ("reserved-name", "PostgreSQL keeps a role's name for itself."),
     ("role-cycle", "Roles are members of each other."),

@@ -16,6 +16,7 @@ mod several_instances;
 mod virtual_addresses;
 
 pub use codes::{CODES, LOADING_CODES};
+pub use passwords::{is_public_login, is_public_password};
 pub use secrets::{secret_spans, secret_spans_in_text};
 
 use crate::Inventory;

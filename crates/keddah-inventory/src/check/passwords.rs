@@ -1,23 +1,68 @@
-//! Passwords that everyone knows. Messages name the parameter or user, never the password.
+//! Passwords that everyone knows: one warning names them all. Messages name the parameter or the user,
+//! never the password.
 
 use super::{Report, warning};
 use crate::model::{PgUser, State};
 use crate::registry::{self, Module, ParameterType, Support};
 use crate::{Params, Value};
-use keddah_core::{Diagnostic, Span};
+use keddah_core::{Secret, Span};
+use std::collections::{BTreeMap, HashSet};
+use std::sync::LazyLock;
+
+/// What has a public password, with the places that say so.
+type Found = BTreeMap<(usize, String), Vec<Span>>;
 
 pub(super) fn check(report: &mut Report<'_>) {
-    parameters(report);
-    for cluster in report.clusters.clone() {
+    let mut found = Found::new();
+    parameters(report, &mut found);
+    for cluster in &report.clusters {
         let member = cluster.primary().or_else(|| cluster.members.first());
         let Some(params) = member.map(|member| &member.params) else { continue };
-        users(report, params);
-        repository(report, params);
+        users(params, &mut found);
+        repository(params, &mut found);
+        let password = params.secret("pg_etcd_password");
+        if password.is_empty() || password.reveal() == cluster.name.as_str() {
+            let name = "`pg_etcd_password` (the cluster's name)".to_owned();
+            add(&mut found, 0, name, params.span("pg_etcd_password"));
+        } else if is_public_password(&password) {
+            let name = "`pg_etcd_password`".to_owned();
+            add(&mut found, 0, name, params.span("pg_etcd_password"));
+        }
     }
+    let names: Vec<&str> = found.keys().map(|(_, name)| name.as_str()).collect();
+    let Some(first) = names.first() else { return };
+    let message = match names.len() {
+        1 => format!("a password is one that everyone knows: {first}"),
+        count => format!("{count} passwords are ones that everyone knows: {}", names.join(", ")),
+    };
+    let mut places: Vec<(Span, &str)> = found
+        .iter()
+        .flat_map(|((_, name), places)| places.iter().map(move |place| (*place, name.as_str())))
+        .collect();
+    places.sort_unstable();
+    places.dedup_by_key(|(place, _)| *place);
+    let mut diagnostic = warning(
+        "public-password",
+        places.first().map(|(place, _)| *place),
+        message,
+    )
+    .help(
+        "choose passwords of your own. Outside a sandbox, an apply that would create such a login \
+             asks for --allow-public-passwords",
+    );
+    for (place, _) in places.into_iter().skip(1) {
+        diagnostic = diagnostic.related(place, "here, too");
+    }
+    report.add(diagnostic);
 }
 
-/// One warning for each parameter whose default password is in use.
-fn parameters(report: &mut Report<'_>) {
+/// Parameters first, then users, then what is a cluster's own.
+fn add(found: &mut Found, rank: usize, name: String, place: Option<Span>) {
+    found.entry((rank, name)).or_default().extend(place);
+}
+
+/// Parameters whose password is public.
+fn parameters(report: &Report<'_>, found: &mut Found) {
     let inventory = report.inventory;
     let hosts = inventory.hosts();
     let hosts: Vec<Params<'_>> =
@@ -26,71 +71,65 @@ fn parameters(report: &mut Report<'_>) {
         let Some(default) = parameter.default_ref().and_then(Value::as_str) else { continue };
         let in_use = match parameter.module {
             Module::Pgsql => !report.clusters.is_empty(),
-            // etcd asks for certificates, never for a password.
-            Module::Etcd => false,
+            Module::Etcd => !report.etcd.is_empty(),
             _ => parameter.support != Support::Unmanaged,
         };
         let password = matches!(parameter.kind, ParameterType::Password);
         if !password || default.is_empty() || !in_use {
             continue;
         }
-        let mut users = 0_usize;
-        let mut places: Vec<Span> = Vec::new();
         for params in &hosts {
             let concerned = match parameter.module {
                 Module::Pgsql => params.set("pg_cluster").is_some(),
+                Module::Etcd => params.set("etcd_seq").is_some(),
                 _ => params.bool("haproxy_enabled"),
             };
-            if concerned && params.secret(parameter.name).reveal() == default {
-                users += 1;
-                places.extend(params.span(parameter.name));
+            if concerned && is_public_password(&params.secret(parameter.name)) {
+                let name = format!("`{}`", parameter.name);
+                add(found, 0, name, params.span(parameter.name));
             }
-        }
-        places.sort_unstable();
-        places.dedup();
-        if users > 0 {
-            let span = places.first().copied();
-            let message = format!("`{}` is left at its public default", parameter.name);
-            let mut diagnostic = warning("public-password", span, message)
-                .help(format!("set `{}` to a password of your own", parameter.name));
-            for place in places.into_iter().skip(1) {
-                diagnostic = diagnostic.related(place, "here, too");
-            }
-            report.add(diagnostic);
         }
     }
 }
 
-fn users(report: &mut Report<'_>, params: &Params<'_>) {
-    for user in PgUser::business(params) {
-        let Some(password) = &user.password else { continue };
-        if user.state == State::Absent || !user.login {
-            continue;
-        }
-        if is_public(password.reveal()) {
-            report.add(public(
-                user.password_span,
-                format!("user `{}` has a public example's password", user.name),
-            ));
-        } else if password.reveal() == user.name {
-            report.add(public(
-                user.password_span,
-                format!("the password of user `{}` is its name", user.name),
-            ));
-        }
+fn users(params: &Params<'_>, found: &mut Found) {
+    for user in PgUser::business(params).iter().filter(|user| is_public_login(user)) {
+        let why = match &user.password {
+            Some(password) if password.reveal() == user.name => " (its name)",
+            _ => "",
+        };
+        add(found, 1, format!("user `{}`{why}", user.name), user.password_span);
     }
 }
 
-/// The documents' and ready inventories' passwords all look like this.
-fn is_public(password: &str) -> bool {
-    ["DBUser.", "S3User."].iter().any(|prefix| {
+/// The parameters' own defaults.
+static DEFAULTS: LazyLock<HashSet<&'static str>> = LazyLock::new(|| {
+    let passwords =
+        registry::all().filter(|parameter| matches!(parameter.kind, ParameterType::Password));
+    let defaults = passwords.filter_map(|parameter| parameter.default_ref()?.as_str());
+    defaults.filter(|default| !default.is_empty()).collect()
+});
+
+/// Whether a password is one of the documents': a parameter's default, or one like those of the ready
+/// inventories' users, which all look alike.
+pub fn is_public_password(password: &Secret) -> bool {
+    let password = password.reveal();
+    let example = ["DBUser.", "S3User."].iter().any(|prefix| {
         password.strip_prefix(prefix).is_some_and(|rest| {
             !rest.is_empty() && rest.chars().all(|character| character.is_ascii_alphanumeric())
         })
-    })
+    });
+    example || DEFAULTS.contains(password)
 }
 
-fn repository(report: &mut Report<'_>, params: &Params<'_>) {
+/// Whether a user can log in by a password that everyone knows; its own name is one.
+pub fn is_public_login(user: &PgUser) -> bool {
+    let Some(password) = &user.password else { return false };
+    let can = user.state == State::Present && user.login;
+    can && (password.reveal() == user.name || is_public_password(password))
+}
+
+fn repository(params: &Params<'_>, found: &mut Found) {
     if !params.bool("pgbackrest_enabled") {
         return;
     }
@@ -101,14 +140,7 @@ fn repository(report: &mut Report<'_>, params: &Params<'_>) {
         let Some(value) = repository.get(name) else { continue };
         if value.as_str() == Some(known) {
             let span = value.span.or_else(|| params.span("pgbackrest_method"));
-            report.add(public(
-                span,
-                format!("`{name}` of backup repository `{method}` is left at its public default"),
-            ));
+            add(found, 2, format!("`{name}` of backup repository `{method}`"), span);
         }
     }
-}
-
-fn public(span: Option<Span>, message: String) -> Diagnostic {
-    warning("public-password", span, message).help("choose a password of your own")
 }

@@ -8,6 +8,9 @@ use crate::processes::{expect_same, processes};
 use crate::sandbox::{Image, Sandbox};
 use crate::world::{World, step};
 
+/// What every node of a sandbox has, and nothing else.
+const SANDBOX_MARK: &str = "/etc/keddah-sandbox";
+
 const INVENTORY: &str = "all:
   children:
     etcd: { hosts: { 10.10.10.10: { etcd_seq: 1 } }, vars: { etcd_cluster: etcd, etcd_safeguard: false } }
@@ -108,9 +111,29 @@ pub fn run(world: &mut World) -> Outcome {
     })?;
 
     step("without it the node is nobody's again", || {
-        sandbox.shell(1, AWAY)?.success()?;
-        keddah.apply()?;
-        keddah.plan()?.expect_empty()
+        sandbox.shell(1, AWAY)?.success().map(|_| ())
+    })?;
+    step("outside of a sandbox no login with a public password is created unasked", || {
+        sandbox.shell(1, &format!("rm {SANDBOX_MARK}"))?.success()?;
+        let standing = files(sandbox)?;
+        let refused = keddah.run(&["apply", "--yes"])?.expect(&[1])?;
+        for words in [
+            "nothing was changed",
+            "`haproxy_admin_password`, `patroni_password`, `pg_admin_password`",
+            "--yes --allow-public-passwords",
+        ] {
+            says(&refused, words)?;
+        }
+        let now = files(sandbox)?;
+        ensure!(now == standing, "files differ:\n{standing}\n---\n{now}");
+        Ok(())
+    })?;
+    let allowed = project.directory.join("files/public-passwords-allowed");
+    step("allowed once, it is remembered beside the inventory", || {
+        keddah.run(&["apply", "--yes", "--allow-public-passwords"])?.success()?;
+        keddah.plan()?.expect_empty()?;
+        std::fs::remove_file(&allowed)?;
+        Ok(())
     })?;
     step("edited by hand it stays Keddah's: drift, and mended", || {
         sandbox.shell(1, BY_HAND)?.success()?;
@@ -119,7 +142,10 @@ pub fn run(world: &mut World) -> Outcome {
             let found = plan.changes.iter().any(|change| change.name == path);
             ensure!(found, "{path} is not in the plan:\n{}", plan.list());
         }
+        // What is open already needs no permission.
         keddah.apply()?;
-        keddah.plan()?.expect_empty()
+        keddah.plan()?.expect_empty()?;
+        ensure!(!allowed.exists(), "something was remembered that nobody said");
+        Ok(())
     })
 }

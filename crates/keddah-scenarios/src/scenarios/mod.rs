@@ -1,6 +1,7 @@
 //! The scenarios, in the order in which they run.
 
 mod again;
+mod aside;
 mod connect;
 mod edits;
 mod etcd;
@@ -100,6 +101,11 @@ pub const SCENARIOS: &[Scenario] = &[
         name: "failover",
         about: "the primary is killed, its node loses power: the cluster heals",
         run: failover::run,
+    },
+    Scenario {
+        name: "aside",
+        about: "a former primary that cannot be rewound keeps its own commits aside, and is cloned",
+        run: aside::run,
     },
     Scenario {
         name: "follow",

@@ -6,7 +6,7 @@ use crate::failure::{Failure, Outcome};
 use crate::keddah::{Keddah, expected};
 use crate::load::{Load, Session};
 use crate::postgres::login;
-use crate::sandbox::address;
+use crate::sandbox::{Sandbox, address};
 use crate::world::{Steps, World, step};
 use std::time::Duration;
 
@@ -15,6 +15,25 @@ const NEW: &str = "        10.10.10.14: { pg_seq: 4, pg_role: replica }\n";
 
 const DATABASES: &str = "          - { name: test, owner: test }\n";
 const WAITS: &str = "          - { name: waits, state: absent }\n";
+
+/// A change of the cluster's configuration, which changes nothing, with the right password; says with
+/// which status Patroni of node-2 answers.
+const WRITE: &str = r#"
+import base64, urllib.error, urllib.request
+request = urllib.request.Request(
+    "http://10.10.10.11:8008/config", method="PATCH", data=b'{"nobody_has_set_this": null}',
+    headers={"Authorization": "Basic " + base64.b64encode(b"postgres:Patroni.API").decode()})
+try:
+    print(urllib.request.urlopen(request, timeout=10).status)
+except urllib.error.HTTPError as answer:
+    print(answer.status)
+"#;
+
+/// How node-2 answers that write when it comes from this node.
+fn writes(sandbox: &Sandbox, node: u8) -> Outcome<String> {
+    let line = format!("python3 - <<'END'\n{WRITE}END");
+    Ok(sandbox.shell(node, &line)?.success()?.text().to_owned())
+}
 
 /// Runs it.
 pub fn run(world: &mut World) -> Outcome {
@@ -29,6 +48,14 @@ pub fn run(world: &mut World) -> Outcome {
     let hasty = Load::start(sandbox, writer, "written_hastily", Session::PerTransaction)?;
 
     let scaled = (|| -> Outcome {
+        step(
+            "a node that is no member writes nothing through Patroni, an administration node may",
+            || {
+                ensure!(writes(sandbox, 5)? == "403", "a stranger's write was not refused");
+                ensure!(writes(sandbox, 1)? == "200", "an administration node's write was refused");
+                Ok(())
+            },
+        )?;
         step("add pg-test-4", || {
             project.edit(LAST, &format!("{LAST}{NEW}"))?;
             let plan = keddah.plan()?;
@@ -51,6 +78,7 @@ pub fn run(world: &mut World) -> Outcome {
             wait_healthy(sandbox, 2, 4, Duration::from_secs(60)).map(|_| ())
         })?;
         step("it serves", || {
+            ensure!(writes(sandbox, 5)? == "200", "the new member's write was refused");
             let reader = login("test", "test", &address(5), 5432, "test");
             let answer = reader.query(sandbox, "SELECT count(*) > 0 FROM written_while_scaling")?;
             ensure!(answer == "t", "the new replica has not got what was written");
@@ -125,6 +153,10 @@ pub fn run(world: &mut World) -> Outcome {
                 "ls -d /data/postgres/pg-test-* /pg/data 2>/dev/null; pgrep -x 'postgres|patroni|pgbouncer'; true",
             )?;
             ensure!(left.text().is_empty(), "something is left on node-5: {left}");
+            ensure!(
+                writes(sandbox, 5)? == "403",
+                "a write of a member that has gone was not refused"
+            );
             Ok(())
         })?;
         step("out of the inventory, nothing is left to change", || {

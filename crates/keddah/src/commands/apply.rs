@@ -3,11 +3,14 @@
 use crate::cli::Context;
 use crate::error::CommandError;
 use crate::render;
-use crate::steps::{self, Approval, Planned, Reviewed, Selection, SelectionArgs};
+use crate::steps::{
+    self, ALLOW_PUBLIC_PASSWORDS, Approval, Planned, PublicPasswords, Reviewed, Selection,
+    SelectionArgs,
+};
 use clap::{Args, ValueEnum};
 use keddah_compile::Removing;
 use keddah_fleet::quote;
-use keddah_plan::Allowance;
+use keddah_plan::{Allowance, opened};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -34,6 +37,10 @@ pub struct ApplyArgs {
     #[arg(long, value_delimiter = ',', value_name = "NAME")]
     destroy: Vec<String>,
 
+    /// Allow logins with passwords that everyone knows; said once, and remembered beside the inventory
+    #[arg(long)]
+    allow_public_passwords: bool,
+
     /// Show every field, new files in full, and every change as it is done
     #[arg(short = 'v', long, visible_alias = "verbose")]
     full: bool,
@@ -42,7 +49,7 @@ pub struct ApplyArgs {
 /// load → check → plan → lint → show → approve → execute → report
 pub async fn run(context: &Context, args: ApplyArgs) -> Result<ExitCode, CommandError> {
     let command = command_line(context, &args);
-    let ApplyArgs { plan_file, selection, yes, destroy, full } = args;
+    let ApplyArgs { plan_file, selection, yes, destroy, allow_public_passwords, full } = args;
     let reviewed = plan_file.as_deref().map(Reviewed::read).transpose()?;
     let selection = reviewed.as_ref().map_or(selection, |reviewed| reviewed.selection.clone());
     let context = match &reviewed {
@@ -54,7 +61,7 @@ pub async fn run(context: &Context, args: ApplyArgs) -> Result<ExitCode, Command
     let selection = Selection::of(&selection, &inventory)?;
     let nothing = Removing::default();
     let planned = steps::plan(context, &mut read, &inventory, &selection, &nothing).await?;
-    let Planned { plan, desired, signer, .. } = &planned;
+    let Planned { plan, desired, signer, doors, .. } = &planned;
 
     render::plan::announce(&context.output, plan, full);
     if let Some(reviewed) = reviewed.filter(|reviewed| !reviewed.agrees(plan, signer)) {
@@ -63,16 +70,28 @@ pub async fn run(context: &Context, args: ApplyArgs) -> Result<ExitCode, Command
     if plan.changes.is_empty() {
         return Ok(render::report::nothing(&context.output, plan));
     }
+    let (opened, said) =
+        (opened(plan, doors), PublicPasswords::of(context, allow_public_passwords)?);
+    said.guard(&opened, &with_losses(&command, &destroy))?;
     let allowance = Allowance { names: destroy.into_iter().collect(), everything: false };
     let approval = Approval { yes, allowance, typed: None, command };
     steps::approve(context, plan, desired, approval)?;
+    said.remember(&opened, context.environment.now())?;
     let report = steps::carry_out(context, &planned, "keddah apply", full).await?;
     Ok(render::report::show(&context.output, plan, &report))
 }
 
+/// A command, with what may be lost by it.
+fn with_losses(command: &str, destroy: &[String]) -> String {
+    if destroy.is_empty() {
+        return command.to_owned();
+    }
+    format!("{command} --destroy {}", quote(&destroy.join(",")))
+}
+
 /// The command as it was given, without what may be lost.
 fn command_line(context: &Context, args: &ApplyArgs) -> String {
-    let ApplyArgs { plan_file, selection, yes, destroy: _, full: _ } = args;
+    let ApplyArgs { plan_file, selection, yes, allow_public_passwords, destroy: _, full: _ } = args;
     let mut words = vec!["keddah".to_owned(), "apply".to_owned()];
     let mut option = |name: &str, value: String| words.extend([name.to_owned(), quote(&value)]);
     if let Some(path) = &context.global.inventory {
@@ -88,6 +107,7 @@ fn command_line(context: &Context, args: &ApplyArgs) -> String {
         option("--restart", restart.get_name().to_owned());
     }
     words.extend(yes.then(|| "--yes".to_owned()));
+    words.extend(allow_public_passwords.then(|| ALLOW_PUBLIC_PASSWORDS.to_owned()));
     words.extend(plan_file.as_ref().map(|path| quote(&path.display().to_string())));
     words.join(" ")
 }

@@ -3,10 +3,11 @@
 use crate::cli::Context;
 use crate::error::CommandError;
 use crate::render::plan as render;
-use crate::steps::{self, Planned, Reviewed, Selection, SelectionArgs};
+use crate::steps::{self, Planned, PublicPasswords, Reviewed, Selection, SelectionArgs};
 use clap::Args;
 use keddah_compile::Removing;
 use keddah_fleet::quote;
+use keddah_plan::opened;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -32,12 +33,13 @@ pub async fn run(context: &Context, args: PlanArgs) -> Result<ExitCode, CommandE
     let (mut read, inventory) = steps::checked(context)?;
     let selection = Selection::of(&args.selection, &inventory)?;
     let nothing = Removing::default();
-    let Planned { plan, signer, .. } =
+    let Planned { plan, signer, doors, .. } =
         steps::plan(context, &mut read, &inventory, &selection, &nothing).await?;
     if let Some(path) = &args.output {
         Reviewed::new(&plan, &args.selection, &read, &signer)?.write(path)?;
     }
     render::show(&context.output, &plan, args.full);
+    PublicPasswords::of(context, false)?.foretell(context, &opened(&plan, &doors));
     if let Some(path) = args.output.filter(|_| !plan.changes.is_empty()) {
         context.output.status(&format!(
             "To apply this very plan: keddah apply {}\n",

@@ -88,11 +88,17 @@ pub fn checked(context: &Context) -> Result<(Read, Inventory), CommandError> {
     let failed = read.diagnostics.iter().any(|one| one.severity == Severity::Error);
     match read.inventory.take() {
         Some(inventory) if !failed => {
-            let warnings = read.diagnostics.len();
+            let (public, others): (Vec<_>, Vec<_>) =
+                read.diagnostics.iter().partition(|one| one.code == "public-password");
+            for one in &public {
+                context.output.warning(&one.message);
+            }
+            let warnings = others.len();
             if warnings > 0 {
+                let more = if public.is_empty() { "" } else { "more " };
                 let these = if warnings == 1 { "warning" } else { "warnings" };
                 context.output.warning(&format!(
-                    "the inventory has {warnings} {these}; `keddah check` shows them"
+                    "the inventory has {warnings} {more}{these}; `keddah check` shows them"
                 ));
             }
             Ok((read, inventory))

@@ -10,7 +10,7 @@ use keddah_core::NodeName;
 use keddah_fleet::{Fleet, Holder};
 use keddah_inventory::Inventory;
 use keddah_plan::Plan;
-use keddah_resource::DesiredFleet;
+use keddah_resource::{DesiredFleet, Door};
 use std::collections::BTreeMap;
 
 /// A plan, and what it takes to carry it out.
@@ -23,6 +23,8 @@ pub struct Planned {
     pub fleet: Fleet,
     /// Who signs certificates.
     pub signer: Signer,
+    /// Logins by public passwords that are not known to be there.
+    pub doors: Vec<Door>,
 }
 
 /// connect → observe facts → compile → observe → plan. Where something is in `removing`, the plan is
@@ -43,7 +45,7 @@ pub async fn plan(
     let mut fleet = steps::connect(context, inventory, &needed).await?;
     let facts = steps::observe_facts(context, inventory, &mut fleet).await;
     steps::some_answer(&fleet, selection.nodes())?;
-    let Compiled { fleet: mut desired, notes } =
+    let Compiled { fleet: mut desired, notes, doors } =
         steps::compile(context, read, inventory, &facts, &signer, removing)?;
     if !removing.is_empty() {
         let (nothing, facts) = (Removing::default(), keddah_compile::as_if_well(facts, removing));
@@ -58,7 +60,7 @@ pub async fn plan(
     plan.notes.extend(notes);
     plan.notes.extend(at_work(&holders));
     steps::complete(&mut plan, &desired, &fleet, selection.nodes());
-    Ok(Planned { plan, desired, fleet, signer })
+    Ok(Planned { plan, desired, fleet, signer, doors })
 }
 
 /// Who changes nodes while we look at them: one note for each.

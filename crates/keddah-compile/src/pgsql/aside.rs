@@ -1,0 +1,69 @@
+//! A former primary whose rewind fails: the node moves its data aside by itself, and a plan names what
+//! it has kept, and a member that stays stopped, although nothing is to be changed.
+
+use super::{Cluster, Instance};
+use crate::compiler::{Compiler, Problem};
+use keddah_resource::kind::directory::Permissions;
+use keddah_resource::kind::file;
+use keddah_resource::{AsideFacts, Module, Resource, ResourceId};
+use serde_json::json;
+
+/// What Patroni calls as `pg_rewind` (`postgresql.bin_name`, from Patroni 3.1 on; older ones do not
+/// know that and call pg_rewind itself).
+pub(super) const SCRIPT: &str = "/usr/local/lib/keddah-rewind";
+
+/// States in which a member does not come up by itself (`PostgresqlState` in Patroni's
+/// `postgresql/misc.py`).
+const DOWN: [&str; 6] =
+    ["stopped", "start failed", "crashed", "stop failed", "restart failed", "initdb failed"];
+
+impl Compiler<'_> {
+    /// The program, one for all instances of the node.
+    pub(super) fn rewind_program(
+        &mut self,
+        instance: &Instance<'_>,
+    ) -> Result<ResourceId, Problem> {
+        let text = self.render("bin/pg-rewind", json!({}))?;
+        let spec = file::Spec::text(SCRIPT, text, Permissions::root(0o755));
+        Ok(self.fleet.add(Resource::new(&instance.node.name, Module::Pgsql, spec)))
+    }
+
+    /// Says what a person must know of an instance that has failed to come back.
+    pub(super) fn name_what_failed(&mut self, cluster: &Cluster<'_>, instance: &Instance<'_>) {
+        let (name, node) = (&instance.name, &instance.node.name);
+        let facts = instance.node.facts;
+        let mine = |aside: &&AsideFacts| aside.cluster == cluster.name && aside.instance == *name;
+        let aside = facts.asides.iter().find(mine);
+        let state = facts.patroni_of(&cluster.name).map(|patroni| patroni.state.as_str());
+        let leads = |other: &Instance<'_>| {
+            let says = other.node.facts.patroni_of(&cluster.name);
+            other.name != *name && says.is_some_and(keddah_resource::PatroniFacts::leads)
+        };
+        if let Some(state) = state.filter(|state| DOWN.contains(state))
+            && cluster.instances.iter().any(leads)
+        {
+            let why = match aside.and_then(|aside| aside.stopped.as_deref()) {
+                Some(why) => format!("its rewind has failed, and {why}"),
+                None => "its log and `journalctl -u patroni` on the node say why".to_owned(),
+            };
+            self.notes.push(format!(
+                "critical: {name} on {node} does not run, and {} has one member less \
+                 (Patroni: {state}): {why}",
+                cluster.name
+            ));
+        }
+        let Some(copy) = aside.and_then(|aside| aside.copy.as_ref()) else { return };
+        let about = aside.filter(|aside| !aside.moved.is_empty()).map_or_else(
+            || "of which nothing is known".to_owned(),
+            |AsideFacts { moved, fork, bytes, .. }| {
+                let bytes =
+                    bytes.map_or_else(|| "an unknown number of".to_owned(), |it| it.to_string());
+                format!("moved {moved}, with {bytes} bytes of WAL past the fork at {fork}")
+            },
+        );
+        self.notes.push(format!(
+            "{name} on {node} keeps the data of a former primary whose rewind has failed in {copy}, \
+             {about}: commits there may be nowhere else; `keddah remove --aside` takes it away"
+        ));
+    }
+}

@@ -1,0 +1,126 @@
+//! What a failed rewind has left beside the data directories of this machine (`templates/bin/pg-rewind`).
+
+use crate::HostError;
+use keddah_resource::{ASIDE, AsideFacts, InstanceFacts};
+use rustix::fs::{Mode, OFlags, openat};
+use std::fs::{self, File};
+use std::io::{ErrorKind, Read};
+use std::os::fd::OwnedFd;
+use std::path::Path;
+
+/// No note of a node's is as long.
+const LONGEST_NOTE: u64 = 64 * 1024;
+
+/// Looks beside the data directory of each instance.
+pub(super) fn gather(instances: &[InstanceFacts]) -> Result<Vec<AsideFacts>, HostError> {
+    let mut found = Vec::new();
+    for instance in instances {
+        found.extend(beside(instance)?);
+    }
+    Ok(found)
+}
+
+fn beside(instance: &InstanceFacts) -> Result<Option<AsideFacts>, HostError> {
+    let directory = Path::new(&instance.data_directory);
+    // The data directory itself may have been moved away.
+    let (Some(parent), Some(name)) = (directory.parent(), directory.file_name()) else {
+        return Ok(None);
+    };
+    let parent = match parent.canonicalize() {
+        Ok(parent) => parent,
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(HostError::path("read", parent, &error)),
+    };
+    let path = |ending: &str| parent.join(format!("{}{ending}", name.to_string_lossy()));
+    let copy = path(ASIDE);
+    let is_there = fs::symlink_metadata(&copy).is_ok_and(|about| about.is_dir());
+    let stopped = note(&path(".stopped.txt"))?;
+    if !is_there && stopped.is_none() {
+        return Ok(None);
+    }
+    let about =
+        if is_there { note(&path(".aside.txt"))?.unwrap_or_default() } else { String::new() };
+    let value = |key: &str| value_of(&about, key).unwrap_or_default();
+    Ok(Some(AsideFacts {
+        instance: instance.name.clone(),
+        cluster: instance.scope.clone(),
+        copy: is_there.then(|| copy.to_string_lossy().into_owned()),
+        moved: value("moved"),
+        fork: value("fork"),
+        bytes: value("bytes").parse().ok(),
+        stopped: stopped.map(|text| {
+            value_of(&text, "why").unwrap_or_else(|| "its rewind has failed".to_owned())
+        }),
+    }))
+}
+
+/// The text of a note; none where there is no plain file. The directory belongs to the server's
+/// account, so no link is followed.
+fn note(path: &Path) -> Result<Option<String>, HostError> {
+    let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+    let file: OwnedFd = match openat(rustix::fs::CWD, path, flags, Mode::empty()) {
+        Ok(file) => file,
+        Err(rustix::io::Errno::NOENT | rustix::io::Errno::LOOP) => return Ok(None),
+        Err(error) => return Err(HostError::path("read", path, &error.into())),
+    };
+    let file = File::from(file);
+    let failed = |error: std::io::Error| HostError::path("read", path, &error);
+    if !file.metadata().map_err(failed)?.is_file() {
+        return Ok(None);
+    }
+    let mut bytes = Vec::new();
+    file.take(LONGEST_NOTE).read_to_end(&mut bytes).map_err(failed)?;
+    Ok(Some(String::from_utf8_lossy(&bytes).into_owned()))
+}
+
+fn value_of(text: &str, key: &str) -> Option<String> {
+    let value = text.lines().find_map(|line| line.strip_prefix(key)?.strip_prefix(": "))?;
+    // It is shown on a terminal.
+    Some(value.chars().filter(|character| !character.is_control()).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::fs::symlink;
+
+    #[test]
+    fn a_copy_and_a_reason_are_found_beside_the_data() {
+        let scratch = tempfile::tempdir().unwrap();
+        let real = scratch.path().join("pg-test-17");
+        fs::create_dir(&real).unwrap();
+        symlink(&real, scratch.path().join("pg")).unwrap();
+        let instance = InstanceFacts {
+            name: "pg-test-1".to_owned(),
+            scope: "pg-test".to_owned(),
+            data_directory: scratch.path().join("pg/data").to_string_lossy().into_owned(),
+            ..InstanceFacts::default()
+        };
+        let found = || gather(std::slice::from_ref(&instance)).unwrap();
+        assert_eq!(found(), [], "there is nothing");
+        fs::write(real.join("data.aside.txt"), "moved: then\nbytes: 77\n").unwrap();
+        assert_eq!(found(), [], "a note about a copy that is no longer there");
+
+        let copy = real.join("data.aside");
+        fs::create_dir(&copy).unwrap();
+        fs::write(
+            real.join("data.aside.txt"),
+            "# About it.\npath: x\nmoved: 2026-01-02 03:04:05 UTC\nfork: 0/3000108 on timeline 1\n\
+             bytes: 4711\nrewind: no\u{1b}[2J\n",
+        )
+        .unwrap();
+        let facts = &found()[0];
+        assert_eq!(facts.copy.as_deref(), copy.to_str());
+        assert_eq!(facts.moved, "2026-01-02 03:04:05 UTC");
+        assert_eq!((facts.fork.as_str(), facts.bytes), ("0/3000108 on timeline 1", Some(4711)));
+        assert_eq!((facts.stopped.as_deref(), facts.instance.as_str()), (None, "pg-test-1"));
+
+        fs::write(real.join("data.stopped.txt"), "since: now\nwhy: no room\u{7}\n").unwrap();
+        assert_eq!(found()[0].stopped.as_deref(), Some("no room"));
+        fs::remove_file(real.join("data.stopped.txt")).unwrap();
+        let secret = scratch.path().join("secret");
+        fs::write(&secret, "why: root's own\n").unwrap();
+        symlink(&secret, real.join("data.stopped.txt")).unwrap();
+        assert_eq!(found()[0].stopped, None, "a link of the server's account is not followed");
+    }
+}
