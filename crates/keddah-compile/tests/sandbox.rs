@@ -156,3 +156,53 @@ fn a_member_joins_an_etcd_cluster_that_serves() {
     let announced = joining.fleet.iter().find(|one| one.id.kind == Kind::EtcdMember);
     assert_eq!(announced.map(|one| one.id.node.as_str()), Some("10.10.10.10"));
 }
+
+/// A reload cannot give a process another command line, so what runs is compared with what is declared;
+/// and where Patronis have to restart for it, the cluster goes on: replicas first, the leader last.
+#[test]
+fn what_a_daemon_runs_with_is_declared_and_patronis_restart_one_by_one() {
+    let mut facts = four_nodes();
+    for (last, role) in [(11, "replica"), (12, "primary"), (13, "replica")] {
+        let node = facts.get_mut(&NodeName::new(format!("10.10.10.{last}"))).expect("it is there");
+        node.patroni = vec![PatroniFacts {
+            tls: false,
+            role: role.to_owned(),
+            state: if role == "primary" { "running" } else { "streaming" }.to_owned(),
+            scope: "pg-test".to_owned(),
+            system_identifier: "7".to_owned(),
+            paused: false,
+        }];
+    }
+    let compiled = compiled(INVENTORY, &facts);
+    let unit = |node: &str, unit: &str| {
+        let found = compiled.fleet.iter().find(|one| {
+            one.id.node.as_str() == node && one.id.kind == Kind::Unit && one.id.name == unit
+        });
+        found.unwrap_or_else(|| panic!("no {unit} on {node}"))
+    };
+    let started = |node: &str, name: &str| match &unit(node, name).spec {
+        Spec::Unit(unit) => unit.started.clone().unwrap_or_else(|| panic!("{name}")),
+        other => panic!("{}", other.kind()),
+    };
+    let replica = "10.10.10.13";
+    assert_eq!(started(replica, "patroni.service").with, ["/etc/patroni/conf.d"]);
+    assert_eq!(started(replica, "pgbouncer.service").with, ["/etc/pgbouncer/pgbouncer.ini"]);
+    assert_eq!(
+        started(replica, "haproxy.service").with,
+        ["/etc/haproxy/haproxy.cfg", "/etc/haproxy/auth.cfg"]
+    );
+    assert_eq!(started("10.10.10.10", "etcd.service").without, ["--config-file"]);
+    let after = |node: &str| -> Vec<String> {
+        let before = &unit(node, "patroni.service").restart_after;
+        before.iter().map(|id| id.node.to_string()).collect()
+    };
+    assert_eq!(after("10.10.10.11"), [""; 0]);
+    assert_eq!(after("10.10.10.13"), ["10.10.10.11"]);
+    assert_eq!(after("10.10.10.12"), ["10.10.10.11", "10.10.10.13"], "the leader is last");
+    // Nothing that a replica waits for may wait for the leader, or none of them could restart.
+    let waits_for_the_leader = |node: &str| {
+        let before = &unit(node, "patroni.service").after;
+        before.iter().any(|id| id.kind == Kind::PgInstance && id.node.as_str() == "10.10.10.12")
+    };
+    assert!(!waits_for_the_leader("10.10.10.13"));
+}

@@ -293,9 +293,14 @@ fn absent(spec: &Spec) -> Observed {
         }
         Spec::Certificate(_) => certificate::Observed { present: None }.into(),
         Spec::TrustAnchor(_) => trust_anchor::Observed { trusted: false }.into(),
-        Spec::Unit(_) => {
-            unit::Observed { exists: false, enabled: false, running: false, owes: None }.into()
+        Spec::Unit(_) => unit::Observed {
+            exists: false,
+            enabled: false,
+            running: false,
+            owes: None,
+            process: None,
         }
+        .into(),
         Spec::EtcdKeys(_) => etcd_keys::Observed { keys: 0 }.into(),
         Spec::EtcdMember(_) => etcd_member::Observed { peer_url: None, id: None }.into(),
         Spec::Stanza(_) => stanza::Observed { status: 1 }.into(),

@@ -81,8 +81,9 @@ impl Compiler<'_> {
         before.push(
             self.fleet.add(resource(configuration.into()).after(before.clone()).restarts(&unit)),
         );
-        let spec =
-            unit::Spec::running(UNIT).ready_when_open(&node.address, params.port("dns_port"));
+        let spec = unit::Spec::running(UNIT)
+            .started_with(&["/etc/dnsmasq.d"])
+            .ready_when_open(&node.address, params.port("dns_port"));
         self.fleet.add(resource(spec.into()).after(before));
         Ok(())
     }
@@ -119,7 +120,10 @@ impl Compiler<'_> {
             let spec = file::Spec::text(path, text, Permissions::root(mode));
             after.push(self.fleet.add(resource(spec.into()).restarts(&unit)));
         }
-        self.fleet.add(resource(unit::Spec::running(FOLLOWER).into()).after(after));
+        self.fleet.add(
+            resource(unit::Spec::running(FOLLOWER).started_with(&[FOLLOWER_SETTINGS]).into())
+                .after(after),
+        );
         Ok(())
     }
 

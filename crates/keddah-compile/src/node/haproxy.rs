@@ -96,6 +96,7 @@ impl Compiler<'_> {
             Some(&unit),
         )?);
         let spec = unit::Spec::running("haproxy.service")
+            .started_with(&["/etc/haproxy/haproxy.cfg", "/etc/haproxy/auth.cfg"])
             .ready_when_open("127.0.0.1", params.port("haproxy_exporter_port"));
         self.fleet.add(Resource::new(&node.name, Module::Node, spec).after(before));
         Ok(())

@@ -127,7 +127,9 @@ impl Compiler<'_> {
         let service =
             self.fleet.add(resource(service.into()).after([packages.clone()]).restarts(&unit));
         let before = [packages, script, password, configuration, service];
-        self.fleet.add(resource(unit::Spec::running(UNIT).into()).after(before));
+        self.fleet.add(
+            resource(unit::Spec::running(UNIT).started_with(&[CONFIGURATION]).into()).after(before),
+        );
         Ok(())
     }
 

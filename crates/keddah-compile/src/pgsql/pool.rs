@@ -144,6 +144,7 @@ impl Compiler<'_> {
             self.drop_in(node, Module::Pgsql, name, "systemd/pgbouncer.conf", context, Some(&unit))?
         });
         let spec = unit::Spec::running(place.pgbouncer_unit())
+            .started_with(&[&format!("{directory}/pgbouncer.ini")])
             .ready_when_open(&node.address, params.port("pgbouncer_port"));
         self.fleet.add(resource(spec.into()).after(before));
         Ok(())

@@ -32,6 +32,7 @@ mod pg_settings;
 mod pgbackrest;
 mod policy;
 mod postmaster;
+mod process;
 mod stanza;
 mod symlink;
 mod sysctl;

@@ -3,7 +3,7 @@
 
 use crate::ensure;
 use crate::failure::Outcome;
-use crate::keddah::{Keddah, says};
+use crate::keddah::{Keddah, expected, says};
 use crate::processes::{expect_same, processes};
 use crate::sandbox::{Image, Sandbox};
 use crate::world::{World, step};
@@ -55,6 +55,16 @@ sed -i 1d /etc/haproxy/haproxy.cfg /etc/default/etcd
 mkdir -p /etc/haproxy/conf.d
 echo '# Pigsty' > /etc/haproxy/conf.d/more.cfg
 systemctl daemon-reload
+";
+
+/// Patroni runs with a copy of its configuration, and its unit would start it with that again.
+const ELSEWHERE: &str = r"
+set -e
+cp -a /etc/patroni/conf.d /etc/patroni/other
+printf '[Service]\nExecStart=\nExecStart=/usr/bin/patroni /etc/patroni/other\n' \
+    > /etc/systemd/system/patroni.service.d/other.conf
+systemctl daemon-reload
+systemctl restart patroni
 ";
 
 /// All that stands in the places of services, and who belongs there.
@@ -121,5 +131,16 @@ pub fn run(world: &mut World) -> Outcome {
         }
         keddah.apply()?;
         keddah.plan()?.expect_empty()
+    })?;
+    step("a daemon that runs another configuration is restarted, and not reloaded", || {
+        sandbox.shell(1, ELSEWHERE)?.success()?;
+        let refused = keddah.run(&["apply", "--yes"])?.expect(&[1])?;
+        says(&refused, "without /etc/patroni/conf.d: it is not restarted")?;
+        says(&refused, "/etc/systemd/system/patroni.service.d/other.conf")?;
+        sandbox.shell(1, "rm /etc/systemd/system/patroni.service.d/other.conf")?.success()?;
+        keddah.change(&[expected("unit", "patroni.service").times(1).class("ordered-restart")])?;
+        let line = sandbox.shell(1, "ps -o args= -C patroni")?.success()?.stdout;
+        ensure!(line.contains("/etc/patroni/conf.d"), "it runs as {line}");
+        Ok(())
     })
 }
