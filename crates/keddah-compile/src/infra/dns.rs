@@ -77,7 +77,14 @@ impl Compiler<'_> {
             }),
         )?;
         let configuration = file::Spec::text(CONFIGURATION, text, Permissions::root(0o644))
-            .checked_by(&["dnsmasq", "--test", "--conf-file={}"]);
+            .checked_by(&[
+                "dnsmasq",
+                "--test",
+                // What Debian's unit loads as well; files whose names end so are left out.
+                "{if /etc/dnsmasq.conf}--conf-file=/etc/dnsmasq.conf",
+                "{if /etc/dnsmasq.d}--conf-dir=/etc/dnsmasq.d,keddah.conf,.dpkg-dist,.dpkg-old,.dpkg-new",
+                "--conf-file={}",
+            ]);
         before.push(
             self.fleet.add(resource(configuration.into()).after(before.clone()).restarts(&unit)),
         );

@@ -67,15 +67,8 @@ impl Compiler<'_> {
         let configuration = self.fleet.add(
             resource(
                 file::Spec::text("/etc/haproxy/haproxy.cfg", text, Permissions::root(0o644))
-                    .checked_by(&[
-                        "haproxy",
-                        "-c",
-                        "-q",
-                        "-f",
-                        "{}",
-                        "-f",
-                        "/etc/haproxy/auth.cfg",
-                    ]),
+                    .checked_by(&["haproxy", "-c", "-f", "{}", "-f", "/etc/haproxy/auth.cfg"])
+                    .checked_with_files_of("haproxy.service", "-f", ".cfg"),
             )
             .after([secrets.clone(), node.trust.clone()]),
         );

@@ -4,6 +4,7 @@ pub(crate) mod accounts;
 mod backup;
 mod block;
 mod certificate;
+mod config_test;
 mod directory;
 mod etcd_gateway;
 mod etcd_keys;
@@ -39,6 +40,7 @@ mod sysctl;
 mod trust_anchor;
 mod unit;
 mod user;
+pub mod verifiers;
 pub(crate) mod write;
 
 use crate::{Host, HostError, Owed};

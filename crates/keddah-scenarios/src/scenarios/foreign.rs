@@ -58,14 +58,25 @@ systemctl daemon-reload
 ";
 
 /// Patroni runs with a copy of its configuration, and its unit would start it with that again.
-const ELSEWHERE: &str = r"
+const ELSEWHERE: &str = r#"
 set -e
-cp -a /etc/patroni/conf.d /etc/patroni/other
-printf '[Service]\nExecStart=\nExecStart=/usr/bin/patroni /etc/patroni/other\n' \
+cp -a /etc/patroni/conf.d /etc/patroni-other
+printf '[Service]\nExecStart=\nExecStart=/usr/bin/patroni /etc/patroni-other\n' \
     > /etc/systemd/system/patroni.service.d/other.conf
 systemctl daemon-reload
 systemctl restart patroni
-";
+timeout 60 sh -c 'until runuser -u postgres -- psql -qAtc "select not pg_is_in_recovery()" | grep -q t; do sleep 0.2; done'
+"#;
+
+/// HAProxy's unit loads a directory as well, in which somebody has declared a listener of ours.
+const BESIDE: &str = r#"
+set -e
+printf '[Service]\nEnvironment="EXTRAOPTS=-S /run/haproxy-master.sock -f /etc/haproxy/auth.cfg -f /etc/haproxy/conf.d"\n' \
+    > /etc/systemd/system/haproxy.service.d/other.conf
+printf 'listen admin\n    mode tcp\n    bind 127.0.0.1:9999\n' > /etc/haproxy/conf.d/more.cfg
+echo '# edited' >> /etc/haproxy/haproxy.cfg
+systemctl daemon-reload
+"#;
 
 /// All that stands in the places of services, and who belongs there.
 const FILES: &str = "cd / && find etc usr/lib/systemd data pg var/lib/postgresql -type f \
@@ -142,5 +153,20 @@ pub fn run(world: &mut World) -> Outcome {
         let line = sandbox.shell(1, "ps -o args= -C patroni")?.success()?.stdout;
         ensure!(line.contains("/etc/patroni/conf.d"), "it runs as {line}");
         Ok(())
+    })?;
+    step("what HAProxy will load is tested as a whole, and what it says is told", || {
+        let before = processes(sandbox, [1])?;
+        sandbox.shell(1, BESIDE)?.success()?;
+        for arguments in [&["apply", "--yes"][..], &["apply", "--yes", "--json"]] {
+            let refused = keddah.run(arguments)?.expect(&[1])?;
+            says(&refused, "haproxy refuses the new content of /etc/haproxy/haproxy.cfg beside")?;
+            says(&refused, "/etc/haproxy/conf.d/more.cfg")?;
+            says(&refused, "has the same name as")?;
+        }
+        expect_same(&before, &processes(sandbox, [1])?, &[])?;
+        let away = "rm /etc/systemd/system/haproxy.service.d/other.conf; systemctl daemon-reload";
+        sandbox.shell(1, away)?.success()?;
+        keddah.apply()?;
+        keddah.plan()?.expect_empty()
     })
 }
