@@ -206,3 +206,121 @@ fn what_a_daemon_runs_with_is_declared_and_patronis_restart_one_by_one() {
     };
     assert!(!waits_for_the_leader("10.10.10.13"));
 }
+
+/// Each of a cluster's proxies and pools restarts after the one before it, and no order of restarts
+/// contradicts the order of everything else.
+#[test]
+fn services_of_several_nodes_restart_one_by_one() {
+    let compiled = compiled(INVENTORY, &four_nodes());
+    for unit in ["haproxy.service", "pgbouncer.service"] {
+        let chain: Vec<(&str, Vec<&str>)> = compiled
+            .fleet
+            .iter()
+            .filter(|one| one.id.kind == Kind::Unit && one.id.name == unit)
+            .map(|one| {
+                let before = one.restart_after.iter().map(|id| id.node.as_str());
+                (one.id.node.as_str(), before.collect())
+            })
+            .collect();
+        assert_eq!(
+            chain,
+            [
+                ("10.10.10.10", vec![]),
+                ("10.10.10.11", vec![]),
+                ("10.10.10.12", vec!["10.10.10.11"]),
+                ("10.10.10.13", vec!["10.10.10.12"]),
+            ],
+            "{unit}"
+        );
+    }
+    let mut fleet = compiled.fleet;
+    for resource in fleet.iter_mut() {
+        let before = resource.restart_after.clone();
+        resource.after.extend(before);
+    }
+    fleet.ordered().expect("no restart waits for itself");
+}
+
+/// What a program finds wrong is of use only where it is said.
+#[test]
+fn programs_that_test_configuration_say_what_they_find() {
+    let compiled = compiled(INVENTORY, &four_nodes());
+    let mut tested = BTreeSet::new();
+    for resource in compiled.fleet.iter() {
+        let Spec::File(file) = &resource.spec else { continue };
+        let Some(check) = file.present.as_ref().and_then(|present| present.check.as_ref()) else {
+            continue;
+        };
+        assert!(!check.iter().any(|word| word == "-q"), "{check:?}");
+        tested.insert(check[0].clone());
+    }
+    assert_eq!(tested.into_iter().collect::<Vec<_>>(), ["dnsmasq", "haproxy", "visudo"]);
+}
+
+/// The same password, set by somebody else, has another salt: it is kept, in PostgreSQL and in the pools'
+/// lists, for one that is exchanged locks everybody out until the last list is written.
+#[test]
+fn a_stored_verifier_that_fits_the_declared_password_is_kept_everywhere() {
+    use keddah_core::Secret;
+    use keddah_resource::{RoleVerifier, VerifierFacts, scram};
+    let verifier = |password: &str| scram::verifier(&Secret::new(password), &[9; 16]);
+    let with = |inventory: &str, verifier: Secret| {
+        let mut facts = four_nodes();
+        let node = facts.get_mut(&NodeName::new("10.10.10.12")).expect("it is there");
+        let roles = vec![RoleVerifier { role: "test".to_owned(), verifier }];
+        node.verifiers = vec![VerifierFacts { cluster: "pg-test".to_owned(), roles }];
+        compiled(inventory, &facts)
+    };
+    let stored_of = |compiled: &Compiled| {
+        let role = compiled.fleet.iter().find_map(|one| match &one.spec {
+            Spec::PgRole(role)
+                if role.role == "test" && one.cluster.as_deref() == Some("pg-test") =>
+            {
+                role.present.as_ref()?.verifier.clone()
+            }
+            _ => None,
+        });
+        role.expect("there is a role")
+    };
+    let listed = |compiled: &Compiled, node: &str, verifier: &Secret| {
+        let list = file(compiled, node, "/etc/pgbouncer/userlist.txt").expect("there is a list");
+        list.contains(&format!("\"test\" \"{}\"", verifier.reveal()))
+    };
+    let fits = verifier("test");
+    let compiled = with(INVENTORY, fits.clone());
+    assert_eq!(stored_of(&compiled), fits);
+    for node in ["10.10.10.11", "10.10.10.12", "10.10.10.13"] {
+        assert!(listed(&compiled, node, &fits), "{node}");
+    }
+    // Another password's is not kept, and neither is an MD5 hash where SCRAM is asked for.
+    // It is `md5` and the MD5 of "testtest".
+    let md5 = Secret::new("md505a671c66aefea124cc08b76ea6d30bb");
+    let weak = INVENTORY.replace("    admin_ip:", "    pg_pwd_enc: md5\n    admin_ip:");
+    assert_eq!(stored_of(&with(&weak, md5.clone())), md5);
+    for other in [verifier("Another.Password"), md5] {
+        let compiled = with(INVENTORY, other.clone());
+        let stored = stored_of(&compiled);
+        assert_ne!(stored, other);
+        assert!(scram::matches(stored.reveal(), "test"));
+        assert!(listed(&compiled, "10.10.10.12", &stored));
+    }
+}
+
+#[test]
+fn the_pools_lists_come_after_the_roles_that_they_are_about() {
+    let compiled = compiled(INVENTORY, &four_nodes());
+    let lists = compiled.fleet.iter().filter(|one| one.id.name == "/etc/pgbouncer/userlist.txt");
+    let mut seen = 0;
+    for list in lists.filter(|one| one.cluster.as_deref() == Some("pg-test")) {
+        for role in ["test", "dbuser_meta", "dbuser_view", "dbuser_monitor"] {
+            let waits = list.after.iter().any(|id| {
+                id.kind == Kind::PgRole
+                    && id.name == format!("5432/{role}")
+                    && id.node.as_str() == "10.10.10.11"
+            });
+            assert!(waits, "{} does not wait for {role}", list.id);
+        }
+        seen += 1;
+    }
+    assert_eq!(seen, 3);
+}

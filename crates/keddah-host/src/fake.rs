@@ -268,6 +268,7 @@ fn small_machine(node: &str) -> NodeFacts {
         data: Vec::new(),
         backups: Vec::new(),
         watchdog: None,
+        verifiers: Vec::new(),
     }
 }
 

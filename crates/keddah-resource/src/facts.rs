@@ -41,6 +41,9 @@ pub struct Probe {
     /// Where the instances that the node should have keep what must not be lost.
     #[serde(default)]
     pub instances: Vec<InstanceProbe>,
+    /// Roles whose password verifiers are wanted.
+    #[serde(default)]
+    pub verifiers: Vec<crate::VerifierProbe>,
 }
 
 /// Where an instance that a node should have keeps data and backups.
@@ -217,6 +220,9 @@ pub struct NodeFacts {
     /// Who may open `/dev/watchdog`; absent where there is none.
     #[serde(default)]
     pub watchdog: Option<Permissions>,
+    /// Password verifiers of roles that the inventory declares, of each instance that serves.
+    #[serde(default)]
+    pub verifiers: Vec<crate::VerifierFacts>,
 }
 
 impl NodeFacts {

@@ -32,6 +32,7 @@ pub fn facts() -> NodeFacts {
         data: Vec::new(),
         backups: Vec::new(),
         watchdog: None,
+        verifiers: Vec::new(),
     }
 }
 

@@ -37,6 +37,7 @@ pub fn assumed_facts(inventory: &Inventory) -> BTreeMap<NodeName, NodeFacts> {
             data: Vec::new(),
             backups: Vec::new(),
             watchdog: Some(Permissions::new("root", "root", 0o666)),
+            verifiers: Vec::new(),
         };
         (node, facts)
     });
