@@ -279,6 +279,7 @@ fn absent(spec: &Spec) -> Observed {
             installed: BTreeMap::new(),
             candidates: spec.names.iter().map(|name| (name.clone(), "1.0".to_owned())).collect(),
             policy_left: false,
+            obstacles: packages::Obstacles::default(),
         }
         .into(),
         Spec::User(_) => user::Observed { present: None }.into(),

@@ -16,6 +16,7 @@ mod held;
 mod hostname;
 mod instance_facts;
 mod ownership;
+mod package_obstacles;
 mod packages;
 mod patroni_config;
 mod pg_baseline;
