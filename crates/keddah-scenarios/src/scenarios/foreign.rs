@@ -78,6 +78,19 @@ echo '# edited' >> /etc/haproxy/haproxy.cfg
 systemctl daemon-reload
 "#;
 
+/// etcdctl comes with another package than Debian's, which says nothing of that.
+const PACKAGE: &str = r"
+set -e
+dpkg --remove --force-depends etcd-client
+mkdir -p /root/etcd/DEBIAN /root/etcd/usr/bin
+printf 'Package: etcd\nVersion: 9\nArchitecture: all\nMaintainer: x <x@example.org>\nDescription: x\n' \
+    > /root/etcd/DEBIAN/control
+printf '#!/bin/sh\n' > /root/etcd/usr/bin/etcdctl
+chmod 755 /root/etcd/usr/bin/etcdctl
+dpkg-deb --build /root/etcd /root/etcd.deb
+dpkg --install /root/etcd.deb
+";
+
 /// All that stands in the places of services, and who belongs there.
 const FILES: &str = "cd / && find etc usr/lib/systemd data pg var/lib/postgresql -type f \
                      -not -path 'data/etcd/*' -exec sha256sum {} + 2>/dev/null | sort -k 2; \
@@ -168,5 +181,12 @@ pub fn run(world: &mut World) -> Outcome {
         sandbox.shell(1, away)?.success()?;
         keddah.apply()?;
         keddah.plan()?.expect_empty()
+    })?;
+    step("a package whose program another one owns is refused before dpkg is asked", || {
+        sandbox.shell(1, PACKAGE)?.success()?;
+        let refused = keddah.run(&["apply", "--yes"])?.expect(&[1])?;
+        says(&refused, "/usr/bin/etcdctl, which etcd-client brings, belongs to the package etcd")?;
+        sandbox.shell(1, "dpkg --purge etcd")?.success()?;
+        keddah.change(&[expected("packages", "etcd").times(1)])
     })
 }
