@@ -3,11 +3,12 @@
 
 use crate::compiler::{Compiler, Node};
 use crate::infra::DNS_UNIT;
+use crate::node::vip;
 use crate::pgsql::place::Place;
 use keddah_resource::{Kind, ResourceId};
 
 impl Compiler<'_> {
-    /// Puts the restarts of HAProxy and PgBouncer in an order along each cluster, and those of the name
+    /// Puts the restarts of HAProxy, PgBouncer and keepalived in an order along each cluster, and those of the name
     /// servers. Nodes that share no cluster do not wait for each other: a fleet may have thousands.
     pub(crate) fn one_by_one(&mut self, nodes: &[Node<'_>]) {
         let mut chains: Vec<Vec<ResourceId>> = Vec::new();
@@ -19,13 +20,14 @@ impl Compiler<'_> {
                 let member = cluster.members.iter().find(|member| member.node == node.name)?;
                 Some((node, member))
             });
-            let (mut proxies, mut pools) = (Vec::new(), Vec::new());
+            let (mut proxies, mut pools, mut addresses) = (Vec::new(), Vec::new(), Vec::new());
             for (node, member) in members {
                 proxies.push(ResourceId::new(&node.name, Kind::Unit, "haproxy.service"));
                 let pool = Place::of(name, member).pgbouncer_unit();
+                addresses.push(ResourceId::new(&node.name, Kind::Unit, vip::UNIT));
                 pools.push(ResourceId::new(&node.name, Kind::Unit, pool));
             }
-            chains.extend([proxies, pools]);
+            chains.extend([proxies, pools, addresses]);
         }
         chains.push(
             nodes.iter().map(|node| ResourceId::new(&node.name, Kind::Unit, DNS_UNIT)).collect(),

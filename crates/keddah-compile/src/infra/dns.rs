@@ -88,9 +88,8 @@ impl Compiler<'_> {
         before.push(
             self.fleet.add(resource(configuration.into()).after(before.clone()).restarts(&unit)),
         );
-        let spec = unit::Spec::running(UNIT)
-            .started_with(&["/etc/dnsmasq.d"])
-            .ready_when_open(&node.address, params.port("dns_port"));
+        let spec =
+            unit::Spec::running(UNIT).ready_when_open(&node.address, params.port("dns_port"));
         self.fleet.add(resource(spec.into()).after(before));
         Ok(())
     }

@@ -3,7 +3,7 @@
 mod haproxy;
 mod resolver;
 mod tuning;
-mod vip;
+pub(crate) mod vip;
 
 use crate::compiler::{Compiler, Node, Problem, problem};
 use crate::pgsql::place::Place;

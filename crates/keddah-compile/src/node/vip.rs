@@ -19,7 +19,7 @@ use serde_json::json;
 use std::net::Ipv4Addr;
 
 /// The unit is Keddah's own, so that a keepalived which somebody else runs is left alone.
-const UNIT: &str = "keddah-vip.service";
+pub(crate) const UNIT: &str = "keddah-vip.service";
 const UNIT_FILE: &str = "/etc/systemd/system/keddah-vip.service";
 const CONFIGURATION: &str = "/etc/keepalived/keddah.conf";
 const PASSWORD: &str = "/etc/keepalived/keddah-auth.conf";

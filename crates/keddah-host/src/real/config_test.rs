@@ -3,12 +3,11 @@
 //! rest (a service declared in two files is fatal for HAProxy), and an error that is found only when
 //! everything restarts closes every port at once.
 
+use super::process::{shown, start_with_variables};
 use crate::HostError;
 use crate::command::Command;
 use keddah_resource::kind::file::{Spec, UnitFiles};
-use std::collections::BTreeMap;
 use std::fs;
-use std::io::ErrorKind;
 use std::path::Path;
 
 /// Lets the program judge a candidate.
@@ -75,17 +74,10 @@ pub(super) async fn test(
 /// What else the unit gives by the option, files of directories one by one, without what the command
 /// names already and without the old content of the file itself.
 async fn others(with: &UnitFiles, path: &str, named: &[String]) -> Result<Vec<String>, HostError> {
-    let text = Command::new("systemctl")
-        .args(["--no-ask-password", "show", "--property"])
-        .args(["LoadState,ExecStart,Environment,EnvironmentFiles", "--", &with.unit])
-        .run()
-        .await?;
-    // Where systemd does not run, or does not know it, nobody loads anything yet.
-    if text.code != 0 || !text.stdout.lines().any(|line| line == "LoadState=loaded") {
-        return Ok(Vec::new());
-    }
+    // What systemd does not know nobody loads yet.
+    let Some(shown) = shown(&with.unit).await? else { return Ok(Vec::new()) };
     let mut found = Vec::new();
-    for given in values(&start(&text.stdout)?, &with.option) {
+    for given in values(&start_with_variables(&shown)?, &with.option) {
         let place = Path::new(&given);
         if !place.is_dir() {
             found.push(given);
@@ -104,75 +96,6 @@ async fn others(with: &UnitFiles, path: &str, named: &[String]) -> Result<Vec<St
     found.retain(|one| one != path && !named.contains(one));
     found.dedup();
     Ok(found)
-}
-
-/// The words with which a unit starts its program, its variables put in.
-fn start(shown: &str) -> Result<Vec<String>, HostError> {
-    let mut variables: BTreeMap<String, String> = BTreeMap::new();
-    let mut command = "";
-    let mut files = Vec::new();
-    for (name, value) in shown.lines().filter_map(|line| line.split_once('=')) {
-        match name {
-            "ExecStart" if command.is_empty() => {
-                let rest = value.split_once("argv[]=").map_or("", |(_, rest)| rest);
-                command = rest.split(" ; ").next().unwrap_or_default();
-            }
-            "Environment" => {
-                let words = quoted_words(value);
-                let pairs = words.iter().filter_map(|word| word.split_once('='));
-                variables.extend(pairs.map(|(name, value)| (name.to_owned(), value.to_owned())));
-            }
-            "EnvironmentFiles" => files.extend(value.rsplit_once(" (").map(|(path, _)| path)),
-            _ => {}
-        }
-    }
-    // Files win over what the unit itself says (systemd.exec(5), `EnvironmentFile=`).
-    for file in files {
-        let text = match fs::read_to_string(file) {
-            Ok(text) => text,
-            Err(error) if error.kind() == ErrorKind::NotFound => continue,
-            Err(error) => return Err(HostError::path("read", Path::new(file), &error)),
-        };
-        for line in text.lines().map(str::trim).filter(|line| !line.starts_with(['#', ';'])) {
-            if let Some((name, value)) = line.split_once('=') {
-                let value = value.trim().trim_matches(['"', '\'']);
-                variables.insert(name.trim().to_owned(), value.to_owned());
-            }
-        }
-    }
-    let mut words = Vec::new();
-    for word in command.split_whitespace() {
-        let whole = word.strip_prefix("${").and_then(|rest| rest.strip_suffix('}'));
-        match (whole, word.strip_prefix('$')) {
-            (Some(name), _) => words.extend(variables.get(name).cloned()),
-            (None, Some(name)) => {
-                let value = variables.get(name).map(String::as_str).unwrap_or_default();
-                words.extend(value.split_whitespace().map(str::to_owned));
-            }
-            (None, None) => words.push(word.to_owned()),
-        }
-    }
-    Ok(words)
-}
-
-/// Words in which double quotes hold blanks together.
-fn quoted_words(text: &str) -> Vec<String> {
-    let mut words = vec![String::new()];
-    let (mut quoted, mut escaped) = (false, false);
-    for character in text.chars() {
-        match character {
-            _ if escaped => {
-                escaped = false;
-                words.last_mut().into_iter().for_each(|word| word.push(character));
-            }
-            '\\' => escaped = true,
-            '"' => quoted = !quoted,
-            ' ' if !quoted => words.push(String::new()),
-            _ => words.last_mut().into_iter().for_each(|word| word.push(character)),
-        }
-    }
-    words.retain(|word| !word.is_empty());
-    words
 }
 
 /// What follows an option, each time that it is there.
@@ -199,7 +122,7 @@ mod tests {
                      ExecStart={ path=/usr/sbin/haproxy ; argv[]=/usr/sbin/haproxy -Ws -f $CONFIG -p ${PIDFILE} $EXTRAOPTS ; ignore_errors=no ; pid=0 }\n\
                      Environment=CONFIG=/etc/haproxy/haproxy.cfg PIDFILE=/run/h.pid \"EXTRAOPTS=-S /run/h.sock -f /etc/haproxy/auth.cfg /etc/haproxy/conf.d\"\n\
                      EnvironmentFiles=/nowhere/at/all (ignore_errors=yes)\n";
-        let start = start(shown).unwrap();
+        let start = start_with_variables(shown).unwrap();
         assert_eq!(
             start[..5],
             ["/usr/sbin/haproxy", "-Ws", "-f", "/etc/haproxy/haproxy.cfg", "-p"]

@@ -196,9 +196,7 @@ pub async fn apply(
                 host.owed().cross_out(Kind::Unit, unit, TriggerAction::Reload)
             }
             Some(TriggerAction::Restart) => {
-                let text = show(&[unit]).await?;
-                let properties = paragraphs(&text).pop().unwrap_or_default();
-                if let Some(error) = process::start_that_leads_elsewhere(spec, &properties)? {
+                if let Some(error) = process::start_that_leads_elsewhere(spec).await? {
                     return Err(error);
                 }
                 systemctl("reset-failed").args(["--", unit]).run().await?;

@@ -212,16 +212,21 @@ impl Spec {
 }
 
 impl Started {
-    /// What the command line of a process should be, and why it is not that.
-    fn otherwise(&self, process: &Process) -> Option<(String, &'static str)> {
+    /// The paths that a command line does not name; `None` when it names all.
+    pub fn absent(&self, words: &[String]) -> Option<String> {
         let absent: Vec<&str> = self
             .with
             .iter()
-            .filter(|path| !process.words.iter().any(|word| names(word, path)))
+            .filter(|path| !words.iter().any(|word| names(word, path)))
             .map(String::as_str)
             .collect();
-        if !absent.is_empty() {
-            let wanted = format!("(with {})", absent.join(" and "));
+        (!absent.is_empty()).then(|| absent.join(" and "))
+    }
+
+    /// What the command line of a process should be, and why it is not that.
+    fn otherwise(&self, process: &Process) -> Option<(String, &'static str)> {
+        if let Some(absent) = self.absent(&process.words) {
+            let wanted = format!("(with {absent})");
             return Some((wanted, "it runs with another configuration than the declared one"));
         }
         let option = |word: &str| word.split('=').next().unwrap_or_default().to_owned();

@@ -76,14 +76,14 @@ pub fn run(world: &mut World) -> Outcome {
     step(
         "the same password set by hand: its verifier is kept, and the pools take it over",
         || {
-            let again = "ALTER ROLE dbuser_new PASSWORD 'Newer.User'";
+            let again = "ALTER ROLE dbuser_view PASSWORD 'DBUser.Viewer'";
             superuser(sandbox, leader.node, "postgres", again)?;
             keddah.change(&[
                 expected("file", "userlist.txt").times(3),
                 expected("unit", "pgbouncer.service").times(3).class("reload"),
             ])?;
             for port in [5433, 5436] {
-                client("dbuser_new", "Newer.User", port).query(sandbox, "SELECT 1")?;
+                client("dbuser_view", "DBUser.Viewer", port).query(sandbox, "SELECT 1")?;
             }
             Ok(())
         },
