@@ -235,6 +235,8 @@ impl Compiler<'_> {
             restart_class: Class::OrderedRestart,
             ..unit::Spec::running("etcd.service")
         }
+        // Given a file, etcd reads nothing of its environment.
+        .started_without(&["--config-file"])
         .ready_when_open(&node.address, member.port);
         Ok(self.fleet.add(resource(spec.into()).after(before)))
     }

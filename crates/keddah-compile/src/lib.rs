@@ -10,6 +10,7 @@ mod doors;
 mod etcd;
 mod infra;
 mod node;
+mod one_by_one;
 mod ownership;
 mod parallel;
 mod pgsql;
@@ -53,6 +54,7 @@ pub fn probes(inventory: &Inventory) -> BTreeMap<NodeName, Probe> {
                     POSTGRESQL_VERSIONS.map(|version| format!("postgresql-{version}")).collect();
                 probe.packages.push("patroni".to_owned());
                 probe.instances = instances.iter().map(pgsql::identity::probe).collect();
+                probe.verifiers = instances.iter().filter_map(pgsql::verifier::probe).collect();
             }
             if params.opt_int("etcd_seq").is_some() {
                 probe.etcd_port = Some(params.port("etcd_port"));
@@ -190,6 +192,7 @@ impl<'a> Compiler<'a> {
         self.pgsql(nodes, &etcd)?;
         self.infra(nodes)?;
         self.haproxy_after_patroni(nodes);
+        self.one_by_one(nodes);
         self.trust_last();
         Ok(())
     }

@@ -49,6 +49,10 @@ fn addresses_and_names_as_nodes_read_them() {
     insta::assert_snapshot!("hosts", hosts.expect("it tells names"));
     let following = file(&compiled, "10.10.10.10", "/etc/keddah-dns.json");
     insta::assert_snapshot!("following", following.expect("one name follows"));
+    // The address must not be let go of everywhere at once.
+    let holders = compiled.fleet.iter().filter(|one| one.id.name == "keddah-vip.service");
+    let chain: Vec<usize> = holders.map(|one| one.restart_after.len()).collect();
+    assert_eq!(chain, [0, 1, 1]);
     let id = keddah_resource::ResourceId::new(
         &NodeName::new("10.10.10.13"),
         Kind::File,

@@ -184,3 +184,171 @@ fn a_member_joins_an_etcd_cluster_that_serves() {
     let announced = joining.fleet.iter().find(|one| one.id.kind == Kind::EtcdMember);
     assert_eq!(announced.map(|one| one.id.node.as_str()), Some("10.10.10.10"));
 }
+
+/// A reload cannot give a process another command line, so what runs is compared with what is declared;
+/// and where Patronis have to restart for it, the cluster goes on: replicas first, the leader last.
+#[test]
+fn what_a_daemon_runs_with_is_declared_and_patronis_restart_one_by_one() {
+    let mut facts = four_nodes();
+    for (last, role) in [(11, "replica"), (12, "primary"), (13, "replica")] {
+        let node = facts.get_mut(&NodeName::new(format!("10.10.10.{last}"))).expect("it is there");
+        node.patroni = vec![PatroniFacts {
+            tls: false,
+            role: role.to_owned(),
+            state: if role == "primary" { "running" } else { "streaming" }.to_owned(),
+            scope: "pg-test".to_owned(),
+            system_identifier: "7".to_owned(),
+            paused: false,
+        }];
+    }
+    let compiled = compiled(INVENTORY, &facts);
+    let unit = |node: &str, unit: &str| {
+        let found = compiled.fleet.iter().find(|one| {
+            one.id.node.as_str() == node && one.id.kind == Kind::Unit && one.id.name == unit
+        });
+        found.unwrap_or_else(|| panic!("no {unit} on {node}"))
+    };
+    let started = |node: &str, name: &str| match &unit(node, name).spec {
+        Spec::Unit(unit) => unit.started.clone().unwrap_or_else(|| panic!("{name}")),
+        other => panic!("{}", other.kind()),
+    };
+    let replica = "10.10.10.13";
+    assert_eq!(started(replica, "patroni.service").with, ["/etc/patroni/conf.d"]);
+    assert_eq!(started(replica, "pgbouncer.service").with, ["/etc/pgbouncer/pgbouncer.ini"]);
+    assert_eq!(
+        started(replica, "haproxy.service").with,
+        ["/etc/haproxy/haproxy.cfg", "/etc/haproxy/auth.cfg"]
+    );
+    assert_eq!(started("10.10.10.10", "etcd.service").without, ["--config-file"]);
+    let after = |node: &str| -> Vec<String> {
+        let before = &unit(node, "patroni.service").restart_after;
+        before.iter().map(|id| id.node.to_string()).collect()
+    };
+    assert_eq!(after("10.10.10.11"), [""; 0]);
+    assert_eq!(after("10.10.10.13"), ["10.10.10.11"]);
+    assert_eq!(after("10.10.10.12"), ["10.10.10.11", "10.10.10.13"], "the leader is last");
+    // Nothing that a replica waits for may wait for the leader, or none of them could restart.
+    let waits_for_the_leader = |node: &str| {
+        let before = &unit(node, "patroni.service").after;
+        before.iter().any(|id| id.kind == Kind::PgInstance && id.node.as_str() == "10.10.10.12")
+    };
+    assert!(!waits_for_the_leader("10.10.10.13"));
+}
+
+/// Each of a cluster's proxies and pools restarts after the one before it, and no order of restarts
+/// contradicts the order of everything else.
+#[test]
+fn services_of_several_nodes_restart_one_by_one() {
+    let compiled = compiled(INVENTORY, &four_nodes());
+    for unit in ["haproxy.service", "pgbouncer.service"] {
+        let chain: Vec<(&str, Vec<&str>)> = compiled
+            .fleet
+            .iter()
+            .filter(|one| one.id.kind == Kind::Unit && one.id.name == unit)
+            .map(|one| {
+                let before = one.restart_after.iter().map(|id| id.node.as_str());
+                (one.id.node.as_str(), before.collect())
+            })
+            .collect();
+        assert_eq!(
+            chain,
+            [
+                ("10.10.10.10", vec![]),
+                ("10.10.10.11", vec![]),
+                ("10.10.10.12", vec!["10.10.10.11"]),
+                ("10.10.10.13", vec!["10.10.10.12"]),
+            ],
+            "{unit}"
+        );
+    }
+    let mut fleet = compiled.fleet;
+    for resource in fleet.iter_mut() {
+        let before = resource.restart_after.clone();
+        resource.after.extend(before);
+    }
+    fleet.ordered().expect("no restart waits for itself");
+}
+
+/// What a program finds wrong is of use only where it is said.
+#[test]
+fn programs_that_test_configuration_say_what_they_find() {
+    let compiled = compiled(INVENTORY, &four_nodes());
+    let mut tested = BTreeSet::new();
+    for resource in compiled.fleet.iter() {
+        let Spec::File(file) = &resource.spec else { continue };
+        let Some(check) = file.present.as_ref().and_then(|present| present.check.as_ref()) else {
+            continue;
+        };
+        assert!(!check.iter().any(|word| word == "-q"), "{check:?}");
+        tested.insert(check[0].clone());
+    }
+    assert_eq!(tested.into_iter().collect::<Vec<_>>(), ["dnsmasq", "haproxy", "visudo"]);
+}
+
+/// The same password, set by somebody else, has another salt: it is kept, in PostgreSQL and in the pools'
+/// lists, for one that is exchanged locks everybody out until the last list is written.
+#[test]
+fn a_stored_verifier_that_fits_the_declared_password_is_kept_everywhere() {
+    use keddah_core::Secret;
+    use keddah_resource::{RoleVerifier, VerifierFacts, scram};
+    let verifier = |password: &str| scram::verifier(&Secret::new(password), &[9; 16]);
+    let with = |inventory: &str, verifier: Secret| {
+        let mut facts = four_nodes();
+        let node = facts.get_mut(&NodeName::new("10.10.10.12")).expect("it is there");
+        let roles = vec![RoleVerifier { role: "test".to_owned(), verifier }];
+        node.verifiers = vec![VerifierFacts { cluster: "pg-test".to_owned(), roles }];
+        compiled(inventory, &facts)
+    };
+    let stored_of = |compiled: &Compiled| {
+        let role = compiled.fleet.iter().find_map(|one| match &one.spec {
+            Spec::PgRole(role)
+                if role.role == "test" && one.cluster.as_deref() == Some("pg-test") =>
+            {
+                role.present.as_ref()?.verifier.clone()
+            }
+            _ => None,
+        });
+        role.expect("there is a role")
+    };
+    let listed = |compiled: &Compiled, node: &str, verifier: &Secret| {
+        let list = file(compiled, node, "/etc/pgbouncer/userlist.txt").expect("there is a list");
+        list.contains(&format!("\"test\" \"{}\"", verifier.reveal()))
+    };
+    let fits = verifier("test");
+    let compiled = with(INVENTORY, fits.clone());
+    assert_eq!(stored_of(&compiled), fits);
+    for node in ["10.10.10.11", "10.10.10.12", "10.10.10.13"] {
+        assert!(listed(&compiled, node, &fits), "{node}");
+    }
+    // Another password's is not kept, and neither is an MD5 hash where SCRAM is asked for.
+    // It is `md5` and the MD5 of "testtest".
+    let md5 = Secret::new("md505a671c66aefea124cc08b76ea6d30bb");
+    let weak = INVENTORY.replace("    admin_ip:", "    pg_pwd_enc: md5\n    admin_ip:");
+    assert_eq!(stored_of(&with(&weak, md5.clone())), md5);
+    for other in [verifier("Another.Password"), md5] {
+        let compiled = with(INVENTORY, other.clone());
+        let stored = stored_of(&compiled);
+        assert_ne!(stored, other);
+        assert!(scram::matches(stored.reveal(), "test"));
+        assert!(listed(&compiled, "10.10.10.12", &stored));
+    }
+}
+
+#[test]
+fn the_pools_lists_come_after_the_roles_that_they_are_about() {
+    let compiled = compiled(INVENTORY, &four_nodes());
+    let lists = compiled.fleet.iter().filter(|one| one.id.name == "/etc/pgbouncer/userlist.txt");
+    let mut seen = 0;
+    for list in lists.filter(|one| one.cluster.as_deref() == Some("pg-test")) {
+        for role in ["test", "dbuser_meta", "dbuser_view", "dbuser_monitor"] {
+            let waits = list.after.iter().any(|id| {
+                id.kind == Kind::PgRole
+                    && id.name == format!("5432/{role}")
+                    && id.node.as_str() == "10.10.10.11"
+            });
+            assert!(waits, "{} does not wait for {role}", list.id);
+        }
+        seen += 1;
+    }
+    assert_eq!(seen, 3);
+}

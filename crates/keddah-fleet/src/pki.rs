@@ -36,7 +36,7 @@ pub enum PkiError {
         /// The file that is missing.
         missing: PathBuf,
     },
-    /// The key is in another format than PKCS#8.
+    /// The key cannot be read: it needs a passphrase, or is none.
     KeyFormat {
         /// The key's file.
         path: PathBuf,
@@ -61,7 +61,7 @@ impl fmt::Display for PkiError {
             }
             PkiError::KeyFormat { path } => write!(
                 formatter,
-                "{} is not a private key in PKCS#8 (`BEGIN PRIVATE KEY`)",
+                "{} is not a private key in PEM that can be read without a passphrase",
                 path.display()
             ),
             PkiError::Unusable { path, why } => {
@@ -148,9 +148,8 @@ impl Authority {
             path: certificate_path.to_owned(),
             why: why.to_owned(),
         };
-        if !key.reveal().contains("-----BEGIN PRIVATE KEY-----") {
-            return Err(PkiError::KeyFormat { path: key_path.to_owned() });
-        }
+        let key = keddah_resource::private_key::as_pkcs8(key.reveal())
+            .ok_or_else(|| PkiError::KeyFormat { path: key_path.to_owned() })?;
         let key = KeyPair::from_pem(key.reveal()).map_err(|_| PkiError::Unusable {
             path: key_path.to_owned(),
             why: "use an RSA key of 2048 bits or more, or an EC key on P-256 or P-384".to_owned(),
@@ -411,15 +410,36 @@ mod tests {
         }
     }
 
+    /// As Pigsty and others have made theirs. Converted by OpenSSL, it is the same authority with the same
+    /// seed.
+    #[test]
+    fn an_authority_with_a_key_in_an_older_format_is_used() {
+        for make in
+            ["genrsa -traditional -out ca.key 2048", "ecparam -genkey -name prime256v1 -out ca.key"]
+        {
+            let scratch = Scratch::new("older");
+            scratch.openssl(make);
+            let text = std::fs::read_to_string(scratch.0.join("ca.key")).unwrap();
+            assert!(!text.contains("BEGIN PRIVATE KEY"), "{make}");
+            scratch.openssl("req -x509 -key ca.key -out ca.crt -days 36500 -subj /CN=x");
+            let authority = Authority::load(&scratch.0).unwrap().unwrap();
+            issue_and_verify(&scratch, &authority, "");
+            scratch.openssl("pkcs8 -topk8 -nocrypt -in ca.key -out other.key");
+            std::fs::copy(scratch.0.join("other.key"), scratch.0.join("ca.key")).unwrap();
+            let converted = Authority::load(&scratch.0).unwrap().unwrap();
+            assert_eq!(converted.seed(), authority.seed(), "{make}");
+        }
+    }
+
     #[test]
     fn what_cannot_sign_is_refused_with_the_way_out() {
         let scratch = Scratch::new("bad");
-        scratch.openssl("genrsa -traditional -out ca.key 2048");
-        scratch.openssl("req -x509 -key ca.key -out ca.crt -days 1 -subj /CN=x");
+        scratch.openssl("genrsa -traditional -aes256 -passout pass:word -out ca.key 2048");
+        scratch.openssl("req -x509 -key ca.key -passin pass:word -out ca.crt -days 1 -subj /CN=x");
         let error = Authority::load(&scratch.0).unwrap_err();
         assert!(error.hint().unwrap().contains("openssl pkcs8 -topk8"), "{error}");
         let (own, key) = (scratch.0.join("ca.key"), scratch.0.join("other.key"));
-        scratch.openssl("pkcs8 -topk8 -nocrypt -in ca.key -out other.key");
+        scratch.openssl("pkcs8 -topk8 -nocrypt -passin pass:word -in ca.key -out other.key");
         std::fs::copy(&key, &own).unwrap();
         assert!(Authority::load(&scratch.0).unwrap().is_some());
 

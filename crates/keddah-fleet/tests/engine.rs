@@ -112,7 +112,7 @@ fn other_text() -> Observed {
 }
 
 fn running() -> Observed {
-    unit::Observed { exists: true, enabled: true, running: true, owes: None }.into()
+    unit::Observed { exists: true, enabled: true, running: true, owes: None, process: None }.into()
 }
 
 struct Run {

@@ -130,12 +130,9 @@ impl Command {
     /// # Errors
     /// When it cannot be started or does not end in time; it is ended then.
     pub async fn run(&self) -> Result<Output, HostError> {
-        // A program that outlives this process must not die of a pipe that nobody reads.
-        let files = if self.outlives_us { Some([memory_file()?, memory_file()?]) } else { None };
-        let (stdout, stderr) = match &files {
-            Some([stdout, stderr]) => (another(stdout)?.into(), another(stderr)?.into()),
-            None => (Stdio::piped(), Stdio::piped()),
-        };
+        // A program that outlives this process must not die of a pipe that nobody reads; and what one
+        // that hangs has said until then is the best that there is to tell of it.
+        let [said, complained] = [memory_file()?, memory_file()?];
         let mut child = tokio::process::Command::new(&self.program)
             .args(&self.arguments)
             .env_clear()
@@ -145,8 +142,8 @@ impl Command {
             .envs(self.environment.iter().map(|(name, value)| (name, value)))
             .current_dir("/")
             .stdin(if self.input.is_some() { Stdio::piped() } else { Stdio::null() })
-            .stdout(stdout)
-            .stderr(stderr)
+            .stdout(another(&said)?)
+            .stderr(another(&complained)?)
             .process_group(0)
             .kill_on_drop(!self.outlives_us)
             .spawn()
@@ -160,9 +157,12 @@ impl Command {
                 let _ = pipe.write_all(input.reveal().as_bytes()).await;
             }
         };
-        let running = async { tokio::join!(child.wait_with_output(), feeding).0 };
-        let output = match tokio::time::timeout(self.patience, running).await {
-            Ok(output) => output.map_err(|error| {
+        let running = async { tokio::join!(child.wait(), feeding).0 };
+        let text = |file: File| -> Result<String, HostError> {
+            Ok(String::from_utf8_lossy(&content(file)?).into_owned())
+        };
+        let status = match tokio::time::timeout(self.patience, running).await {
+            Ok(status) => status.map_err(|error| {
                 HostError::new(format!("lost track of {}: {error}", self.program))
             })?,
             Err(_) => {
@@ -171,18 +171,14 @@ impl Command {
                     "`{}` did not end within {} s",
                     self.line(),
                     self.patience.as_secs()
-                )));
+                ))
+                .with_log(&format!("{}\n{}", text(said)?, text(complained)?)));
             }
         };
         group.0 = None;
-        let code = output.status.code();
-        let code = code.unwrap_or_else(|| 128 + output.status.signal().unwrap_or_default());
-        let [stdout, stderr] = match files {
-            Some([stdout, stderr]) => [content(stdout)?, content(stderr)?],
-            None => [output.stdout, output.stderr],
-        };
-        let text = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).into_owned();
-        Ok(Output { code, stdout: text(stdout), stderr: text(stderr) })
+        let code = status.code();
+        let code = code.unwrap_or_else(|| 128 + status.signal().unwrap_or_default());
+        Ok(Output { code, stdout: text(said)?, stderr: text(complained)? })
     }
 
     /// Runs it and returns its standard output.
@@ -264,7 +260,8 @@ mod tests {
     async fn a_program_that_hangs_is_ended_with_its_children() {
         let directory = tempfile::tempdir().unwrap();
         let note = directory.path().join("note");
-        let script = format!("(sleep 0.6; touch {}) & sleep 60", note.display());
+        let script =
+            format!("echo waits for x >&2; (sleep 0.6; touch {}) & sleep 60", note.display());
         let error = Command::new("sh")
             .args(["-c", &script])
             .patience(Duration::from_millis(200))
@@ -272,6 +269,7 @@ mod tests {
             .await
             .unwrap_err();
         assert!(error.message.contains("did not end within"), "{error}");
+        assert_eq!(error.log, ["waits for x"]);
         tokio::time::sleep(Duration::from_millis(800)).await;
         assert!(!note.exists(), "a child went on working");
     }

@@ -28,10 +28,11 @@ impl HostError {
 
     /// Adds the last lines of a log. Empty lines are left out, and of lines that differ in numbers
     /// alone, as times and process numbers do, all but the last: a service that is started again and
-    /// again says the same each time.
+    /// again says the same each time. Whatever is quoted of a configuration is told without passwords.
     #[must_use]
     pub fn with_log(mut self, text: &str) -> Self {
-        let lines = text.lines().map(str::trim_end).filter(|line| !line.is_empty());
+        let said = crate::masked::said(text);
+        let lines = said.lines().map(str::trim_end).filter(|line| !line.is_empty());
         self.log.extend(lines.map(str::to_owned));
         let mut seen = HashSet::new();
         let mut kept: Vec<String> =

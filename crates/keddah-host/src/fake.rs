@@ -271,6 +271,7 @@ fn small_machine(node: &str) -> NodeFacts {
         sandbox: false,
         doors: Vec::new(),
         asides: Vec::new(),
+        verifiers: Vec::new(),
     }
 }
 
@@ -281,6 +282,7 @@ fn absent(spec: &Spec) -> Observed {
             installed: BTreeMap::new(),
             candidates: spec.names.iter().map(|name| (name.clone(), "1.0".to_owned())).collect(),
             policy_left: false,
+            obstacles: packages::Obstacles::default(),
         }
         .into(),
         Spec::User(_) => user::Observed { present: None }.into(),
@@ -296,9 +298,14 @@ fn absent(spec: &Spec) -> Observed {
         }
         Spec::Certificate(_) => certificate::Observed { present: None }.into(),
         Spec::TrustAnchor(_) => trust_anchor::Observed { trusted: false }.into(),
-        Spec::Unit(_) => {
-            unit::Observed { exists: false, enabled: false, running: false, owes: None }.into()
+        Spec::Unit(_) => unit::Observed {
+            exists: false,
+            enabled: false,
+            running: false,
+            owes: None,
+            process: None,
         }
+        .into(),
         Spec::EtcdKeys(_) => etcd_keys::Observed { keys: 0 }.into(),
         Spec::EtcdMember(_) => etcd_member::Observed { peer_url: None, id: None }.into(),
         Spec::Stanza(_) => stanza::Observed { status: 1 }.into(),

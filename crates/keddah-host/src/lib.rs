@@ -3,6 +3,7 @@
 mod command;
 mod error;
 mod fake;
+mod masked;
 mod owed;
 pub mod real;
 pub mod rest;

@@ -94,7 +94,8 @@ async fn what_was_applied_needs_nothing_more() {
 async fn a_unit_pays_what_it_owes_once() {
     let host = FakeHost::new("node-1");
     let spec = Spec::from(unit::Spec::running("haproxy.service"));
-    let running = unit::Observed { exists: true, enabled: true, running: true, owes: None };
+    let running =
+        unit::Observed { exists: true, enabled: true, running: true, owes: None, process: None };
     host.set(Kind::Unit, "haproxy.service", running);
     assert_eq!(spec.diff(&known(&host, &spec).await), None);
     let id = ResourceId::new(&NodeName::new("node-1"), Kind::Unit, "haproxy.service");

@@ -251,6 +251,36 @@ async fn a_check_that_refuses_leaves_the_old_content() {
 }
 
 #[tokio::test]
+async fn a_check_sees_what_is_there_beside_and_its_silence_is_told() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = |name: &str| directory.path().join(name).display().to_string();
+    let host = RealHost::new(directory.path().join("state"));
+    let beside = format!("{{if {}}}--beside", path("beside"));
+    let spec = |text: &str| {
+        let script = "shift; test $# -lt 2";
+        let spec = file::Spec::text(path("thing.conf"), text, mine(0o600));
+        Spec::from(spec.checked_by(&["sh", "-c", script, "sh", "{}", "more", &beside]))
+    };
+    converge(&host, &spec("one")).await.unwrap();
+    fs::write(path("beside"), "").unwrap();
+    let error = converge(&host, &spec("two")).await.unwrap_err();
+    assert_eq!(error.log, ["it ended with exit code 1 and said nothing"]);
+    assert_eq!(fs::read_to_string(path("thing.conf")).unwrap(), "one");
+}
+
+/// A program that quotes a line with a password in it is quoted without.
+#[tokio::test]
+async fn what_a_check_says_is_told_without_passwords() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("thing.conf").display().to_string();
+    let host = RealHost::new(directory.path().join("state"));
+    let script = "echo \"line 3: 'user x insecure-password S3cret' is bad\"; exit 1";
+    let spec = file::Spec::text(path, "x", mine(0o600)).checked_by(&["sh", "-c", script]);
+    let error = converge(&host, &Spec::from(spec)).await.unwrap_err();
+    assert_eq!(error.log, ["line 3: 'user x insecure-password ********"]);
+}
+
+#[tokio::test]
 async fn what_cannot_be_read_is_an_error_and_never_absent() {
     let directory = tempfile::tempdir().unwrap();
     let host = RealHost::new(directory.path().join("state"));

@@ -568,3 +568,36 @@ async fn fifty_databases_are_observed_at_once() {
     // A busy machine gets four times as long as a quiet one needs.
     assert!(took < Duration::from_secs(2), "{took:?}");
 }
+
+/// What the server keeps of a password is told for those roles alone that were asked for, and fits the
+/// password although its salt is the server's own.
+#[tokio::test]
+async fn stored_verifiers_are_told_of_declared_roles() {
+    if skipped() {
+        return;
+    }
+    let server = Server::start("").await;
+    let session = server.session("postgres").await;
+    for statement in [
+        "create role dbuser_meta login password 'DBUser.Meta'",
+        "create role dbuser_other login password 'Other'",
+        "create role dbrole_admin",
+    ] {
+        session.execute(statement).await.unwrap();
+    }
+    let probe = keddah_resource::VerifierProbe {
+        cluster: "pg-meta".to_owned(),
+        connection: server.connection.clone(),
+        roles: ["dbrole_admin", "dbuser_meta", "nobody"].map(str::to_owned).to_vec(),
+    };
+    let away = keddah_resource::VerifierProbe {
+        connection: keddah_resource::kind::PgConnection { port: 1, ..probe.connection.clone() },
+        ..probe.clone()
+    };
+    let told = keddah_host::real::verifiers::gather(&[probe, away]).await.unwrap();
+    let [told] = &told[..] else { panic!("{told:?}") };
+    assert_eq!(told.cluster, "pg-meta");
+    let [one] = &told.roles[..] else { panic!("{told:?}") };
+    assert_eq!(one.role, "dbuser_meta");
+    assert!(scram::matches(one.verifier.reveal(), "DBUser.Meta"));
+}

@@ -39,6 +39,7 @@ fn fleet(drawn: &[Drawn]) -> (DesiredFleet, BTreeMap<ResourceId, Outcome>) {
                 enabled: false,
                 running: false,
                 owes: None,
+                process: None,
             })),
             (1, _) => Outcome::NotYet { because: "later".into() },
             (_, spec) => Outcome::Observed(spec.settled()),

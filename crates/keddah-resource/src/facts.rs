@@ -45,6 +45,9 @@ pub struct Probe {
     /// Lines of files by which services let in whoever knows a public password.
     #[serde(default)]
     pub doors: Vec<DoorProbe>,
+    /// Roles whose password verifiers are wanted.
+    #[serde(default)]
+    pub verifiers: Vec<crate::VerifierProbe>,
 }
 
 /// Where an instance that a node should have keeps data and backups.
@@ -241,6 +244,9 @@ pub struct NodeFacts {
     /// What failed rewinds have left beside the data directories of the instances.
     #[serde(default)]
     pub asides: Vec<AsideFacts>,
+    /// Password verifiers of roles that the inventory declares, of each instance that serves.
+    #[serde(default)]
+    pub verifiers: Vec<crate::VerifierFacts>,
 }
 
 impl NodeFacts {

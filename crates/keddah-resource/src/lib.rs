@@ -12,7 +12,9 @@ mod graph;
 mod id;
 pub mod kind;
 mod ownership;
+pub mod private_key;
 pub mod scram;
+mod verifiers;
 
 pub use aside::{ASIDE, AsideFacts};
 pub use difference::{Action, Class, Difference, FieldChange};
@@ -25,3 +27,4 @@ pub use graph::{Cycle, DesiredFleet, Module, Resource, Trigger, TriggerAction, U
 pub use id::ResourceId;
 pub use kind::{Kind, Material, Observation, Observed, Spec};
 pub use ownership::{OwnershipFacts, ServiceFacts};
+pub use verifiers::{RoleVerifier, VerifierFacts, VerifierProbe};

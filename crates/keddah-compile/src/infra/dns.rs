@@ -77,7 +77,14 @@ impl Compiler<'_> {
             }),
         )?;
         let configuration = file::Spec::text(CONFIGURATION, text, Permissions::root(0o644))
-            .checked_by(&["dnsmasq", "--test", "--conf-file={}"]);
+            .checked_by(&[
+                "dnsmasq",
+                "--test",
+                // What Debian's unit loads as well; files whose names end so are left out.
+                "{if /etc/dnsmasq.conf}--conf-file=/etc/dnsmasq.conf",
+                "{if /etc/dnsmasq.d}--conf-dir=/etc/dnsmasq.d,keddah.conf,.dpkg-dist,.dpkg-old,.dpkg-new",
+                "--conf-file={}",
+            ]);
         before.push(
             self.fleet.add(resource(configuration.into()).after(before.clone()).restarts(&unit)),
         );
@@ -119,7 +126,10 @@ impl Compiler<'_> {
             let spec = file::Spec::text(path, text, Permissions::root(mode));
             after.push(self.fleet.add(resource(spec.into()).restarts(&unit)));
         }
-        self.fleet.add(resource(unit::Spec::running(FOLLOWER).into()).after(after));
+        self.fleet.add(
+            resource(unit::Spec::running(FOLLOWER).started_with(&[FOLLOWER_SETTINGS]).into())
+                .after(after),
+        );
         Ok(())
     }
 

@@ -73,15 +73,8 @@ impl Compiler<'_> {
         let configuration = self.fleet.add(
             resource(
                 file::Spec::text("/etc/haproxy/haproxy.cfg", text, Permissions::root(0o644))
-                    .checked_by(&[
-                        "haproxy",
-                        "-c",
-                        "-q",
-                        "-f",
-                        "{}",
-                        "-f",
-                        "/etc/haproxy/auth.cfg",
-                    ]),
+                    .checked_by(&["haproxy", "-c", "-f", "{}", "-f", "/etc/haproxy/auth.cfg"])
+                    .checked_with_files_of("haproxy.service", "-f", ".cfg"),
             )
             .after([secrets.clone(), node.trust.clone()]),
         );
@@ -102,6 +95,7 @@ impl Compiler<'_> {
             Some(&unit),
         )?);
         let spec = unit::Spec::running("haproxy.service")
+            .started_with(&["/etc/haproxy/haproxy.cfg", "/etc/haproxy/auth.cfg"])
             .ready_when_open("127.0.0.1", params.port("haproxy_exporter_port"));
         self.fleet.add(Resource::new(&node.name, Module::Node, spec).after(before));
         Ok(())

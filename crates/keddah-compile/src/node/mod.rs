@@ -3,7 +3,7 @@
 mod haproxy;
 mod resolver;
 mod tuning;
-mod vip;
+pub(crate) mod vip;
 
 use crate::compiler::{Compiler, Node, Problem, problem};
 use crate::pgsql::place::Place;
@@ -184,7 +184,7 @@ impl Compiler<'_> {
         };
         let text = format!("# Written by Keddah; edit the inventory instead.\n{rule}\n");
         let spec = file::Spec::text(path, text, Permissions::root(0o440))
-            .checked_by(&["visudo", "-c", "-q", "-f", "{}"]);
+            .checked_by(&["visudo", "-c", "-f", "{}"]);
         self.fleet
             .add(Resource::new(&node.name, module, spec).after([user, node.packages.clone()]));
         Ok(())

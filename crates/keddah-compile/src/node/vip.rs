@@ -19,7 +19,7 @@ use serde_json::json;
 use std::net::Ipv4Addr;
 
 /// The unit is Keddah's own, so that a keepalived which somebody else runs is left alone.
-const UNIT: &str = "keddah-vip.service";
+pub(crate) const UNIT: &str = "keddah-vip.service";
 const UNIT_FILE: &str = "/etc/systemd/system/keddah-vip.service";
 const CONFIGURATION: &str = "/etc/keepalived/keddah.conf";
 const PASSWORD: &str = "/etc/keepalived/keddah-auth.conf";
@@ -127,7 +127,9 @@ impl Compiler<'_> {
         let service =
             self.fleet.add(resource(service.into()).after([packages.clone()]).restarts(&unit));
         let before = [packages, script, password, configuration, service];
-        self.fleet.add(resource(unit::Spec::running(UNIT).into()).after(before));
+        self.fleet.add(
+            resource(unit::Spec::running(UNIT).started_with(&[CONFIGURATION]).into()).after(before),
+        );
         Ok(())
     }
 

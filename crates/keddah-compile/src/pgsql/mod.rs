@@ -48,6 +48,8 @@ pub(super) struct Cluster<'a> {
     pub params: Params<'a>,
     /// PostgreSQL's parameters: for the first start, and for the DCS ever after.
     pub parameters: BTreeMap<String, String>,
+    /// What it keeps of its roles' passwords.
+    stored: verifier::Stored,
 }
 
 /// An instance and the node it stands on.
@@ -209,6 +211,10 @@ impl<'a> Compiler<'a> {
             .unwrap_or(&instances[0]);
         let (leader, params) = (leader.1.name.clone(), leader.0.params.clone());
         let name = model.name.as_str().to_owned();
+        let leads_first = instances.iter().filter(|(_, node)| node.name == leader);
+        let others = instances.iter().filter(|(_, node)| node.name != leader);
+        let facts = leads_first.chain(others).map(|(_, node)| node.facts);
+        let stored = verifier::Stored::of(&name, &params, facts);
         let instances = instances
             .into_iter()
             .map(|(member, node)| Instance {
@@ -222,8 +228,17 @@ impl<'a> Compiler<'a> {
             .collect();
         let follows = self.upstream(model);
         let parameters = BTreeMap::new();
-        let mut cluster =
-            Cluster { name, version, instances, leader, exists, follows, params, parameters };
+        let mut cluster = Cluster {
+            name,
+            version,
+            instances,
+            leader,
+            exists,
+            follows,
+            params,
+            parameters,
+            stored,
+        };
         cluster.parameters = self.parameters(&cluster)?;
         Ok(Some(cluster))
     }

@@ -137,7 +137,8 @@ impl Compiler<'_> {
             let name = member.instance(&other.name);
             before.push(ResourceId::new(node, Kind::PgInstance, name));
         }
-        if node.name != cluster.leader {
+        let rolls = rolls(cluster, instance);
+        if node.name != cluster.leader && !rolls {
             // A replica that starts before its cluster exists would race the primary for it.
             before.push(leader.id(Kind::PgInstance, &leader.name));
         }
@@ -147,12 +148,20 @@ impl Compiler<'_> {
             restart_class: Class::OrderedRestart,
             ..unit::Spec::running(place.patroni_unit())
         }
+        .started_with(&[&path])
         .ready_when_speaking(
             &node.address,
             port,
             instance.member.params.bool("patroni_ssl_enabled"),
         );
-        let unit = self.fleet.add(resource(unit.into()).after(before));
+        let mut unit = resource(unit.into()).after(before);
+        if rolls {
+            unit.restart_after = earlier(cluster, instance)
+                .filter(|other| self::rolls(cluster, other))
+                .map(Instance::patroni)
+                .collect();
+        }
+        let unit = self.fleet.add(unit);
         let made = self.fleet.add(
             resource(
                 pg_instance::Spec {
@@ -189,12 +198,7 @@ impl Compiler<'_> {
         self.fleet.add(resource(mark.into()).after([made]));
         // Replicas first, one by one: they must not have less of anything than the primary, and one
         // of them should always serve.
-        let leads = node.name == cluster.leader;
-        postmaster.restart_after = cluster
-            .instances
-            .iter()
-            .filter(|other| other.name != instance.name && other.node.name != cluster.leader)
-            .filter(|other| leads || other.member.seq < instance.member.seq)
+        postmaster.restart_after = earlier(cluster, instance)
             .flat_map(|other| [other.postmaster(), other.id(Kind::PgInstance, &other.name)])
             .collect();
         self.fleet.add(postmaster);
@@ -363,6 +367,28 @@ impl Compiler<'_> {
         self.fleet.add(resource);
         Ok(vec![leader.postmaster()])
     }
+}
+
+/// The instances that restart before this one: replicas, one after another, and the leader last.
+fn earlier<'c, 'a>(
+    cluster: &'c Cluster<'a>,
+    instance: &'c Instance<'a>,
+) -> impl Iterator<Item = &'c Instance<'a>> {
+    let leads = instance.node.name == cluster.leader;
+    cluster
+        .instances
+        .iter()
+        .filter(|other| other.name != instance.name && other.node.name != cluster.leader)
+        .filter(move |other| leads || other.member.seq < instance.member.seq)
+}
+
+/// Whether an instance's Patroni is one of those that serve beside a leader now: where these restart,
+/// they do so one by one, and need not wait for the leader to be made.
+fn rolls(cluster: &Cluster<'_>, instance: &Instance<'_>) -> bool {
+    let facts = |instance: &Instance<'_>| instance.node.facts.patroni_of(&cluster.name).cloned();
+    let leader = facts(cluster.leader());
+    leader.is_some_and(|leader| leader.leads() && leader.state == "running")
+        && facts(instance).is_some()
 }
 
 fn listen(instance: &Instance<'_>) -> Value {

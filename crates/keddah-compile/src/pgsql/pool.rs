@@ -8,8 +8,9 @@ use keddah_inventory::Params;
 use keddah_inventory::model::{DatabaseState, Dialect, PgDatabase, PgUser, State};
 use keddah_resource::kind::directory::{self, Permissions};
 use keddah_resource::kind::{file, unit};
-use keddah_resource::{Module, Resource, Spec};
+use keddah_resource::{Kind, Module, Resource, ResourceId, Spec};
 use serde_json::json;
+use std::collections::BTreeSet;
 use std::fmt::Write;
 
 /// Clients a pool holds at the most, where the limit of open files allows it.
@@ -130,7 +131,10 @@ impl Compiler<'_> {
         before.push(self.fleet.add(resource(spec.into()).after(above.clone()).restarts(&unit)));
         let path = format!("{directory}/userlist.txt");
         let spec = file::Spec::secret(path, Secret::new(userlist), owned());
-        before.push(self.fleet.add(resource(spec.into()).after(above).reloads(&unit)));
+        // After the roles: a list that is ahead of PostgreSQL rejects every pooled login until the
+        // apply has come that far, and for ever where it fails before.
+        let roles = self.pooled_roles(cluster, &users);
+        before.push(self.fleet.add(resource(spec.into()).after(above).after(roles).reloads(&unit)));
         let context = json!({
             "cluster": cluster.name,
             "superuser": superuser,
@@ -144,9 +148,32 @@ impl Compiler<'_> {
             self.drop_in(node, Module::Pgsql, name, "systemd/pgbouncer.conf", context, Some(&unit))?
         });
         let spec = unit::Spec::running(place.pgbouncer_unit())
+            .started_with(&[&format!("{directory}/pgbouncer.ini")])
             .ready_when_open(&node.address, params.port("pgbouncer_port"));
         self.fleet.add(resource(spec.into()).after(before));
         Ok(())
+    }
+}
+
+impl Compiler<'_> {
+    /// The roles of the cluster, on its leader, whose passwords a pool's list holds.
+    fn pooled_roles(&self, cluster: &Cluster<'_>, users: &[PgUser]) -> Vec<ResourceId> {
+        if cluster.follows.is_some() || !cluster.params.bool("pg_provision") {
+            // They come from elsewhere.
+            return Vec::new();
+        }
+        let (lookups, port) = (cluster.lookup_roles(), cluster.connection().port);
+        let node = &cluster.leader().node.name;
+        // An instance's own host may list other users than the cluster has.
+        let declared: BTreeSet<String> =
+            PgUser::all(&cluster.params).into_iter().map(|user| user.name).collect();
+        users
+            .iter()
+            .filter(|user| declared.contains(&user.name))
+            .filter(|user| user.state == State::Present && user.password.is_some())
+            .filter(|user| user.pgbouncer || lookups.contains(&user.name))
+            .map(|user| ResourceId::new(node, Kind::PgRole, format!("{port}/{}", user.name)))
+            .collect()
     }
 }
 

@@ -73,7 +73,7 @@ impl Compiler<'_> {
         user: &PgUser,
     ) -> Result<Option<Secret>, Problem> {
         if !cluster.lookup_roles().contains(&user.name) {
-            return Ok(self.verifiers.of(user));
+            return Ok(self.verifiers.kept(user, &cluster.stored));
         }
         let hashed = |password: &Secret| {
             scram::is_verifier(password.reveal()) || super::verifier::is_md5(password.reveal())

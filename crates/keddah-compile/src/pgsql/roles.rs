@@ -125,7 +125,7 @@ impl Compiler<'_> {
             bypassrls: user.bypassrls || everything,
             connection_limit: i32::try_from(user.connlimit).unwrap_or(-1),
             expiry: self.expiry(user)?,
-            verifier: self.verifiers.of(user),
+            verifier: self.verifiers.kept(user, &cluster.stored),
             member_of,
             declared: declared.clone(),
             parameters: user.parameters.iter().cloned().collect(),

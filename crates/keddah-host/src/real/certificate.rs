@@ -7,6 +7,7 @@ use keddah_core::Secret;
 use keddah_resource::kind::certificate::{Observed, ObservedCertificate, Spec};
 use keddah_resource::kind::directory::Permissions;
 use keddah_resource::kind::file::digest;
+use keddah_resource::private_key::as_pkcs8;
 use keddah_resource::{Difference, Observation};
 use std::fs::File;
 use std::io::{ErrorKind, Read};
@@ -89,6 +90,7 @@ fn look(
     let Ok(key) = String::from_utf8(key).map(Secret::new) else { return Ok(None) };
     let Ok((_, pem)) = parse_x509_pem(&text) else { return Ok(None) };
     let Ok(certificate) = pem.parse_x509() else { return Ok(None) };
+    let Some(key) = as_pkcs8(key.reveal()) else { return Ok(None) };
     let Ok(pair) = rcgen::KeyPair::from_pem(key.reveal()) else { return Ok(None) };
     if pair.public_key_raw() != &*certificate.public_key().subject_public_key.data {
         return Ok(None);

@@ -1,6 +1,6 @@
 //! What this machine is.
 
-use super::{aside, etcd_member, hostname, instance_facts, ownership, packages, sysctl};
+use super::{aside, etcd_member, hostname, instance_facts, ownership, packages, sysctl, verifiers};
 use crate::HostError;
 use crate::command::Command;
 use crate::rest::{CA, patroni_facts};
@@ -28,11 +28,12 @@ const CONTROL_GROUPS: [&str; 2] = ["/sys/fs/cgroup", "/sys/fs/cgroup/unified"];
 
 /// Gathers everything at the same time.
 pub(crate) async fn gather(probe: &Probe) -> Result<NodeFacts, HostError> {
-    let (interfaces, package_candidates, patroni, etcd) = tokio::join!(
+    let (interfaces, package_candidates, patroni, etcd, verifiers) = tokio::join!(
         interfaces(),
         packages::candidates(&probe.packages),
         patroni(probe),
         etcd(probe),
+        verifiers::gather(&probe.verifiers),
     );
     let uname = rustix::system::uname();
     let kept = instance_facts::gather(Path::new(PATRONI), &probe.instances).await?;
@@ -57,6 +58,7 @@ pub(crate) async fn gather(probe: &Probe) -> Result<NodeFacts, HostError> {
         instances: kept.instances,
         data: kept.data,
         backups: kept.backups,
+        verifiers: verifiers?,
         watchdog: instance_facts::watchdog(Path::new("/dev/watchdog"))?,
         sandbox: sandbox_mark(Path::new(SANDBOX_MARK), 0),
         doors: doors(&probe.doors)?,

@@ -1,9 +1,9 @@
 //! Whole files.
 
 use super::accounts::Accounts;
+use super::config_test::test;
 use super::held::{Held, LastLink, Missing};
 use super::write::{Candidate, on_disk, remove, set_permissions};
-use crate::command::Command;
 use crate::{HostError, RealHost};
 use keddah_resource::kind::file::{Observed, ObservedFile, Present, Spec, digest};
 use keddah_resource::{Difference, Observation};
@@ -90,14 +90,14 @@ pub async fn apply(
     };
     let Some(candidate) = candidate else { return Ok(()) };
     if let Some(words) = &present.check {
-        check(spec, words, candidate.path()).await?;
+        test(spec, words, present.check_with.as_ref(), candidate.path()).await?;
     }
     on_disk(move || candidate.commit()).await
 }
 
 /// The new content beside the old; nothing when only owner and mode had to be set.
 fn candidate(path: &Path, present: &Present) -> Result<Option<Candidate>, HostError> {
-    let Present { content, permissions, check: _, access_for: _ } = present;
+    let Present { content, permissions, check: _, check_with: _, access_for: _ } = present;
     let content = content.reveal().as_bytes();
     let ownership = Accounts::read()?.ownership(permissions)?;
     if std::fs::read(path).is_ok_and(|now| now == content) {
@@ -105,22 +105,4 @@ fn candidate(path: &Path, present: &Present) -> Result<Option<Candidate>, HostEr
         return Ok(None);
     }
     Candidate::write(path, content, ownership).map(Some)
-}
-
-/// Lets the program that will read the file judge it first.
-async fn check(spec: &Spec, words: &[String], candidate: &Path) -> Result<(), HostError> {
-    let Some((program, arguments)) = words.split_first() else { return Ok(()) };
-    let path = candidate.to_string_lossy();
-    let arguments = arguments.iter().map(|word| word.replace("{}", &path));
-    let output = Command::new(program).args(arguments).run().await?;
-    if output.code == 0 {
-        return Ok(());
-    }
-    let error = HostError::new(format!("{program} refuses the new content of {}", spec.path));
-    if spec.is_secret() {
-        // What it complains about may quote the content.
-        return Err(error);
-    }
-    let said = format!("{}\n{}", output.stdout, output.stderr);
-    Err(error.with_log(&said.replace(&*path, &spec.path)))
 }

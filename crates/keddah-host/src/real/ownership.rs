@@ -6,6 +6,8 @@
 
 use crate::HostError;
 use crate::command::Command;
+use crate::masked::command_line;
+use crate::real::process::command_line_of;
 use keddah_resource::{OwnershipFacts, ServiceFacts};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -129,7 +131,7 @@ async fn loaded() -> Result<BTreeMap<String, Loaded>, HostError> {
         .args(SERVICES.map(|service| service.unit))
         .succeed()
         .await?;
-    Ok(parse(&text, running))
+    Ok(parse(&text, |pid| Some(command_line_of(pid)?.join(" "))))
 }
 
 /// Reads `systemctl show`; units that do not exist, or are masked, are left out.
@@ -160,48 +162,7 @@ fn parse(text: &str, running: impl Fn(&str) -> Option<String>) -> BTreeMap<Strin
 fn arguments(exec_start: &str) -> String {
     let arguments = exec_start.split_once("argv[]=").map_or("", |(_, rest)| rest);
     let arguments = arguments.split(" ; ").next().unwrap_or_default();
-    without_secrets(arguments.split_whitespace())
-}
-
-/// A command line in which whatever may be a secret is masked: it is shown to people, and programs of
-/// others take passwords as arguments (vip-manager's `--etcd-password`). Masked are the values of options
-/// whose names say so, and what a URL says of a user.
-fn without_secrets<'a>(words: impl Iterator<Item = &'a str>) -> String {
-    const SECRET: [&str; 5] = ["pass", "secret", "token", "credential", "key"];
-    let names_a_secret = |option: &str| {
-        let option = option.to_lowercase();
-        // An option with a file's name in it, such as `--key-file`, names no secret itself.
-        option.starts_with('-')
-            && !option.contains("file")
-            && SECRET.iter().any(|word| option.contains(word))
-    };
-    let mut shown: Vec<String> = Vec::new();
-    let mut value_follows = false;
-    for word in words {
-        let option = word.split('=').next().unwrap_or_default();
-        let masked = if value_follows && !word.starts_with('-') {
-            "********".to_owned()
-        } else if names_a_secret(option) && word.contains('=') {
-            format!("{option}=********")
-        } else if let (Some((scheme, rest)), true) = (word.split_once("://"), word.contains('@')) {
-            let host = rest.rsplit_once('@').map_or(rest, |(_, host)| host);
-            format!("{scheme}://********@{host}")
-        } else {
-            word.to_owned()
-        };
-        value_follows = names_a_secret(option) && !word.contains('=');
-        shown.push(masked);
-    }
-    shown.join(" ")
-}
-
-/// The command line of a process.
-fn running(main_pid: &str) -> Option<String> {
-    let pid: u32 = main_pid.parse().ok().filter(|&pid| pid > 0)?;
-    // A process that has ended meanwhile does not run.
-    let bytes = fs::read(format!("/proc/{pid}/cmdline")).ok()?;
-    let text = String::from_utf8_lossy(&bytes);
-    Some(without_secrets(text.split('\0').map(str::trim).filter(|word| !word.is_empty())))
+    command_line(arguments.split_whitespace()).join(" ")
 }
 
 /// Of paths, those that a package brought and nobody has changed since.

@@ -1,5 +1,6 @@
 //! Packages, by Debian's own tools.
 
+use super::package_obstacles::obstacles;
 use super::policy;
 use crate::command::{Command, Output};
 use crate::{HostError, RealHost};
@@ -39,12 +40,14 @@ async fn look(specs: &[&Spec]) -> Result<Vec<Observed>, HostError> {
         let names = spec.names.iter();
         names.filter_map(|name| Some((name.clone(), versions.get(name)?.clone()))).collect()
     };
-    let observed = |spec: &&Spec| Observed {
-        installed: of(&installed, spec),
-        candidates: of(&candidates, spec),
-        policy_left,
-    };
-    Ok(specs.iter().map(observed).collect())
+    let mut all = Vec::new();
+    for spec in specs {
+        let candidates: BTreeMap<String, String> = of(&candidates, spec);
+        let obstacles = obstacles(&candidates.keys().cloned().collect::<Vec<_>>()).await?;
+        let installed = of(&installed, spec);
+        all.push(Observed { installed, candidates, policy_left, obstacles });
+    }
+    Ok(all)
 }
 
 async fn installed(names: &BTreeSet<&str>) -> Result<BTreeMap<String, String>, HostError> {
@@ -132,6 +135,10 @@ pub async fn apply(
     }
     let mut configured = false;
     loop {
+        // The lists may have been fetched since the plan was made.
+        if let Some(why) = spec.refused(&obstacles(&wanted).await?) {
+            return Err(HostError::new(why));
+        }
         let command = install(&wanted);
         let output = command.run().await?;
         policy::tidy()?;

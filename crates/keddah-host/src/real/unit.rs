@@ -1,6 +1,7 @@
 //! systemd units: state, start at boot, reloads and restarts, and waiting until they serve.
 
 use super::etcd_quorum;
+use super::process;
 use crate::command::Command;
 use crate::rest::{CA, patroni_facts};
 use crate::{HostError, RealHost};
@@ -16,6 +17,9 @@ use tokio::time::{Instant, sleep, timeout};
 /// What systemd is asked of every unit.
 const PROPERTIES: &str =
     "Id,LoadState,ActiveState,SubState,UnitFileState,NeedDaemonReload,CanReload";
+
+/// A unit's properties by name.
+type Properties<'a> = BTreeMap<&'a str, &'a str>;
 
 /// Between two looks at a unit that is about to serve.
 const STEP: Duration = Duration::from_millis(100);
@@ -67,11 +71,9 @@ impl State {
 
 /// Reads `systemctl show`: a paragraph per unit, in the order in which they were asked for.
 fn parse(text: &str) -> Vec<State> {
-    let paragraphs = text.split("\n\n").filter(|paragraph| !paragraph.trim().is_empty());
-    paragraphs
-        .map(|paragraph| {
-            let lines = paragraph.lines().filter_map(|line| line.split_once('='));
-            let values: BTreeMap<&str, &str> = lines.collect();
+    paragraphs(text)
+        .iter()
+        .map(|values| {
             let value = |name| values.get(name).copied().unwrap_or_default().to_owned();
             State {
                 load: value("LoadState"),
@@ -85,46 +87,57 @@ fn parse(text: &str) -> Vec<State> {
         .collect()
 }
 
+fn paragraphs(text: &str) -> Vec<Properties<'_>> {
+    let paragraphs = text.split("\n\n").filter(|paragraph| !paragraph.trim().is_empty());
+    paragraphs
+        .map(|paragraph| paragraph.lines().filter_map(|line| line.split_once('=')).collect())
+        .collect()
+}
+
 fn systemctl(verb: &str) -> Command {
     Command::new("systemctl").args(["--no-ask-password", verb])
 }
 
-async fn show(units: &[&str]) -> Result<Vec<State>, HostError> {
-    let text =
-        systemctl("show").args(["--property", PROPERTIES, "--"]).args(units).succeed().await?;
-    let states = parse(&text);
-    if states.len() == units.len() {
-        Ok(states)
+async fn show(units: &[&str]) -> Result<String, HostError> {
+    let properties = format!("{PROPERTIES},{}", process::PROPERTIES);
+    let text = systemctl("show")
+        .args(["--timestamp=unix", "--property", &properties, "--"])
+        .args(units)
+        .succeed()
+        .await?;
+    let told = paragraphs(&text).len();
+    if told == units.len() {
+        Ok(text)
     } else {
         Err(HostError::new(format!(
-            "systemd was asked for {} units and told of {}",
+            "systemd was asked for {} units and told of {told}",
             units.len(),
-            states.len()
         )))
     }
 }
 
 async fn show_one(unit: &str) -> Result<State, HostError> {
-    Ok(show(&[unit]).await?.pop().unwrap_or_default())
+    Ok(parse(&show(&[unit]).await?).pop().unwrap_or_default())
 }
 
 /// Looks at units with one question for all of them.
 pub async fn observe(host: &RealHost, specs: &[&Spec]) -> Vec<Result<Observation, HostError>> {
     let units: Vec<&str> = specs.iter().map(|spec| spec.unit.as_str()).collect();
-    let states = match show(&units).await {
-        Ok(states) => states,
+    let text = match show(&units).await {
+        Ok(text) => text,
         Err(error) => return specs.iter().map(|_| Err(error.clone())).collect(),
     };
-    let answer = |(spec, state): (&&Spec, State)| {
+    let answer = |((spec, state), properties): ((&&Spec, State), Properties<'_>)| {
         let observed = Observed {
             exists: state.exists(),
             enabled: state.enabled(spec.enabled),
             running: if spec.running { state.runs() } else { state.is_busy() },
             owes: host.owed().owes(Kind::Unit, &spec.unit)?,
+            process: process::process(spec, &properties)?,
         };
         Ok(Observation::Known(observed.into()))
     };
-    specs.iter().zip(states).map(answer).collect()
+    specs.iter().zip(parse(&text)).zip(paragraphs(&text)).map(answer).collect()
 }
 
 /// Starts, stops, enables, disables, reloads or restarts a unit.
@@ -184,12 +197,16 @@ pub async fn apply(
                 host.owed().cross_out(Kind::Unit, unit, TriggerAction::Reload)
             }
             Some(TriggerAction::Restart) => {
+                if let Some(error) = process::start_that_leads_elsewhere(spec).await? {
+                    return Err(error);
+                }
                 if let Some(quorum) = &spec.quorum {
                     etcd_quorum::can_spare(quorum).await?;
                 }
                 systemctl("reset-failed").args(["--", unit]).run().await?;
                 order(spec, "restart").await?;
                 wait_until_ready(spec).await?;
+                wait_until_serving(spec).await?;
                 host.owed().cross_out(Kind::Unit, unit, TriggerAction::Restart)
             }
         },
@@ -292,6 +309,33 @@ async fn wait_until_ready(spec: &Spec) -> Result<(), HostError> {
             let seconds = spec.patience_seconds;
             let error = HostError::new(format!("after {seconds} s {unit} {missing}"));
             return Err(with_journal(error, unit).await);
+        }
+        sleep(STEP).await;
+    }
+}
+
+/// How long an instance may take to serve again after its Patroni was restarted, and it with it.
+const SERVING_PATIENCE: Duration = Duration::from_secs(120);
+
+/// Waits until the instance of a Patroni that was restarted serves again: the next one of its cluster
+/// is restarted only then.
+async fn wait_until_serving(spec: &Spec) -> Result<(), HostError> {
+    let Readiness::Http { port, .. } = spec.readiness else { return Ok(()) };
+    let ca = Path::new(CA).exists().then_some(CA);
+    let deadline = Instant::now() + SERVING_PATIENCE;
+    loop {
+        let answer = patroni_facts(port, ca).await;
+        let state = answer.map_or_else(|| "no answer".to_owned(), |facts| facts.state);
+        if matches!(state.as_str(), "running" | "streaming") {
+            return Ok(());
+        }
+        if Instant::now() >= deadline {
+            let seconds = SERVING_PATIENCE.as_secs();
+            let message = format!(
+                "{seconds} s after {} was restarted its instance does not serve: {state}",
+                spec.unit
+            );
+            return Err(with_journal(HostError::new(message), &spec.unit).await);
         }
         sleep(STEP).await;
     }

@@ -49,6 +49,17 @@ pub struct Spec {
     pub present: Option<Present>,
 }
 
+/// Files that a unit's command line gives to its program, such as HAProxy's by `-f`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct UnitFiles {
+    /// The unit.
+    pub unit: String,
+    /// The option before each file or directory.
+    pub option: String,
+    /// How names of files end that are loaded of a directory.
+    pub ending: String,
+}
+
 /// A file that should exist.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Present {
@@ -57,8 +68,12 @@ pub struct Present {
     /// Owner and mode.
     pub permissions: Permissions,
     /// A command that must succeed before the new content takes the old one's place; `{}` stands
-    /// for the path of the candidate.
+    /// for the path of the candidate, and a word behind `{if PATH}` is left out where there is no such
+    /// path.
     pub check: Option<Vec<String>>,
+    /// What else a unit gives to the same program, with which the candidate has to agree.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub check_with: Option<UnitFiles>,
     /// Of a file of client authentication rules: who is a member of which roles, so that a plan can
     /// say who gains and who loses access.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -96,6 +111,7 @@ impl Spec {
                 content: Content::Text(text.into()),
                 permissions,
                 check: None,
+                check_with: None,
                 access_for: None,
             }),
         }
@@ -109,6 +125,7 @@ impl Spec {
                 content: Content::Secret(secret),
                 permissions,
                 check: None,
+                check_with: None,
                 access_for: None,
             }),
         }
@@ -124,6 +141,16 @@ impl Spec {
     pub fn checked_by(mut self, command: &[&str]) -> Self {
         if let Some(present) = &mut self.present {
             present.check = Some(command.iter().map(|&word| word.to_owned()).collect());
+        }
+        self
+    }
+
+    /// Has it tested together with the other files that a unit will load with it.
+    #[must_use]
+    pub fn checked_with_files_of(mut self, unit: &str, option: &str, ending: &str) -> Self {
+        if let Some(present) = &mut self.present {
+            let [unit, option, ending] = [unit, option, ending].map(str::to_owned);
+            present.check_with = Some(UnitFiles { unit, option, ending });
         }
         self
     }

@@ -137,8 +137,7 @@ pub struct ObservedRole {
     pub connection_limit: i32,
     /// VALID UNTIL as a moment; `None` for never.
     pub valid_until: Option<String>,
-    /// SHA-256 of `pg_authid.rolpassword` in hexadecimal digits; the verifier itself stays on the
-    /// node.
+    /// SHA-256 of `pg_authid.rolpassword` in hexadecimal digits: enough to compare.
     pub verifier_digest: Option<String>,
     /// Roles it is a member of.
     pub member_of: BTreeMap<String, Membership>,

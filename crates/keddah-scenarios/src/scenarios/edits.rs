@@ -5,7 +5,7 @@ use crate::command::wait_until;
 use crate::ensure;
 use crate::failure::Outcome;
 use crate::keddah::{Keddah, expected, says};
-use crate::postgres::login;
+use crate::postgres::{login, superuser};
 use crate::processes::{expect_same, processes, restarted};
 use crate::sandbox::{Sandbox, address};
 use crate::world::{World, step};
@@ -73,6 +73,21 @@ pub fn run(world: &mut World) -> Outcome {
         }
         Ok(())
     })?;
+    step(
+        "the same password set by hand: its verifier is kept, and the pools take it over",
+        || {
+            let again = "ALTER ROLE dbuser_view PASSWORD 'DBUser.Viewer'";
+            superuser(sandbox, leader.node, "postgres", again)?;
+            keddah.change(&[
+                expected("file", "userlist.txt").times(3),
+                expected("unit", "pgbouncer.service").times(3).class("reload"),
+            ])?;
+            for port in [5433, 5436] {
+                client("dbuser_view", "DBUser.Viewer", port).query(sandbox, "SELECT 1")?;
+            }
+            Ok(())
+        },
+    )?;
     step("a database: made with its contents, and the pools know it", || {
         add(DATABASES, "          - { name: extra, owner: dbuser_meta, schemas: [app] }\n")?;
         keddah.change(&[
@@ -242,12 +257,37 @@ pub fn run(world: &mut World) -> Outcome {
     step("back to the inventory as it was", || {
         keddah.apply()?;
         keddah.plan()?.expect_empty()
+    })?;
+    step("units changed by hand: Patronis restart one by one, the leader last", || {
+        for node in 2..=4 {
+            sandbox.shell(node, OTHER_COMMAND)?.success()?;
+        }
+        let unit = expected("unit", "patroni.service").times(3);
+        keddah.change(&[unit.class("ordered-restart")])?;
+        let now = wait_healthy(sandbox, 2, 3, Duration::from_secs(60))?;
+        ensure!(now.node != leader.node, "the leader was not restarted");
+        let mut started = Vec::new();
+        for node in 2..=4 {
+            let script =
+                "systemctl show --value -p ExecMainStartTimestampMonotonic patroni.service";
+            let moment = sandbox.shell(node, script)?.success()?.text().to_owned();
+            started.push((moment.parse::<u64>().unwrap_or_default(), node));
+        }
+        let last = started.iter().max().map(|(_, node)| *node);
+        ensure!(last == Some(leader.node), "the leader was not last: {started:?}");
+        Ok(())
     })
 }
 
 /// Settings of one instance: one that the inventory declares, and one that it does not.
 const ALTERED: &str = "runuser -u postgres -- psql -X -q -c 'ALTER SYSTEM SET log_min_duration_statement = 7000' \
      -c 'ALTER SYSTEM SET update_process_title = on' -c 'SELECT pg_reload_conf()'";
+
+/// A command line that ends in the same process, and is another one.
+const OTHER_COMMAND: &str = r"
+printf '[Service]\nExecStart=\nExecStart=/usr/bin/env /usr/bin/patroni /etc/patroni/conf.d\n' \
+    > /etc/systemd/system/patroni.service.d/other.conf
+";
 
 /// The setting is the same on all members.
 fn setting(sandbox: &Sandbox, name: &str, expected: &str) -> Outcome {

@@ -3,7 +3,7 @@
 
 use crate::ensure;
 use crate::failure::Outcome;
-use crate::keddah::{Keddah, says};
+use crate::keddah::{Keddah, expected, says};
 use crate::processes::{expect_same, processes};
 use crate::sandbox::{Image, Sandbox};
 use crate::world::{World, step};
@@ -58,6 +58,40 @@ sed -i 1d /etc/haproxy/haproxy.cfg /etc/default/etcd
 mkdir -p /etc/haproxy/conf.d
 echo '# Pigsty' > /etc/haproxy/conf.d/more.cfg
 systemctl daemon-reload
+";
+
+/// Patroni runs with a copy of its configuration, and its unit would start it with that again.
+const ELSEWHERE: &str = r#"
+set -e
+cp -a /etc/patroni/conf.d /etc/patroni-other
+printf '[Service]\nExecStart=\nExecStart=/usr/bin/patroni /etc/patroni-other\n' \
+    > /etc/systemd/system/patroni.service.d/other.conf
+systemctl daemon-reload
+systemctl restart patroni
+timeout 60 sh -c 'until runuser -u postgres -- psql -qAtc "select not pg_is_in_recovery()" | grep -q t; do sleep 0.2; done'
+"#;
+
+/// HAProxy's unit loads a directory as well, in which somebody has declared a listener of ours.
+const BESIDE: &str = r#"
+set -e
+printf '[Service]\nEnvironment="EXTRAOPTS=-S /run/haproxy-master.sock -f /etc/haproxy/auth.cfg -f /etc/haproxy/conf.d"\n' \
+    > /etc/systemd/system/haproxy.service.d/other.conf
+printf 'listen admin\n    mode tcp\n    bind 127.0.0.1:9999\n' > /etc/haproxy/conf.d/more.cfg
+echo '# edited' >> /etc/haproxy/haproxy.cfg
+systemctl daemon-reload
+"#;
+
+/// etcdctl comes with another package than Debian's, which says nothing of that.
+const PACKAGE: &str = r"
+set -e
+dpkg --remove --force-depends etcd-client
+mkdir -p /root/etcd/DEBIAN /root/etcd/usr/bin
+printf 'Package: etcd\nVersion: 9\nArchitecture: all\nMaintainer: x <x@example.org>\nDescription: x\n' \
+    > /root/etcd/DEBIAN/control
+printf '#!/bin/sh\n' > /root/etcd/usr/bin/etcdctl
+chmod 755 /root/etcd/usr/bin/etcdctl
+dpkg-deb --build /root/etcd /root/etcd.deb
+dpkg --install /root/etcd.deb
 ";
 
 /// All that stands in the places of services, and who belongs there.
@@ -147,5 +181,38 @@ pub fn run(world: &mut World) -> Outcome {
         keddah.plan()?.expect_empty()?;
         ensure!(!allowed.exists(), "something was remembered that nobody said");
         Ok(())
+    })?;
+    step("a daemon that runs another configuration is restarted, and not reloaded", || {
+        sandbox.shell(1, ELSEWHERE)?.success()?;
+        let refused = keddah.run(&["apply", "--yes"])?.expect(&[1])?;
+        says(&refused, "without /etc/patroni/conf.d: it is not restarted")?;
+        says(&refused, "/etc/systemd/system/patroni.service.d/other.conf")?;
+        sandbox.shell(1, "rm /etc/systemd/system/patroni.service.d/other.conf")?.success()?;
+        keddah.change(&[expected("unit", "patroni.service").times(1).class("ordered-restart")])?;
+        let line = sandbox.shell(1, "ps -o args= -C patroni")?.success()?.stdout;
+        ensure!(line.contains("/etc/patroni/conf.d"), "it runs as {line}");
+        Ok(())
+    })?;
+    step("what HAProxy will load is tested as a whole, and what it says is told", || {
+        let before = processes(sandbox, [1])?;
+        sandbox.shell(1, BESIDE)?.success()?;
+        for arguments in [&["apply", "--yes"][..], &["apply", "--yes", "--json"]] {
+            let refused = keddah.run(arguments)?.expect(&[1])?;
+            says(&refused, "haproxy refuses the new content of /etc/haproxy/haproxy.cfg beside")?;
+            says(&refused, "/etc/haproxy/conf.d/more.cfg")?;
+            says(&refused, "has the same name as")?;
+        }
+        expect_same(&before, &processes(sandbox, [1])?, &[])?;
+        let away = "rm /etc/systemd/system/haproxy.service.d/other.conf; systemctl daemon-reload";
+        sandbox.shell(1, away)?.success()?;
+        keddah.apply()?;
+        keddah.plan()?.expect_empty()
+    })?;
+    step("a package whose program another one owns is refused before dpkg is asked", || {
+        sandbox.shell(1, PACKAGE)?.success()?;
+        let refused = keddah.run(&["apply", "--yes"])?.expect(&[1])?;
+        says(&refused, "/usr/bin/etcdctl, which etcd-client brings, belongs to the package etcd")?;
+        sandbox.shell(1, "dpkg --purge etcd")?.success()?;
+        keddah.change(&[expected("packages", "etcd").times(1)])
     })
 }

@@ -82,6 +82,31 @@ async fn a_pair_of_openssl_is_understood() {
     assert!(expired.present.unwrap().days_left < 0);
 }
 
+/// Keys in the formats that OpenSSL wrote before PKCS#8, as Pigsty's nodes have them.
+#[tokio::test]
+async fn a_key_in_an_older_format_is_a_usable_pair() {
+    let pair = Pair::new().await;
+    let (spec, authority) = (pair.spec(), pair.authority("ca.crt"));
+    let script =
+        format!("cd {} && openssl ec -in server.key -out old.key", pair.directory.path().display());
+    Command::new("sh").args(["-c", &script]).succeed().await.unwrap();
+    fs::copy(pair.path("old.key"), pair.path("server.key")).unwrap();
+    assert!(pair.text("server.key").contains("BEGIN EC PRIVATE KEY"));
+    assert_eq!(spec.diff(&pair.look(&authority, now())), None);
+    let script = format!(
+        "cd {} && openssl genrsa -traditional -out server.key 2048 && \
+         openssl req -new -key server.key -out server.csr -subj /CN=pg-test-1 && \
+         openssl x509 -req -in server.csr -CA ca.crt -CAkey ca.key -days 100 -out server.crt \
+           -extfile ext -CAcreateserial",
+        pair.directory.path().display()
+    );
+    Command::new("sh").args(["-c", &script]).succeed().await.unwrap();
+    assert!(pair.text("server.key").contains("BEGIN RSA PRIVATE KEY"));
+    assert_eq!(spec.diff(&pair.look(&authority, now())), None);
+    fs::copy(pair.path("old.key"), pair.path("server.key")).unwrap();
+    assert_eq!(pair.look(&authority, now()), Observed { present: None }, "another pair's key");
+}
+
 #[tokio::test]
 async fn a_ca_of_the_same_name_is_not_the_same_ca() {
     let pair = Pair::new().await;
