@@ -109,6 +109,19 @@ pub fn run(world: &mut World) -> Outcome {
         sandbox.shell(1, &patroni("CONT"))?.success()?;
         stays_stopped(sandbox, &keddah, "is there already")
     })?;
+    step("and so it does when Patroni is started anew", || {
+        sandbox
+            .shell(1, &format!("rm {DATA}.stopped.txt; systemctl restart patroni"))?
+            .success()?;
+        stays_stopped(sandbox, &keddah, "is there already")
+    })?;
+    step("an apply does not wait for it", || {
+        let applied = keddah.run(&["apply", "--yes"])?.expect(&[1])?;
+        says(&applied, "stays stopped")?;
+        says(&applied, "is there already")?;
+        ensure!(applied.elapsed < Duration::from_secs(30), "it took {:?}", applied.elapsed);
+        Ok(())
+    })?;
     step("with no room for both, too", || {
         let full = format!(
             "fallocate -l $(($(df -B1 --output=avail {DATA} | tail -1) - 1048576)) {FILLER}"
