@@ -2,10 +2,12 @@
 
 mod support;
 
+use keddah_compile::{Removing, own_changes};
 use keddah_core::NodeName;
 use keddah_resource::{AsideFacts, NodeFacts, PatroniFacts};
-use std::collections::BTreeMap;
-use support::{compiled, facts};
+use std::collections::{BTreeMap, BTreeSet};
+use std::process::Command;
+use support::{compiled, facts, file, without};
 
 const INVENTORY: &str = "all:
   children:
@@ -47,6 +49,21 @@ fn aside() -> AsideFacts {
     }
 }
 
+/// Patroni is told of the program, which is on each node, and Python's.
+#[test]
+fn patroni_calls_a_program_that_is_there() {
+    let compiled = compiled(INVENTORY, &nodes(WELL, None));
+    let patroni = file(&compiled, "10.10.10.12", "/etc/patroni/conf.d/10-patroni.yml");
+    let program = "/usr/local/lib/keddah-rewind";
+    let named = format!("  bin_name:\n    pg_rewind: {program}\n");
+    assert!(patroni.is_some_and(|text| text.contains(&named)));
+    let text = file(&compiled, "10.10.10.12", program).expect("it is there");
+    assert!(text.starts_with("#!/usr/bin/python3\n"));
+    let read = ["-c", "import sys; compile(sys.argv[1], 'keddah-rewind', 'exec')", &text];
+    let read = Command::new("python3").args(read).output().expect("Python is installed");
+    assert!(read.status.success(), "{}", String::from_utf8_lossy(&read.stderr));
+}
+
 #[test]
 fn a_member_that_does_not_run_beside_a_leader_is_critical() {
     let down = [("replica", "stopped"), ("primary", "running")];
@@ -84,8 +101,38 @@ fn a_copy_is_named_with_what_it_holds_as_long_as_it_lies_there() {
         ["pg-test-1 on 10.10.10.11 keeps the data of a former primary whose rewind has failed in \
           /data/postgres/pg-test-17/data.aside, moved 2026-01-02 03:04:05 UTC, with 4711 bytes of WAL \
           past the fork at 0/3000108 on timeline 1: commits there may be nowhere else; \
-          `keddah remove --aside` takes it away"]
+          `keddah remove pg-test-1 --aside` takes it away"]
     );
     let told = notes(well, Some(AsideFacts { copy, ..aside() }));
     assert!(told[0].contains("data.aside, of which nothing is known: commits"), "{told:?}");
+}
+
+const WELL: [(&str, &str); 2] = [("replica", "running"), ("primary", "running")];
+
+fn with_a_copy() -> BTreeMap<NodeName, NodeFacts> {
+    let copy = Some("/data/postgres/pg-test-17/data.aside".to_owned());
+    nodes(WELL, Some(AsideFacts { copy, ..aside() }))
+}
+
+fn of_pg_test(hosts: &[&str]) -> BTreeMap<String, BTreeSet<NodeName>> {
+    let hosts = hosts.iter().copied().map(NodeName::new).collect();
+    BTreeMap::from([("pg-test".to_owned(), hosts)])
+}
+
+#[test]
+fn an_instance_does_not_go_with_a_copy_and_the_copy_goes_alone() {
+    let facts = with_a_copy();
+    let instance = Removing { pgsql: of_pg_test(&["10.10.10.11"]), ..Removing::default() };
+    let refused = without(INVENTORY, &facts, &instance).expect_err("the copy would go, too");
+    assert_eq!(refused[0].code, "aside-kept");
+    let kept = INVENTORY.replace("pg_conf: tiny.yml", "pg_conf: tiny.yml, pg_rm_data: false");
+    assert!(without(&kept, &facts, &instance).is_ok(), "its data stays");
+
+    let both = ["10.10.10.11", "10.10.10.12"];
+    let removing = Removing { asides: of_pg_test(&both), ..Removing::default() };
+    let mut removal = without(INVENTORY, &facts, &removing).expect("it compiles").fleet;
+    own_changes(&mut removal, &compiled(INVENTORY, &facts).fleet);
+    let goes: Vec<String> = removal.iter().map(|one| one.id.to_string()).collect();
+    assert_eq!(goes.len(), 2, "{goes:?}");
+    assert!(goes.iter().all(|id| id.contains("/data/postgres/pg-test-17/data.aside")), "{goes:?}");
 }

@@ -2,10 +2,11 @@
 //! it has kept, and a member that stays stopped, although nothing is to be changed.
 
 use super::{Cluster, Instance};
-use crate::compiler::{Compiler, Problem};
-use keddah_resource::kind::directory::Permissions;
+use crate::compiler::{Compiler, Node, Problem, problem};
+use keddah_inventory::model::{PgCluster, PgMember};
+use keddah_resource::kind::directory::{self, Permissions};
 use keddah_resource::kind::file;
-use keddah_resource::{AsideFacts, Module, Resource, ResourceId};
+use keddah_resource::{AsideFacts, Module, Resource, ResourceId, Spec};
 use serde_json::json;
 
 /// What Patroni calls as `pg_rewind` (`postgresql.bin_name`, from Patroni 3.1 on; older ones do not
@@ -63,7 +64,52 @@ impl Compiler<'_> {
         );
         self.notes.push(format!(
             "{name} on {node} keeps the data of a former primary whose rewind has failed in {copy}, \
-             {about}: commits there may be nowhere else; `keddah remove --aside` takes it away"
+             {about}: commits there may be nowhere else; `keddah remove {name} --aside` takes it away"
         ));
     }
+
+    /// Refuses to take away an instance together with a copy that may hold what is nowhere else.
+    pub(crate) fn nothing_aside(
+        &self,
+        cluster: &PgCluster<'_>,
+        member: &PgMember<'_>,
+        node: &Node<'_>,
+    ) -> Result<(), Problem> {
+        let name = member.instance(&cluster.name);
+        let Some(copy) = copy_of(node, cluster, &name) else { return Ok(()) };
+        if !member.params.bool("pg_rm_data") {
+            return Ok(());
+        }
+        let message = format!(
+            "{name} would go together with {copy}, the data of a former primary whose rewind has \
+             failed: commits there may be nowhere else"
+        );
+        Err(Box::new(problem("aside-kept", member.seq_span, message).help(format!(
+            "copy what is wanted of it, then take it away by itself: `keddah remove {name} --aside`"
+        ))))
+    }
+
+    /// The copies that are to go, and nothing beside them.
+    pub(crate) fn remove_asides(&mut self, cluster: &PgCluster<'_>, nodes: &[Node<'_>]) {
+        let Some(hosts) = self.input.removing.asides.get(cluster.name.as_str()) else { return };
+        for member in cluster.members.iter().filter(|one| hosts.contains(&one.node)) {
+            let Some(node) = nodes.iter().find(|node| node.name == member.node) else { continue };
+            let Some(copy) = copy_of(node, cluster, &member.instance(&cluster.name)) else {
+                continue;
+            };
+            let resource = |spec: Spec| {
+                Resource::new(&node.name, Module::Pgsql, spec).in_cluster(cluster.name.as_str())
+            };
+            let gone = self.fleet.add(resource(directory::Spec::absent(copy).into()));
+            let about = file::Spec::absent(format!("{copy}.txt"));
+            self.fleet.add(resource(about.into()).after([gone]));
+        }
+    }
+}
+
+/// The copy that a node has moved aside of an instance.
+fn copy_of<'n>(node: &'n Node<'_>, cluster: &PgCluster<'_>, instance: &str) -> Option<&'n str> {
+    let mine =
+        |aside: &&AsideFacts| aside.cluster == cluster.name.as_str() && aside.instance == instance;
+    node.facts.asides.iter().find(mine)?.copy.as_deref()
 }

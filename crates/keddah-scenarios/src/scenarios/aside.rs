@@ -165,5 +165,15 @@ pub fn run(world: &mut World) -> Outcome {
         )?;
         ensure!(!format!("{plan}").contains("critical"), "it is well again: {plan}");
         Ok(())
+    })?;
+    step("it goes by its own command alone, and not with its instance", || {
+        let confirmed = ["--confirm", "pg-test-1"];
+        let refused =
+            keddah.run(&[&["remove", "pg-test-1"], &confirmed[..]].concat())?.expect(&[1])?;
+        says(&refused, "aside-kept")?;
+        keddah.run(&[&["remove", "pg-test-1", "--aside"], &confirmed[..]].concat())?.success()?;
+        let left = sandbox.shell(1, "ls -d /data/postgres/pg-test-17/data*")?.success()?;
+        ensure!(left.text() == DATA, "{left}");
+        wait_healthy(sandbox, 2, 2, Duration::from_secs(5)).map(|_| ())
     })
 }
