@@ -4,7 +4,7 @@ mod support;
 
 use keddah_compile::{Removing, own_changes};
 use keddah_core::NodeName;
-use keddah_resource::{AsideFacts, NodeFacts, PatroniFacts};
+use keddah_resource::{AsideFacts, NodeFacts, PatroniFacts, Spec};
 use std::collections::{BTreeMap, BTreeSet};
 use std::process::Command;
 use support::{compiled, facts, file, without};
@@ -135,4 +135,26 @@ fn an_instance_does_not_go_with_a_copy_and_the_copy_goes_alone() {
     let goes: Vec<String> = removal.iter().map(|one| one.id.to_string()).collect();
     assert_eq!(goes.len(), 2, "{goes:?}");
     assert!(goes.iter().all(|id| id.contains("/data/postgres/pg-test-17/data.aside")), "{goes:?}");
+}
+
+/// Patroni 3.0 knows no `bin_name`: all its programs are links, and one leads to ours.
+#[test]
+fn debian_12s_patroni_is_led_to_it_by_links() {
+    let mut facts = nodes(WELL, None);
+    for node in facts.values_mut() {
+        node.distribution.codename = "bookworm".to_owned();
+    }
+    let compiled = compiled(INVENTORY, &facts);
+    let patroni = file(&compiled, "10.10.10.12", "/etc/patroni/conf.d/10-patroni.yml");
+    let directory = "/usr/local/lib/keddah-postgresql-15";
+    assert!(patroni.is_some_and(|text| text.contains(&format!("  bin_dir: {directory}\n"))));
+    let target = |name: &str| {
+        let path = format!("{directory}/{name}");
+        compiled.fleet.iter().find_map(|one| match &one.spec {
+            Spec::Symlink(link) if link.path == path => Some(link.target.clone()),
+            _ => None,
+        })
+    };
+    assert_eq!(target("pg_rewind").as_deref(), Some("/usr/local/lib/keddah-rewind"));
+    assert_eq!(target("postgres").as_deref(), Some("/usr/lib/postgresql/15/bin/postgres"));
 }
