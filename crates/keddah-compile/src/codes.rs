@@ -2,6 +2,7 @@
 
 /// Every code that [`crate::compile`] may report, with its meaning; `docs/diagnostics.md` lists them.
 pub const CODES: &[(&str, &str)] = &[
+    ("aside-kept", "An instance would go with a copy that its node has moved aside."),
     ("cluster-paused", "A member of a cluster that is paused would go."),
     ("database-option", "An option of a database needs a newer PostgreSQL."),
     ("earlier-backups", "A cluster would be born over the backups of an earlier one."),

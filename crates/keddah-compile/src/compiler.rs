@@ -45,6 +45,8 @@ pub struct Removing {
     pub pgsql: BTreeMap<String, BTreeSet<NodeName>>,
     /// Hosts whose etcd member goes.
     pub etcd: BTreeSet<NodeName>,
+    /// Of each PostgreSQL cluster, the hosts that lose a copy moved aside, and nothing else.
+    pub asides: BTreeMap<String, BTreeSet<NodeName>>,
     /// Whether a cluster that goes as a whole may go without a last backup.
     pub without_backup: bool,
 }
@@ -52,12 +54,13 @@ pub struct Removing {
 impl Removing {
     /// Whether nothing is taken away.
     pub fn is_empty(&self) -> bool {
-        self.pgsql.is_empty() && self.etcd.is_empty()
+        self.pgsql.is_empty() && self.etcd.is_empty() && self.asides.is_empty()
     }
 
     /// All hosts that lose something.
     pub fn hosts(&self) -> BTreeSet<NodeName> {
-        self.pgsql.values().flatten().chain(&self.etcd).cloned().collect()
+        let postgres = self.pgsql.values().chain(self.asides.values()).flatten();
+        postgres.chain(&self.etcd).cloned().collect()
     }
 
     /// Whether a cluster's instance on a node goes.

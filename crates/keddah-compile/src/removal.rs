@@ -146,6 +146,7 @@ impl<'a> Compiler<'a> {
                 self.remove_instance(cluster, member, node)?;
             }
             self.forget_in_etcd(cluster, nodes);
+            self.remove_asides(cluster, nodes);
         }
         self.remove_etcd_members(nodes)
     }
@@ -174,6 +175,7 @@ impl<'a> Compiler<'a> {
                 ),
             )));
         }
+        self.nothing_aside(cluster, member, node)?;
         if leads && stays {
             return Err(problem(
                 "removes-primary",

@@ -61,14 +61,15 @@ impl Compiler<'_> {
             files.etcd_certificate.clone(),
             files.packages.clone(),
         ]);
-        let rewind = self.rewind_program(instance)?;
+        let rewind = self.rewind_program(cluster, instance)?;
         self.name_what_failed(cluster, instance);
         let settings = self.patroni_settings(cluster, instance);
         let text = yaml("how Patroni runs this instance", &settings)?;
         before.push(
             self.fleet.add(
                 resource(file::Spec::text(format!("{path}/10-patroni.yml"), text, owned()).into())
-                    .after([directory.clone(), rewind])
+                    .after([directory.clone()])
+                    .after(rewind)
                     .reloads(&patroni),
             ),
         );
@@ -259,7 +260,7 @@ impl Compiler<'_> {
             },
             "postgresql": {
                 "data_dir": params.str("pg_data"),
-                "bin_dir": format!("/usr/lib/postgresql/{}/bin", cluster.version),
+                "bin_dir": aside::programs(instance.node.release, cluster.version),
                 "bin_name": { "pg_rewind": aside::SCRIPT },
                 "pgpass": instance.place.below("tmp/patroni.pgpass"),
                 "use_unix_socket": true,

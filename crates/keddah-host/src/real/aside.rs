@@ -6,7 +6,7 @@ use rustix::fs::{Mode, OFlags, openat};
 use std::fs::{self, File};
 use std::io::{ErrorKind, Read};
 use std::os::fd::OwnedFd;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// No note of a node's is as long.
 const LONGEST_NOTE: u64 = 64 * 1024;
@@ -20,26 +20,46 @@ pub(super) fn gather(instances: &[InstanceFacts]) -> Result<Vec<AsideFacts>, Hos
     Ok(found)
 }
 
-fn beside(instance: &InstanceFacts) -> Result<Option<AsideFacts>, HostError> {
-    let directory = Path::new(&instance.data_directory);
-    // The data directory itself may have been moved away.
+/// Why an instance stays stopped after a failed rewind, if it does.
+///
+/// # Errors
+/// When that cannot be read.
+pub(super) fn stays_stopped(data_directory: &str) -> Result<Option<String>, HostError> {
+    let Some(directory) = without_links(data_directory)? else { return Ok(None) };
+    let text = note(&with(&directory, ".stopped.txt"))?;
+    Ok(text
+        .map(|text| value_of(&text, "why").unwrap_or_else(|| "its rewind has failed".to_owned())))
+}
+
+/// A data directory by its real name; the directory itself may have been moved away.
+fn without_links(data_directory: &str) -> Result<Option<PathBuf>, HostError> {
+    let directory = Path::new(data_directory);
     let (Some(parent), Some(name)) = (directory.parent(), directory.file_name()) else {
         return Ok(None);
     };
-    let parent = match parent.canonicalize() {
-        Ok(parent) => parent,
-        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
-        Err(error) => return Err(HostError::path("read", parent, &error)),
-    };
-    let path = |ending: &str| parent.join(format!("{}{ending}", name.to_string_lossy()));
-    let copy = path(ASIDE);
+    match parent.canonicalize() {
+        Ok(parent) => Ok(Some(parent.join(name))),
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(HostError::path("read", parent, &error)),
+    }
+}
+
+fn with(directory: &Path, ending: &str) -> PathBuf {
+    let mut path = directory.as_os_str().to_owned();
+    path.push(ending);
+    PathBuf::from(path)
+}
+
+fn beside(instance: &InstanceFacts) -> Result<Option<AsideFacts>, HostError> {
+    let Some(directory) = without_links(&instance.data_directory)? else { return Ok(None) };
+    let copy = with(&directory, ASIDE);
     let is_there = fs::symlink_metadata(&copy).is_ok_and(|about| about.is_dir());
-    let stopped = note(&path(".stopped.txt"))?;
+    let stopped = stays_stopped(&instance.data_directory)?;
     if !is_there && stopped.is_none() {
         return Ok(None);
     }
-    let about =
-        if is_there { note(&path(".aside.txt"))?.unwrap_or_default() } else { String::new() };
+    let about = if is_there { note(&with(&directory, ".aside.txt"))? } else { None };
+    let about = about.unwrap_or_default();
     let value = |key: &str| value_of(&about, key).unwrap_or_default();
     Ok(Some(AsideFacts {
         instance: instance.name.clone(),
@@ -48,9 +68,7 @@ fn beside(instance: &InstanceFacts) -> Result<Option<AsideFacts>, HostError> {
         moved: value("moved"),
         fork: value("fork"),
         bytes: value("bytes").parse().ok(),
-        stopped: stopped.map(|text| {
-            value_of(&text, "why").unwrap_or_else(|| "its rewind has failed".to_owned())
-        }),
+        stopped,
     }))
 }
 

@@ -2,8 +2,8 @@
 
 use crate::HostError;
 use crate::command::Command;
-use crate::real::RealHost;
 use crate::real::progress::{Progress, bytes_below};
+use crate::real::{RealHost, aside};
 use crate::rest::{NoAnswer, Patroni, Status};
 use futures_util::future::join_all;
 use keddah_resource::kind::pg_instance::{Observed, Origin, Spec};
@@ -71,6 +71,7 @@ pub async fn apply(
     let mut looked_at_unit = start;
     let mut pause = Duration::from_millis(100);
     let mut last = "it does not answer".to_owned();
+    let mut stopped = false;
     loop {
         match patroni.status().await {
             Ok(status) if serves(&status, must_lead) => {
@@ -81,6 +82,7 @@ pub async fn apply(
             Ok(status) => {
                 let failing = status.state.ends_with("failed");
                 failing_since = failing.then(|| failing_since.unwrap_or_else(Instant::now));
+                stopped = status.state == "stopped";
                 last = describe(&status);
                 if measured.elapsed() > MEASURE {
                     let now = measure(spec, &status).await;
@@ -107,6 +109,11 @@ pub async fn apply(
         if looked_at_unit.elapsed() > Duration::from_secs(1) {
             looked_at_unit = Instant::now();
             let unit = &spec.api.unit;
+            // Nothing that is waited for here changes that.
+            if let Some(why) = aside::stays_stopped(&spec.data_directory)?.filter(|_| stopped) {
+                let why = format!("it stays stopped, for its rewind has failed, and {why}");
+                return Err(gave_up(spec, &why).await);
+            }
             if let Some(state) = ended(unit).await {
                 return Err(gave_up(spec, &format!("{unit} is {state}")).await);
             }

@@ -41,8 +41,12 @@ fn look(path: &Path) -> Result<Observed, HostError> {
 fn holds(link: &Path) -> Result<Option<String>, HostError> {
     for control in ["data/global/pg_control", "global/pg_control"] {
         let path = link.join(control);
-        if path.try_exists().map_err(|error| HostError::path("look at", &path, &error))? {
-            return Ok(Some("PostgreSQL's data".to_owned()));
+        match path.try_exists() {
+            Ok(true) => return Ok(Some("PostgreSQL's data".to_owned())),
+            Ok(false) => {}
+            // A link to a program leads to no data.
+            Err(error) if is_no_directory(&error) => {}
+            Err(error) => return Err(HostError::path("look at", &path, &error)),
         }
     }
     let mut stanzas = BTreeSet::new();
@@ -121,5 +125,8 @@ mod tests {
         fs::create_dir_all(place.join("data/global")).unwrap();
         fs::write(place.join("data/global/pg_control"), "").unwrap();
         assert_eq!(told().unwrap(), "PostgreSQL's data");
+        let program = place.join("program");
+        fs::write(&program, "").unwrap();
+        assert_eq!(holds(&program).unwrap(), None, "a file holds none");
     }
 }

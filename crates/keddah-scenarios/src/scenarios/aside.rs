@@ -26,8 +26,8 @@ const INVENTORY: &str = "all:
 const SMALL_DISK: &str = "mkdir -p /data/postgres && \
     mount -t tmpfs -o size=1500M,mode=755 tmpfs /data/postgres";
 
-const DATA: &str = "/data/postgres/pg-test-17/data";
-const COPY: &str = "/data/postgres/pg-test-17/data.aside";
+const DATA: &str = "/pg/data";
+const COPY: &str = "/pg/data.aside";
 const FILLER: &str = "/data/postgres/filler";
 
 /// Commits of a primary that does not know that it is none any more, with more than one segment of WAL,
@@ -49,13 +49,14 @@ done
 const COUNT: &str = r#"
 set -e
 cd /
-rm -rf /tmp/read && cp -a /data/postgres/pg-test-17/data.aside /tmp/read
+rm -rf /tmp/read && cp -a /pg/data.aside /tmp/read
 rm -f /tmp/read/standby.signal /tmp/read/postmaster.opts
 as() { runuser -u postgres -- "$@"; }
 options="-p 6666 -c listen_addresses='' -c unix_socket_directories=/tmp -c ssl=off -c primary_conninfo="
-as /usr/lib/postgresql/17/bin/pg_ctl -s -w -D /tmp/read -o "$options" -l /tmp/read.log start >/dev/null
+ctl=$(ls /usr/lib/postgresql/*/bin/pg_ctl)
+as $ctl -s -w -D /tmp/read -o "$options" -l /tmp/read.log start >/dev/null
 as psql -X -A -t -h /tmp -p 6666 -d postgres -c "SELECT count(*) FROM told WHERE word LIKE 'only-here-%'"
-as /usr/lib/postgresql/17/bin/pg_ctl -s -D /tmp/read -m immediate stop
+as $ctl -s -D /tmp/read -m immediate stop
 "#;
 
 /// Sends a signal to Patroni itself.
@@ -109,6 +110,19 @@ pub fn run(world: &mut World) -> Outcome {
         sandbox.shell(1, &patroni("CONT"))?.success()?;
         stays_stopped(sandbox, &keddah, "is there already")
     })?;
+    step("and so it does when Patroni is started anew", || {
+        sandbox
+            .shell(1, &format!("rm {DATA}.stopped.txt; systemctl restart patroni"))?
+            .success()?;
+        stays_stopped(sandbox, &keddah, "is there already")
+    })?;
+    step("an apply does not wait for it", || {
+        let applied = keddah.run(&["apply", "--yes"])?.expect(&[1])?;
+        says(&applied, "stays stopped")?;
+        says(&applied, "is there already")?;
+        ensure!(applied.elapsed < Duration::from_secs(30), "it took {:?}", applied.elapsed);
+        Ok(())
+    })?;
     step("with no room for both, too", || {
         let full = format!(
             "fallocate -l $(($(df -B1 --output=avail {DATA} | tail -1) - 1048576)) {FILLER}"
@@ -146,11 +160,19 @@ pub fn run(world: &mut World) -> Outcome {
         let plan = keddah.run(&["plan"])?.success()?;
         says(
             &plan,
-            &format!(
-                "pg-test-1 on 10.10.10.10 keeps the data of a former primary whose rewind has failed in {COPY}"
-            ),
+            "pg-test-1 on 10.10.10.10 keeps the data of a former primary whose rewind has failed in /data/postgres/pg-test-1",
         )?;
         ensure!(!format!("{plan}").contains("critical"), "it is well again: {plan}");
         Ok(())
+    })?;
+    step("it goes by its own command alone, and not with its instance", || {
+        let confirmed = ["--confirm", "pg-test-1"];
+        let refused =
+            keddah.run(&[&["remove", "pg-test-1"], &confirmed[..]].concat())?.expect(&[1])?;
+        says(&refused, "aside-kept")?;
+        keddah.run(&[&["remove", "pg-test-1", "--aside"], &confirmed[..]].concat())?.success()?;
+        let left = sandbox.shell(1, "ls -d /pg/data*")?.success()?;
+        ensure!(left.text() == DATA, "{left}");
+        wait_healthy(sandbox, 2, 2, Duration::from_secs(5)).map(|_| ())
     })
 }

@@ -33,6 +33,10 @@ pub struct RemoveArgs {
     #[arg(long)]
     no_backup: bool,
 
+    /// Take away no instance, only what their nodes have moved aside after a failed rewind
+    #[arg(long, conflicts_with = "no_backup")]
+    aside: bool,
+
     /// How PostgreSQL may restart on members that stay, should the removal need that
     #[arg(long, value_name = "HOW", default_value = "never")]
     restart: Restart,
@@ -44,14 +48,17 @@ pub struct RemoveArgs {
 
 /// The trip of the data, with some of the nodes on their way out.
 pub async fn run(context: &Context, args: RemoveArgs) -> Result<ExitCode, CommandError> {
-    let RemoveArgs { name, confirm, no_backup, restart, full } = args;
+    let RemoveArgs { name, confirm, no_backup, aside, restart, full } = args;
     let (mut read, inventory) = steps::checked(context)?;
     if let Some(confirm) = confirm.as_ref().filter(|confirm| **confirm != name) {
         return Err(CommandError::user(format!(
             "`{confirm}` is not the name of what is removed, which is `{name}`"
         )));
     }
-    let removing = Removing { without_backup: no_backup, ..removing(&inventory, &name)? };
+    let mut removing = Removing { without_backup: no_backup, ..removing(&inventory, &name)? };
+    if aside {
+        removing = Removing { asides: removing.pgsql, ..Removing::default() };
+    }
     safeguards(&inventory, &removing)?;
     let affected = affected(&inventory, &removing);
 
