@@ -49,18 +49,25 @@ pub struct Removing {
     pub asides: BTreeMap<String, BTreeSet<NodeName>>,
     /// Whether a cluster that goes as a whole may go without a last backup.
     pub without_backup: bool,
+    /// Whether data and backups that go are deleted, and not moved aside.
+    pub deletes: bool,
+    /// Hosts that lose what earlier removals have moved aside.
+    pub removed: BTreeSet<NodeName>,
 }
 
 impl Removing {
     /// Whether nothing is taken away.
     pub fn is_empty(&self) -> bool {
-        self.pgsql.is_empty() && self.etcd.is_empty() && self.asides.is_empty()
+        self.pgsql.is_empty()
+            && self.etcd.is_empty()
+            && self.asides.is_empty()
+            && self.removed.is_empty()
     }
 
     /// All hosts that lose something.
     pub fn hosts(&self) -> BTreeSet<NodeName> {
         let postgres = self.pgsql.values().chain(self.asides.values()).flatten();
-        postgres.chain(&self.etcd).cloned().collect()
+        postgres.chain(&self.etcd).chain(&self.removed).cloned().collect()
     }
 
     /// Whether a cluster's instance on a node goes.

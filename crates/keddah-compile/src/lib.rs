@@ -44,7 +44,8 @@ pub fn probes(inventory: &Inventory) -> BTreeMap<NodeName, Probe> {
         .map(|host| {
             let params = Params::new(inventory, &host.name);
             let doors = doors.remove(&host.name).unwrap_or_default();
-            let mut probe = Probe { doors, ..Probe::default() };
+            let removed_in = removal::kept_in(&params);
+            let mut probe = Probe { doors, removed_in, ..Probe::default() };
             let mut instances = Params::instances(inventory, &host.name);
             instances.retain(|instance| instance.opt_str("pg_cluster").is_some());
             if !instances.is_empty() {

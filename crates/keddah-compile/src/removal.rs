@@ -7,6 +7,7 @@ use crate::pgsql::layout::unit_file;
 use crate::pgsql::place::Place;
 use crate::topology::EtcdMember;
 use keddah_core::NodeName;
+use keddah_inventory::Params;
 use keddah_inventory::model::{PgCluster, PgMember, upstream_of};
 use keddah_resource::kind::etcd_member::{self, EtcdConnection};
 use keddah_resource::kind::{backup, directory, etcd_keys, file, unit};
@@ -34,7 +35,7 @@ fn files(place: &Place) -> Vec<String> {
     files
 }
 
-/// Directories that go with an instance, unless its parameters keep them.
+/// Directories that go with an instance, unless its parameters keep them in their places.
 fn doomed(cluster: &PgCluster<'_>, member: &PgMember<'_>) -> Vec<String> {
     let version_directories = |parent: String| -> Vec<String> {
         // The version that is installed is not known here: whichever stands there goes.
@@ -50,6 +51,18 @@ fn doomed(cluster: &PgCluster<'_>, member: &PgMember<'_>) -> Vec<String> {
         doomed.extend(version_directories(member.params.str("pg_fs_backup")));
     }
     doomed
+}
+
+/// The directories of a host in which a removal moves others aside, whatever the host is now.
+pub(crate) fn kept_in(params: &Params<'_>) -> Vec<String> {
+    let etcd = params.str("etcd_data");
+    let above_etcd = etcd.rsplit_once('/').map(|(above, _)| above.to_owned());
+    let mut places = vec![params.str("pg_fs_main"), params.str("pg_fs_backup")];
+    places.extend(above_etcd);
+    places.retain(|place| place.starts_with('/'));
+    places.sort();
+    places.dedup();
+    places
 }
 
 /// Whether a member is taken away.
@@ -148,7 +161,22 @@ impl<'a> Compiler<'a> {
             self.forget_in_etcd(cluster, nodes);
             self.remove_asides(cluster, nodes);
         }
+        for node in nodes.iter().filter(|node| removing.removed.contains(&node.name)) {
+            for path in &node.facts.removed {
+                let gone = directory::Spec::absent(path.clone());
+                self.fleet.add(Resource::new(&node.name, Module::Node, gone));
+            }
+        }
         self.remove_etcd_members(nodes)
+    }
+
+    /// A directory that goes: a parameter alone deletes nothing, that takes `--destroy`.
+    fn leaves(&self, path: String) -> directory::Spec {
+        if self.input.removing.deletes {
+            directory::Spec::absent(path)
+        } else {
+            directory::Spec::moved_aside(path)
+        }
     }
 
     fn remove_instance(
@@ -207,7 +235,7 @@ impl<'a> Compiler<'a> {
             self.fleet.add(resource(file::Spec::absent(path).into()).after([server.clone()]));
         }
         for path in doomed(cluster, member) {
-            self.fleet.add(resource(directory::Spec::absent(path).into()).after([server.clone()]));
+            self.fleet.add(resource(self.leaves(path).into()).after([server.clone()]));
         }
         Ok(())
     }
@@ -295,11 +323,11 @@ impl<'a> Compiler<'a> {
                 Ok(None)
             };
         };
-        if params.bool("pg_rm_backup") && !is_shared(params) {
+        if self.input.removing.deletes && params.bool("pg_rm_backup") && !is_shared(params) {
             return Err(refuse(format!(
-                "{name} would go with all its backups, which lie on its own nodes: set \
-                 `pg_rm_backup: false` to keep them, or keep backups elsewhere \
-                 (pgbackrest_method)"
+                "{name} would go with all its backups, which lie on its own nodes: leave out \
+                 `--destroy` to have them moved aside, set `pg_rm_backup: false` to keep them in \
+                 their place, or keep backups elsewhere (pgbackrest_method)"
             )));
         }
         let spec = backup::Spec {
@@ -395,7 +423,7 @@ impl<'a> Compiler<'a> {
                 self.fleet.add(resource(unit::Spec::stopped("etcd.service").into()).after(struck));
             if node.params.bool("etcd_rm_data") {
                 self.fleet.add(
-                    resource(directory::Spec::absent(member.data_directory.clone()).into())
+                    resource(self.leaves(member.data_directory.clone()).into())
                         .after([unit.clone()]),
                 );
             }

@@ -122,11 +122,14 @@ fn of_pg_test(hosts: &[&str]) -> BTreeMap<String, BTreeSet<NodeName>> {
 #[test]
 fn an_instance_does_not_go_with_a_copy_and_the_copy_goes_alone() {
     let facts = with_a_copy();
-    let instance = Removing { pgsql: of_pg_test(&["10.10.10.11"]), ..Removing::default() };
+    let pgsql = of_pg_test(&["10.10.10.11"]);
+    let instance = Removing { pgsql: pgsql.clone(), deletes: true, ..Removing::default() };
     let refused = without(INVENTORY, &facts, &instance).expect_err("the copy would go, too");
     assert_eq!(refused[0].code, "aside-kept");
     let kept = INVENTORY.replace("pg_conf: tiny.yml", "pg_conf: tiny.yml, pg_rm_data: false");
     assert!(without(&kept, &facts, &instance).is_ok(), "its data stays");
+    let moved = Removing { pgsql, ..Removing::default() };
+    assert!(without(INVENTORY, &facts, &moved).is_ok(), "it is moved aside, and the copy with it");
 
     let both = ["10.10.10.11", "10.10.10.12"];
     let removing = Removing { asides: of_pg_test(&both), ..Removing::default() };

@@ -4,7 +4,7 @@ mod support;
 
 use keddah_compile::{Compiled, Removing, own_changes};
 use keddah_core::NodeName;
-use keddah_resource::{Kind, NodeFacts, PatroniFacts};
+use keddah_resource::{Kind, NodeFacts, PatroniFacts, Spec};
 use std::collections::{BTreeMap, BTreeSet};
 use support::{compiled, facts, file, without};
 
@@ -52,6 +52,44 @@ fn removal(of: &[u8], without_backup: bool) -> Compiled {
     own_changes(&mut with.fleet, &compiled(INVENTORY, &nodes()).fleet);
     assert_eq!(with.fleet.unknown_dependencies(), []);
     with
+}
+
+/// The directories that leave their places on a node, and whether they are kept.
+fn leaving(compiled: &Compiled, node: &str) -> BTreeMap<String, bool> {
+    let here = compiled.fleet.iter().filter(|one| one.id.node.as_str() == node);
+    here.filter_map(|one| match &one.spec {
+        Spec::Directory(spec) if spec.permissions.is_none() => Some((spec.path.clone(), spec.kept)),
+        _ => None,
+    })
+    .collect()
+}
+
+#[test]
+fn no_parameter_deletes_data_or_backups() {
+    let kept = leaving(&removal(&[13], false), "10.10.10.13");
+    for path in ["/data/postgres/pg-test-17", "/data/backups/pg-test-17"] {
+        assert_eq!(kept.get(path), Some(&true), "{path}: {kept:?}");
+    }
+    let hosts = BTreeSet::from([NodeName::new("10.10.10.13")]);
+    let pgsql = BTreeMap::from([("pg-test".to_owned(), hosts.clone())]);
+    let removing = Removing { pgsql, deletes: true, ..Removing::default() };
+    let deleted = without(INVENTORY, &nodes(), &removing).expect("it compiles");
+    let deleted = leaving(&deleted, "10.10.10.13");
+    assert_eq!(deleted.get("/data/postgres/pg-test-17"), Some(&false), "{deleted:?}");
+    let stays =
+        INVENTORY.replace("pg_conf: tiny.yml", "pg_conf: tiny.yml\n        pg_rm_data: false");
+    assert_ne!(stays, INVENTORY);
+    let left = leaving(&without(&stays, &nodes(), &removing).expect("it compiles"), "10.10.10.13");
+    assert!(left.keys().all(|path| path.starts_with("/data/backups")), "{left:?}");
+    // What earlier removals have kept goes when its host is named, and nothing else.
+    let mut facts = nodes();
+    let old = "/data/postgres/pg-old-16.removed".to_owned();
+    facts.get_mut(&NodeName::new("10.10.10.13")).expect("a node").removed = vec![old.clone()];
+    let removing = Removing { removed: hosts, ..Removing::default() };
+    let mut gone = without(INVENTORY, &facts, &removing).expect("it compiles");
+    own_changes(&mut gone.fleet, &compiled(INVENTORY, &facts).fleet);
+    assert_eq!(gone.fleet.len(), 1);
+    assert_eq!(leaving(&gone, "10.10.10.13"), BTreeMap::from([(old, false)]));
 }
 
 fn names(compiled: &Compiled, node: &str) -> BTreeSet<String> {

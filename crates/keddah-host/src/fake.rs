@@ -271,6 +271,7 @@ fn small_machine(node: &str) -> NodeFacts {
         sandbox: false,
         doors: Vec::new(),
         asides: Vec::new(),
+        removed: Vec::new(),
         verifiers: Vec::new(),
     }
 }
@@ -290,7 +291,7 @@ fn absent(spec: &Spec) -> Observed {
             hostname::Observed { kernel: "debian".to_owned(), file: String::new() }.into()
         }
         Spec::Block(_) => block::Observed { text: None }.into(),
-        Spec::Directory(_) => directory::Observed { permissions: None }.into(),
+        Spec::Directory(_) => directory::Observed { permissions: None, kept_already: false }.into(),
         Spec::File(_) => file::Observed { present: None }.into(),
         Spec::Symlink(_) => symlink::Observed::Absent.into(),
         Spec::Sysctl(_) => {

@@ -5,6 +5,9 @@ use serde::{Deserialize, Serialize};
 /// What follows a data directory's name in the name of the copy that a node has moved aside.
 pub const ASIDE: &str = ".aside";
 
+/// What follows the name of a directory that a removal has moved aside.
+pub const REMOVED: &str = ".removed";
+
 /// A copy that a node has moved aside after a failed rewind, or that it could not move.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AsideFacts {

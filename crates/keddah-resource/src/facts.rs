@@ -42,6 +42,9 @@ pub struct Probe {
     /// Where the instances that the node should have keep what must not be lost.
     #[serde(default)]
     pub instances: Vec<InstanceProbe>,
+    /// Directories in which removals may have moved others aside ([`crate::REMOVED`]).
+    #[serde(default)]
+    pub removed_in: Vec<String>,
     /// Lines of files by which services let in whoever knows a public password.
     #[serde(default)]
     pub doors: Vec<DoorProbe>,
@@ -244,6 +247,9 @@ pub struct NodeFacts {
     /// What failed rewinds have left beside the data directories of the instances.
     #[serde(default)]
     pub asides: Vec<AsideFacts>,
+    /// Directories that removals have moved aside ([`Probe::removed_in`]).
+    #[serde(default)]
+    pub removed: Vec<String>,
     /// Password verifiers of roles that the inventory declares, of each instance that serves.
     #[serde(default)]
     pub verifiers: Vec<crate::VerifierFacts>,

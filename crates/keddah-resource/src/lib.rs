@@ -16,7 +16,7 @@ pub mod private_key;
 pub mod scram;
 mod verifiers;
 
-pub use aside::{ASIDE, AsideFacts};
+pub use aside::{ASIDE, AsideFacts, REMOVED};
 pub use difference::{Action, Class, Difference, FieldChange};
 pub use door::{Door, DoorProbe, SANDBOX_MARK};
 pub use facts::{

@@ -108,7 +108,8 @@ impl Compiler<'_> {
     ) -> Result<(), Problem> {
         let name = member.instance(&cluster.name);
         let Some(copy) = copy_of(node, cluster, &name) else { return Ok(()) };
-        if !member.params.bool("pg_rm_data") {
+        // Moved aside, the directory still has it.
+        if !self.input.removing.deletes || !member.params.bool("pg_rm_data") {
             return Ok(());
         }
         let message = format!(

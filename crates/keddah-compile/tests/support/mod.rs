@@ -35,6 +35,7 @@ pub fn facts() -> NodeFacts {
         sandbox: false,
         doors: Vec::new(),
         asides: Vec::new(),
+        removed: Vec::new(),
         verifiers: Vec::new(),
     }
 }

@@ -1,7 +1,8 @@
-//! What a failed rewind has left beside the data directories of this machine (`templates/bin/pg-rewind`).
+//! What was moved aside on this machine: by failed rewinds, beside data directories
+//! (`templates/bin/pg-rewind`), and by removals.
 
 use crate::HostError;
-use keddah_resource::{ASIDE, AsideFacts, InstanceFacts};
+use keddah_resource::{ASIDE, AsideFacts, InstanceFacts, REMOVED};
 use rustix::fs::{Mode, OFlags, openat};
 use std::fs::{self, File};
 use std::io::{ErrorKind, Read};
@@ -17,6 +18,36 @@ pub(super) fn gather(instances: &[InstanceFacts]) -> Result<Vec<AsideFacts>, Hos
     for instance in instances {
         found.extend(beside(instance)?);
     }
+    Ok(found)
+}
+
+/// What removals have moved aside in these directories, in the order of its names.
+///
+/// # Errors
+/// When a directory cannot be read.
+pub(super) fn removed(directories: &[String]) -> Result<Vec<String>, HostError> {
+    let mut found = Vec::new();
+    for directory in directories {
+        let directory = Path::new(directory);
+        let entries = match fs::read_dir(directory) {
+            Ok(entries) => entries,
+            Err(error)
+                if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) =>
+            {
+                continue;
+            }
+            Err(error) => return Err(HostError::path("read", directory, &error)),
+        };
+        for entry in entries {
+            let entry = entry.map_err(|error| HostError::path("read", directory, &error))?;
+            let is_directory = entry.file_type().is_ok_and(|kind| kind.is_dir());
+            let path = entry.path().to_string_lossy().into_owned();
+            if is_directory && path.ends_with(REMOVED) {
+                found.push(path);
+            }
+        }
+    }
+    found.sort();
     Ok(found)
 }
 

@@ -35,10 +35,13 @@ fn look(spec: &Spec, accounts: &Accounts) -> Result<Observed, HostError> {
     match found {
         Ok(found) if found.is_dir() => {
             let permissions = accounts.permissions(found.uid(), found.gid(), found.mode());
-            Ok(Observed { permissions: Some(permissions) })
+            let kept_already = spec.kept && fs::symlink_metadata(spec.aside()).is_ok();
+            Ok(Observed { permissions: Some(permissions), kept_already })
         }
         Ok(found) => Err(not_a_directory(path, &found)),
-        Err(error) if error.kind() == ErrorKind::NotFound => Ok(Observed { permissions: None }),
+        Err(error) if error.kind() == ErrorKind::NotFound => {
+            Ok(Observed { permissions: None, kept_already: false })
+        }
         Err(error) => Err(HostError::path("read", path, &error)),
     }
 }
@@ -59,6 +62,7 @@ pub async fn apply(
     let spec = spec.clone();
     on_disk(move || match &spec.permissions {
         Some(permissions) => ensure(Path::new(&spec.path), permissions),
+        None if spec.kept => move_aside(Path::new(&spec.path), &spec.aside()),
         None => remove_all(Path::new(&spec.path)),
     })
     .await
@@ -84,10 +88,47 @@ fn ensure(path: &Path, permissions: &Permissions) -> Result<(), HostError> {
     held.sync().map_err(failed)
 }
 
-/// Removes a directory with all in it. The path is looked at once more, because what is lost here
-/// is lost for good: absolute, without `..`, at least two names deep after links on the way to it
-/// are resolved, and itself not a link. Links inside are removed, not followed.
+/// Removes a directory with all in it. Links inside are removed, not followed.
 fn remove_all(path: &Path) -> Result<(), HostError> {
+    let Some(held) = held_for_removal(path)? else { return Ok(()) };
+    let failed = |error: io::Error| HostError::path("remove", path, &error);
+    fs::remove_dir_all(held.here()).map_err(failed)?;
+    held.sync().map_err(failed)
+}
+
+/// Gives a directory another name beside its own, and never one that something else has: what an
+/// earlier removal has kept may be all that is left of its data.
+fn move_aside(path: &Path, aside: &str) -> Result<(), HostError> {
+    let Some(held) = held_for_removal(path)? else { return Ok(()) };
+    let failed = |error: io::Error| {
+        let kind = error.kind();
+        let mut error = HostError::path("move aside", path, &error);
+        error.message = format!("{} (to {aside})", error.message);
+        match kind {
+            ErrorKind::AlreadyExists => {
+                error.with_hint("`keddah remove --aside` with the name of this host takes it away")
+            }
+            ErrorKind::ResourceBusy => error
+                .with_hint("something is mounted there: unmount it and keep it, then remove again"),
+            _ => error,
+        }
+    };
+    let name = Path::new(aside).file_name().unwrap_or_default();
+    rustix::fs::renameat_with(
+        rustix::fs::CWD,
+        held.here(),
+        rustix::fs::CWD,
+        held.beside(name),
+        rustix::fs::RenameFlags::NOREPLACE,
+    )
+    .map_err(|error| failed(error.into()))?;
+    held.sync().map_err(failed)
+}
+
+/// Holds a directory that shall go; nothing where it is not there. The path is looked at once more,
+/// because what is lost is lost for good: absolute, without `..`, at least two names deep after links on
+/// the way to it are resolved, itself not a link, and no server running in it.
+fn held_for_removal(path: &Path) -> Result<Option<Held>, HostError> {
     let refused =
         |why: &str| Err(HostError::new(format!("{} is not removed: {why}", path.display())));
     if !path.is_absolute() || path.components().any(|part| part == Component::ParentDir) {
@@ -99,7 +140,7 @@ fn remove_all(path: &Path) -> Result<(), HostError> {
     let failed = |error: io::Error| HostError::path("remove", path, &error);
     let found = match fs::symlink_metadata(path) {
         Ok(found) => found,
-        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
         Err(error) => return Err(failed(error)),
     };
     if !found.is_dir() {
@@ -114,8 +155,7 @@ fn remove_all(path: &Path) -> Result<(), HostError> {
     if let Some(process) = server_in(held.path()).map_err(failed)? {
         return refused(&format!("a PostgreSQL server (process {process}) runs in it"));
     }
-    fs::remove_dir_all(held.here()).map_err(failed)?;
-    held.sync().map_err(failed)
+    Ok(Some(held))
 }
 
 /// The server that runs in a directory, or in the data directory of the instance whose directory it is:
@@ -174,6 +214,23 @@ mod tests {
         for path in [Path::new("/"), Path::new("/etc"), Path::new("relative/path"), &crooked] {
             assert!(remove_all(path).unwrap_err().message.contains("is not removed"));
         }
+    }
+
+    #[test]
+    fn what_is_moved_aside_is_kept_and_never_replaces_another() {
+        let directory = tempfile::tempdir().unwrap();
+        let data = directory.path().join("pg-a-17");
+        let aside = format!("{}.removed", data.display());
+        fs::create_dir_all(&data).unwrap();
+        fs::write(data.join("row"), "first").unwrap();
+        move_aside(&data, &aside).unwrap();
+        assert!(!data.exists());
+        move_aside(&data, &aside).unwrap();
+        fs::create_dir_all(&data).unwrap();
+        let refused = move_aside(&data, &aside).unwrap_err();
+        assert!(refused.message.contains("pg-a-17.removed"), "{refused:?}");
+        assert!(data.exists());
+        assert_eq!(fs::read(Path::new(&aside).join("row")).unwrap(), b"first");
     }
 
     #[test]

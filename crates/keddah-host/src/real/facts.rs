@@ -55,6 +55,7 @@ pub(crate) async fn gather(probe: &Probe) -> Result<NodeFacts, HostError> {
         etcd,
         etcd_has_data: etcd_has_data(probe)?,
         asides: aside::gather(&kept.instances)?,
+        removed: aside::removed(&probe.removed_in)?,
         instances: kept.instances,
         data: kept.data,
         backups: kept.backups,

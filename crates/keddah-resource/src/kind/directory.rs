@@ -1,7 +1,7 @@
 //! A directory with its owner and mode, or its absence.
 
 use crate::difference::Fields;
-use crate::{Class, Difference};
+use crate::{Class, Difference, REMOVED};
 use serde::{Deserialize, Serialize};
 
 /// Owner, group and mode of a path.
@@ -45,6 +45,9 @@ pub struct Spec {
     pub path: String,
     /// Its permissions; `None` means it must not exist, nor anything in it.
     pub permissions: Option<Permissions>,
+    /// Of one that must not exist: it is moved aside, beside its place, and not deleted.
+    #[serde(default)]
+    pub kept: bool,
 }
 
 /// What is.
@@ -52,17 +55,30 @@ pub struct Spec {
 pub struct Observed {
     /// The directory's permissions, when it exists.
     pub permissions: Option<Permissions>,
+    /// Whether the name under which it would be kept is taken.
+    #[serde(default)]
+    pub kept_already: bool,
 }
 
 impl Spec {
     /// A directory that should exist.
     pub fn present(path: impl Into<String>, permissions: Permissions) -> Self {
-        Self { path: path.into(), permissions: Some(permissions) }
+        Self { path: path.into(), permissions: Some(permissions), kept: false }
     }
 
     /// A directory that should not exist; whatever is in it is lost.
     pub fn absent(path: impl Into<String>) -> Self {
-        Self { path: path.into(), permissions: None }
+        Self { path: path.into(), permissions: None, kept: false }
+    }
+
+    /// A directory that should not stay in its place; it is kept beside it ([`REMOVED`]).
+    pub fn moved_aside(path: impl Into<String>) -> Self {
+        Self { path: path.into(), permissions: None, kept: true }
+    }
+
+    /// The name under which one is kept that is moved aside.
+    pub fn aside(&self) -> String {
+        format!("{}{REMOVED}", self.path)
     }
 
     /// The path.
@@ -75,6 +91,18 @@ impl Spec {
         let mut fields = Fields::default();
         match (&self.permissions, &observed.permissions) {
             (None, None) => None,
+            (None, Some(_)) if self.kept => {
+                fields.optional("path", Some(self.path.clone()), Some(self.aside()));
+                let mut moved = Difference::delete(Class::InPlace, "it is kept, moved aside");
+                if observed.kept_already {
+                    moved.impossible = Some(format!(
+                        "{} is there already, from an earlier removal: `keddah remove --aside` with the \
+                         name of its host takes it away",
+                        self.aside()
+                    ));
+                }
+                Some(moved.with(fields.0))
+            }
             (None, Some(_)) => {
                 Some(Difference::delete(Class::Destroy, "it should no longer exist"))
             }
@@ -91,6 +119,6 @@ impl Spec {
 
     /// After apply.
     pub fn settled(&self) -> Observed {
-        Observed { permissions: self.permissions.clone() }
+        Observed { permissions: self.permissions.clone(), kept_already: self.kept }
     }
 }

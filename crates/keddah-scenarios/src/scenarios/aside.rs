@@ -167,8 +167,9 @@ pub fn run(world: &mut World) -> Outcome {
     })?;
     step("it goes by its own command alone, and not with its instance", || {
         let confirmed = ["--confirm", "pg-test-1"];
+        let all = ["--destroy", "pg-test-1"];
         let refused =
-            keddah.run(&[&["remove", "pg-test-1"], &confirmed[..]].concat())?.expect(&[1])?;
+            keddah.run(&[&["remove", "pg-test-1"], &confirmed[..], &all].concat())?.expect(&[1])?;
         says(&refused, "aside-kept")?;
         keddah.run(&[&["remove", "pg-test-1", "--aside"], &confirmed[..]].concat())?.success()?;
         let left = sandbox.shell(1, "ls -d /pg/data*")?.success()?;

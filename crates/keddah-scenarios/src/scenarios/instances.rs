@@ -238,7 +238,8 @@ pub fn run(world: &mut World) -> Outcome {
     })?;
     step("one is removed, the other goes on", || {
         let before = A.running(sandbox)?;
-        keddah.run(&["remove", "pg-b", "--confirm", "pg-b", "--no-backup"])?.success()?;
+        let all = ["--confirm", "pg-b", "--no-backup", "--destroy", "pg-b"];
+        keddah.run(&[&["remove", "pg-b"][..], &all].concat())?.success()?;
         A.serves(sandbox)?;
         let left = "ls -d /data/postgres/pg-b-* /etc/systemd/system/*pg-b.service 2>/dev/null; \
              pgrep -f '[p]atroni/pg-b|[p]gbouncer/pg-b'; true";

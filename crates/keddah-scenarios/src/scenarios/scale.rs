@@ -148,11 +148,19 @@ pub fn run(world: &mut World) -> Outcome {
             project.edit(WAITS, "")?;
             psql("DROP DATABASE waits")?;
             wait_healthy(sandbox, 2, 3, Duration::from_secs(60))?;
-            let left = sandbox.shell(
-                5,
-                "ls -d /data/postgres/pg-test-* /pg/data 2>/dev/null; pgrep -x 'postgres|patroni|pgbouncer'; true",
-            )?;
-            ensure!(left.text().is_empty(), "something is left on node-5: {left}");
+            // A parameter (`pg_rm_data`) deletes nothing: the data is moved aside, and goes when told.
+            let left = left_behind(sandbox)?;
+            let (rest, kept) =
+                left.lines().partition::<Vec<_>, _>(|line| !line.ends_with(".removed"));
+            ensure!(rest.is_empty(), "something is left on node-5: {left}");
+            ensure!(kept.len() == 1, "its data is not kept once: {left}");
+            sandbox
+                .shell(5, "test -f /data/postgres/pg-test-*.removed/data/PG_VERSION")?
+                .success()?;
+            let host = address(5);
+            keddah.run(&["remove", &host, "--aside", "--confirm", &host])?.success()?;
+            let left = left_behind(sandbox)?;
+            ensure!(left.is_empty(), "something is left on node-5: {left}");
             ensure!(
                 writes(sandbox, 5)? == "403",
                 "a write of a member that has gone was not refused"
@@ -168,7 +176,9 @@ pub fn run(world: &mut World) -> Outcome {
             keddah.apply()?;
             keddah.plan()?.expect_empty()?;
             wait_healthy(sandbox, 2, 4, Duration::from_secs(60))?;
-            keddah.run(&["remove", &name, "--confirm", &name])?.success()?;
+            keddah.run(&["remove", &name, "--confirm", &name, "--destroy", &name])?.success()?;
+            let left = left_behind(sandbox)?;
+            ensure!(left.is_empty(), "something is left on node-5: {left}");
             project.edit(NEW, "")?;
             keddah.plan()?.expect_empty()
         })
@@ -188,4 +198,11 @@ pub fn run(world: &mut World) -> Outcome {
         });
     }
     scaled.and(steps.finish())
+}
+
+/// What there is of an instance on the node that it was on, a line each.
+fn left_behind(sandbox: &Sandbox) -> Outcome<String> {
+    let look = "ls -d /data/postgres/pg-test-* /data/backups/pg-test-*[!d] /pg/data 2>/dev/null; \
+         pgrep -x 'postgres|patroni|pgbouncer'; true";
+    Ok(sandbox.shell(5, look)?.success()?.text().to_owned())
 }

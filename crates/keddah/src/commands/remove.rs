@@ -12,8 +12,10 @@ use keddah_plan::Allowance;
 use std::collections::{BTreeMap, BTreeSet};
 use std::process::ExitCode;
 
-/// Take a host or a cluster out of service, with its data
+/// Take a host or a cluster out of service
 ///
+/// Data and backups that go with it (pg_rm_data, pg_rm_backup, etcd_rm_data) are moved aside: the
+/// directory gets `.removed` behind its name. `--destroy` deletes them, and so does `--aside` later.
 /// Refuses while pg_safeguard or etcd_safeguard is on for any of the hosts, and wants the name
 /// typed again. Nothing else is changed: what differs from the inventory besides waits for an apply.
 /// A cluster that goes as a whole is backed up once more before it does, or
@@ -33,7 +35,12 @@ pub struct RemoveArgs {
     #[arg(long)]
     no_backup: bool,
 
-    /// Take away no instance, only what their nodes have moved aside after a failed rewind
+    /// Delete the data and the backups that go, which are moved aside otherwise; the same name again
+    #[arg(long, value_name = "NAME", conflicts_with = "aside")]
+    destroy: Option<String>,
+
+    /// Take away no instance, only what was moved aside: after a failed rewind, and, with a host's
+    /// name, by earlier removals
     #[arg(long, conflicts_with = "no_backup")]
     aside: bool,
 
@@ -48,16 +55,25 @@ pub struct RemoveArgs {
 
 /// The trip of the data, with some of the nodes on their way out.
 pub async fn run(context: &Context, args: RemoveArgs) -> Result<ExitCode, CommandError> {
-    let RemoveArgs { name, confirm, no_backup, aside, restart, full } = args;
+    let RemoveArgs { name, confirm, no_backup, destroy, aside, restart, full } = args;
     let (mut read, inventory) = steps::checked(context)?;
-    if let Some(confirm) = confirm.as_ref().filter(|confirm| **confirm != name) {
+    for typed in [&confirm, &destroy].into_iter().flatten().filter(|typed| **typed != name) {
         return Err(CommandError::user(format!(
-            "`{confirm}` is not the name of what is removed, which is `{name}`"
+            "`{typed}` is not the name of what is removed, which is `{name}`"
         )));
     }
-    let mut removing = Removing { without_backup: no_backup, ..removing(&inventory, &name)? };
+    let deletes = destroy.is_some();
+    let mut removing =
+        Removing { without_backup: no_backup, deletes, ..removing(&inventory, &name)? };
     if aside {
-        removing = Removing { asides: removing.pgsql, ..Removing::default() };
+        let hosts = inventory.host(&name).is_some() || inventory.group(&name).is_some();
+        let limit = SelectionArgs { limit: vec![name.clone()], ..SelectionArgs::default() };
+        let removed = if hosts {
+            Selection::of(&limit, &inventory)?.nodes().clone()
+        } else {
+            BTreeSet::new()
+        };
+        removing = Removing { asides: removing.pgsql, removed, ..Removing::default() };
     }
     safeguards(&inventory, &removing)?;
     let affected = affected(&inventory, &removing);

@@ -40,6 +40,7 @@ pub fn assumed_facts(inventory: &Inventory) -> BTreeMap<NodeName, NodeFacts> {
             sandbox: false,
             doors: Vec::new(),
             asides: Vec::new(),
+            removed: Vec::new(),
             verifiers: Vec::new(),
         };
         (node, facts)
