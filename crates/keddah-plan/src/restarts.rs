@@ -1,6 +1,7 @@
 //! Whether and how PostgreSQL may restart: what the user said, put into what should be, so that the
 //! plan that is shown is the one that is carried out.
 
+use keddah_resource::kind::unit::Readiness;
 use keddah_resource::{DesiredFleet, Spec, TriggerAction};
 use serde::{Deserialize, Serialize};
 
@@ -34,6 +35,13 @@ impl Restarts {
                     if let Spec::Postmaster(postmaster) = &mut resource.spec {
                         postmaster.restarts = false;
                     }
+                    // A Patroni that restarts takes PostgreSQL along: one that runs otherwise than
+                    // declared goes on, and a later plan shows it again.
+                    if let Spec::Unit(unit) = &mut resource.spec
+                        && matches!(unit.readiness, Readiness::Http { .. })
+                    {
+                        unit.started = None;
+                    }
                     // PostgreSQL itself remembers what it has not taken over.
                     for trigger in &mut resource.triggers {
                         if trigger.target.kind == keddah_resource::Kind::Postmaster {
@@ -43,5 +51,38 @@ impl Restarts {
                 }
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use keddah_core::NodeName;
+    use keddah_resource::kind::unit::{self, Process};
+    use keddah_resource::{Module, Resource};
+
+    #[test]
+    fn a_patroni_that_runs_otherwise_waits_where_postgresql_may_not_restart() {
+        let node = NodeName::new("a");
+        let changes = |restarts: Restarts| -> Vec<String> {
+            let mut fleet = DesiredFleet::default();
+            let pool = unit::Spec::running("pgbouncer.service").started_with(&["/pool"]);
+            let patroni = unit::Spec::running("patroni.service").started_with(&["/conf.d"]);
+            let patroni = patroni.ready_when_speaking("127.0.0.1", 8008, false);
+            for spec in [pool, patroni] {
+                fleet.add(Resource::new(&node, Module::Pgsql, spec));
+            }
+            restarts.arrange(&mut fleet);
+            let otherwise = |resource: &Resource| {
+                let Spec::Unit(unit) = &resource.spec else { return false };
+                let process = Process { words: vec!["other".to_owned()], changed_start: None };
+                let observed = unit::Observed { process: Some(process), ..unit.settled() };
+                unit.diff(&observed).is_some()
+            };
+            let changed = fleet.iter().filter(|resource| otherwise(resource));
+            changed.map(|resource| resource.id.name.clone()).collect()
+        };
+        assert_eq!(changes(Restarts::Rolling), ["pgbouncer.service", "patroni.service"]);
+        assert_eq!(changes(Restarts::Never), ["pgbouncer.service"]);
     }
 }

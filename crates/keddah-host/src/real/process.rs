@@ -5,10 +5,11 @@ use crate::command::Command;
 use crate::masked::command_line;
 use keddah_resource::kind::unit::{Process, Spec};
 use std::collections::BTreeMap;
+use std::ffi::OsString;
 use std::fs;
 use std::io::ErrorKind;
 use std::os::unix::fs::MetadataExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// The command line of a process, without secrets; `None` of one that has ended.
 pub(super) fn command_line_of(pid: &str) -> Option<Vec<String>> {
@@ -32,26 +33,60 @@ pub(super) fn process(
         return Ok(None);
     }
     let Some(words) = command_line_of(value("MainPID")) else { return Ok(None) };
-    let fragment = Some(value("FragmentPath")).filter(|path| !path.is_empty());
-    let files: Vec<&str> =
-        fragment.into_iter().chain(value("DropInPaths").split_whitespace()).collect();
+    let fragment = Some(PathBuf::from(value("FragmentPath"))).filter(|path| path.is_absolute());
+    let loaded = value("DropInPaths").split_whitespace().map(PathBuf::from);
+    let drop_ins = drop_ins(loaded, &DROP_INS.map(|place| format!("{place}/{}.d", spec.unit)))?;
+    let files: Vec<PathBuf> = fragment.into_iter().chain(drop_ins).collect();
     let started = started(value("ExecMainStartTimestamp"));
     let mut changed_since = false;
     let mut texts = Vec::new();
-    for file in files {
-        let path = Path::new(file);
-        let failed = |error| HostError::path("read", path, &error);
-        match fs::metadata(path) {
+    for path in files {
+        let failed = |error| HostError::path("read", &path, &error);
+        match fs::metadata(&path) {
             Ok(about) => changed_since |= started.is_some_and(|started| about.mtime() > started),
             // Whoever has taken it away has changed the unit.
             Err(error) if error.kind() == ErrorKind::NotFound => continue,
             Err(error) => return Err(failed(error)),
         }
-        texts.push(fs::read_to_string(path).map_err(failed)?);
+        texts.push(fs::read_to_string(&path).map_err(failed)?);
     }
     let start = start_of(&texts);
     let start = changed_since.then(|| command_line(start.iter().map(String::as_str)));
     Ok(Some(Process { words, changed_start: start.filter(|start| !start.is_empty()) }))
+}
+
+/// Where drop-ins of units stand.
+const DROP_INS: [&str; 3] =
+    ["/usr/lib/systemd/system", "/run/systemd/system", "/etc/systemd/system"];
+
+/// The drop-ins of a unit in the order in which they count, by name: those that systemd has loaded, and
+/// those that it will load when it is told to look again.
+fn drop_ins(
+    loaded: impl Iterator<Item = PathBuf>,
+    places: &[String],
+) -> Result<Vec<PathBuf>, HostError> {
+    let mut found: BTreeMap<OsString, PathBuf> = BTreeMap::new();
+    let mut add = |path: PathBuf| {
+        if let Some(name) = path.file_name() {
+            found.insert(name.to_owned(), path);
+        }
+    };
+    loaded.for_each(&mut add);
+    for place in places {
+        let failed = |error| HostError::path("read", Path::new(place), &error);
+        let entries = match fs::read_dir(place) {
+            Ok(entries) => entries,
+            Err(error) if error.kind() == ErrorKind::NotFound => continue,
+            Err(error) => return Err(failed(error)),
+        };
+        for entry in entries {
+            let path = entry.map_err(failed)?.path();
+            if path.extension().is_some_and(|ending| ending == "conf") {
+                add(path);
+            }
+        }
+    }
+    Ok(found.into_values().collect())
 }
 
 /// Why a unit, as systemd has loaded it, would not start its process as declared: a restart would
@@ -215,6 +250,20 @@ mod tests {
         let start = start_with_variables(&shown(&files)).unwrap();
         assert_eq!(start[3..], ["-de", "-m", "16"]);
         assert_eq!(started.absent(&start).as_deref(), Some("/etc/haproxy/auth.cfg"));
+    }
+
+    #[test]
+    fn drop_ins_that_systemd_has_not_read_yet_are_found() {
+        let directory = tempfile::tempdir().unwrap();
+        for name in ["keddah.conf", "other.conf", "other.conf.old"] {
+            fs::write(directory.path().join(name), "").unwrap();
+        }
+        let place = directory.path().display().to_string();
+        let loaded = [directory.path().join("keddah.conf"), PathBuf::from("/run/gone.conf")];
+        let places = [place, "/nowhere/at/all".to_owned()];
+        let found = drop_ins(loaded.into_iter(), &places).unwrap();
+        let names: Vec<_> = found.iter().filter_map(|path| path.file_name()?.to_str()).collect();
+        assert_eq!(names, ["gone.conf", "keddah.conf", "other.conf"]);
     }
 
     #[test]

@@ -263,7 +263,8 @@ pub fn run(world: &mut World) -> Outcome {
             sandbox.shell(node, OTHER_COMMAND)?.success()?;
         }
         let unit = expected("unit", "patroni.service").times(3);
-        keddah.change(&[unit.class("ordered-restart")])?;
+        keddah.plan()?.expect(&[unit.class("ordered-restart")])?;
+        keddah.apply()?;
         let now = wait_healthy(sandbox, 2, 3, Duration::from_secs(60))?;
         ensure!(now.node != leader.node, "the leader was not restarted");
         let mut started = Vec::new();
@@ -275,7 +276,23 @@ pub fn run(world: &mut World) -> Outcome {
         }
         let last = started.iter().max().map(|(_, node)| *node);
         ensure!(last == Some(leader.node), "the leader was not last: {started:?}");
-        Ok(())
+        // The new leader's own repository has no backup yet: that is a change. The units are none.
+        let again = keddah.plan()?;
+        ensure!(
+            !again.changes.iter().any(|change| change.kind == "unit"),
+            "units still differ:\n{}",
+            again.list()
+        );
+        // What comes next finds the leader where it was.
+        let back = format!(
+            "runuser -u postgres -- patronictl -c /etc/patroni/conf.d switchover --force \
+             --leader {} --candidate {} pg-test",
+            now.name, leader.name
+        );
+        sandbox.shell(2, &back)?.success()?;
+        let back = wait_healthy(sandbox, 2, 3, Duration::from_secs(60))?;
+        ensure!(back.node == leader.node, "{} leads", back.name);
+        keddah.plan()?.expect_empty()
     })
 }
 

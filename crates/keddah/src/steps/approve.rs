@@ -5,7 +5,7 @@ use crate::error::CommandError;
 use crate::render::counted;
 use crate::render::theme::Meaning;
 use keddah_inventory::registry::nearest;
-use keddah_plan::{Allowance, Certainty, Finding, Plan, lint, short_name};
+use keddah_plan::{Allowance, Certainty, Finding, Plan, PlannedChange, lint, short_name};
 use keddah_resource::{Class, DesiredFleet, Kind};
 use std::collections::BTreeSet;
 use std::io::{IsTerminal, Write};
@@ -82,14 +82,26 @@ pub fn approve(
     }
 }
 
-/// The instances that serve now and restart, in the plan's order.
-fn restarting(plan: &Plan) -> Vec<&str> {
+/// The instances that serve now and restart, in the plan's order; those that a Patroni takes along by
+/// their nodes.
+fn restarting(plan: &Plan) -> Vec<String> {
+    let name = |change: &PlannedChange| match change.id.kind {
+        Kind::Postmaster => Some(change.id.name.clone()),
+        Kind::Unit if change.id.name.starts_with("patroni") => {
+            Some(format!("{} on {}", change.id.name, change.id.node))
+        }
+        _ => None,
+    };
     plan.changes
         .iter()
-        .filter(|change| change.id.kind == Kind::Postmaster)
         .filter(|change| change.certainty == Certainty::Known)
-        .filter(|change| change.difference.class >= Class::Restart)
-        .map(|change| change.id.name.as_str())
+        .filter(|change| {
+            matches!(
+                change.difference.class,
+                Class::Restart | Class::OrderedRestart | Class::Replace | Class::Destroy
+            )
+        })
+        .filter_map(name)
         .collect()
 }
 
@@ -169,7 +181,6 @@ fn answer(context: &Context, question: &str) -> Result<String, CommandError> {
 mod tests {
     use super::*;
     use keddah_core::NodeName;
-    use keddah_plan::PlannedChange;
     use keddah_resource::kind::directory;
     use keddah_resource::{Action, Difference, Module, Resource, ResourceId};
 
@@ -216,6 +227,22 @@ mod tests {
         assert_eq!(error.causes.len(), 2);
         let hint = "to allow it: keddah apply -i f.yml --yes --destroy old_db,old_user,older";
         assert_eq!(error.hints, [hint]);
+    }
+
+    #[test]
+    fn a_patroni_that_restarts_is_said_to_take_postgresql_along() {
+        let (mut plan, _) = losing(&["a", "b", "c"]);
+        let node = NodeName::new("10.10.10.11");
+        let restarts = [
+            (Kind::Postmaster, "pg-test-1", Class::OrderedRestart),
+            (Kind::Unit, "patroni.service", Class::OrderedRestart),
+            (Kind::Unit, "haproxy.service", Class::Restart),
+        ];
+        for (change, (kind, name, class)) in plan.changes.iter_mut().zip(restarts) {
+            change.id = ResourceId::new(&node, kind, name);
+            change.difference.class = class;
+        }
+        assert_eq!(restarting(&plan), ["pg-test-1", "patroni.service on 10.10.10.11"]);
     }
 
     #[test]
