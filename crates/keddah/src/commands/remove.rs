@@ -57,8 +57,8 @@ pub struct RemoveArgs {
 pub async fn run(context: &Context, args: RemoveArgs) -> Result<ExitCode, CommandError> {
     let RemoveArgs { name, confirm, no_backup, destroy, aside, restart, full } = args;
     let (mut read, inventory) = steps::checked(context)?;
-    let mut typed = [&confirm, &destroy].into_iter().flatten();
-    if let Some(typed) = typed.find(|typed| **typed != name) {
+    let other = [&confirm, &destroy].into_iter().flatten().find(|typed| **typed != name);
+    if let Some(typed) = other {
         return Err(CommandError::user(format!(
             "`{typed}` is not the name of what is removed, which is `{name}`"
         )));
