@@ -186,6 +186,24 @@ fn where_no_node_answers_it_says_so_and_how_to_try() {
 
 /// Looks at this machine, and changes nothing: nobody approves.
 #[test]
+fn a_host_that_stands_twice_is_told_by_every_command() {
+    let text = "all:
+  children:
+    etcd: { hosts: { 10.9.9.1: { etcd_seq: 1 } } }
+    pg-x:
+      hosts:
+        10.9.9.2: { pg_seq: 1, pg_role: primary }
+        10.9.9.2: { pg_seq: 2, pg_role: replica }
+        10.9.9.3: { pg_seq: 3, pg_role: primary }
+      vars: { pg_cluster: pg-x }
+";
+    let scene = Scene::new("twice").with("twice.yml", text);
+    let compiled = scene.run(&["compile", "-i", "twice.yml"]);
+    assert!(compiled.stderr.contains("twice.yml:7: "), "{}", compiled.stderr);
+    assert!(compiled.stderr.contains("10.9.9.2"), "{}", compiled.stderr);
+}
+
+#[test]
 fn public_passwords_are_asked_for_once_and_before_anything_else() {
     let local =
         ONE_NODE.replace("ansible_port: 1\n    ansible_user: nobody", "ansible_connection: local");

@@ -79,6 +79,10 @@ pub fn read(context: &Context) -> Result<Read, CommandError> {
     Ok(Read { path, digest, sources, inventory, diagnostics })
 }
 
+/// Warnings that every command shows, and does not merely count: what would be opened, and where an
+/// inventory means something else than whoever wrote it thinks, such as a host that stands twice.
+const TOLD: &[&str] = &["public-password", "yaml-duplicate-key", "yaml-merge-readings"];
+
 /// Loads and checks; errors are shown and end the command, warnings are shown only.
 ///
 /// # Errors
@@ -88,14 +92,19 @@ pub fn checked(context: &Context) -> Result<(Read, Inventory), CommandError> {
     let failed = read.diagnostics.iter().any(|one| one.severity == Severity::Error);
     match read.inventory.take() {
         Some(inventory) if !failed => {
-            let (public, others): (Vec<_>, Vec<_>) =
-                read.diagnostics.iter().partition(|one| one.code == "public-password");
-            for one in &public {
-                context.output.warning(&one.message);
+            let (told, others): (Vec<_>, Vec<_>) =
+                read.diagnostics.iter().partition(|one| TOLD.contains(&one.code));
+            for one in &told {
+                let place = one.primary.as_ref().map(|label| {
+                    let file = read.sources.file(label.span.source);
+                    let (line, _) = file.line_column(label.span.start);
+                    format!("{}:{line}: ", read.path.display())
+                });
+                context.output.warning(&format!("{}{}", place.unwrap_or_default(), one.message));
             }
             let warnings = others.len();
             if warnings > 0 {
-                let more = if public.is_empty() { "" } else { "more " };
+                let more = if told.is_empty() { "" } else { "more " };
                 let these = if warnings == 1 { "warning" } else { "warnings" };
                 context.output.warning(&format!(
                     "the inventory has {warnings} {more}{these}; `keddah check` shows them"
