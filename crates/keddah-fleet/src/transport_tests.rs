@@ -75,7 +75,7 @@ impl Bench {
         let node = NodeName::new("a");
         let target = Target::Ssh(target());
         let connected = tokio::time::timeout(FOR_EVER, self.controller.connect(&node, &target));
-        connected.await.expect("it waits for ever").err().expect("there is no agent")
+        connected.await.expect("it waits for ever").expect_err("there is no agent")
     }
 
     fn runs(&self) -> usize {
