@@ -16,16 +16,20 @@ mod converge;
 mod execute;
 mod fleet;
 mod frame;
+mod limits;
 mod lock;
 pub mod pki;
 mod protocol;
 mod session;
 mod shell;
 mod transport;
+#[cfg(test)]
+mod transport_tests;
 
 pub use execute::{ExecuteError, Execution, Stop, execute};
 pub use fleet::Fleet;
 pub use frame::{FrameError, MAXIMUM_FRAME};
+pub use limits::Limits;
 pub use lock::NodeLock;
 pub use protocol::{Holder, PROTOCOL};
 pub use session::{Session, SessionError};

@@ -1,6 +1,7 @@
 //! The controller's end of one conversation: many requests in flight over one stream.
 
 use crate::frame;
+use crate::limits::Limits;
 use crate::protocol::{
     Answer, Ask, Converge, Hello, Holder, MARKER, PROTOCOL, Request, Response, Welcome,
 };
@@ -16,6 +17,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::sync::{mpsc, oneshot};
+use tokio::time::Instant;
 
 /// Text a login shell may print before the agent speaks; more is not a greeting.
 const MAXIMUM_NOISE: usize = 64 * 1024;
@@ -43,20 +45,12 @@ impl fmt::Display for SessionError {
 
 impl std::error::Error for SessionError {}
 
-/// How long a login and the start of an agent may take: a chain of jump hosts, a slow directory
-/// service, and a machine under load together take some seconds.
-pub(crate) const OPENING: Duration = Duration::from_secs(60);
-
-/// How long a question may take to which the answer lies on the node: an overloaded one takes long,
-/// and a frozen one for ever.
-const ANSWER: Duration = Duration::from_secs(300);
-
-/// How long a request may take; a change is bounded on its node, by what it does.
-fn patience(ask: &Ask) -> Option<Duration> {
+/// How long a request may take; a change, and the wait for another controller's agent, are bounded on
+/// the node, by what they do.
+fn patience(ask: &Ask, limits: &Limits) -> Option<Duration> {
     match ask {
-        Ask::Facts(_) | Ask::Observe(_) | Ask::Holder | Ask::Owe { .. } => Some(ANSWER),
-        Ask::IdleListeners { patience } => Some(ANSWER + Duration::from_millis(*patience)),
-        // It waits for another controller's agent to finish.
+        Ask::Facts(_) | Ask::Observe(_) | Ask::Holder | Ask::Owe { .. } => Some(limits.answer),
+        Ask::IdleListeners { patience } => Some(limits.answer + Duration::from_millis(*patience)),
         Ask::Lock(_) | Ask::Converge(_) => None,
     }
 }
@@ -127,6 +121,7 @@ pub struct Session {
     outgoing: mpsc::UnboundedSender<Vec<u8>>,
     pending: Pending,
     next: AtomicU64,
+    limits: Limits,
     /// Why the connection ended, told by whoever holds the process behind it.
     epitaph: Arc<Mutex<Option<Failure>>>,
 }
@@ -141,6 +136,7 @@ impl Session {
         build: &str,
         mut reader: impl AsyncRead + Unpin + Send + 'static,
         mut writer: impl AsyncWrite + Unpin + Send + 'static,
+        limits: Limits,
     ) -> Result<Self, Failure> {
         let hello = Hello { protocol: PROTOCOL, build: build.to_owned() };
         let broken = |error: crate::FrameError| Failure::new(format!("{node}: {error}"));
@@ -186,7 +182,7 @@ impl Session {
             lock(&answers).take();
         });
         let next = AtomicU64::new(0);
-        Ok(Self { node: node.clone(), outgoing, pending, next, epitaph })
+        Ok(Self { node: node.clone(), outgoing, pending, next, limits, epitaph })
     }
 
     /// Opens a conversation over streams whose other end is an agent, as in a test.
@@ -196,13 +192,34 @@ impl Session {
     pub async fn over(
         node: &NodeName,
         build: &str,
-        mut reader: impl AsyncRead + Unpin + Send + 'static,
+        reader: impl AsyncRead + Unpin + Send + 'static,
         writer: impl AsyncWrite + Unpin + Send + 'static,
     ) -> Result<Self, Failure> {
+        Self::over_within(node, build, reader, writer, Limits::default()).await
+    }
+
+    /// The same as [`Session::over`], waiting so long at most.
+    ///
+    /// # Errors
+    /// When what answers is not an agent of this build, or nothing answers in time.
+    pub async fn over_within(
+        node: &NodeName,
+        build: &str,
+        mut reader: impl AsyncRead + Unpin + Send + 'static,
+        writer: impl AsyncWrite + Unpin + Send + 'static,
+        limits: Limits,
+    ) -> Result<Self, Failure> {
+        let limit = limits.opening;
+        let began = Instant::now();
         // No shell is involved, so nothing can say that the agent is missing.
-        match opening_within(&mut reader, "\0", OPENING).await {
-            Ok(Opening::Agent) => Self::greet(node, build, reader, writer).await,
-            Ok(Opening::Late(text)) => Err(late(node, OPENING, &text)),
+        match opening_within(&mut reader, "\0", limit).await {
+            Ok(Opening::Agent) => {
+                let greeted = Self::greet(node, build, reader, writer, limits);
+                tokio::time::timeout_at(began + limit, greeted)
+                    .await
+                    .unwrap_or_else(|_| Err(late(node, limit, "")))
+            }
+            Ok(Opening::Late(text)) => Err(late(node, limit, &text)),
             Ok(Opening::Missing) => Err(Failure::new(format!("{node}: no agent"))),
             Ok(Opening::Ended(text)) => {
                 Err(Failure::new(format!("{node}: no agent, but `{text}`")))
@@ -231,18 +248,47 @@ impl Session {
     }
 
     async fn ask(&self, ask: Ask) -> Result<Answer, SessionError> {
-        let Some(limit) = patience(&ask) else { return self.ask_for_ever(ask).await };
+        let Some(limit) = patience(&ask, &self.limits) else {
+            return self.ask_while_alive(ask).await;
+        };
         match tokio::time::timeout(limit, self.ask_for_ever(ask)).await {
             Ok(answer) => answer,
-            Err(_) => Err(SessionError::Lost(
-                Failure::new(format!(
-                    "{} is connected and has not answered for {} s",
-                    self.node,
-                    limit.as_secs()
-                ))
-                .hint("look at its load, its disks and its memory"),
-            )),
+            Err(_) => Err(self.silent(limit)),
         }
+    }
+
+    /// Waits for what may take long, as long as the agent answers another question meanwhile: it serves
+    /// requests side by side, so one that answers none is frozen, or its machine is.
+    async fn ask_while_alive(&self, ask: Ask) -> Result<Answer, SessionError> {
+        let asked = self.ask_for_ever(ask);
+        tokio::pin!(asked);
+        let Limits { pulse, answer: limit, .. } = self.limits;
+        loop {
+            let alive = async {
+                tokio::time::sleep(pulse).await;
+                tokio::time::timeout(limit, self.ask_for_ever(Ask::Holder)).await.is_ok()
+            };
+            tokio::select! {
+                biased;
+                answer = &mut asked => return answer,
+                answers = alive => {
+                    if !answers {
+                        return Err(self.silent(limit));
+                    }
+                }
+            }
+        }
+    }
+
+    fn silent(&self, limit: Duration) -> SessionError {
+        SessionError::Lost(
+            Failure::new(format!(
+                "{} is connected and has not answered for {} s",
+                self.node,
+                limit.as_secs()
+            ))
+            .hint("look at its load, its disks and its memory"),
+        )
     }
 
     async fn ask_for_ever(&self, ask: Ask) -> Result<Answer, SessionError> {
@@ -392,7 +438,7 @@ mod tests {
     #[tokio::test]
     async fn greetings_of_the_shell_are_skipped_and_quoted() {
         async fn opening(text: &mut &[u8]) -> Opening {
-            opening_within(text, "missing", OPENING).await.unwrap()
+            opening_within(text, "missing", Limits::default().opening).await.unwrap()
         }
         let mut text = &b"Welcome!\nno mail.\nprompt> keddah-agent-1\nrest"[..];
         assert!(matches!(opening(&mut text).await, Opening::Agent));
@@ -411,7 +457,7 @@ mod tests {
         let opened = opening_within(&mut ours, "missing", Duration::from_millis(50)).await;
         let Ok(Opening::Late(text)) = opened else { panic!("{opened:?}") };
         assert_eq!(text, "maintenance tonight\ncontinue? [y/N]");
-        let failure = late(&NodeName::new("a"), OPENING, &text);
+        let failure = late(&NodeName::new("a"), Duration::from_secs(60), &text);
         assert_eq!(failure.log, ["maintenance tonight", "continue? [y/N]"]);
     }
 }

@@ -1,19 +1,22 @@
 //! Reaching a node: by the user's own OpenSSH, by sudo on this machine, or within this process.
 
 use crate::bootstrap::{self, MISSING};
-use crate::session::{OPENING, Opening, Session, late, lock, opening_within};
+use crate::limits::Limits;
+use crate::session::{Opening, Session, late, lock, opening_within};
 use crate::{agent, quote};
 use keddah_core::NodeName;
 use keddah_host::RealHost;
 use keddah_plan::Failure;
 use keddah_resource::kind::file::digest;
 use std::collections::VecDeque;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
-use std::process::Stdio;
+use std::process::{ExitStatus, Stdio};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
-use tokio::io::{AsyncBufReadExt, BufReader};
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::process::{Child, ChildStdin, ChildStdout, Command};
+use tokio::time::{Instant, timeout, timeout_at};
 
 /// Seconds until a node that does not answer counts as out of reach.
 const CONNECT_SECONDS: u32 = 10;
@@ -23,6 +26,9 @@ const PERSIST_SECONDS: u32 = 60;
 
 /// Lines of a process's standard error that are kept for its failure.
 const KEPT_LINES: usize = 20;
+
+/// Bytes of the agent that are copied at a time.
+const COPY_BYTES: usize = 64 * 1024;
 
 /// Buffered bytes between the two ends of a conversation within this process.
 const PIPE_BYTES: usize = 256 * 1024;
@@ -76,6 +82,10 @@ pub struct Controller {
     pub control_directory: PathBuf,
     /// Where a node keeps what it owes: `/var/lib/keddah`.
     pub state_directory: PathBuf,
+    /// OpenSSH's client: `ssh`.
+    pub secure_shell: PathBuf,
+    /// How long nodes are waited for.
+    pub limits: Limits,
 }
 
 impl Controller {
@@ -97,7 +107,7 @@ impl Controller {
                 command.args(["agent", "--build", &self.build]);
                 let process = Process::start(&mut command)?;
                 process
-                    .converse(node, &self.build, "sudo")
+                    .converse(node, &self.build, "sudo", self.limits.opening, self.limits)
                     .await
                     .map(Conversation::session)?
                     .ok_or_else(|| Failure::new(format!("{node}: the agent did not start")))
@@ -126,16 +136,21 @@ impl Controller {
             })
             .map_err(|error| Failure::new(format!("cannot start a thread: {error}")))?;
         let (reader, writer) = tokio::io::split(ours);
-        Session::over(node, &self.build, reader, writer).await
+        Session::over_within(node, &self.build, reader, writer, self.limits).await
     }
 
     async fn ssh(&self, node: &NodeName, target: &SshTarget) -> Result<Session, Failure> {
         let run = bootstrap::run(&self.build, target.become_root);
         let socket = self.control_directory.join(socket_name(target));
+        let limits = self.limits;
+        let mut until = Instant::now() + limits.opening;
         for attempt in 0.. {
             let shared = socket.exists();
+            let rest = until.saturating_duration_since(Instant::now());
+            // A shared connection has logged in already; what it does not do soon, a new one may.
+            let limit = if shared && attempt == 0 { rest / 2 } else { rest };
             let process = Process::start(&mut self.ssh_command(target, &run))?;
-            let conversation = process.converse(node, &self.build, "ssh").await;
+            let conversation = process.converse(node, &self.build, "ssh", limit, limits).await;
             if shared && conversation.is_err() && attempt == 0 {
                 // The shared connection may lead to a machine that was switched off since.
                 let _ = std::fs::remove_file(&socket);
@@ -150,7 +165,10 @@ impl Controller {
             })?;
             match conversation {
                 Conversation::Open(session) => return Ok(session),
-                Conversation::Missing if attempt < 2 => self.install(node, target).await?,
+                Conversation::Missing if attempt < 2 => {
+                    self.install(node, target).await?;
+                    until = Instant::now() + limits.opening;
+                }
                 Conversation::Missing => break,
             }
         }
@@ -165,13 +183,22 @@ impl Controller {
         let Process { mut child, mut stdin, stdout, stderr } =
             Process::start(&mut self.ssh_command(target, &script))?;
         drop(stdout);
-        let mut file = tokio::fs::File::open(&self.executable)
+        let file = tokio::fs::File::open(&self.executable)
             .await
             .map_err(|error| failed(&format!("{}: {error}", self.executable.display())))?;
+        let limit = self.limits.copying;
         // When the other end refuses, its standard error says more than a broken pipe.
-        let copied = tokio::io::copy(&mut file, &mut stdin).await;
+        let copied = copy(file, &mut stdin, limit).await;
         drop(stdin);
-        let status = child.wait().await.map_err(|error| failed(&error.to_string()))?;
+        if let Err(error) = &copied
+            && error.kind() == ErrorKind::TimedOut
+        {
+            let _ = child.start_kill();
+            let log: Vec<String> = lock(&stderr).iter().cloned().collect();
+            let hint = Some(format!("look at its disks; {}", advice(&log, target)));
+            return Err(Failure { message: failed(&error.to_string()).message, log, hint });
+        }
+        let status = end(&mut child, limit).await.map_err(|error| failed(&error.to_string()))?;
         if status.success() && copied.is_ok() {
             return Ok(());
         }
@@ -185,7 +212,7 @@ impl Controller {
     fn ssh_command(&self, target: &SshTarget, remote: &str) -> Command {
         let SshTarget { host, port: _, user: _, private_key_file: _, arguments: _, become_root: _ } =
             target;
-        let mut command = Command::new("ssh");
+        let mut command = Command::new(&self.secure_shell);
         command.args(["-T", "-o", "BatchMode=yes"]);
         command.arg("-o").arg(format!("ConnectTimeout={CONNECT_SECONDS}"));
         command.args(["-o", "ServerAliveInterval=5", "-o", "ServerAliveCountMax=3"]);
@@ -206,7 +233,7 @@ fn control_path(directory: &Path, target: &SshTarget) -> String {
 
 /// A name of our own rather than OpenSSH's `%C`: other options are another connection, and we know
 /// which file to remove when it leads nowhere.
-fn socket_name(target: &SshTarget) -> String {
+pub(crate) fn socket_name(target: &SshTarget) -> String {
     let words = login(target).join("\0");
     digest(format!("{}\0{words}", target.host).as_bytes())[..24].to_owned()
 }
@@ -309,19 +336,25 @@ impl Process {
         }
     }
 
+    /// Waits for the agent's first words for `opening`, which may be less than the whole limit.
     async fn converse(
         self,
         node: &NodeName,
         build: &str,
         program: &'static str,
+        opening: Duration,
+        limits: Limits,
     ) -> Result<Conversation, Failure> {
         let Self { mut child, stdin, mut stdout, stderr } = self;
-        let printed = match opening_within(&mut stdout, MISSING, OPENING).await {
+        let began = Instant::now();
+        let printed = match opening_within(&mut stdout, MISSING, opening).await {
             Ok(Opening::Agent) => {
-                let greeted = Session::greet(node, build, stdout, stdin);
-                let session = tokio::time::timeout(OPENING, greeted)
-                    .await
-                    .unwrap_or_else(|_| Err(late(node, OPENING, "")))?;
+                let greeted = Session::greet(node, build, stdout, stdin, limits);
+                let Ok(greeted) = timeout_at(began + opening, greeted).await else {
+                    let _ = child.start_kill();
+                    return Err(late(node, opening, ""));
+                };
+                let session = greeted?;
                 let epitaph = session.epitaph();
                 tokio::spawn(async move {
                     let status = child.wait().await;
@@ -332,12 +365,12 @@ impl Process {
             }
             Ok(Opening::Missing) => {
                 drop(stdin);
-                let _ = child.wait().await;
+                let _ = end(&mut child, limits.ending).await;
                 return Ok(Conversation::Missing);
             }
             Ok(Opening::Late(printed)) => {
                 let _ = child.start_kill();
-                let mut failure = late(node, OPENING, &printed);
+                let mut failure = late(node, opening, &printed);
                 failure.log.extend(lock(&stderr).iter().cloned());
                 return Err(failure);
             }
@@ -345,7 +378,7 @@ impl Process {
             Err(error) => error.to_string(),
         };
         drop(stdin);
-        let status = child.wait().await;
+        let status = end(&mut child, limits.ending).await;
         // The reader of standard error may be a moment behind.
         tokio::time::sleep(Duration::from_millis(50)).await;
         let failure = ending(program, status, &stderr, &printed);
@@ -353,20 +386,51 @@ impl Process {
     }
 }
 
+/// Copies all of a file; each part of it must be taken within the limit, however many there are.
+async fn copy(
+    mut file: tokio::fs::File,
+    to: &mut ChildStdin,
+    limit: Duration,
+) -> std::io::Result<()> {
+    let mut buffer = vec![0; COPY_BYTES];
+    loop {
+        let length = file.read(&mut buffer).await?;
+        if length == 0 {
+            return Ok(());
+        }
+        timeout(limit, to.write_all(&buffer[..length]))
+            .await
+            .map_err(|_| too_late("nothing was taken", limit))??;
+    }
+}
+
+/// Waits for the end of a process that has nothing more to say, and ends it where that takes too long.
+async fn end(child: &mut Child, limit: Duration) -> std::io::Result<ExitStatus> {
+    if let Ok(status) = timeout(limit, child.wait()).await {
+        return status;
+    }
+    let _ = child.start_kill();
+    Err(too_late("it did not end", limit))
+}
+
+fn too_late(what: &str, limit: Duration) -> std::io::Error {
+    std::io::Error::new(ErrorKind::TimedOut, format!("{what} within {} s", limit.as_secs_f32()))
+}
+
 fn ending(
     program: &str,
-    status: std::io::Result<std::process::ExitStatus>,
+    status: std::io::Result<ExitStatus>,
     stderr: &Mutex<VecDeque<String>>,
     printed: &str,
 ) -> Failure {
     let log: Vec<String> = lock(stderr).iter().cloned().collect();
     let status = match status {
-        Ok(status) => status.to_string(),
-        Err(error) => error.to_string(),
+        Ok(status) => format!("{program} ended with {status}"),
+        Err(error) => format!("{program}: {error}"),
     };
     let mut message = match log.iter().rev().find(|line| !line.is_empty()) {
         Some(line) => line.clone(),
-        None => format!("{program} ended with {status}"),
+        None => status,
     };
     if !printed.is_empty() {
         let first = printed.lines().next().unwrap_or_default();

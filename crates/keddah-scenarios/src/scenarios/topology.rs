@@ -165,10 +165,13 @@ pub fn run(world: &mut World) -> Outcome {
     step("a whole cluster goes with a last backup, or knowingly without", || {
         project.edit(FOLLOWS, "")?;
         keddah.apply()?;
-        let refused = keddah.run(&["remove", "pg-copy", "--confirm", "pg-copy"])?;
+        let remove = ["remove", "pg-copy", "--confirm", "pg-copy"];
+        let refused = keddah.run(&[&remove[..], &["--destroy", "pg-copy"]].concat())?;
         ensure!(refused.code == Some(1), "not refused: {refused}");
         says(&refused, "--no-backup")?;
-        keddah.run(&["remove", "pg-copy", "--confirm", "pg-copy", "--no-backup"])?.success()?;
+        keddah.run(&remove)?.success()?;
+        let kept = "ls /data/backups/pg-copy-*.removed/backup/pg-copy/latest/backup.manifest";
+        sandbox.shell(5, kept)?.success()?;
         // Others knew its name.
         project.write(&inventory)?;
         keddah.apply()?;

@@ -7,7 +7,7 @@ use crate::render::counted;
 use crate::render::progress::Spinner;
 use keddah_compile::CONTROLLER;
 use keddah_core::NodeName;
-use keddah_fleet::{Become, Controller, Fleet, SshTarget, Target, split};
+use keddah_fleet::{Become, Controller, Fleet, Limits, SshTarget, Target, split};
 use keddah_inventory::{Data, Inventory, Params};
 use keddah_plan::{Failure, Plan};
 use keddah_resource::{DesiredFleet, NodeFacts};
@@ -166,6 +166,8 @@ fn controller(context: &Context, remote: bool) -> Result<Controller, CommandErro
         build,
         control_directory: control_directory(context)?,
         state_directory: PathBuf::from(STATE_DIRECTORY),
+        secure_shell: PathBuf::from("ssh"),
+        limits: Limits::default(),
     })
 }
 
