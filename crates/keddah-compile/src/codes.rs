@@ -37,6 +37,7 @@ pub const CODES: &[(&str, &str)] = &[
     ("no-last-backup", "A whole cluster would go, and no last backup of it would be left."),
     ("no-watchdog", "A watchdog is required where there is none that can be used."),
     ("not-a-copy", "A cluster with data of its own is to follow another one."),
+    ("only-backups", "A removal would delete the only backups of a cluster that stays."),
     ("other-places", "A node with one instance shall have several, or the other way round."),
     ("password-needed", "PgBouncer looks passwords up as a role whose own password it lacks."),
     ("removes-etcd", "The last member of etcd would go while clusters need it."),

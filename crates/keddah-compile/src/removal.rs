@@ -219,6 +219,8 @@ impl<'a> Compiler<'a> {
         }
         if !stays {
             self.is_followed(cluster)?;
+        } else {
+            self.other_backups_stay(cluster, member, node)?;
         }
         let resource = |spec: Spec| {
             Resource::new(&node.name, Module::Pgsql, spec).in_cluster(cluster.name.as_str())
@@ -238,6 +240,40 @@ impl<'a> Compiler<'a> {
             self.fleet.add(resource(self.leaves(path).into()).after([server.clone()]));
         }
         Ok(())
+    }
+
+    /// Refuses to delete the only backups of a cluster that stays: with a repository on each node's own
+    /// disk, a member may have all of them, though it leads no more.
+    fn other_backups_stay(
+        &self,
+        cluster: &PgCluster<'_>,
+        member: &PgMember<'_>,
+        node: &Node<'_>,
+    ) -> Result<(), Problem> {
+        let removing = self.input.removing;
+        if !removing.deletes || removing.without_backup || !member.params.bool("pg_rm_backup") {
+            return Ok(());
+        }
+        let kept = |facts: &NodeFacts| -> u32 {
+            let own = facts.backups.iter().filter(|kept| kept.stanza == cluster.name.as_str());
+            own.map(|kept| kept.backups).sum()
+        };
+        let mut others = cluster.members.iter().filter(|one| !goes(removing, cluster, one));
+        let count = kept(node.facts);
+        if count == 0
+            || others.any(|one| self.input.facts.get(&one.node).is_some_and(|it| kept(it) > 0))
+        {
+            return Ok(());
+        }
+        let name = member.instance(&cluster.name);
+        let message = format!(
+            "{name} has the only {count} backups of {}, on its own disk, and `--destroy` would delete them",
+            cluster.name
+        );
+        Err(Box::new(problem("only-backups", member.seq_span, message).help(
+            "leave out `--destroy` to have them moved aside; or take a backup on the primary first \
+             (pg-backup full); or say that nobody wants them: `--no-backup`",
+        )))
     }
 
     /// Of a cluster that goes as a whole, nothing stays in etcd: Patroni would wait for the leader of

@@ -4,7 +4,7 @@ mod support;
 
 use keddah_compile::{Compiled, Removing, own_changes};
 use keddah_core::NodeName;
-use keddah_resource::{Kind, NodeFacts, PatroniFacts, Spec};
+use keddah_resource::{BackupFacts, Kind, NodeFacts, PatroniFacts, Spec};
 use std::collections::{BTreeMap, BTreeSet};
 use support::{compiled, facts, file, without};
 
@@ -90,6 +90,32 @@ fn no_parameter_deletes_data_or_backups() {
     own_changes(&mut gone.fleet, &compiled(INVENTORY, &facts).fleet);
     assert_eq!(gone.fleet.len(), 1);
     assert_eq!(leaving(&gone, "10.10.10.13"), BTreeMap::from([(old, false)]));
+}
+
+#[test]
+fn the_only_backups_of_a_cluster_are_not_deleted_with_a_member() {
+    let hosts = BTreeSet::from([NodeName::new("10.10.10.13")]);
+    let pgsql = BTreeMap::from([("pg-test".to_owned(), hosts)]);
+    let kept = |facts: &mut BTreeMap<NodeName, NodeFacts>, last: u8| {
+        let node = NodeName::new(format!("10.10.10.{last}"));
+        facts.get_mut(&node).expect("a node").backups = vec![BackupFacts {
+            stanza: "pg-test".to_owned(),
+            place: "/data/backups/pg-test-17".to_owned(),
+            backups: 2,
+            ..BackupFacts::default()
+        }];
+    };
+    let mut facts = nodes();
+    kept(&mut facts, 13);
+    let removing = Removing { pgsql, deletes: true, ..Removing::default() };
+    let refused = without(INVENTORY, &facts, &removing).expect_err("they would be lost");
+    assert_eq!(refused[0].code, "only-backups");
+    let aside = Removing { deletes: false, ..removing.clone() };
+    without(INVENTORY, &facts, &aside).expect("they are moved aside");
+    let unwanted = Removing { without_backup: true, ..removing.clone() };
+    without(INVENTORY, &facts, &unwanted).expect("nobody wants them");
+    kept(&mut facts, 11);
+    without(INVENTORY, &facts, &removing).expect("another member has some");
 }
 
 fn names(compiled: &Compiled, node: &str) -> BTreeSet<String> {

@@ -369,6 +369,59 @@ pub async fn patroni_facts(port: u16, ca: Option<&str>) -> Option<PatroniFacts> 
     })
 }
 
+/// What the Patroni of this node knows of its cluster, as it answers anybody.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+pub struct Members {
+    /// The members that it knows of.
+    #[serde(default)]
+    pub members: Vec<MemberState>,
+}
+
+/// One of them (`GET /cluster`).
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+pub struct MemberState {
+    /// `leader`, `standby_leader`, `replica`, `sync_standby`, `quorum_standby`.
+    pub role: String,
+    /// `running`, `streaming`, `stopped`, …
+    #[serde(default)]
+    pub state: String,
+}
+
+/// Whether commits of this cluster wait for a standby in any case, and for whom they can wait:
+/// `synchronous_mode_strict` (Patroni's documentation, "Replication modes").
+///
+/// # Errors
+/// When Patroni does not say so.
+pub async fn strict_standbys(
+    port: u16,
+    ca: Option<&str>,
+    tls: bool,
+) -> io::Result<Option<Members>> {
+    let api = PatroniApi {
+        unit: String::new(),
+        address: "127.0.0.1".to_owned(),
+        port,
+        ca_path: None,
+        username: String::new(),
+        password: keddah_core::Secret::default(),
+    };
+    let client = Patroni::new(&api);
+    let get = async |path: &str| {
+        let asked = client.ask(Method::GET, path, None, ca.filter(|_| tls));
+        let answer = tokio::time::timeout(PATIENCE, asked).await.map_err(io::Error::other)??;
+        serde_json::from_slice::<Value>(&answer.body).map_err(io::Error::other)
+    };
+    let settings = get("/config").await?;
+    let on = |name: &str| {
+        let value = settings.get(name).unwrap_or(&Value::Null);
+        value == &Value::Bool(true) || matches!(value.as_str(), Some("on" | "true" | "quorum"))
+    };
+    if !(on("synchronous_mode") && on("synchronous_mode_strict")) {
+        return Ok(None);
+    }
+    serde_json::from_value(get("/cluster").await?).map(Some).map_err(io::Error::other)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -3,11 +3,14 @@
 use super::etcd_quorum;
 use super::process;
 use crate::command::Command;
-use crate::rest::{CA, patroni_facts};
+use crate::rest::{CA, MemberState, Members, patroni_facts, strict_standbys};
 use crate::{HostError, RealHost};
 use keddah_resource::kind::unit::{Observed, Readiness, Spec, StopGuard};
-use keddah_resource::{Class, Difference, Kind, Observation, PatroniFacts, TriggerAction};
+use keddah_resource::{
+    Class, Difference, Kind, Observation, PatroniFacts, TriggerAction, is_leading,
+};
 use std::collections::BTreeMap;
+use std::io;
 use std::path::Path;
 use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -161,6 +164,12 @@ pub async fn apply(
         let answer = patroni_facts(guard.port, ca).await;
         if let Some(forbidden) = forbidden(unit, guard, answer.as_ref()) {
             return Err(forbidden);
+        }
+        if let Some(facts) = answer.filter(|_| !guard.may_lead) {
+            let strict = strict_standbys(guard.port, ca, facts.tls).await;
+            if let Some(forbidden) = last_standby(unit, strict) {
+                return Err(forbidden);
+            }
         }
     }
     if state.enabled(spec.enabled) != spec.enabled {
@@ -388,9 +397,54 @@ fn forbidden(unit: &str, guard: StopGuard, answer: Option<&PatroniFacts>) -> Opt
     }
 }
 
+/// Why the last standby of a cluster is not stopped whose commits always wait for one.
+fn last_standby(unit: &str, strict: io::Result<Option<Members>>) -> Option<HostError> {
+    let members = match strict {
+        Ok(members) => members?,
+        Err(error) => {
+            let why = format!(
+                "{unit} is not stopped: it does not say whether commits wait for it: {error}"
+            );
+            return Some(
+                HostError::new(why).with_hint(format!("look at it (systemctl status {unit})")),
+            );
+        }
+    };
+    let follows = |one: &&MemberState| {
+        !is_leading(&one.role)
+            && one.role != "leader"
+            && matches!(one.state.as_str(), "running" | "streaming")
+    };
+    (members.members.iter().filter(follows).count() < 2).then(|| {
+        HostError::new(format!(
+            "{unit} is not stopped: it is the last standby, and commits wait for one in any case \
+             (patroni_synchronous_mode_strict)"
+        ))
+        .with_hint(
+            "bring another standby up, or set patroni_synchronous_mode_strict to false and apply",
+        )
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_last_standby_stays_where_commits_always_wait_for_one() {
+        let member =
+            |role: &str, state: &str| MemberState { role: role.into(), state: state.into() };
+        let strict = |members: &[MemberState]| Ok(Some(Members { members: members.to_vec() }));
+        let (leader, sync) = (member("leader", "running"), member("sync_standby", "streaming"));
+        let refused = last_standby("patroni.service", strict(&[leader.clone(), sync.clone()]));
+        assert!(refused.is_some_and(|error| error.message.contains("last standby")));
+        let stopped = member("replica", "stopped");
+        assert!(last_standby("p", strict(&[leader.clone(), sync.clone(), stopped])).is_some());
+        let other = member("replica", "streaming");
+        assert!(last_standby("p", strict(&[leader, sync, other])).is_none());
+        assert!(last_standby("p", Ok(None)).is_none(), "commits go on without");
+        assert!(last_standby("p", Err(io::Error::other("no answer"))).is_some());
+    }
 
     #[test]
     fn paragraphs_are_read_in_order() {
