@@ -2,7 +2,7 @@
 //! the DCS.
 
 use super::layout::Files;
-use super::standby::{self, Upstream};
+use super::standby::{self, DELAY, Upstream};
 use super::{Cluster, Instance, aside, connection, place};
 use crate::compiler::{Compiler, Problem, problem};
 use crate::doors::patroni_secrets;
@@ -321,6 +321,11 @@ impl Compiler<'_> {
             .into_iter()
             .filter(|(_, value)| !value.is_null())
             .collect();
+        // A server that has WAL to replay asks for more only when it has replayed that: with the delay
+        // from the first start on, a copy would receive nothing for as long. It is set once it runs.
+        if let Some(Value::Object(followed)) = settings.get_mut("standby_cluster") {
+            followed.remove(DELAY);
+        }
         settings.insert(
             "postgresql".to_owned(),
             json!({

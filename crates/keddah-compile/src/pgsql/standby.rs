@@ -6,6 +6,9 @@ use keddah_core::NodeName;
 use keddah_inventory::model::{PgCluster, PgRole, upstream_of};
 use serde_json::{Map, Value, json};
 
+/// PostgreSQL's setting for how far to stay behind.
+pub(super) const DELAY: &str = "recovery_min_apply_delay";
+
 /// What a standby cluster follows.
 #[derive(Debug, Clone)]
 pub(super) struct Upstream {
@@ -31,7 +34,7 @@ impl Upstream {
             "create_replica_methods": ["basebackup"],
         });
         if let Some(delay) = &self.delay {
-            section["recovery_min_apply_delay"] = delay.as_str().into();
+            section[DELAY] = delay.as_str().into();
         }
         section
     }
@@ -154,7 +157,7 @@ pub(super) fn part(cluster: &Cluster<'_>, instance: &Instance<'_>) -> (Value, Ma
         delay(&instance.member.params).filter(|_| instance.member.role != PgRole::Primary);
     tags.insert("clonefrom".to_owned(), delayed.is_none().into());
     if let Some(delay) = delayed {
-        parameters.insert("recovery_min_apply_delay".to_owned(), delay.into());
+        parameters.insert(DELAY.to_owned(), delay.into());
         // It lacks what was written lately: no place to read from, to promote, or to wait for.
         for tag in ["nofailover", "noloadbalance", "nosync"] {
             tags.insert(tag.to_owned(), true.into());
