@@ -17,9 +17,14 @@ PACKAGES := systemd-container debootstrap iproute2 openssh-client debian-archive
 # Clients of the scenarios: a Python and a JDBC driver, and a Java that runs a source file.
 CLIENT_PACKAGES := python3-psycopg libpostgresql-jdbc-java default-jdk-headless
 TEST_PACKAGES := postgresql patroni etcd-server python3-venv
+# What of Debian is here, to be compared with that of the last green run.
+DEBIAN_PACKAGES := scripts/debian-packages
+DEBIAN_PACKAGES_HERE := $(SUITE) $(CACHE) $(PACKAGES) $(CLIENT_PACKAGES) $(TEST_PACKAGES)
+GREEN := target/debian-packages.green
 ANSIBLE := $(CACHE)/ansible
 
-.PHONY: help demo test check unit e2e bench build packages test-packages client-packages clean down docs scenarios
+.PHONY: help demo test check unit e2e bench build packages test-packages client-packages clean down docs scenarios \
+        compare-packages record-packages
 
 help: ## this list
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 16
@@ -58,7 +63,20 @@ e2e: test-packages client-packages scenarios ## scenarios on sandbox nodes
 	@$(SUDO) env "PATH=$$PATH" "HOME=$$HOME" cargo test --locked --package keddah-sandbox --test nodes -- --ignored
 	@$(SUDO) target/release/keddah-scenarios --keddah $(KEDDAH) --suite $(SUITE)
 
-test: check unit e2e ## everything
+# What Debian changed since the last green run is told whether or not a test failed, and decides nothing.
+test: ## everything
+	@rm -f $(GREEN)
+	@$(MAKE) --no-print-directory check unit e2e; status=$$?; \
+	[ $$status != 0 ] || $(DEBIAN_PACKAGES) list $(DEBIAN_PACKAGES_HERE) > $(GREEN); \
+	$(DEBIAN_PACKAGES) compare $(DEBIAN_PACKAGES_HERE); \
+	exit $$status
+
+compare-packages: ## what Debian changed since the last green run
+	@$(DEBIAN_PACKAGES) compare $(DEBIAN_PACKAGES_HERE)
+
+record-packages: ## after a green `make test`: its versions of Debian's packages become the record
+	@[ -s $(GREEN) ] || { echo "no green 'make test' to record: run it first" >&2; exit 1; }
+	@cp $(GREEN) scripts/debian-packages.lock
 
 bench: packages scenarios ## the figures of docs/benchmarks.md
 	@$(SUDO) target/release/keddah-scenarios bench --keddah $(KEDDAH)

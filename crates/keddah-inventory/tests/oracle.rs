@@ -13,7 +13,7 @@ mod corpus;
 
 use keddah_core::{Diagnostic, NodeName, Severity, SourceMap};
 use keddah_inventory::{Inventory, ansible, load};
-use oracle::ansible::{Answer, Oracle};
+use oracle::ansible::{Answer, LOOK_FIRST, Oracle};
 use oracle::generate::{self, GeneratedInventory};
 use proptest::strategy::{Strategy, ValueTree};
 use proptest::test_runner::{Config, TestRunner};
@@ -67,7 +67,10 @@ fn the_judge_is_the_pinned_one_and_its_pip_starts() {
     let installed = oracle.versions(&pinned.iter().map(|(name, _)| *name).collect::<Vec<_>>());
     let expected: Vec<String> =
         pinned.iter().map(|(name, version)| format!("{name}=={version}")).collect();
-    assert_eq!(installed, expected, "run scripts/ansible-oracle again");
+    assert_eq!(
+        installed, expected,
+        "run scripts/ansible-oracle again; `make compare-packages` tells what Debian changed"
+    );
     oracle.start_pip();
 }
 
@@ -107,11 +110,17 @@ fn every_inventory_file_prints_as_ansible_prints_it() {
     for ((question, answer), expected) in questions.iter().zip(answers).zip(expected) {
         match answer {
             Some(text) => {
-                assert_eq!(expected.status, 0, "{question:?}: {}", expected.stderr);
+                assert_eq!(expected.status, 0, "{LOOK_FIRST}\n{question:?}: {}", expected.stderr);
                 let difference = difference(&text, &expected);
-                assert!(difference.is_none(), "{question:?}: {}", difference.unwrap());
+                assert!(
+                    difference.is_none(),
+                    "{LOOK_FIRST}\n{question:?}: {}",
+                    difference.unwrap()
+                );
             }
-            None => assert_ne!(expected.status, 0, "{question:?}: {}", expected.stdout),
+            None => {
+                assert_ne!(expected.status, 0, "{LOOK_FIRST}\n{question:?}: {}", expected.stdout)
+            }
         }
     }
 }
@@ -183,7 +192,7 @@ fn random_group_trees_resolve_as_ansible_resolves_them() {
         for ((tree, text), answer) in trees.into_iter().zip(texts).zip(answers) {
             if let Some(reason) = disagreement(&text, &answer) {
                 let (smallest, reason) = shrink(tree, text, reason, &ask);
-                panic!("{reason}\n--- inventory\n{smallest}");
+                panic!("{LOOK_FIRST}\n{reason}\n--- inventory\n{smallest}");
             }
         }
         done += count;

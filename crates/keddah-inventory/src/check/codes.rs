@@ -36,6 +36,7 @@ pub const LOADING_CODES: &[(&str, &str)] = &[
     ("yaml-invalid-scalar", "A value does not fit its tag."),
     ("yaml-key-not-scalar", "A key is a list or a mapping."),
     ("yaml-merge-not-mapping", "`<<` merges something that is no mapping."),
+    ("yaml-merge-readings", "Versions of PyYAML merge different values of a key."),
     ("yaml-multiple-documents", "The file holds several YAML documents."),
     ("yaml-recursive-alias", "An alias stands within what it stands for."),
     ("yaml-syntax", "The file is not YAML."),

@@ -3,6 +3,7 @@
 
 use super::map::{MapBuilder, Slot};
 use super::parser::{Event, Parser, Properties, Style};
+use super::readings::Readings;
 use super::tag::{self, Dialect};
 use crate::value::{Data, Value};
 use keddah_core::{Diagnostic, Severity, SourceId, Span};
@@ -43,6 +44,7 @@ pub(crate) fn compose(source: SourceId, text: &str) -> Composed {
         alias_cost: 0,
         root: None,
         odd_keys: HashSet::new(),
+        readings: Readings::default(),
         diagnostics: Vec::new(),
     };
     let complete = composer.run(text);
@@ -63,7 +65,7 @@ struct Anchored {
 
 enum Content {
     List(Vec<Value>),
-    Map(MapBuilder),
+    Map(Box<MapBuilder>),
 }
 
 /// A collection that is still open.
@@ -71,6 +73,8 @@ struct Frame {
     content: Content,
     properties: Properties,
     style: Style,
+    /// Whether `<<` can take it, or what is in it.
+    mergeable: bool,
     start: usize,
     height: usize,
     cost: usize,
@@ -85,6 +89,7 @@ struct Composer {
     alias_cost: usize,
     root: Option<Value>,
     odd_keys: HashSet<Span>,
+    readings: Readings,
     diagnostics: Vec<Diagnostic>,
 }
 
@@ -170,6 +175,9 @@ impl Composer {
                 if plain && text.starts_with(['?', ':']) && self.in_flow() {
                     self.ambiguous(&text, span);
                 }
+                if at_key || properties.anchor != 0 {
+                    self.readings.scalar(&text, span);
+                }
                 let data =
                     tag::construct_scalar(&text, plain, &properties, self.dialect, at_key, span);
                 let data = self.or_null(data);
@@ -179,7 +187,7 @@ impl Composer {
                 self.open(Content::List(Vec::new()), properties, style, span)
             }
             Event::MapStart(properties, style) => {
-                self.open(Content::Map(MapBuilder::default()), properties, style, span)
+                self.open(Content::Map(Box::default()), properties, style, span)
             }
             Event::End => self.close(span),
             Event::Anchor(name) => {
@@ -249,14 +257,29 @@ impl Composer {
         false
     }
 
-    fn open(&mut self, content: Content, properties: Properties, style: Style, span: Span) -> bool {
+    fn open(
+        &mut self,
+        mut content: Content,
+        properties: Properties,
+        style: Style,
+        span: Span,
+    ) -> bool {
         if self.stack.len() >= MAX_DEPTH {
             return self.too_deep(span);
+        }
+        let mergeable = properties.anchor != 0
+            || self.stack.last().is_some_and(|parent| match &parent.content {
+                Content::List(_) => parent.mergeable,
+                Content::Map(map) => matches!(map.slot, Some(Slot::Merge(_))),
+            });
+        if let Content::Map(map) = &mut content {
+            map.mergeable = mergeable;
         }
         self.stack.push(Frame {
             content,
             properties,
             style,
+            mergeable,
             start: span.start,
             height: 0,
             cost: 1,
@@ -265,14 +288,16 @@ impl Composer {
     }
 
     fn close(&mut self, end: Span) -> bool {
-        let Some(Frame { content, properties, style: _, start, height, cost }) = self.stack.pop()
-        else {
+        let Some(Frame { content, properties, start, height, cost, .. }) = self.stack.pop() else {
             return true;
         };
         let span = self.span(start..end.end);
         let data = match content {
             Content::List(items) => tag::construct_list(items, &properties, span),
-            Content::Map(map) => tag::construct_map(map.finish(), &properties, span),
+            Content::Map(map) => {
+                let entries = map.finish(span, &mut self.readings, &mut self.diagnostics);
+                tag::construct_map(entries, &properties, span)
+            }
         };
         let data = self.or_null(data);
         self.node(Value { data, span: Some(span) }, span, &properties, height + 1, cost)
@@ -361,9 +386,10 @@ impl Composer {
         match &mut frame.content {
             Content::List(items) => items.push(value),
             Content::Map(map) if map.slot.is_none() => {
-                map.take_key(value, span, &mut self.odd_keys, &mut self.diagnostics);
+                let identity = self.readings.identity(value.span.unwrap_or(span));
+                map.take_key(value, span, identity, &mut self.odd_keys, &mut self.diagnostics);
             }
-            Content::Map(map) => map.take_value(value, &mut self.diagnostics),
+            Content::Map(map) => map.take_value(value, &self.readings, &mut self.diagnostics),
         }
         true
     }

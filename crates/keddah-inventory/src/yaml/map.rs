@@ -1,11 +1,13 @@
 //! A mapping under construction: Python's idea of equal keys, merge keys, and duplicates.
 
+use super::readings::{Identity, Merged, Pair, Readings};
 use crate::ansible::python_float;
 use crate::value::{Data, Key, Value};
 use indexmap::IndexMap;
 use indexmap::map::MutableKeys;
 use keddah_core::{Diagnostic, Span};
 use std::collections::{HashMap, HashSet};
+use std::rc::Rc;
 
 pub(super) type Entries = IndexMap<Key, Value>;
 
@@ -13,7 +15,7 @@ pub(super) type Entries = IndexMap<Key, Value>;
 #[derive(Debug)]
 pub(super) enum Slot {
     /// An ordinary entry.
-    Key(Key),
+    Key(Key, Identity),
     /// `<<`.
     Merge(Span),
     /// The key was already reported as unusable; its value is dropped.
@@ -25,6 +27,12 @@ pub(super) enum Slot {
 pub(super) struct MapBuilder {
     own: Entries,
     merges: Vec<Entries>,
+    /// Where the first `<<` stands.
+    merge_place: Option<Span>,
+    /// Whether another mapping can merge this one: then its pairs are kept as they were written.
+    pub mergeable: bool,
+    pairs: Vec<Pair>,
+    merged: Merged,
     /// The numeric keys so far: Python has `1 == 1.0 == True`.
     numbers: HashMap<u64, String>,
     /// The key whose value comes next.
@@ -37,6 +45,7 @@ impl MapBuilder {
         &mut self,
         value: Value,
         span: Span,
+        identity: Identity,
         odd_keys: &mut HashSet<Span>,
         diagnostics: &mut Vec<Diagnostic>,
     ) {
@@ -66,14 +75,25 @@ impl MapBuilder {
             // Adding zero makes the two zeros one.
             Some(number) => self.numbers.entry((number + 0.0).to_bits()).or_insert(text).clone(),
         };
-        self.slot = Some(Slot::Key(Key { text, span: Some(span) }));
+        self.slot = Some(Slot::Key(Key { text, span: Some(span) }, identity));
     }
 
     /// Stores the value of the pending key.
-    pub fn take_value(&mut self, value: Value, diagnostics: &mut Vec<Diagnostic>) {
+    pub fn take_value(
+        &mut self,
+        value: Value,
+        readings: &Readings,
+        diagnostics: &mut Vec<Diagnostic>,
+    ) {
         match self.slot.take() {
-            Some(Slot::Key(key)) => self.insert_own(key, value, diagnostics),
-            Some(Slot::Merge(span)) => self.insert_merge(value, span, diagnostics),
+            Some(Slot::Key(key, identity)) => {
+                if self.mergeable {
+                    let (key, value) = (key.clone(), Rc::new(value.clone()));
+                    self.pairs.push(Pair { key, identity, value });
+                }
+                self.insert_own(key, value, diagnostics);
+            }
+            Some(Slot::Merge(span)) => self.insert_merge(value, span, readings, diagnostics),
             Some(Slot::Dropped) | None => {}
         }
     }
@@ -97,7 +117,14 @@ impl MapBuilder {
         insert(&mut self.own, key, value);
     }
 
-    fn insert_merge(&mut self, value: Value, span: Span, diagnostics: &mut Vec<Diagnostic>) {
+    fn insert_merge(
+        &mut self,
+        value: Value,
+        span: Span,
+        readings: &Readings,
+        diagnostics: &mut Vec<Diagnostic>,
+    ) {
+        self.merge_place.get_or_insert(span);
         let problem = |what: &'static str, at: Option<Span>| {
             Diagnostic::error(
                 "yaml-merge-not-mapping",
@@ -109,9 +136,15 @@ impl MapBuilder {
         };
         let what = value.describe();
         match value.data {
-            Data::Map(entries) => self.merges.push(entries),
+            Data::Map(entries) => {
+                readings.merge(&mut self.merged, value.span);
+                self.merges.push(entries);
+            }
             // Within one list the first mapping wins, so it is laid down last.
             Data::List(items) => {
+                for item in &items {
+                    readings.merge(&mut self.merged, item.span);
+                }
                 for item in items.into_iter().rev() {
                     let what = item.describe();
                     match item.data {
@@ -125,13 +158,29 @@ impl MapBuilder {
     }
 
     /// The finished mapping: merged entries first, the mapping's own over them.
-    pub fn finish(self) -> Entries {
+    pub fn finish(
+        self,
+        span: Span,
+        readings: &mut Readings,
+        diagnostics: &mut Vec<Diagnostic>,
+    ) -> Entries {
         let mut layers = self.merges.into_iter();
-        let Some(mut result) = layers.next() else {
-            return self.own;
+        let result = match layers.next() {
+            None => self.own,
+            Some(mut result) => {
+                for (key, value) in layers.flatten() {
+                    insert(&mut result, key, value);
+                }
+                let at = self.merge_place.unwrap_or(span);
+                readings.compare(&result, &self.merged, &self.own, at, diagnostics);
+                for (key, value) in self.own {
+                    insert(&mut result, key, value);
+                }
+                result
+            }
         };
-        for (key, value) in layers.flatten().chain(self.own) {
-            insert(&mut result, key, value);
+        if self.mergeable {
+            readings.keep(span, self.merged.followed_by(self.pairs));
         }
         result
     }

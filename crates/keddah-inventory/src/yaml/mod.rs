@@ -3,6 +3,7 @@
 mod compose;
 mod map;
 mod parser;
+mod readings;
 mod scalar;
 mod tag;
 

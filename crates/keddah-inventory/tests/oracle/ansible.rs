@@ -5,6 +5,10 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
+/// What a failure says first: a judge moves with Debian's packages, too.
+pub const LOOK_FIRST: &str = "did the judge change? see `make compare-packages` for what Debian changed since \
+     the last green run, then the test the_judge_is_the_pinned_one_and_its_pip_starts";
+
 /// What one run of `ansible-inventory` gave.
 #[derive(Debug, Deserialize)]
 pub struct Answer {
@@ -99,7 +103,7 @@ impl Oracle {
         let input = serde_json::to_vec(questions).unwrap();
         child.stdin.take().unwrap().write_all(&input).unwrap();
         let output = child.wait_with_output().unwrap();
-        assert!(output.status.success(), "the Ansible driver failed");
+        assert!(output.status.success(), "{LOOK_FIRST}\nthe Ansible driver failed");
         let answers: Vec<Answer> = serde_json::from_slice(&output.stdout).unwrap();
         assert_eq!(answers.len(), questions.len());
         answers

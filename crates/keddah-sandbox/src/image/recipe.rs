@@ -145,4 +145,29 @@ mod tests {
     fn parts_do_not_run_into_each_other() {
         assert_ne!(key(&["ab", "c"]), key(&["a", "bc"]));
     }
+
+    /// The record of Debian's versions must not miss a package that nodes get.
+    #[test]
+    fn the_record_of_package_versions_names_what_an_image_has() {
+        let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR"))
+            .join("../../scripts/debian-packages.lock");
+        let lock = std::fs::read_to_string(path).unwrap();
+        let recorded: Vec<&str> = lock
+            .lines()
+            .filter_map(|line| line.strip_prefix("trixie "))
+            .filter_map(|line| line.split(' ').next())
+            .collect();
+        let mut wanted = packages(Suite::Trixie);
+        wanted.extend(BARE_PACKAGES.iter().map(|package| (*package).to_owned()));
+        // It tells Debian's point release.
+        wanted.push("base-files".to_owned());
+        wanted.sort();
+        let mut sorted = recorded.clone();
+        sorted.sort_unstable();
+        assert_eq!(
+            sorted, wanted,
+            "scripts/debian-packages.lock: write `trixie NAME -` for a new package, and run \
+             `make compare-packages`"
+        );
+    }
 }
