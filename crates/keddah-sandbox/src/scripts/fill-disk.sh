@@ -20,5 +20,7 @@ while [ "$step" -ge 4096 ]; do
     else
         # The file system needs blocks for itself, too.
         step=$((step / 2))
+        left=$(spare)
+        [ "$step" -le "$left" ] || step=$left
     fi
 done

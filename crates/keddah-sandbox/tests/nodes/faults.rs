@@ -80,7 +80,8 @@ fn disks_are_file_systems(guard: &Guard) {
 }
 
 fn full_disk(guard: &mut Guard) {
-    let write = "dd if=/dev/zero of=/srv/disk/new bs=1M count=8 conv=fsync 2>&1";
+    // In small pieces: a piece that does not fit as a whole may not be written at all.
+    let write = "dd if=/dev/zero of=/srv/disk/new bs=4k count=2048 conv=fsync 2>&1";
     let full = Fault::FullDisk { path: "/srv/disk".into(), leave: 1 << 20 };
     guard.sandbox.fault("1", full.clone(), Some(&end(2))).unwrap();
     assert_eq!(faults(guard), ["full-disk"]);
