@@ -35,6 +35,7 @@ fn run() -> Result<(), Box<dyn std::error::Error>> {
                 suite: value("--suite").map_or(Ok(Suite::Trixie), |text| text.parse())?,
                 image: value("--image").map_or(Ok(ImageKind::Warm), |text| text.parse())?,
                 in_memory: words.contains(&"--tmpfs".to_owned()),
+                disks: Vec::new(),
                 mirror: None,
                 server: vec![std::env::current_exe()?.into(), "serve".into()],
             };

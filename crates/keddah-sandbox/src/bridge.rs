@@ -15,7 +15,7 @@ use crate::location::{
 use crate::process::{output, output_with_input, tool};
 
 /// The name of the network interface in a node; the documents' examples say eth0.
-const NODE_INTERFACE: &str = "eth0";
+pub(crate) const NODE_INTERFACE: &str = "eth0";
 
 /// Runs several `ip` commands in one network namespace.
 fn ip(namespace: &str, commands: &str) -> Result<()> {

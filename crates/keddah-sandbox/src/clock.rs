@@ -1,8 +1,14 @@
 //! Waiting with an end: the only place of this crate that reads a clock.
 
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use crate::error::{Error, Result};
+
+/// The machine's time, in seconds since 1970; for people to read, never to wait by.
+#[expect(clippy::disallowed_methods, reason = "a fault's end is told as a time of day")]
+pub(crate) fn unix_seconds() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
+}
 
 /// A moment after which waiting is given up.
 #[derive(Debug, Clone, Copy)]

@@ -12,6 +12,7 @@ use rustix::mount::{UnmountFlags, unmount};
 use crate::bridge;
 use crate::clock::Deadline;
 use crate::control_group::{Groups, remove_own_mount};
+use crate::effect;
 use crate::error::{Error, FileContext, Result};
 use crate::location::Place;
 use crate::state::State;
@@ -43,9 +44,11 @@ pub(crate) fn dismantle(place: &Place) -> Result<()> {
 
 /// Removes everything once, each kind as soon as nothing uses it any more.
 fn attempt(place: &Place) -> Result<()> {
+    effect::end_limits(place)?;
     if let Some(groups) = Groups::find(place)? {
         groups.remove()?;
     }
+    effect::remove_groups(place)?;
     for namespace in bridge::namespaces(place) {
         if namespace == place.network_namespace() {
             continue;

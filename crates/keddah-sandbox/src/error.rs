@@ -105,6 +105,16 @@ pub enum Error {
         /// The last lines of the node's console, if any.
         log: String,
     },
+    /// A disk that a node cannot have.
+    Disk {
+        /// Why.
+        message: String,
+    },
+    /// A fault that a node cannot have.
+    Fault {
+        /// Why.
+        message: String,
+    },
     /// The state file is not one of ours.
     State {
         /// The file.
@@ -174,6 +184,7 @@ impl fmt::Display for Error {
                 write!(formatter, "{what} took more than {} seconds", waited.as_secs())?;
                 if log.is_empty() { Ok(()) } else { write!(formatter, ":\n{log}") }
             }
+            Self::Disk { message } | Self::Fault { message } => write!(formatter, "{message}"),
             Self::State { path, .. } => write!(formatter, "cannot understand {}", path.display()),
             Self::PackageIndex { message } => write!(formatter, "package index: {message}"),
             Self::Remains { remains } => {

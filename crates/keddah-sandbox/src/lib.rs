@@ -10,8 +10,11 @@
 mod bridge;
 mod clock;
 mod control_group;
+mod disk;
 mod dismantle;
+mod effect;
 mod error;
+mod fault;
 mod image;
 mod location;
 mod lock;
@@ -23,7 +26,9 @@ mod secure_shell;
 mod serve;
 mod state;
 
+pub use disk::{Disk, DiskRequest, FileSystem, parse_size};
 pub use error::{Error, Result};
+pub use fault::{ActiveFault, Fault, FaultEnd};
 pub use image::{Image, ImageKind, Progress, Suite, ensure_image};
 pub use location::{BRIDGE_ADDRESS, DEFAULT_NAME, Locations, name_option};
 pub use requirements::check_requirements;

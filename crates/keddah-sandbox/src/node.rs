@@ -12,6 +12,8 @@ use std::time::Duration;
 use crate::bridge;
 use crate::clock::Deadline;
 use crate::control_group::{Group, Groups};
+use crate::disk;
+use crate::effect;
 use crate::error::{Error, FileContext, Result};
 use crate::location::{BRIDGE_ADDRESS, Place, network_namespace_path};
 use crate::process::{output, tool};
@@ -23,6 +25,10 @@ const LAUNCH: &str = include_str!("scripts/launch-node.sh");
 
 /// Enters the control group named first, then becomes the rest of the arguments.
 const ENTER_GROUP: &str = r#"echo $$ > "$1/cgroup.procs" && shift && exec "$@""#;
+
+/// The same for a command in a node, which enters the group of starved ones before, if one is named.
+const ENTER_GROUPS: &str = r#"{ [ -z "$1" ] || echo $$ > "$1/cgroup.procs"; } &&
+shift && echo $$ > "$1/cgroup.procs" && shift && exec "$@""#;
 
 /// A node boots in about a second; sixty cover a machine that is short of everything.
 const BOOT_SECONDS: u64 = 60;
@@ -89,6 +95,7 @@ pub(crate) fn prepare(
     write("etc/machine-id", 0o444, &machine)?;
     write("root/.ssh/authorized_keys", 0o600, authorized_key)?;
     write("etc/apt/sources.list.d/sandbox.sources", 0o644, &package_source(state))?;
+    disk::make(place, node)?;
     generate_key(&root.join("etc/ssh/ssh_host_ed25519_key"), name)
 }
 
@@ -155,6 +162,7 @@ pub(crate) fn power_on(
     }
     group.create_fresh()?;
     bridge::connect_node(place, &node.name, node.address, node.cut)?;
+    effect::dress_cable(place, node)?;
     let directory = place.node(&node.name);
     let work = directory.join("work");
     // An overlay that was not unmounted leaves its work directory in disorder.
@@ -167,7 +175,7 @@ pub(crate) fn power_on(
     let namespace = network_namespace_path(&place.node_network_namespace(&node.name));
     mark(place, &node.name)?;
     let text = |path: &Path| path.display().to_string();
-    let arguments = [
+    let mut arguments = vec![
         "unshare".into(),
         "--mount".into(),
         // What the machine unmounts, such as a removed network namespace, must vanish here too.
@@ -184,6 +192,7 @@ pub(crate) fn power_on(
         text(&work),
         text(&root),
     ];
+    arguments.extend(disk::launch_arguments(place, node)?);
     launch(&group, &place.log(&node.name), &arguments)
 }
 
@@ -293,6 +302,7 @@ pub(crate) fn power_loss(place: &Place, groups: &Groups, node: &NodeState) -> Re
 /// # Errors
 /// [`Error::NotRunning`]
 pub(crate) fn command<S: AsRef<std::ffi::OsStr>>(
+    place: &Place,
     groups: &Groups,
     node: &NodeState,
     arguments: &[S],
@@ -304,7 +314,8 @@ pub(crate) fn command<S: AsRef<std::ffi::OsStr>>(
     let mut command = Command::new("sh");
     // In the group of the node's first process, what the command leaves behind ends with the node.
     command
-        .args(["-c", ENTER_GROUP, "sh"])
+        .args(["-c", ENTER_GROUPS, "sh"])
+        .arg(effect::starved_group(place, &node.name)?.unwrap_or_default())
         .arg(group.path().join("payload/init.scope"))
         .args(["nsenter", "--target", &init.to_string(), "--all", "--"])
         .args(["env", "--chdir=/root", "HOME=/root", "USER=root", "LOGNAME=root"])

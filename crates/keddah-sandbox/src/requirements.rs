@@ -25,6 +25,11 @@ pub(crate) const KEYRING: &str = "/usr/share/keyrings/debian-archive-keyring.gpg
 const DIRECTORIES: [&str; 6] =
     ["/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin", "/sbin", "/bin"];
 
+/// True if the machine has a program of that name.
+pub(crate) fn has_program(program: &str) -> bool {
+    DIRECTORIES.iter().any(|directory| Path::new(directory).join(program).exists())
+}
+
 /// Checks that this process may make sandboxes and has the programs for it.
 ///
 /// # Errors
@@ -42,7 +47,7 @@ pub fn check_requirements() -> Result<()> {
         }
     };
     for (program, package) in PROGRAMS {
-        if !DIRECTORIES.iter().any(|directory| Path::new(directory).join(program).exists()) {
+        if !has_program(program) {
             missing(program, package);
         }
     }

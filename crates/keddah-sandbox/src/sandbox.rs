@@ -13,6 +13,7 @@ use rustix::mount::MountFlags;
 use crate::bridge;
 use crate::clock::Deadline;
 use crate::control_group::Groups;
+use crate::disk::{self, DiskRequest};
 use crate::dismantle::{dismantle, remains, remove_empty_parents};
 use crate::error::{Error, FileContext, Result};
 use crate::image::{Image, ImageKind, Progress, Suite, ensure_image};
@@ -43,6 +44,8 @@ pub struct UpOptions {
     /// Keep the nodes' files in memory: faster, and done unasked where the disk is an overlay itself,
     /// which the kernel does not stack again (a container of a build service).
     pub in_memory: bool,
+    /// File systems of the nodes' own.
+    pub disks: Vec<DiskRequest>,
     /// The Debian mirror to build images from, if not the one in the machine's package sources.
     pub mirror: Option<String>,
     /// The command that serves the repository: a program that ends in [`crate::serve_repository`]. The
@@ -53,8 +56,8 @@ pub struct UpOptions {
 /// A sandbox that exists.
 #[derive(Debug, Clone)]
 pub struct Sandbox {
-    place: Place,
-    state: State,
+    pub(crate) place: Place,
+    pub(crate) state: State,
 }
 
 impl Sandbox {
@@ -71,7 +74,11 @@ impl Sandbox {
     ) -> Result<Self> {
         check_requirements()?;
         let place = Place::new(locations, &options.name)?;
-        let nodes = number_nodes(options.nodes)?;
+        let mut nodes: Vec<NodeState> = number_nodes(options.nodes)?
+            .into_iter()
+            .map(|(name, address)| NodeState::new(name, address))
+            .collect();
+        disk::assign(&mut nodes, &options.disks)?;
         let image = ensure_image(
             &locations.cache,
             options.suite,
@@ -82,8 +89,8 @@ impl Sandbox {
         let in_memory = options.in_memory || on_overlay(&locations.data)?;
         let lock = Lock::acquire(&place.lock_file())?;
         if let Some(state) = State::read(&place)?.filter(|state| state.complete) {
-            let sandbox = Self { place, state };
-            sandbox.check_same(options, in_memory)?;
+            let mut sandbox = Self { place, state };
+            sandbox.check_same(options, &nodes, in_memory)?;
             sandbox.start_stopped(progress)?;
             return Ok(sandbox);
         }
@@ -97,10 +104,7 @@ impl Sandbox {
             repository: image.repository.clone(),
             in_memory,
             complete: false,
-            nodes: nodes
-                .into_iter()
-                .map(|(name, address)| NodeState { name, address, cut: false })
-                .collect(),
+            nodes,
         };
         let mut sandbox = Self { place, state };
         match sandbox.make(options, &image, progress) {
@@ -116,18 +120,25 @@ impl Sandbox {
         }
     }
 
-    fn check_same(&self, options: &UpOptions, in_memory: bool) -> Result<()> {
+    fn check_same(&self, options: &UpOptions, nodes: &[NodeState], in_memory: bool) -> Result<()> {
         let state = &self.state;
         let same = state.suite == options.suite
             && state.image == options.image
             && state.in_memory == in_memory
-            && state.nodes.len() == usize::from(options.nodes);
+            && state.nodes.len() == nodes.len()
+            && state.nodes.iter().zip(nodes).all(|(one, other)| one.disks == other.disks);
         if same {
             return Ok(());
         }
         Err(Error::Exists {
             name: state.name.clone(),
-            found: format!("{} {} nodes of {}", state.nodes.len(), state.image, state.suite),
+            found: format!(
+                "{} {} nodes of {} with {} disks of their own",
+                state.nodes.len(),
+                state.image,
+                state.suite,
+                state.nodes.iter().map(|node| node.disks.len()).sum::<usize>()
+            ),
         })
     }
 
@@ -219,12 +230,13 @@ impl Sandbox {
         })
     }
 
-    fn start_stopped(&self, progress: &(dyn Fn(Progress) + Sync)) -> Result<()> {
+    fn start_stopped(&mut self, progress: &(dyn Fn(Progress) + Sync)) -> Result<()> {
         let groups = Groups::ensure(&self.place)?;
         let mut stopped = Vec::new();
-        for node in &self.state.nodes {
-            if !groups.member(&node.name).populated()? {
-                stopped.push(node.clone());
+        for name in self.state.nodes.iter().map(|node| node.name.clone()).collect::<Vec<_>>() {
+            if !groups.member(&name).populated()? {
+                self.end_with_power(&groups, &name)?;
+                stopped.push(self.state.node(&name)?.clone());
             }
         }
         self.boot(&groups, &stopped, progress)
@@ -262,7 +274,7 @@ impl Sandbox {
         let place = &self.place;
         let groups = Groups::find(place)?;
         let mut nodes = Vec::new();
-        for NodeState { name, address, cut } in &self.state.nodes {
+        for NodeState { name, address, cut, disks, faults } in &self.state.nodes {
             let group = groups.as_ref().map(|groups| groups.member(name));
             let pid = group.as_ref().and_then(|group| group.container_init());
             let state = match (&group, pid) {
@@ -275,6 +287,8 @@ impl Sandbox {
                 address: *address,
                 state,
                 cut: *cut,
+                disks: disks.clone(),
+                faults: faults.clone(),
                 pid,
                 console: place.log(name),
             });
@@ -300,7 +314,7 @@ impl Sandbox {
         })
     }
 
-    fn groups(&self) -> Result<Groups> {
+    pub(crate) fn groups(&self) -> Result<Groups> {
         Groups::find(&self.place)?
             .ok_or_else(|| Error::NotFound { name: self.state.name.clone(), others: Vec::new() })
     }
@@ -310,13 +324,23 @@ impl Sandbox {
     /// # Errors
     /// [`Error::UnknownNode`], [`Error::NotRunning`], or it does not end.
     pub fn stop(&self, node: &str, mode: StopMode) -> Result<()> {
-        let node = self.state.node(node)?;
+        let name = self.state.node(node)?.name.clone();
         let _lock = Lock::acquire(&self.place.lock_file())?;
-        let groups = self.groups()?;
+        let mut now = self.clone();
+        now.read_again()?;
+        let groups = now.groups()?;
         match mode {
-            StopMode::Orderly => node::shut_down(&self.place, &groups, node),
-            StopMode::PowerLoss => node::power_loss(&self.place, &groups, node),
+            StopMode::Orderly if now.frozen(&name)? => {
+                return Err(Error::Fault {
+                    message: format!(
+                        "{name} is frozen and cannot shut down: end that, or take its power (--hard)"
+                    ),
+                });
+            }
+            StopMode::Orderly => node::shut_down(&now.place, &groups, now.state.node(&name)?)?,
+            StopMode::PowerLoss => node::power_loss(&now.place, &groups, now.state.node(&name)?)?,
         }
+        now.end_with_power(&groups, &name)
     }
 
     /// Switches a node on and waits until it answers. A cut cable stays cut.
@@ -329,9 +353,14 @@ impl Sandbox {
         let node = {
             let _lock = Lock::acquire(&self.place.lock_file())?;
             // Another process may have cut the cable since this one read the state.
-            let state = State::read(&self.place)?.unwrap_or_else(|| self.state.clone());
-            let node = state.node(&name)?.clone();
-            node::power_on(&self.place, &groups, &state, &node)?;
+            let mut now = self.clone();
+            now.read_again()?;
+            // One that went off by itself.
+            if !groups.member(&name).populated()? {
+                now.end_with_power(&groups, &name)?;
+            }
+            let node = now.state.node(&name)?.clone();
+            node::power_on(&now.place, &groups, &now.state, &node)?;
             node
         };
         node::wait_until_ready(&self.place, &groups, &node)
@@ -345,15 +374,7 @@ impl Sandbox {
         self.switch_cable(node, true)
     }
 
-    /// Mends a node's cable.
-    ///
-    /// # Errors
-    /// [`Error::UnknownNode`], or what `ip` says.
-    pub fn heal(&mut self, node: &str) -> Result<()> {
-        self.switch_cable(node, false)
-    }
-
-    fn switch_cable(&mut self, node: &str, cut: bool) -> Result<()> {
+    pub(crate) fn switch_cable(&mut self, node: &str, cut: bool) -> Result<()> {
         let name = self.state.node(node)?.name.clone();
         let _lock = Lock::acquire(&self.place.lock_file())?;
         if let Some(state) = State::read(&self.place)? {
@@ -389,7 +410,7 @@ impl Sandbox {
     /// # Errors
     /// [`Error::UnknownNode`], [`Error::NotRunning`]
     pub fn command_in_node<S: AsRef<OsStr>>(&self, node: &str, arguments: &[S]) -> Result<Command> {
-        node::command(&self.groups()?, self.state.node(node)?, arguments)
+        node::command(&self.place, &self.groups()?, self.state.node(node)?, arguments)
     }
 
     /// A login shell on a node with a terminal of its own, by ssh; on a node that is cut off, without one.

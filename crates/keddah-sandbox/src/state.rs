@@ -6,7 +6,9 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
+use crate::disk::Disk;
 use crate::error::{Error, FileContext, Result};
+use crate::fault::ActiveFault;
 use crate::image::{ImageKind, Suite};
 use crate::location::Place;
 
@@ -51,6 +53,37 @@ pub(crate) struct NodeState {
     pub(crate) address: Ipv4Addr,
     /// True if its cable is cut; it stays so when the node is switched off and on.
     pub(crate) cut: bool,
+    /// The file systems of its own, outer ones first.
+    #[serde(default)]
+    pub(crate) disks: Vec<Disk>,
+    /// The faults in force.
+    #[serde(default)]
+    pub(crate) faults: Vec<ActiveFault>,
+}
+
+impl NodeState {
+    /// A node without disks and faults.
+    pub(crate) fn new(name: String, address: Ipv4Addr) -> Self {
+        Self { name, address, cut: false, disks: Vec::new(), faults: Vec::new() }
+    }
+}
+
+/// The node by its name, its address, or its number.
+///
+/// # Errors
+/// [`Error::UnknownNode`]
+pub(crate) fn find_node<'a>(nodes: &'a [NodeState], wanted: &str) -> Result<&'a NodeState> {
+    nodes
+        .iter()
+        .find(|node| {
+            node.name == wanted
+                || node.address.to_string() == wanted
+                || node.name.strip_prefix("node-") == Some(wanted)
+        })
+        .ok_or_else(|| Error::UnknownNode {
+            node: wanted.into(),
+            known: nodes.iter().map(|node| node.name.clone()).collect(),
+        })
 }
 
 impl State {
@@ -83,17 +116,7 @@ impl State {
     /// # Errors
     /// [`Error::UnknownNode`]
     pub(crate) fn node(&self, wanted: &str) -> Result<&NodeState> {
-        self.nodes
-            .iter()
-            .find(|node| {
-                node.name == wanted
-                    || node.address.to_string() == wanted
-                    || node.name.strip_prefix("node-") == Some(wanted)
-            })
-            .ok_or_else(|| Error::UnknownNode {
-                node: wanted.into(),
-                known: self.nodes.iter().map(|node| node.name.clone()).collect(),
-            })
+        find_node(&self.nodes, wanted)
     }
 }
 
@@ -149,6 +172,10 @@ pub struct NodeStatus {
     pub state: NodeCondition,
     /// True if its cable is cut.
     pub cut: bool,
+    /// The file systems of its own.
+    pub disks: Vec<Disk>,
+    /// The faults in force.
+    pub faults: Vec<ActiveFault>,
     /// Its first process, numbered as this machine sees it.
     pub pid: Option<u32>,
     /// What it writes to its console.
@@ -183,7 +210,7 @@ mod tests {
             nodes: crate::location::number_nodes(3)
                 .unwrap()
                 .into_iter()
-                .map(|(name, address)| NodeState { name, address, cut: false })
+                .map(|(name, address)| NodeState::new(name, address))
                 .collect(),
         }
     }

@@ -22,10 +22,15 @@ use keddah_sandbox::{
     Error, ImageKind, Locations, NodeCondition, Sandbox, StopMode, Suite, UpOptions, ensure_image,
 };
 
-const TESTS: [(&str, fn()); 8] = [
+#[path = "nodes/faults.rs"]
+mod faults;
+
+const TESTS: [(&str, fn()); 10] = [
     ("nodes_boot_and_answer", nodes_boot_and_answer),
     ("a_cut_node_is_reached_by_nobody", a_cut_node_is_reached_by_nobody),
     ("power_loss_is_silent_and_files_survive", power_loss_is_silent_and_files_survive),
+    ("faults_have_effect_and_end", faults::have_effect_and_end),
+    ("wrong_disks_are_refused", faults::wrong_disks_are_refused),
     ("bare_nodes_install_packages", bare_nodes_install_packages),
     ("warm_nodes_have_packages_and_run_none", warm_nodes_have_packages_and_run_none),
     ("two_sandboxes_stand_side_by_side", two_sandboxes_stand_side_by_side),
@@ -40,6 +45,12 @@ fn main() -> ExitCode {
             let address: SocketAddr = arguments[2].parse().unwrap();
             keddah_sandbox::serve_repository(arguments[1].as_ref(), address).unwrap();
             return ExitCode::FAILURE;
+        }
+        Some("end-fault") => {
+            let [name, node, mark, seconds] = [1, 2, 3, 4].map(|at| arguments[at].as_str());
+            let seconds = seconds.parse().unwrap();
+            Sandbox::end_fault_later(&locations(), name, node, mark, seconds).unwrap();
+            return ExitCode::SUCCESS;
         }
         Some("up") => {
             Sandbox::up(&locations(), &options(&arguments[1], 3), &|_| {}).unwrap();
@@ -88,6 +99,7 @@ fn options(name: &str, nodes: u8) -> UpOptions {
         suite: Suite::Trixie,
         image: ImageKind::Bare,
         in_memory: std::env::var_os("KEDDAH_TEST_IN_MEMORY").is_some(),
+        disks: Vec::new(),
         mirror: None,
         server: vec![std::env::current_exe().unwrap().into(), "serve".into()],
     }

@@ -12,4 +12,5 @@ pub mod pg;
 pub mod plan;
 pub mod remove;
 pub mod sandbox;
+pub mod sandbox_fault;
 pub mod schema;

@@ -7,8 +7,11 @@ use std::path::PathBuf;
 use std::process::{Command, ExitCode};
 
 use clap::{Args, Subcommand, ValueEnum};
-use keddah_sandbox::{Error, ImageKind, Locations, Sandbox, StopMode, Suite, UpOptions};
+use keddah_sandbox::{
+    DiskRequest, Error, ImageKind, Locations, Sandbox, StopMode, Suite, UpOptions,
+};
 
+use crate::commands::sandbox_fault;
 use crate::render::sandbox as render;
 
 /// Boot real Debian nodes on this machine, in a network with no way out
@@ -80,7 +83,8 @@ enum SandboxCommand {
         #[arg(required = true)]
         nodes: Vec<String>,
     },
-    /// Connect nodes to the network again
+    Fault(sandbox_fault::FaultArgs),
+    /// End all faults of nodes, and connect them to the network again
     Heal {
         /// The nodes: names, addresses or numbers
         #[arg(required = true)]
@@ -88,6 +92,16 @@ enum SandboxCommand {
     },
     /// Take the sandbox away, with everything that its nodes hold
     Down,
+    /// End a fault after a while (started by `fault --for`)
+    #[command(hide = true)]
+    EndFault {
+        /// The node
+        node: String,
+        /// Which fault
+        mark: String,
+        /// When
+        seconds: u64,
+    },
     /// Serve the package repository (started by `up`)
     #[command(hide = true)]
     Serve {
@@ -118,6 +132,10 @@ struct UpArgs {
     /// Keep the nodes' files in memory
     #[arg(long)]
     tmpfs: bool,
+
+    /// Give a node a disk of its own (ext4, or xfs), which `fault` can fill or slow down; repeatable
+    #[arg(long = "disk", value_name = "NODE:PATH=SIZE[,xfs]")]
+    disks: Vec<DiskRequest>,
 
     /// The Debian mirror to build images from, if not the one in this machine's package sources
     #[arg(long, value_name = "URI")]
@@ -182,6 +200,10 @@ pub fn run(args: SandboxArgs, cache: Option<PathBuf>) -> Result<ExitCode, Error>
             let mut sandbox = open()?;
             nodes.iter().try_for_each(|node| sandbox.cut(node))?;
         }
+        SandboxCommand::Fault(args) => sandbox_fault::run(&mut open()?, &name, args)?,
+        SandboxCommand::EndFault { node, mark, seconds } => {
+            Sandbox::end_fault_later(&locations, &name, &node, &mark, seconds)?;
+        }
         SandboxCommand::Heal { nodes } => {
             let mut sandbox = open()?;
             nodes.iter().try_for_each(|node| sandbox.heal(node))?;
@@ -195,7 +217,7 @@ pub fn run(args: SandboxArgs, cache: Option<PathBuf>) -> Result<ExitCode, Error>
 }
 
 fn up_options(name: String, args: UpArgs) -> Result<UpOptions, Error> {
-    let UpArgs { nodes, suite, image, tmpfs, mirror, verbose: _ } = args;
+    let UpArgs { nodes, suite, image, tmpfs, disks, mirror, verbose: _ } = args;
     let program = std::env::current_exe()
         .map_err(|source| Error::Start { program: "keddah".into(), source })?;
     Ok(UpOptions {
@@ -210,6 +232,7 @@ fn up_options(name: String, args: UpArgs) -> Result<UpOptions, Error> {
             ImageName::Warm => ImageKind::Warm,
         },
         in_memory: tmpfs,
+        disks,
         mirror,
         server: vec![program.into(), "sandbox".into(), "serve".into()],
     })

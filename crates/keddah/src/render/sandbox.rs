@@ -2,7 +2,7 @@
 
 use std::io::{self, Write};
 
-use keddah_sandbox::{NodeCondition, NodeStatus, Progress, Removed, Status};
+use keddah_sandbox::{ActiveFault, Fault, NodeCondition, NodeStatus, Progress, Removed, Status};
 
 /// Shows what happens while a sandbox is made.
 #[derive(Debug, Clone, Copy)]
@@ -83,7 +83,7 @@ fn status_text(status: &Status) -> String {
              down{option}`\n"
         ));
     }
-    for NodeStatus { name, address, state, cut, pid, console: _ } in nodes {
+    for NodeStatus { name, address, state, cut, disks, faults, pid, console: _ } in nodes {
         let state = match state {
             NodeCondition::Running => "running",
             NodeCondition::Starting => "starting",
@@ -92,6 +92,12 @@ fn status_text(status: &Status) -> String {
         let cut = if *cut { ", cut off" } else { "" };
         let pid = pid.map(|pid| format!("  pid {pid}")).unwrap_or_default();
         text.push_str(&format!("  {name:<8} {:<13} {state}{cut}{pid}\n", address.to_string()));
+        for disk in disks {
+            text.push_str(&format!("           disk {} of {} MiB\n", disk.path, disk.bytes >> 20));
+        }
+        for active in faults {
+            text.push_str(&format!("           {}\n", fault_text(active)));
+        }
     }
     let served = if *repository_served { "" } else { " (not served)" };
     text.push_str(&format!(
@@ -104,6 +110,22 @@ fn status_text(status: &Status) -> String {
         inventory.display(),
     ));
     text
+}
+
+/// A fault in force, with its measure and its end.
+fn fault_text(active: &ActiveFault) -> String {
+    let name = active.fault.name();
+    let about = match &active.fault {
+        Fault::SlowDisk { path, bytes_per_second } => {
+            format!(" {path}: {bytes_per_second} bytes/s")
+        }
+        Fault::FullDisk { path, leave } => format!(" {path}: {leave} bytes left"),
+        Fault::Starve { percent } => format!(": {percent} % of a core"),
+        Fault::SlowLink { bytes_per_second } => format!(": {bytes_per_second} bytes/s"),
+        Fault::Freeze | Fault::Cut => String::new(),
+    };
+    let end = if active.ends.is_some() { "ends by itself" } else { "until it is ended" };
+    format!("fault {name}{about}, {end}")
 }
 
 #[cfg(test)]
@@ -135,6 +157,8 @@ mod tests {
             address: [10, 10, 10, 9 + number].into(),
             state,
             cut,
+            disks: Vec::new(),
+            faults: Vec::new(),
             pid,
             console: "/run/node.log".into(),
         };
