@@ -318,7 +318,7 @@ fn undress_cable(place: &Place, node: &NodeState) -> Result<()> {
         }
         let shown = output(tool("tc").args(["-n", &namespace, "qdisc", "show"]))?;
         if shown.lines().any(|line| {
-            line.contains(&format!(" tbf ")) && line.contains(&format!(" dev {device} "))
+            line.contains(" tbf ") && line.contains(&format!(" dev {device} "))
         }) {
             output(tool("tc").args(["-n", &namespace, "qdisc", "del", "dev", &device, "root"]))?;
         }
