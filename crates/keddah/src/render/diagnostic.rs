@@ -12,10 +12,15 @@ use std::collections::BTreeMap;
 /// Keys whose values are masked in a file too broken to tell what is a secret.
 const SECRET_WORDS: [&str; 6] = ["password", "passwd", "secret", "token", "key", "pgurl"];
 
+/// Problems of a key with several values: those that lost are not in the inventory, which cannot tell
+/// whether they are secrets. Of such lines nothing but the keys is shown.
+const LOST_VALUES: [&str; 2] = ["yaml-duplicate-key", "yaml-merge-readings"];
+
 /// All problems of a file, with source lines that are fit to be shown.
 pub struct Problems<'a> {
     read: &'a Read,
     masked: BTreeMap<SourceId, String>,
+    keys_only: BTreeMap<SourceId, String>,
 }
 
 #[derive(Serialize)]
@@ -45,9 +50,13 @@ impl<'a> Problems<'a> {
     pub fn of(read: &'a Read) -> Self {
         let secrets = read.inventory.as_ref().map(keddah_inventory::secret_spans);
         let mut masked = BTreeMap::new();
+        let mut keys: BTreeMap<SourceId, Vec<Span>> = BTreeMap::new();
         for problem in &read.diagnostics {
             for label in problem.primary.iter().chain(&problem.related) {
                 let source = label.span.source;
+                if LOST_VALUES.contains(&problem.code) {
+                    keys.entry(source).or_default().push(label.span);
+                }
                 masked.entry(source).or_insert_with(|| {
                     let file = read.sources.file(source);
                     match &secrets {
@@ -57,7 +66,11 @@ impl<'a> Problems<'a> {
                 });
             }
         }
-        Self { read, masked }
+        let keys_only = keys
+            .iter()
+            .map(|(source, spans)| (*source, mask_but(&read.sources.file(*source).text, spans)))
+            .collect();
+        Self { read, masked, keys_only }
     }
 
     /// For people.
@@ -93,7 +106,9 @@ impl<'a> Problems<'a> {
         let mut sources: Vec<SourceId> = labels.iter().map(|(_, one)| one.span.source).collect();
         sources.dedup();
         for source in sources {
-            let mut snippet = Snippet::source(self.masked[&source].as_str())
+            let texts =
+                if LOST_VALUES.contains(&problem.code) { &self.keys_only } else { &self.masked };
+            let mut snippet = Snippet::source(texts[&source].as_str())
                 .path(self.read.sources.file(source).name.as_str());
             for (primary, label) in labels.iter().filter(|(_, one)| one.span.source == source) {
                 let kind = if *primary { AnnotationKind::Primary } else { AnnotationKind::Context };
@@ -148,7 +163,23 @@ fn mask<'s>(file: &SourceFile, secrets: impl Iterator<Item = &'s Span>) -> Strin
     String::from_utf8_lossy(&bytes).into_owned()
 }
 
-/// The same for a file that does not parse: whatever stands after a suspicious key.
+/// Stars in place of all but the spans, and what shows the shape of a line.
+fn mask_but(text: &str, shown: &[Span]) -> String {
+    let mut bytes = text.as_bytes().to_vec();
+    for byte in &mut bytes {
+        if !byte.is_ascii_whitespace() && !b"{}[],:<".contains(byte) {
+            *byte = b'*';
+        }
+    }
+    for span in shown {
+        let end = span.end.min(bytes.len());
+        let start = span.start.min(end);
+        bytes[start..end].copy_from_slice(&text.as_bytes()[start..end]);
+    }
+    String::from_utf8_lossy(&bytes).into_owned()
+}
+
+/// [`mask`] for a file that does not parse: whatever stands after a suspicious key.
 fn mask_by_name(text: &str) -> String {
     let mut masked = String::with_capacity(text.len());
     for line in text.split_inclusive('\n') {
@@ -200,6 +231,21 @@ mod tests {
         let json = serde_json::to_string(&problems.json()).unwrap();
         assert!(text.contains("pg_adminn") && json.contains("\"line\":3"), "{text}\n{json}");
         assert!(!text.contains("poison") && !json.contains("poison"), "{text}\n{json}");
+    }
+
+    #[test]
+    fn values_that_lost_are_not_shown_either() {
+        let read = read(
+            "all:\n  vars:\n    pg_admin_password: poison-1\n    pg_admin_password: kept\n    \
+             pg_users: [{ <<: [{ name: a, password: poison-2 }, { password: poison-é }] }]\n  hosts:\n    \
+             10.10.10.10: {}\n",
+        );
+        let text = Problems::of(&read).text(&Theme::new(false));
+        for shown in ["yaml-duplicate-key", "yaml-merge-readings", "password: *", "<<: [{ ****: *"]
+        {
+            assert!(text.contains(shown), "{shown}: {text}");
+        }
+        assert!(!text.contains("poison"), "{text}");
     }
 
     #[test]
