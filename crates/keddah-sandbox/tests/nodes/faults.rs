@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use keddah_sandbox::{Disk, DiskRequest, Error, Fault, FaultEnd, FileSystem, Sandbox, StopMode};
 
-use super::{Guard, locations, options};
+use super::{Guard, again, locations, options};
 
 const NAME: &str = "test-faults";
 const REACH: &str = "ping -c 1 -W 1 10.10.10.10";
@@ -58,6 +58,7 @@ pub fn have_effect_and_end() {
     freeze(&mut guard);
     cut(&mut guard);
     slow_link(&mut guard);
+    killed(&mut guard);
     power(&mut guard);
     // Whatever is in force goes with the sandbox, a frozen node included.
     guard.sandbox.fault("1", Fault::Starve { percent: 10 }, Some(&end(600))).unwrap();
@@ -103,7 +104,7 @@ fn slow_disk(guard: &mut Guard) {
     let fast = |seconds: &f64| *seconds < 0.6;
     let before = best(|| timed(guard, write), fast);
     let slow = Fault::SlowDisk { path: "/srv/disk".into(), bytes_per_second: 2 << 20 };
-    guard.sandbox.fault("1", slow, Some(&end(4))).unwrap();
+    guard.sandbox.fault("1", slow, Some(&end(3))).unwrap();
     let slowed = timed(guard, write);
     assert!(slowed > 1.2 && fast(&before), "4 MiB took {before} s, then {slowed} s at 2 MiB/s");
     wait_for_end(guard);
@@ -113,7 +114,7 @@ fn slow_disk(guard: &mut Guard) {
 
 /// The share of a core that a loop in the node gets, of 1. Other work on the machine makes it smaller, never larger.
 fn share(guard: &Guard) -> f64 {
-    let work = "TIMEFORMAT='%U %S %R'; time timeout 0.7 bash -c 'while :; do :; done'";
+    let work = "TIMEFORMAT='%U %S %R'; time timeout 0.5 bash -c 'while :; do :; done'";
     let mut command = guard.sandbox.command_in_node("1", &["bash", "-c", work]).unwrap();
     let told = String::from_utf8(command.output().unwrap().stderr).unwrap();
     let seconds: Vec<f64> = told.split_whitespace().map(|word| word.parse().unwrap()).collect();
@@ -196,6 +197,41 @@ fn slow_link(guard: &mut Guard) {
     let after = best(|| transfers(guard), fast);
     let told = format!("2 MB took {before:?} s, then {slow:?} s, then {after:?} s");
     assert!(fast(&before) && slow.iter().all(|seconds| *seconds > 1.6) && fast(&after), "{told}");
+}
+
+/// The faults that commands are killed over, by kind.
+fn short_fault(kind: &str) -> Fault {
+    match kind {
+        "cut" => Fault::Cut,
+        "slow-link" => Fault::SlowLink { bytes_per_second: 1 << 20 },
+        "starve" => Fault::Starve { percent: 50 },
+        _ => Fault::Freeze,
+    }
+}
+
+/// The part of a command that is killed.
+pub fn be_killed(kind: &str) {
+    let mut sandbox = Sandbox::open(&locations(), NAME).unwrap();
+    sandbox.fault("1", short_fault(kind), Some(&end(1))).unwrap();
+}
+
+/// Commands that are killed at any moment leave nothing that does not end.
+fn killed(guard: &mut Guard) {
+    let mut written_down = 0;
+    for round in [0, 4] {
+        for (kind, milliseconds) in [("cut", 2), ("slow-link", 4), ("starve", 6), ("freeze", 8)] {
+            let mut command = again(&["fault", kind]);
+            std::thread::sleep(Duration::from_millis(milliseconds + round));
+            command.kill().unwrap();
+            command.wait().unwrap();
+        }
+        guard.sandbox = Sandbox::open(&locations(), NAME).unwrap();
+        written_down += faults(guard).len();
+        wait_for_end(guard);
+    }
+    assert!(written_down > 0, "all were killed before they had begun");
+    assert_eq!(guard.exec("1", "true").0, 0, "it is not frozen");
+    assert_eq!(guard.exec("2", REACH).0, 0);
 }
 
 /// What ends with the power, and what does not.
