@@ -1,6 +1,6 @@
 //! Faults that a node has for a while, and their end.
 //!
-//! A fault is written down, and the process that will end it is started, before it is put into force: a
+//! The process that will end a fault is started first, then the fault is written down, then put into force: a
 //! command that is killed half-way leaves nothing that does not end. That process lives in the sandbox's
 //! control groups, so that taking the sandbox down ends it, too.
 //!
@@ -152,15 +152,16 @@ impl Sandbox {
             mark: mark.clone(),
             device,
         };
+        // Before anything is written down: what ends a fault that never came about finds nothing to do, and
+        // waits for this lock if it is early.
+        if let Some(end) = end {
+            start_ender(&self.place, &groups, &name, kind, &mark, end)?;
+        }
         self.change(&name, |node| {
             node.cut |= matches!(active.fault, Fault::Cut);
             node.faults.push(active.clone());
         })?;
-        let begun = match end {
-            Some(end) => start_ender(&self.place, &groups, &name, kind, &mark, end),
-            None => Ok(()),
-        }
-        .and_then(|()| effect::begin(&self.place, &groups, self.state.node(&name)?, &active));
+        let begun = effect::begin(&self.place, &groups, self.state.node(&name)?, &active);
         if begun.is_err() {
             // The first error is the one that matters.
             let _ = self.end_where(&groups, &name, |fault| fault.mark == mark);

@@ -46,6 +46,10 @@ fn main() -> ExitCode {
             keddah_sandbox::serve_repository(arguments[1].as_ref(), address).unwrap();
             return ExitCode::FAILURE;
         }
+        Some("fault") => {
+            faults::be_killed(&arguments[1]);
+            return ExitCode::SUCCESS;
+        }
         Some("end-fault") => {
             let [name, node, mark, seconds] = [1, 2, 3, 4].map(|at| arguments[at].as_str());
             let seconds = seconds.parse().unwrap();

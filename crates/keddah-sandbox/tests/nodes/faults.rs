@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use keddah_sandbox::{Disk, DiskRequest, Error, Fault, FaultEnd, FileSystem, Sandbox, StopMode};
 
-use super::{Guard, locations, options};
+use super::{Guard, again, locations, options};
 
 const NAME: &str = "test-faults";
 const REACH: &str = "ping -c 1 -W 1 10.10.10.10";
@@ -58,6 +58,7 @@ pub fn have_effect_and_end() {
     freeze(&mut guard);
     cut(&mut guard);
     slow_link(&mut guard);
+    killed(&mut guard);
     power(&mut guard);
     // Whatever is in force goes with the sandbox, a frozen node included.
     guard.sandbox.fault("1", Fault::Starve { percent: 10 }, Some(&end(600))).unwrap();
@@ -100,28 +101,50 @@ fn full_disk(guard: &mut Guard) {
 
 fn slow_disk(guard: &mut Guard) {
     let write = "dd if=/dev/zero of=/srv/disk/new bs=1M count=4 conv=fsync 2>/dev/null";
-    let before = timed(guard, write);
+    let fast = |seconds: &f64| *seconds < 0.6;
+    let before = best(|| timed(guard, write), fast);
     let slow = Fault::SlowDisk { path: "/srv/disk".into(), bytes_per_second: 2 << 20 };
-    guard.sandbox.fault("1", slow, Some(&end(4))).unwrap();
+    guard.sandbox.fault("1", slow, Some(&end(3))).unwrap();
     let slowed = timed(guard, write);
-    assert!(slowed > 1.2 && before < 0.6, "4 MiB took {before} s, then {slowed} s at 2 MiB/s");
+    assert!(slowed > 1.2 && fast(&before), "4 MiB took {before} s, then {slowed} s at 2 MiB/s");
     wait_for_end(guard);
-    let after = timed(guard, write);
-    assert!(after < 0.6, "{after} s");
+    let after = best(|| timed(guard, write), fast);
+    assert!(fast(&after), "{after} s");
+}
+
+/// The share of a core that a loop in the node gets, of 1. Other work on the machine makes it smaller, never larger.
+fn share(guard: &Guard) -> f64 {
+    let work = "TIMEFORMAT='%U %S %R'; time timeout 0.5 bash -c 'while :; do :; done'";
+    let mut command = guard.sandbox.command_in_node("1", &["bash", "-c", work]).unwrap();
+    let told = String::from_utf8(command.output().unwrap().stderr).unwrap();
+    let seconds: Vec<f64> = told.split_whitespace().map(|word| word.parse().unwrap()).collect();
+    (seconds[0] + seconds[1]) / seconds[2]
+}
+
+/// The best of several measurements that a busy machine can only make worse.
+fn best<T>(mut measure: impl FnMut() -> T, good: impl Fn(&T) -> bool) -> T {
+    let mut last = measure();
+    for _ in 0..5 {
+        if good(&last) {
+            break;
+        }
+        last = measure();
+    }
+    last
 }
 
 fn starve(guard: &mut Guard) {
-    // Enough work for a tenth of a second or more, whatever machine this is.
-    let work = "i=0; while [ $i -lt 150000 ]; do i=$((i+1)); done";
-    let before = timed(guard, work);
+    let unstarved = |share: &f64| *share > 0.3;
+    let before = best(|| share(guard), unstarved);
     guard.sandbox.fault("1", Fault::Starve { percent: 10 }, None).unwrap();
-    let starved = timed(guard, work);
+    let starved = share(guard);
     // Of what was there before the fault, all are in.
     let outside = guard.exec("1", "grep -L 'cpu:/keddah-sandbox' /proc/[0-9]*/cgroup").1;
     assert_eq!(outside, "");
     guard.sandbox.end_fault("1", "starve").unwrap();
-    let after = timed(guard, work);
-    assert!(starved > 3.0 * before && after < 0.6 * starved, "{before} s, {starved} s, {after} s");
+    let after = best(|| share(guard), unstarved);
+    let told = format!("{before} of a core, then {starved}, then {after}");
+    assert!(unstarved(&before) && starved < 0.2 && unstarved(&after), "{told}");
 }
 
 fn freeze(guard: &mut Guard) {
@@ -166,15 +189,49 @@ fn transfers(guard: &Guard) -> [f64; 2] {
 }
 
 fn slow_link(guard: &mut Guard) {
-    let before = transfers(guard);
+    let fast = |both: &[f64; 2]| both.iter().all(|seconds| *seconds < 1.2);
+    let before = best(|| transfers(guard), fast);
     guard.sandbox.fault("1", Fault::SlowLink { bytes_per_second: 1 << 20 }, None).unwrap();
     let slow = transfers(guard);
     guard.sandbox.end_fault("1", "slow-link").unwrap();
-    let after = transfers(guard);
-    for way in [0, 1] {
-        let told = format!("2 MB took {before:?} s, then {slow:?} s, then {after:?} s");
-        assert!(slow[way] > 1.6 && before[way] < 1.2 && after[way] < 1.2, "{told}");
+    let after = best(|| transfers(guard), fast);
+    let told = format!("2 MB took {before:?} s, then {slow:?} s, then {after:?} s");
+    assert!(fast(&before) && slow.iter().all(|seconds| *seconds > 1.6) && fast(&after), "{told}");
+}
+
+/// The faults that commands are killed over, by kind.
+fn short_fault(kind: &str) -> Fault {
+    match kind {
+        "cut" => Fault::Cut,
+        "slow-link" => Fault::SlowLink { bytes_per_second: 1 << 20 },
+        "starve" => Fault::Starve { percent: 50 },
+        _ => Fault::Freeze,
     }
+}
+
+/// The part of a command that is killed.
+pub fn be_killed(kind: &str) {
+    let mut sandbox = Sandbox::open(&locations(), NAME).unwrap();
+    sandbox.fault("1", short_fault(kind), Some(&end(1))).unwrap();
+}
+
+/// Commands that are killed at any moment leave nothing that does not end.
+fn killed(guard: &mut Guard) {
+    let mut written_down = 0;
+    for round in [0, 4] {
+        for (kind, milliseconds) in [("cut", 2), ("slow-link", 4), ("starve", 6), ("freeze", 8)] {
+            let mut command = again(&["fault", kind]);
+            std::thread::sleep(Duration::from_millis(milliseconds + round));
+            command.kill().unwrap();
+            command.wait().unwrap();
+        }
+        guard.sandbox = Sandbox::open(&locations(), NAME).unwrap();
+        written_down += faults(guard).len();
+        wait_for_end(guard);
+    }
+    assert!(written_down > 0, "all were killed before they had begun");
+    assert_eq!(guard.exec("1", "true").0, 0, "it is not frozen");
+    assert_eq!(guard.exec("2", REACH).0, 0);
 }
 
 /// What ends with the power, and what does not.
