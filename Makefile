@@ -63,13 +63,12 @@ e2e: test-packages client-packages scenarios ## scenarios on sandbox nodes
 	@$(SUDO) env "PATH=$$PATH" "HOME=$$HOME" cargo test --locked --package keddah-sandbox --test nodes -- --ignored
 	@$(SUDO) target/release/keddah-scenarios --keddah $(KEDDAH) --suite $(SUITE)
 
-# What Debian changed since the last green run is told whether or not a test failed, and decides nothing.
+# What Debian changed since the last green run is told first, and again where a test failed. It decides nothing.
 test: ## everything
 	@rm -f $(GREEN)
-	@$(MAKE) --no-print-directory check unit e2e; status=$$?; \
-	[ $$status != 0 ] || $(DEBIAN_PACKAGES) list $(DEBIAN_PACKAGES_HERE) > $(GREEN); \
-	$(DEBIAN_PACKAGES) compare $(DEBIAN_PACKAGES_HERE); \
-	exit $$status
+	@$(DEBIAN_PACKAGES) compare $(DEBIAN_PACKAGES_HERE)
+	@$(MAKE) --no-print-directory check unit e2e || { $(DEBIAN_PACKAGES) compare $(DEBIAN_PACKAGES_HERE); exit 1; }
+	@$(DEBIAN_PACKAGES) list $(DEBIAN_PACKAGES_HERE) > $(GREEN)
 
 compare-packages: ## what Debian changed since the last green run
 	@$(DEBIAN_PACKAGES) compare $(DEBIAN_PACKAGES_HERE)

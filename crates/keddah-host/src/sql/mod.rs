@@ -108,7 +108,14 @@ impl Session {
     ) -> Result<Self, Unreachable> {
         let PgConnection { socket_directory, port, superuser } = connection;
         let path = peer::socket_path(socket_directory, *port);
-        let stream = match peer::connect_as(path.clone(), superuser).await {
+        let mut connected = peer::connect_as(path.clone(), superuser).await;
+        if connected.as_ref().is_err_and(|error| error.kind() == std::io::ErrorKind::NotFound)
+            && path.exists()
+        {
+            // A server that starts has made its socket in between.
+            connected = peer::connect_as(path.clone(), superuser).await;
+        }
+        let stream = match connected {
             Ok(stream) => stream,
             Err(error) if no_server(&error, &path) => {
                 return Err(Unreachable::NotYet {
