@@ -317,9 +317,10 @@ fn undress_cable(place: &Place, node: &NodeState) -> Result<()> {
             continue;
         }
         let shown = output(tool("tc").args(["-n", &namespace, "qdisc", "show"]))?;
-        if shown.lines().any(|line| {
-            line.contains(&format!(" tbf ")) && line.contains(&format!(" dev {device} "))
-        }) {
+        if shown
+            .lines()
+            .any(|line| line.contains(" tbf ") && line.contains(&format!(" dev {device} ")))
+        {
             output(tool("tc").args(["-n", &namespace, "qdisc", "del", "dev", &device, "root"]))?;
         }
     }
