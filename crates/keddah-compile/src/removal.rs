@@ -12,8 +12,8 @@ use keddah_inventory::model::{PgCluster, PgMember, upstream_of};
 use keddah_resource::kind::etcd_member::{self, EtcdConnection};
 use keddah_resource::kind::{backup, directory, etcd_keys, file, unit};
 use keddah_resource::{
-    DesiredFleet, EtcdMemberFacts, Kind, MADE_MARK, Module, NodeFacts, PatroniFacts, Resource,
-    ResourceId, Spec,
+    BackupFacts, DesiredFleet, EtcdMemberFacts, Kind, MADE_MARK, Module, NodeFacts, PatroniFacts,
+    Resource, ResourceId, Spec,
 };
 use std::collections::{BTreeMap, HashSet};
 
@@ -254,20 +254,31 @@ impl<'a> Compiler<'a> {
         if !removing.deletes || removing.without_backup || !member.params.bool("pg_rm_backup") {
             return Ok(());
         }
-        let kept = |facts: &NodeFacts| -> u32 {
-            let own = facts.backups.iter().filter(|kept| kept.stanza == cluster.name.as_str());
-            own.map(|kept| kept.backups).sum()
+        let lists = |facts: &NodeFacts| -> Vec<BackupFacts> {
+            let kept = facts.backups.iter();
+            kept.filter(|kept| kept.stanza == cluster.name.as_str()).cloned().collect()
+        };
+        let own = lists(node.facts);
+        let system = own.iter().find_map(|kept| kept.systems.last());
+        // Of a list that cannot be read (it is encrypted), backups are presumed where they would be
+        // deleted, and not where they would have to stand in for those.
+        let presumed = |kept: &BackupFacts| kept.backups.max(u32::from(kept.systems.is_empty()));
+        let count: u32 = own.iter().map(presumed).sum();
+        let stands_in = |one: &PgMember<'_>| {
+            let facts = self.input.facts.get(&one.node);
+            facts.is_some_and(|facts| {
+                let mut same =
+                    lists(facts).into_iter().filter(|kept| kept.systems.last() == system);
+                same.any(|kept| kept.backups > 0)
+            })
         };
         let mut others = cluster.members.iter().filter(|one| !goes(removing, cluster, one));
-        let count = kept(node.facts);
-        if count == 0
-            || others.any(|one| self.input.facts.get(&one.node).is_some_and(|it| kept(it) > 0))
-        {
+        if count == 0 || (system.is_some() && others.any(stands_in)) {
             return Ok(());
         }
         let name = member.instance(&cluster.name);
         let message = format!(
-            "{name} has the only {count} backups of {}, on its own disk, and `--destroy` would delete them",
+            "{name} has the only backups of {} ({count} or more), and `--destroy` would delete them",
             cluster.name
         );
         Err(Box::new(problem("only-backups", member.seq_span, message).help(

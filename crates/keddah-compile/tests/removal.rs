@@ -102,6 +102,7 @@ fn the_only_backups_of_a_cluster_are_not_deleted_with_a_member() {
             stanza: "pg-test".to_owned(),
             place: "/data/backups/pg-test-17".to_owned(),
             backups: 2,
+            systems: vec!["7".to_owned()],
             ..BackupFacts::default()
         }];
     };
@@ -116,6 +117,18 @@ fn the_only_backups_of_a_cluster_are_not_deleted_with_a_member() {
     without(INVENTORY, &facts, &unwanted).expect("nobody wants them");
     kept(&mut facts, 11);
     without(INVENTORY, &facts, &removing).expect("another member has some");
+    let list = |facts: &mut BTreeMap<NodeName, NodeFacts>, last: u8, systems: &[&str], backups| {
+        let node = NodeName::new(format!("10.10.10.{last}"));
+        let kept = &mut facts.get_mut(&node).expect("a node").backups[0];
+        kept.systems = systems.iter().map(|&system| system.to_owned()).collect();
+        kept.backups = backups;
+    };
+    list(&mut facts, 11, &["6"], 2);
+    let refused = without(INVENTORY, &facts, &removing).expect_err("another system's are no help");
+    assert_eq!(refused[0].code, "only-backups");
+    list(&mut facts, 13, &[], 0);
+    let refused = without(INVENTORY, &facts, &removing).expect_err("its list is encrypted");
+    assert_eq!(refused[0].code, "only-backups");
 }
 
 fn names(compiled: &Compiled, node: &str) -> BTreeSet<String> {

@@ -313,7 +313,8 @@ fn absent(spec: &Spec) -> Observed {
         Spec::Backup(_) => backup::Observed { full_backups: 0, newest: 0 }.into(),
         Spec::Postmaster(_) => postmaster::Observed::default().into(),
         Spec::PgInstance(_) => {
-            pg_instance::Observed { initialized: false, state: None, role: None }.into()
+            pg_instance::Observed { initialized: false, state: None, role: None, streams: None }
+                .into()
         }
         Spec::PatroniConfig(_) => {
             patroni_config::Observed { document: serde_json::Map::new(), known: None }.into()

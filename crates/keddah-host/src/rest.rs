@@ -97,6 +97,16 @@ impl Status {
     pub fn leads(&self) -> bool {
         is_leading(&self.role)
     }
+
+    /// Whether a replica that runs receives what is written. Patroni tells that since version 4; a
+    /// replica of which it says nothing does not (`replication_state` in Patroni's `postgresql/__init__.py`).
+    pub fn streams(&self) -> Option<bool> {
+        let major: Option<u32> = self.patroni.version.split('.').next()?.parse().ok();
+        let tells =
+            self.role == "replica" && matches!(self.state.as_str(), "running" | "streaming");
+        let state = self.replication_state.as_deref();
+        (tells && major.is_some_and(|major| major >= 4)).then_some(state == Some("streaming"))
+    }
 }
 
 /// Positions in the WAL of a replica, in bytes.
@@ -116,6 +126,12 @@ pub struct Identity {
     /// The cluster.
     #[serde(default)]
     pub scope: String,
+    /// The instance's name; empty before Patroni 4.
+    #[serde(default)]
+    pub name: String,
+    /// Its version, such as `4.0.7`.
+    #[serde(default)]
+    pub version: String,
 }
 
 /// The Patroni of this node.
@@ -375,6 +391,9 @@ pub struct Members {
     /// The members that it knows of.
     #[serde(default)]
     pub members: Vec<MemberState>,
+    /// Its own instance's name; empty before Patroni 4, which does not say it.
+    #[serde(skip)]
+    pub own: String,
 }
 
 /// One of them (`GET /cluster`).
@@ -385,6 +404,22 @@ pub struct MemberState {
     /// `running`, `streaming`, `stopped`, …
     #[serde(default)]
     pub state: String,
+    /// Its name.
+    #[serde(default)]
+    pub name: String,
+    /// Its tags, such as `nosync`.
+    #[serde(default)]
+    pub tags: serde_json::Map<String, Value>,
+}
+
+impl MemberState {
+    /// Whether commits can wait for it: it follows, and no tag says that nobody waits for it.
+    pub fn can_be_waited_for(&self) -> bool {
+        let leads = is_leading(&self.role) || self.role == "leader";
+        let exempt = self.tags.get("nosync") == Some(&Value::Bool(true));
+        // Before version 4, Patroni calls one that streams `running`, too.
+        !leads && !exempt && matches!(self.state.as_str(), "running" | "streaming")
+    }
 }
 
 /// Whether commits of this cluster wait for a standby in any case, and for whom they can wait:
@@ -419,12 +454,33 @@ pub async fn strict_standbys(
     if !(on("synchronous_mode") && on("synchronous_mode_strict")) {
         return Ok(None);
     }
-    serde_json::from_value(get("/cluster").await?).map(Some).map_err(io::Error::other)
+    let members: Members =
+        serde_json::from_value(get("/cluster").await?).map_err(io::Error::other)?;
+    let own: Status = serde_json::from_value(get("/patroni").await?).map_err(io::Error::other)?;
+    Ok(Some(Members { own: own.patroni.name, ..members }))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_replica_streams_where_patroni_says_so() {
+        let says = |version: &str, role: &str, replication: &str| {
+            let text = format!(
+                r#"{{"state": "running", "role": "{role}", {replication}
+                    "patroni": {{"version": "{version}", "scope": "pg-test"}}}}"#
+            );
+            serde_json::from_str::<Status>(&text).unwrap().streams()
+        };
+        let streaming = r#""replication_state": "streaming", "#;
+        assert_eq!(says("4.0.7", "replica", streaming), Some(true));
+        assert_eq!(says("4.0.7", "replica", ""), Some(false));
+        let archive = r#""replication_state": "in archive recovery", "#;
+        assert_eq!(says("4.0.7", "replica", archive), Some(false));
+        assert_eq!(says("4.0.7", "primary", ""), None);
+        assert_eq!(says("3.0.2", "replica", ""), None, "it cannot say");
+    }
 
     #[test]
     fn answers_of_both_generations_of_patroni_are_understood() {

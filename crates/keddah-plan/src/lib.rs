@@ -20,6 +20,7 @@ mod privileges;
 mod report;
 mod restarts;
 mod server_settings;
+mod streaming;
 mod undeclared;
 
 pub use build::{PlanError, plan};

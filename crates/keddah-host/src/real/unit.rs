@@ -3,12 +3,10 @@
 use super::etcd_quorum;
 use super::process;
 use crate::command::Command;
-use crate::rest::{CA, MemberState, Members, patroni_facts, strict_standbys};
+use crate::rest::{CA, Members, patroni_facts, strict_standbys};
 use crate::{HostError, RealHost};
 use keddah_resource::kind::unit::{Observed, Readiness, Spec, StopGuard};
-use keddah_resource::{
-    Class, Difference, Kind, Observation, PatroniFacts, TriggerAction, is_leading,
-};
+use keddah_resource::{Class, Difference, Kind, Observation, PatroniFacts, TriggerAction};
 use std::collections::BTreeMap;
 use std::io;
 use std::path::Path;
@@ -399,25 +397,22 @@ fn forbidden(unit: &str, guard: StopGuard, answer: Option<&PatroniFacts>) -> Opt
 
 /// Why the last standby of a cluster is not stopped whose commits always wait for one.
 fn last_standby(unit: &str, strict: io::Result<Option<Members>>) -> Option<HostError> {
-    let members = match strict {
+    let Members { members, own } = match strict {
         Ok(members) => members?,
         Err(error) => {
             let why = format!(
                 "{unit} is not stopped: it does not say whether commits wait for it: {error}"
             );
-            return Some(
-                HostError::new(why).with_hint(format!("look at it (systemctl status {unit})")),
-            );
+            let hint = format!("look at it (systemctl status {unit})");
+            return Some(HostError::new(why).with_hint(hint));
         }
     };
-    let follows = |one: &&MemberState| {
-        !is_leading(&one.role)
-            && one.role != "leader"
-            && matches!(one.state.as_str(), "running" | "streaming")
-    };
-    (members.members.iter().filter(follows).count() < 2).then(|| {
+    let left = members.iter().filter(|one| one.can_be_waited_for() && one.name != own);
+    // Without its name, the one that goes is among them.
+    let among = usize::from(own.is_empty());
+    (left.count() <= among).then(|| {
         HostError::new(format!(
-            "{unit} is not stopped: it is the last standby, and commits wait for one in any case \
+            "{unit} is not stopped: no other standby is there, and commits wait for one in any case \
              (patroni_synchronous_mode_strict)"
         ))
         .with_hint(
@@ -429,19 +424,36 @@ fn last_standby(unit: &str, strict: io::Result<Option<Members>>) -> Option<HostE
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::rest::MemberState;
 
     #[test]
     fn the_last_standby_stays_where_commits_always_wait_for_one() {
-        let member =
-            |role: &str, state: &str| MemberState { role: role.into(), state: state.into() };
-        let strict = |members: &[MemberState]| Ok(Some(Members { members: members.to_vec() }));
-        let (leader, sync) = (member("leader", "running"), member("sync_standby", "streaming"));
-        let refused = last_standby("patroni.service", strict(&[leader.clone(), sync.clone()]));
-        assert!(refused.is_some_and(|error| error.message.contains("last standby")));
-        let stopped = member("replica", "stopped");
-        assert!(last_standby("p", strict(&[leader.clone(), sync.clone(), stopped])).is_some());
-        let other = member("replica", "streaming");
-        assert!(last_standby("p", strict(&[leader, sync, other])).is_none());
+        let member = |name: &str, role: &str, state: &str| MemberState {
+            name: name.into(),
+            role: role.into(),
+            state: state.into(),
+            ..MemberState::default()
+        };
+        let strict = |own: &str, members: &[&MemberState]| {
+            let members = members.iter().map(|&one| one.clone()).collect();
+            Ok(Some(Members { members, own: own.to_owned() }))
+        };
+        let leader = member("a", "leader", "running");
+        let goes = member("b", "sync_standby", "streaming");
+        let other = member("c", "replica", "streaming");
+        let refused = last_standby("patroni.service", strict("b", &[&leader, &goes]));
+        assert!(refused.is_some_and(|error| error.message.contains("no other standby")));
+        let stopped = member("c", "replica", "stopped");
+        assert!(last_standby("p", strict("b", &[&leader, &goes, &stopped])).is_some());
+        let mut delayed = other.clone();
+        delayed.tags.insert("nosync".to_owned(), true.into());
+        assert!(last_standby("p", strict("b", &[&leader, &goes, &delayed])).is_some());
+        assert!(last_standby("p", strict("b", &[&leader, &goes, &other])).is_none());
+        // One that nobody waits for may go, though only one is left to be waited for.
+        assert!(last_standby("p", strict("c", &[&leader, &goes, &delayed])).is_none());
+        // Older Patronis do not say who they are.
+        assert!(last_standby("p", strict("", &[&leader, &goes])).is_some());
+        assert!(last_standby("p", strict("", &[&leader, &goes, &other])).is_none());
         assert!(last_standby("p", Ok(None)).is_none(), "commits go on without");
         assert!(last_standby("p", Err(io::Error::other("no answer"))).is_some());
     }

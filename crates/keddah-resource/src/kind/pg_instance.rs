@@ -41,6 +41,9 @@ pub struct Observed {
     pub state: Option<String>,
     /// Patroni's `role`, when it answers.
     pub role: Option<String>,
+    /// Whether a replica that serves receives what is written; `None` where that is not known.
+    #[serde(default)]
+    pub streams: Option<bool>,
 }
 
 impl Spec {
@@ -81,6 +84,6 @@ impl Spec {
 
     /// After apply.
     pub fn settled(&self) -> Observed {
-        Observed { initialized: true, state: Some("running".to_owned()), role: None }
+        Observed { initialized: true, state: Some("running".to_owned()), role: None, streams: None }
     }
 }

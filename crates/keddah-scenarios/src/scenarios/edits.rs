@@ -1,5 +1,6 @@
 //! Edits of the inventory and damage by hand: each plan has exactly that, and so has each apply.
 
+use crate::Suite;
 use crate::cluster::wait_healthy;
 use crate::command::wait_until;
 use crate::ensure;
@@ -19,6 +20,8 @@ const DATABASES: &str = "          - { name: test, owner: test }\n";
 /// Runs it.
 pub fn run(world: &mut World) -> Outcome {
     let inventory = world.demo_inventory()?;
+    // Older Patronis do not say whether a replica streams.
+    let tells = world.options.suite == Suite::Trixie;
     let (sandbox, project) = world.demo()?;
     project.write(&inventory)?;
     let keddah = Keddah { sandbox, project };
@@ -258,6 +261,25 @@ pub fn run(world: &mut World) -> Outcome {
         keddah.apply()?;
         keddah.plan()?.expect_empty()
     })?;
+    if tells {
+        step(
+            "replicas that do not stream are named, and the role that they need is mended",
+            || {
+                sandbox.shell(leader.node, UNCOUPLED)?.success()?;
+                wait_until("the plan names them", Duration::from_secs(15), || {
+                    says(&keddah.run(&["plan"])?, "runs and does not stream")
+                })?;
+                keddah.change(&[expected("pg-role", "replicator").times(1).on(&leads)])?;
+                wait_healthy(sandbox, 2, 3, Duration::from_secs(30))?;
+                let plan = keddah.run(&["plan"])?.success()?;
+                ensure!(
+                    !format!("{plan}").contains("does not stream"),
+                    "they are still named: {plan}"
+                );
+                Ok(())
+            },
+        )?;
+    }
     step("units changed by hand: Patronis restart one by one, the leader last", || {
         for node in 2..=4 {
             sandbox.shell(node, OTHER_COMMAND)?.success()?;
@@ -295,6 +317,10 @@ pub fn run(world: &mut World) -> Outcome {
         keddah.plan()?.expect_empty()
     })
 }
+
+/// The replicas are cut off, and may not come back.
+const UNCOUPLED: &str = "runuser -u postgres -- psql -X -q -c 'ALTER ROLE replicator NOLOGIN' \
+     -c 'SELECT pg_terminate_backend(pid) FROM pg_stat_replication'";
 
 /// Settings of one instance: one that the inventory declares, and one that it does not.
 const ALTERED: &str = "runuser -u postgres -- psql -X -q -c 'ALTER SYSTEM SET log_min_duration_statement = 7000' \
