@@ -7,6 +7,8 @@ pub const CODES: &[(&str, &str)] = &[
     ("database-option", "An option of a database needs a newer PostgreSQL."),
     ("earlier-backups", "A cluster would be born over the backups of an earlier one."),
     ("etcd-leftover", "A node that is to join etcd has a member's data of another life."),
+    ("etcd-lost", "No member of etcd has its data, and PostgreSQL has: none is made anew."),
+    ("etcd-place", "A member of etcd that runs shall have its data, or be known, elsewhere."),
     ("etcd-quorum", "Too few members of etcd answer for one to be struck or replaced."),
     ("etcd-rogue", "Members of etcd belong to two clusters."),
     ("etcd-unasked", "Whether a cluster of etcd exists cannot be said, so none is made."),

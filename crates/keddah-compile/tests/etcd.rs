@@ -250,3 +250,31 @@ fn the_first_of_two_lost_members_still_finds_the_second_in_the_list() {
         assert_eq!(list.matches(":2380").count(), 5, "{list}");
     }
 }
+
+#[test]
+fn an_etcd_that_would_start_empty_is_refused() {
+    // It answers, and its data is not where the inventory puts it.
+    let mut moved = nodes([Serves("7"), Serves("7"), Serves("7")], &[10, 11, 12]);
+    moved.get_mut(&NodeName::new("10.10.10.11")).expect("a node").etcd_has_data = false;
+    let problems = without(INVENTORY, &moved, &Removing::default()).expect_err("it is refused");
+    assert_eq!(problems[0].code, "etcd-place");
+    // It is known to the others by another address.
+    let ports = format!("{INVENTORY}      vars: {{ etcd_peer_port: 2480 }}\n");
+    let all = nodes([Serves("7"), Serves("7"), Serves("7")], &[10, 11, 12]);
+    let problems = without(&ports, &all, &Removing::default()).expect_err("it is refused");
+    assert_eq!(problems[0].code, "etcd-place");
+    assert!(problems[0].help.join(" ").contains("etcd_peer_port"), "{problems:?}");
+    // Nobody has data, PostgreSQL has, and etcd was there before.
+    let text = format!(
+        "{INVENTORY}    pg-a:\n      hosts: {{ 10.10.10.10: {{ pg_seq: 1, pg_role: primary }} }}\n      \
+         vars: {{ pg_cluster: pg-a }}\n"
+    );
+    let mut gone = nodes([Empty, Empty, Empty], &[]);
+    let first = gone.get_mut(&NodeName::new("10.10.10.10")).expect("a node");
+    let path = "/data/postgres/pg-a-17/data".to_owned();
+    first.data.push(DataFacts { path, version: Some(17), ..DataFacts::default() });
+    without(&text, &gone, &Removing::default()).expect("these nodes never had a member");
+    gone.get_mut(&NodeName::new("10.10.10.12")).expect("a node").etcd_configured = true;
+    let problems = without(&text, &gone, &Removing::default()).expect_err("it is refused");
+    assert_eq!(problems[0].code, "etcd-lost");
+}

@@ -267,7 +267,7 @@ fn what_was_made_is_not_made_a_second_time() {
             .contains("pg-test-1 in /pg/data on 10.10.10.11, pg-test-2 in /pg/data on 10.10.10.12"),
         "{problem:?}"
     );
-    assert!(problem.help.join(" ").contains("delete /etc/patroni/conf.d/made"), "{problem:?}");
+    assert!(problem.help.join(" ").contains("and /etc/patroni/conf.d/made"), "{problem:?}");
     // One member is lost and the other has the data: it is cloned again.
     let mut one = stopped(alive(17));
     of(&mut one, 11).instances[0].data = None;

@@ -169,6 +169,7 @@ fn a_member_joins_an_etcd_cluster_that_serves() {
 
     let mut nodes = four_nodes();
     let node = nodes.get_mut(&NodeName::new("10.10.10.10")).expect("it is there");
+    node.etcd_has_data = true;
     node.etcd = Some(EtcdFacts {
         cluster: "7".to_owned(),
         members: vec![EtcdMemberFacts {

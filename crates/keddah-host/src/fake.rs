@@ -264,6 +264,7 @@ fn small_machine(node: &str) -> NodeFacts {
         patroni_directories: Vec::new(),
         etcd: None,
         etcd_has_data: false,
+        etcd_configured: false,
         instances: Vec::new(),
         data: Vec::new(),
         backups: Vec::new(),

@@ -112,6 +112,9 @@ pub struct InstanceFacts {
     pub made: bool,
 }
 
+/// The file that tells a member of etcd how its cluster is made, and stays when that is done.
+pub const ETCD_BOOTSTRAP: &str = "/etc/etcd/bootstrap.env";
+
 /// The file beside a configuration of Patroni that tells an instance whose data is lost from one that
 /// was never made. It lies on another disk than the data, as a rule.
 pub const MADE_MARK: &str = "made";
@@ -226,6 +229,9 @@ pub struct NodeFacts {
     /// started under the identity of one that had.
     #[serde(default)]
     pub etcd_has_data: bool,
+    /// Whether a member of etcd has been configured here before ([`ETCD_BOOTSTRAP`]).
+    #[serde(default)]
+    pub etcd_configured: bool,
     /// The instances that Keddah has configured here.
     #[serde(default)]
     pub instances: Vec<InstanceFacts>,

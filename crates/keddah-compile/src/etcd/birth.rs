@@ -4,7 +4,7 @@
 use crate::compiler::{Problem, problem};
 use crate::topology::EtcdMember;
 use keddah_core::NodeName;
-use keddah_resource::{EtcdFacts, EtcdMemberFacts, NodeFacts};
+use keddah_resource::{ETCD_BOOTSTRAP, EtcdFacts, EtcdMemberFacts, NodeFacts};
 use std::collections::BTreeMap;
 
 type Facts = BTreeMap<NodeName, NodeFacts>;
@@ -79,7 +79,12 @@ impl<'a> Life<'a> {
     /// where it would join with the data of another life: `etcd-leftover`.
     pub(super) fn birth(&self, member: &EtcdMember) -> Result<Birth<'a>, Problem> {
         let Some((through, etcd)) = self.serving else { return self.without_answers(member) };
+        let answers = self.facts.get(&member.node).is_some_and(|facts| facts.etcd.is_some());
+        if answers && !self.has_data(member) {
+            return Err(elsewhere(member));
+        }
         match self.listed(member) {
+            None if answers => Err(other_url(member)),
             // Announced, it would not start, and count as lost: of two members, that is the quorum.
             None if self.has_data(member) => Err(leftover(member, through)),
             None => Ok(Birth::Joins { through, replaces: None }),
@@ -125,6 +130,15 @@ impl<'a> Life<'a> {
                  not run), then apply again"
                     .to_owned(),
             ));
+        }
+        let configured = |one: &&EtcdMember| {
+            self.facts.get(&one.node).is_some_and(|facts| facts.etcd_configured)
+        };
+        if with_data.is_empty()
+            && self.serves_data
+            && self.members.iter().any(|one| configured(&one))
+        {
+            return Err(lost(member));
         }
         Ok(Birth::Together)
     }
@@ -199,6 +213,42 @@ fn leftover(member: &EtcdMember, through: &EtcdMember) -> Problem {
         "where nobody needs that data: stop it there (systemctl stop etcd), move {}/member aside, and \
          apply: it then joins",
         member.data_directory
+    )))
+}
+
+fn elsewhere(member: &EtcdMember) -> Problem {
+    let message = format!(
+        "etcd runs on {}, and its data is not in {}, where the inventory puts it: with that it would start \
+         empty, and forget the state of every cluster",
+        member.node, member.data_directory
+    );
+    Box::new(problem("etcd-place", member.span, message).help(
+        "set `etcd_data` to where its data is; to have it elsewhere, `keddah remove` one member after \
+         another with the old value, and add each with the new one: it joins those that stay",
+    ))
+}
+
+fn other_url(member: &EtcdMember) -> Problem {
+    let message = format!(
+        "etcd on {} is a member of its cluster by another address than {}",
+        member.node,
+        member.peer_url()
+    );
+    Box::new(problem("etcd-place", member.span, message).help(
+        "put `etcd_peer_port` and the host's address back as they were: the others know it by them",
+    ))
+}
+
+fn lost(member: &EtcdMember) -> Problem {
+    let message = format!(
+        "no member of etcd has its data any more ({} and its like), and PostgreSQL has data: a new and \
+         empty etcd would take the place of the one that holds the clusters' state",
+        member.data_directory
+    );
+    Box::new(problem("etcd-lost", member.span, message).help(format!(
+        "if a disk is not mounted, mount it, start etcd and plan again; a snapshot is brought back by \
+         etcdctl snapshot restore; if it is gone for good and etcd shall begin anew, stop every Patroni \
+         (PostgreSQL stops with it), delete {ETCD_BOOTSTRAP} on each of its nodes, and apply"
     )))
 }
 

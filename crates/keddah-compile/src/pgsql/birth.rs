@@ -39,6 +39,25 @@ impl<'a> Compiler<'a> {
         ))))
     }
 
+    /// Says which members of a cluster that lives have lost their data, and are cloned again.
+    pub(super) fn lost_members(&mut self, cluster: &Cluster<'_>) {
+        for instance in cluster.instances.iter().filter(|_| cluster.exists) {
+            let directory = instance.place.patroni_directory();
+            let lost = instance.node.facts.instances.iter().any(|one| {
+                directory.ends_with(&format!("/{}", one.configuration))
+                    && one.made
+                    && one.data.is_none()
+            });
+            if lost {
+                self.notes.push(format!(
+                    "{} on {} has been made, and its data is not there any more: it is cloned again; if a \
+                     disk is not mounted there, mount it first",
+                    instance.name, instance.node.name
+                ));
+            }
+        }
+    }
+
     /// Refuses to make a cluster a second time: it has been made, and no member has its data.
     pub(super) fn not_twice(cluster: &Cluster<'_>) -> Result<(), Problem> {
         if cluster.exists || cluster.follows.is_some() {
@@ -64,10 +83,13 @@ impl<'a> Compiler<'a> {
             "{name} would be made anew and empty, though what has been made here has lost its data: {}",
             places.join(", ")
         );
-        let mark = format!("{}/{MADE_MARK}", first.place.patroni_directory());
+        let configuration = first.place.patroni_directory();
+        let mark = format!("{configuration}/{MADE_MARK}");
         Err(Box::new(problem("lost-data", first.member.seq_span, message).help(format!(
             "if a disk is not mounted, mount it and plan again; if the data is gone for good and \
-             {name} shall begin anew and empty, delete {mark} on each of these nodes, then apply"
+             {name} shall begin anew and empty, delete what Patroni kept of it in etcd (`sudo \
+             patronictl -c {configuration} remove {name}`, with every Patroni of it stopped) and {mark} on \
+             each of these nodes, then apply"
         ))))
     }
 

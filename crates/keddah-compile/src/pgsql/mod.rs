@@ -256,6 +256,7 @@ impl<'a> Compiler<'a> {
         self.following(cluster)?;
         Self::not_over_backups(cluster)?;
         Self::not_twice(cluster)?;
+        self.lost_members(cluster);
         let mut ready = Vec::new();
         for instance in &cluster.instances {
             let files = self.layout(cluster, instance)?;

@@ -23,7 +23,7 @@ const MAKE_SECONDS: u32 = 600;
 const MADE: &str = "\
 # Written by Keddah: the instance whose configuration lies here has been made. If its data is not there
 # any more, it is lost or not mounted, and no empty cluster is made in its place. Should one be: delete this
-# file on each member, and apply.
+# file on each member and the cluster in etcd (patronictl remove), and apply.
 ";
 
 impl Compiler<'_> {

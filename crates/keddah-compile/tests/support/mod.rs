@@ -28,6 +28,7 @@ pub fn facts() -> NodeFacts {
         patroni_directories: Vec::new(),
         etcd: None,
         etcd_has_data: false,
+        etcd_configured: false,
         instances: Vec::new(),
         data: Vec::new(),
         backups: Vec::new(),

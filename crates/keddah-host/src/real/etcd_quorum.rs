@@ -1,6 +1,6 @@
 //! Whether etcd can spare a member for a moment, asked right before its unit restarts.
 
-use super::etcd_gateway::list;
+use super::etcd_gateway::{list, post};
 use super::etcd_member::healthy;
 use crate::HostError;
 use futures_util::future::join_all;
@@ -18,9 +18,14 @@ const STEP: Duration = Duration::from_millis(500);
 /// What the members say of themselves. Each is well when it reads with the consent of a quorum.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Health {
-    /// How many members the list has.
-    members: usize,
-    /// Whether the one that shall restart is well.
+    /// How many members the list has; `None` where it cannot be read. The list counts, not the inventory:
+    /// a member that nobody declared has its vote, too.
+    members: Option<usize>,
+    /// Whether other members are declared.
+    alone: bool,
+    /// Whether the one that shall restart says itself that it knows no leader.
+    leaderless: bool,
+    /// Whether it is well.
     own: bool,
     /// Of the others, those that are well.
     others: usize,
@@ -49,36 +54,61 @@ pub(super) async fn can_spare(quorum: &Quorum) -> Result<(), HostError> {
 
 async fn ask(quorum: &Quorum) -> Health {
     let Quorum { own, others } = quorum;
-    let (own_health, answers) = tokio::join!(healthy(own), join_all(others.iter().map(healthy)));
+    let (own_health, leaderless, listed, answers) = tokio::join!(
+        healthy(own),
+        knows_no_leader(own),
+        list(own),
+        join_all(others.iter().map(healthy))
+    );
     let well = answers.iter().filter(|answer| answer.is_ok()).count();
     let told = |(connection, answer): (&EtcdConnection, &Result<(), HostError>)| {
         let error = answer.as_ref().err()?;
         let words = error.log.last().unwrap_or(&error.message);
         Some(format!("{}: {words}", connection.endpoint))
     };
-    let unwell = others.iter().zip(&answers).filter_map(told).collect();
-    // The list counts, not the inventory: a member that nobody declared has its vote, too.
-    let listed = list(own).await.map(|list| list.members.len());
-    let members = listed.unwrap_or(others.len() + 1);
-    Health { members, own: own_health.is_ok(), others: well, unwell }
+    let all = std::iter::once(own).chain(others);
+    let unwell = all.zip(std::iter::once(&own_health).chain(&answers)).filter_map(told).collect();
+    Health {
+        members: listed.ok().map(|list| list.members.len()),
+        alone: others.is_empty(),
+        leaderless,
+        own: own_health.is_ok(),
+        others: well,
+        unwell,
+    }
 }
 
-/// A cluster without a quorum has nothing to lose, and may be mended by the restart; where all are well,
-/// one at a time is the best that can be done, with two members, too.
+/// A member answers this from its own memory (`leader` is left out where there is none).
+async fn knows_no_leader(connection: &EtcdConnection) -> bool {
+    let answer = post(connection, "/v3/maintenance/status", &serde_json::json!({})).await;
+    let status: Option<serde_json::Value> =
+        answer.ok().and_then(|body| serde_json::from_slice(&body).ok());
+    status.is_some_and(|status| {
+        status.get("header").is_some()
+            && status.get("leader").is_none_or(|leader| leader.as_str() == Some("0"))
+    })
+}
+
+/// A cluster without a leader has nothing to lose, and may be mended by the restart; where all are well, one
+/// at a time is the best that can be done, with two members, too. One that cannot be asked may have its
+/// vote all the same.
 fn spares(health: &Health) -> bool {
-    let Health { members, own, others, .. } = health;
-    let serves = *own || *others > 0;
+    let Health { members, alone, leaderless, own, others, .. } = health;
+    let Some(members) = members else { return *alone || *leaderless };
     let all = *own && others + 1 >= *members;
-    !serves || all || *others > members / 2
+    *leaderless || all || *others > members / 2 || (*alone && *members <= 1)
 }
 
 fn refusal(health: &Health) -> HostError {
-    let Health { members, own: _, others, unwell } = health;
-    let quorum = members / 2 + 1;
-    let message = format!(
-        "etcd is not restarted: of {members} members {quorum} are a quorum, and without this one {others} \
-         are well"
-    );
+    let Health { members, others, unwell, .. } = health;
+    let message = match members {
+        Some(members) => format!(
+            "etcd is not restarted: of {members} members {} are a quorum, and without this one {others} \
+             are well",
+            members / 2 + 1
+        ),
+        None => "etcd is not restarted: it does not say who its members are".to_owned(),
+    };
     let mut error = HostError::new(message)
         .with_hint("make the other members well first (etcdctl endpoint health), then apply again");
     error.log.extend(unwell.iter().cloned());
@@ -91,24 +121,39 @@ mod tests {
 
     #[test]
     fn a_member_restarts_where_the_others_are_a_quorum_or_nothing_can_be_lost() {
-        let health = |members, own, others| Health { members, own, others, unwell: Vec::new() };
-        for (members, own, others, expected) in [
-            (1, true, 0, true),
-            (2, true, 1, true),
-            (2, true, 0, false),
-            (3, true, 2, true),
-            (3, true, 1, false),
-            // It does not answer itself and may still have its vote.
-            (3, false, 1, false),
-            (3, false, 2, true),
-            (5, true, 3, true),
-            (5, true, 2, false),
+        for (members, leaderless, own, others, expected) in [
+            (Some(1), false, true, 0, true),
+            // Alone, it takes nobody else along.
+            (Some(1), false, false, 0, true),
+            (None, false, false, 0, true),
+            (Some(2), false, true, 1, true),
+            (Some(2), false, true, 0, false),
+            (Some(3), false, true, 2, true),
+            (Some(3), false, true, 1, false),
+            // It cannot be asked, or nobody can, and may still have its vote.
+            (Some(3), false, false, 1, false),
+            (Some(3), false, false, 0, false),
+            (Some(3), false, false, 2, true),
+            (Some(5), false, true, 3, true),
+            (Some(5), false, true, 2, false),
             // One that the inventory does not know stands in the list.
-            (4, true, 2, false),
+            (Some(4), false, true, 2, false),
             // Nobody serves: the restart may be what mends it.
-            (3, false, 0, true),
+            (Some(3), true, false, 0, true),
+            (None, true, false, 0, true),
         ] {
-            assert_eq!(spares(&health(members, own, others)), expected, "{members} {own} {others}");
+            let alone = members.is_none_or(|members| members == 1) && !leaderless;
+            let health = Health { members, alone, leaderless, own, others, unwell: Vec::new() };
+            assert_eq!(spares(&health), expected, "{health:?}");
         }
+        let unread = Health {
+            members: None,
+            alone: false,
+            leaderless: false,
+            own: true,
+            others: 2,
+            unwell: Vec::new(),
+        };
+        assert!(!spares(&unread), "how many votes there are is not known");
     }
 }

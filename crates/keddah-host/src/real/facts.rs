@@ -7,7 +7,7 @@ use crate::rest::{CA, patroni_facts};
 use futures_util::future::join_all;
 use keddah_resource::kind::etcd_member::EtcdConnection;
 use keddah_resource::{
-    Distribution, DoorProbe, EtcdFacts, Interface, NodeFacts, Probe, SANDBOX_MARK,
+    Distribution, DoorProbe, ETCD_BOOTSTRAP, EtcdFacts, Interface, NodeFacts, Probe, SANDBOX_MARK,
 };
 use rustix::process::{Resource, getrlimit};
 use serde::Deserialize;
@@ -54,6 +54,7 @@ pub(crate) async fn gather(probe: &Probe) -> Result<NodeFacts, HostError> {
         patroni_directories: patroni_directories(Path::new(PATRONI))?,
         etcd,
         etcd_has_data: etcd_has_data(probe)?,
+        etcd_configured: Path::new(ETCD_BOOTSTRAP).exists(),
         asides: aside::gather(&kept.instances)?,
         removed: aside::removed(&probe.removed_in)?,
         instances: kept.instances,

@@ -89,7 +89,7 @@ pub(super) const ETCD: &[Parameter] = &section(
             Bool,
             Levels::G_C_A,
             YES,
-            "Whether removing a member deletes its data.",
+            "Whether removing a member moves its data aside; `--destroy` deletes it.",
         ),
         row(
             "etcd_rm_pkg",

@@ -323,14 +323,14 @@ pub(super) const PG_REMOVE: &[Parameter] = &section(
             Bool,
             Levels::G_C_A,
             YES,
-            "Whether removing an instance deletes its data.",
+            "Whether removing an instance moves its data aside; `--destroy` deletes it.",
         ),
         row(
             "pg_rm_backup",
             Bool,
             Levels::G_C_A,
             YES,
-            "Whether removing the primary deletes the cluster's backups.",
+            "Whether removing an instance moves its node's backups aside; `--destroy` deletes them.",
         ),
         row(
             "pg_rm_pkg",
