@@ -22,6 +22,7 @@ mod restarts;
 mod server_settings;
 mod streaming;
 mod undeclared;
+mod waiting;
 
 pub use build::{PlanError, plan};
 pub use doors::opened;

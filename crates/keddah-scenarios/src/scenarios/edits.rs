@@ -160,7 +160,9 @@ pub fn run(world: &mut World) -> Outcome {
         wait_until("all three wait for a restart", Duration::from_secs(20), || {
             let pending = expected("postmaster", "pg-test-").times(3).class("ordered-restart");
             keddah.plan()?.expect(&[pending])
-        })
+        })?;
+        let plan = keddah.run(&["plan", "--restart", "never"])?;
+        says(&plan, "wait for a restart (`--restart never`)")
     })?;
     step("and then restarts: replicas, then the primary, one after another", || {
         keddah.apply()?;
