@@ -95,7 +95,9 @@ pub fn checked(context: &Context) -> Result<(Read, Inventory), CommandError> {
             let (told, others): (Vec<_>, Vec<_>) =
                 read.diagnostics.iter().partition(|one| TOLD.contains(&one.code));
             for one in &told {
-                let place = one.primary.as_ref().map(|label| {
+                // The warning about passwords is of many lines.
+                let placed = one.primary.as_ref().filter(|_| one.code != "public-password");
+                let place = placed.map(|label| {
                     let file = read.sources.file(label.span.source);
                     let (line, _) = file.line_column(label.span.start);
                     format!("{}:{line}: ", read.path.display())
