@@ -24,6 +24,9 @@ pub fn run(world: &mut World) -> Outcome {
         keddah.apply()?;
         keddah.plan()?.expect_empty()?;
         let primary = wait_healthy(sandbox, 2, 3, PATIENCE)?.node;
+        // A repository on each node's own disk has a gap where another one led in between: only what was
+        // archived since the last backup counts.
+        sandbox.shell(primary, "sudo -u postgres /pg/bin/pg-backup full")?.success()?;
         let ask = |sql: &str| superuser(sandbox, primary, "test", sql);
         ask("CREATE TABLE archived_only AS SELECT 'yes' AS kept")?;
         super::failover::archives(sandbox)?;
@@ -44,7 +47,7 @@ pub fn run(world: &mut World) -> Outcome {
                 let refused = keddah.run(command)?;
                 ensure!(refused.code == Some(1), "not refused: {refused}");
                 says(&refused, "earlier-backups")?;
-                says(&refused, "1 backup of system")?;
+                says(&refused, " of system ")?;
             }
             // Without the backups it is still known to have been made.
             each(sandbox, "mkdir /data/elsewhere && mv /data/backups/pg-test-* /data/elsewhere/")?;
