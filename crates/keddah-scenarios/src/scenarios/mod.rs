@@ -103,11 +103,6 @@ pub const SCENARIOS: &[Scenario] = &[
         run: failover::run,
     },
     Scenario {
-        name: "aside",
-        about: "a former primary that cannot be rewound keeps its own commits aside, and is cloned",
-        run: aside::run,
-    },
-    Scenario {
         name: "follow",
         about: "a virtual address and a name follow the primary, whatever becomes of the old one",
         run: follow::run,
@@ -116,6 +111,11 @@ pub const SCENARIOS: &[Scenario] = &[
         name: "lost",
         about: "a cluster's data is lost, its backups are kept: they are not covered by an empty one",
         run: lost::run,
+    },
+    Scenario {
+        name: "aside",
+        about: "a former primary that cannot be rewound keeps its own commits aside, and is cloned",
+        run: aside::run,
     },
     Scenario {
         name: "etcd",
