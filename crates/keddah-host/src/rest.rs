@@ -349,19 +349,24 @@ fn accepted(what: &str, answer: Result<Answer, NoAnswer>) -> Result<(), HostErro
     Err(HostError::new(format!("Patroni refused the {what} ({status}): {words}")))
 }
 
-/// What the node's Patroni says of itself on a port; `None` when there is no Patroni.
-///
-/// Patroni speaks TLS exactly when its configuration says so, which is not known before the node
-/// was looked at; so both ways are tried. `ca` is the path of the CA for the second.
-pub async fn patroni_facts(port: u16, ca: Option<&str>) -> Option<PatroniFacts> {
-    let api = PatroniApi {
+/// This node's Patroni, for what it tells anybody.
+fn anonymous(port: u16) -> PatroniApi {
+    PatroniApi {
         unit: String::new(),
         address: "127.0.0.1".to_owned(),
         port,
         ca_path: None,
         username: String::new(),
         password: keddah_core::Secret::default(),
-    };
+    }
+}
+
+/// What the node's Patroni says of itself on a port; `None` when there is no Patroni.
+///
+/// Patroni speaks TLS exactly when its configuration says so, which is not known before the node
+/// was looked at; so both ways are tried. `ca` is the path of the CA for the second.
+pub async fn patroni_facts(port: u16, ca: Option<&str>) -> Option<PatroniFacts> {
+    let api = anonymous(port);
     let client = Patroni::new(&api);
     let ask = |ca| client.ask(Method::GET, "/patroni", None, ca);
     let (tls, answer) = match tokio::time::timeout(PATIENCE, ask(None)).await {
@@ -432,14 +437,7 @@ pub async fn strict_standbys(
     ca: Option<&str>,
     tls: bool,
 ) -> io::Result<Option<Members>> {
-    let api = PatroniApi {
-        unit: String::new(),
-        address: "127.0.0.1".to_owned(),
-        port,
-        ca_path: None,
-        username: String::new(),
-        password: keddah_core::Secret::default(),
-    };
+    let api = anonymous(port);
     let client = Patroni::new(&api);
     let get = async |path: &str| {
         let asked = client.ask(Method::GET, path, None, ca.filter(|_| tls));
