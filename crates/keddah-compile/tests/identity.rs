@@ -128,6 +128,9 @@ fn changes_of_identity_are_refused_at_their_line() {
             assert!(line(&problem, &text).starts_with("vars:"), "{}", line(&problem, &text));
             assert!(!problem.help.is_empty(), "the ways that remain: {problem:?}");
         }
+        // The same places in another spelling.
+        compiled(&with("pg_fs_main: /data//postgres/, pg_data: /pg/data/"), &facts);
+
         let text = INVENTORY.replace("pg_seq: 2", "pg_seq: 3");
         let problem = refused(&text, &facts);
         assert_eq!(problem.code, "identity-instance");

@@ -332,6 +332,19 @@ async fn altered_settings(cluster: &Cluster) {
     cluster.converge(&spec).await;
     assert_eq!(cluster.value("select current_setting('work_mem')").await, "8MB");
 
+    // What is set for all roles wins in every session; it is somebody's own, and named.
+    session
+        .execute("begin read write; alter role all set work_mem to '6MB'; commit")
+        .await
+        .unwrap();
+    let (observed, difference) = cluster.difference(&spec).await;
+    assert!(difference.is_none(), "it is left alone");
+    let Observed::Postmaster(present) = &observed else { panic!("something else") };
+    let stray = present.settings.iter().find(|setting| setting.name == "work_mem");
+    let told = stray.map(|setting| (setting.value.as_str(), setting.place.as_str()));
+    assert_eq!(told, Some(("6MB", "ALTER ROLE ALL SET")));
+    session.execute("begin read write; alter role all reset work_mem; commit").await.unwrap();
+
     // One that counts from the next start on: where nothing may restart, it goes and waits.
     session.execute("alter system set shared_buffers to '64MB'").await.unwrap();
     drop(session);

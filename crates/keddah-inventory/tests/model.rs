@@ -27,6 +27,14 @@ fn params(inventory: &Inventory) -> Params<'_> {
 }
 
 #[test]
+fn a_place_is_the_same_however_it_is_written() {
+    for written in ["/data/pg", "/data/pg/", "/data//pg", "/data/./pg//"] {
+        let inventory = host(&format!("pg_fs_main: {written}"));
+        assert_eq!(params(&inventory).str("pg_fs_main"), "/data/pg");
+    }
+}
+
+#[test]
 fn a_user_has_every_documented_field() {
     let inventory = host(
         "pg_users:

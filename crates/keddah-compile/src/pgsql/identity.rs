@@ -12,6 +12,7 @@ use keddah_core::NodeName;
 use keddah_inventory::model::{PgCluster, PgMember};
 use keddah_inventory::{ParamOrigin, Params};
 use keddah_resource::{DataFacts, InstanceProbe, NodeFacts};
+use std::path::Path;
 
 /// What is there of a cluster.
 #[derive(Debug, Default)]
@@ -219,7 +220,8 @@ impl<'a> Compiler<'a> {
             ));
         }
         let wanted = member.params.str("pg_data");
-        if is.data_directory != wanted {
+        // One place may be written in several ways: `/pg/data/` is `/pg/data`.
+        if Path::new(&is.data_directory) != Path::new(&wanted) {
             let message = format!(
                 "the data of {name} is at {}, and the inventory now says {wanted}: Keddah does not \
                  move it, and Patroni would make the instance anew in the other place",
@@ -287,7 +289,7 @@ fn same_place(
         return Ok(());
     };
     let wanted = format!("{}/{cluster}-{version}", params.str("pg_fs_main"));
-    if *home == wanted {
+    if Path::new(home) == Path::new(&wanted) {
         return Ok(());
     }
     let message = format!(

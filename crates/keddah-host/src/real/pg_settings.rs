@@ -36,14 +36,21 @@ fn patroni_decides(name: &str) -> bool {
     name == "synchronous_standby_names" || BY_PATRONI.contains(&name)
 }
 
+/// Where a setting stands that every new session takes, whatever the files say.
+const ALL_ROLES: &str = "ALTER ROLE ALL SET";
+
 /// The last line of all files that names a setting, which is the one that counts, and the server's
-/// own word. The values of settings that nobody declared do not leave the server.
-const LAST_LINES: &str = "select distinct on (lower(f.name)) lower(f.name) as name, \
+/// own word; and what is set for all roles in all databases. The values of settings that nobody
+/// declared do not leave the server.
+const LAST_LINES: &str = "(select distinct on (lower(f.name)) lower(f.name) as name, \
     coalesce(f.setting, '') as value, f.sourcefile as file, f.sourceline as line, \
     coalesce(s.source = 'command line', false) as commanded, coalesce(s.setting, '') as used, \
     coalesce(s.context = 'postmaster', false) as at_start \
     from pg_file_settings f left join pg_settings s on lower(s.name) = lower(f.name) \
-    where f.name is not null order by lower(f.name), f.seqno desc";
+    where f.name is not null order by lower(f.name), f.seqno desc) \
+    union all select lower(split_part(word, '=', 1)), substr(word, strpos(word, '=') + 1), \
+    'ALTER ROLE ALL SET', 0, false, '', false \
+    from pg_db_role_setting, unnest(setconfig) as word where setrole = 0 and setdatabase = 0";
 
 #[derive(Debug, Deserialize)]
 struct Row {
@@ -85,7 +92,7 @@ pub async fn read(spec: &Spec) -> Result<Vec<Setting>, HostError> {
 fn strays(row: Row, wanted: Option<&str>) -> Option<Setting> {
     let Row { name, value, file, line, commanded, used, at_start } = row;
     let altered = file.ends_with(ALTERED);
-    let place = format!("{file}:{line}");
+    let place = if file == ALL_ROLES { file } else { format!("{file}:{line}") };
     match wanted {
         None if altered => {
             Some(Setting { name, value: String::new(), place, altered, needs_restart: false })
@@ -166,6 +173,15 @@ mod tests {
         let commanded = strays(row("shared_buffers", "1GB", "postgresql.conf", true), Some("1GB"));
         assert_eq!(commanded.map(|one| one.value).as_deref(), Some("7"));
         assert_eq!(strays(row("work_mem", "1GB", "postgresql.base.conf", false), None), None);
+    }
+
+    #[test]
+    fn what_is_set_for_all_roles_is_a_stray_of_its_own() {
+        let of = |value| Row { file: ALL_ROLES.to_owned(), ..row("work_mem", value, "", false) };
+        let stray = strays(of("1GB"), Some("64MB")).expect("another value");
+        assert_eq!((stray.place.as_str(), stray.altered), (ALL_ROLES, false));
+        assert_eq!(strays(of("64MB"), Some("64MB")), None);
+        assert_eq!(strays(of("1GB"), None), None);
     }
 
     #[test]

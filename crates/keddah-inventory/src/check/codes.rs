@@ -81,6 +81,7 @@ pub const CODES: &[(&str, &str)] = &[
     ("missing-identity", "A host lacks a part of its identity in a cluster."),
     ("missing-locale", "A database has a locale provider other than libc, and no locale."),
     ("missing-vip", "A virtual address is switched on and not given."),
+    ("needed-object", "A database or role that every cluster needs is to be dropped."),
     ("no-etcd", "There are PostgreSQL clusters and no etcd."),
     ("no-primary", "A cluster has no primary."),
     ("node-not-an-address", "A host that others must reach is not named by its IP address."),

@@ -37,6 +37,7 @@ pub(super) fn check(report: &mut Report<'_>) {
         let databases = PgDatabase::business(params);
         duplicates(report, &defaults, &business, &databases);
         let users = [defaults, business].concat();
+        needed(report, params, &users, &databases);
         memberships(report, params, &users);
         cycles(report, &users);
         owners(report, params, &users, &databases);
@@ -84,6 +85,44 @@ fn duplicates(
                 format!("PostgreSQL reserves the name `{}` for itself", user.name),
             );
         }
+    }
+}
+
+/// Nothing that a cluster cannot be without is asked to go: the databases that `initdb` makes
+/// (PostgreSQL's manual, "Template Databases"), and the roles by which Patroni, the monitoring and
+/// Keddah itself log in.
+fn needed(
+    report: &mut Report<'_>,
+    params: &Params<'_>,
+    users: &[PgUser],
+    databases: &[PgDatabase],
+) {
+    let own = ["postgres", "template0", "template1"];
+    for database in databases.iter().filter(|one| one.state != DatabaseState::Present) {
+        if own.contains(&database.name.as_str()) {
+            report.add(
+                error(
+                    "needed-object",
+                    database.name_span,
+                    format!("the database `{}` belongs to PostgreSQL itself", database.name),
+                )
+                .help("take its `state` away: it is neither dropped nor made anew"),
+            );
+        }
+    }
+    let logins = ["pg_dbsu", "pg_replication_username", "pg_admin_username", "pg_monitor_username"];
+    for user in users.iter().filter(|user| user.state == State::Absent) {
+        let Some(login) = logins.into_iter().find(|login| params.str(login) == user.name) else {
+            continue;
+        };
+        report.add(
+            error(
+                "needed-object",
+                user.name_span,
+                format!("the role `{}` is the one of `{login}`: the cluster needs it", user.name),
+            )
+            .help(format!("name another role in `{login}` first, or take this `state` away")),
+        );
     }
 }
 

@@ -351,8 +351,18 @@ fn choice_text(value: &Value, values: &[&str]) -> Option<String> {
 pub(crate) fn word(value: &Value, kind: &ParameterType) -> Option<String> {
     match kind {
         ParameterType::Choice { values, .. } => choice_text(value, values),
+        ParameterType::Path => scalar_text(value).map(|path| plain_path(&path)),
         _ => scalar_text(value),
     }
+}
+
+/// One spelling of each place: `/data//postgres/` is `/data/postgres`, and no other directory.
+fn plain_path(path: &str) -> String {
+    if !path.starts_with('/') {
+        return path.to_owned();
+    }
+    let parts: Vec<&str> = path.split('/').filter(|part| !matches!(*part, "" | ".")).collect();
+    format!("/{}", parts.join("/"))
 }
 
 pub(crate) fn scalar_text(value: &Value) -> Option<String> {
