@@ -160,6 +160,7 @@ impl<H: Host> Agent<H> {
                     Err(error) => Answer::Failed(failure(error)),
                 }
             }
+            Ask::Health(probe) => Answer::Health(Box::new(self.host.health(&probe).await)),
             Ask::Converge(request) => match converge(&*self.host, &request, &self.stopping).await {
                 Ok(class) => Answer::Converged(class),
                 Err(failure) => Answer::Failed(failure),

@@ -3,6 +3,7 @@
 use crate::{Controller, Holder, Session, SessionError, Target};
 use keddah_core::NodeName;
 use keddah_plan::{Failure, Outcome};
+use keddah_resource::health::{Asked, HealthProbe, NodeHealth};
 use keddah_resource::{DesiredFleet, IdleListener, NodeFacts, Probe, ResourceId, Spec};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -86,6 +87,49 @@ impl Fleet {
                 Ok((node, Err(error))) => {
                     self.sessions.remove(&node);
                     self.unreachable.insert(node, lost(error));
+                }
+                Err(panic) => std::panic::resume_unwind(panic.into_panic()),
+            }
+        }
+        all
+    }
+
+    /// How each of these nodes does, at the latest when `patience` is over, and how long each took to
+    /// say so. A node that did not say it is unknown.
+    pub async fn health(
+        &self,
+        probes: &BTreeMap<NodeName, HealthProbe>,
+        patience: Duration,
+    ) -> BTreeMap<NodeName, (Asked<NodeHealth>, Duration)> {
+        let mut all = BTreeMap::new();
+        let mut asking = JoinSet::new();
+        for (node, probe) in probes {
+            let Some(session) = self.sessions.get(node).cloned() else {
+                let failure = self.unreachable.get(node).cloned();
+                let because =
+                    failure.map_or_else(|| "it was not asked".to_owned(), |one| one.message);
+                all.insert(node.clone(), (Asked::unknown(because), Duration::ZERO));
+                continue;
+            };
+            let probe = probe.clone();
+            asking.spawn(async move {
+                let begun = tokio::time::Instant::now();
+                let asked = tokio::time::timeout(patience, session.health(&probe)).await;
+                let answer = match asked {
+                    Ok(Ok(health)) => Asked::Told(health),
+                    Ok(Err(error)) => Asked::unknown(lost(error).message),
+                    Err(_) => Asked::unknown(format!(
+                        "its agent did not answer within {:.0} s",
+                        patience.as_secs_f64()
+                    )),
+                };
+                (session.node().clone(), (answer, begun.elapsed()))
+            });
+        }
+        while let Some(joined) = asking.join_next().await {
+            match joined {
+                Ok((node, answer)) => {
+                    all.insert(node, answer);
                 }
                 Err(panic) => std::panic::resume_unwind(panic.into_panic()),
             }

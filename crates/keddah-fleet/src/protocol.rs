@@ -4,6 +4,7 @@
 //! versions of their own, and a different build is refused in the first message.
 
 use keddah_plan::{Failure, Promise};
+use keddah_resource::health::{HealthProbe, NodeHealth};
 use keddah_resource::{
     Class, IdleListener, Material, NodeFacts, Observation, Probe, ResourceId, Spec, Trigger,
     TriggerAction,
@@ -81,6 +82,8 @@ pub(crate) enum Ask {
     Owe { target: ResourceId, action: TriggerAction },
     /// Which listeners lead nowhere, after so many milliseconds at most.
     IdleListeners { patience: u64 },
+    /// How the node does.
+    Health(HealthProbe),
     /// Make one resource as it should be.
     Converge(Box<Converge>),
 }
@@ -118,6 +121,7 @@ pub(crate) enum Answer {
     Busy(Option<Holder>),
     Owed,
     IdleListeners(Vec<IdleListener>),
+    Health(Box<NodeHealth>),
     /// Done; `None` when nothing was left to change.
     Converged(Option<Class>),
     Failed(Failure),

@@ -7,6 +7,7 @@ use crate::protocol::{
 };
 use keddah_core::NodeName;
 use keddah_plan::{Failure, Outcome};
+use keddah_resource::health::{HealthProbe, NodeHealth};
 use keddah_resource::{
     Class, IdleListener, NodeFacts, Observation, Probe, ResourceId, Spec, TriggerAction,
 };
@@ -49,7 +50,9 @@ impl std::error::Error for SessionError {}
 /// the node, by what they do.
 fn patience(ask: &Ask, limits: &Limits) -> Option<Duration> {
     match ask {
-        Ask::Facts(_) | Ask::Observe(_) | Ask::Holder | Ask::Owe { .. } => Some(limits.answer),
+        Ask::Facts(_) | Ask::Observe(_) | Ask::Holder | Ask::Owe { .. } | Ask::Health(_) => {
+            Some(limits.answer)
+        }
         Ask::IdleListeners { patience } => Some(limits.answer + Duration::from_millis(*patience)),
         Ask::Lock(_) | Ask::Converge(_) => None,
     }
@@ -326,6 +329,17 @@ impl Session {
     pub async fn facts(&self, probe: &Probe) -> Result<NodeFacts, SessionError> {
         match self.ask(Ask::Facts(probe.clone())).await? {
             Answer::Facts(facts) => Ok(*facts),
+            _ => Err(self.confused()),
+        }
+    }
+
+    /// How the node does.
+    ///
+    /// # Errors
+    /// When the node is lost, or does not answer in time.
+    pub async fn health(&self, probe: &HealthProbe) -> Result<NodeHealth, SessionError> {
+        match self.ask(Ask::Health(probe.clone())).await? {
+            Answer::Health(health) => Ok(*health),
             _ => Err(self.confused()),
         }
     }

@@ -1,6 +1,7 @@
 //! A machine in memory, for tests of everything above this crate.
 
 use crate::{Host, HostError};
+use keddah_resource::health::{Asked, HealthProbe, NodeHealth};
 use keddah_resource::kind::{
     backup, block, certificate, directory, etcd_keys, etcd_member, file, hostname, packages,
     patroni_config, pg_baseline, pg_census, pg_database, pg_extension, pg_function, pg_grants,
@@ -239,6 +240,19 @@ impl Host for FakeHost {
 
     async fn idle_listeners(&self, _patience: Duration) -> Result<Vec<IdleListener>, HostError> {
         self.state().idle.clone().unwrap_or(Ok(Vec::new()))
+    }
+
+    async fn health(&self, _probe: &HealthProbe) -> NodeHealth {
+        NodeHealth {
+            clock: 0,
+            servers: Vec::new(),
+            etcd: None,
+            disks: Vec::new(),
+            certificates: Vec::new(),
+            units: Asked::Told(Vec::new()),
+            addresses: Asked::Told(Vec::new()),
+            idle_listeners: Asked::Told(Vec::new()),
+        }
     }
 }
 

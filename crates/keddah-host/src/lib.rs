@@ -14,6 +14,7 @@ pub use fake::{FakeEvent, FakeHost};
 pub use owed::Owed;
 pub use real::RealHost;
 
+use keddah_resource::health::{HealthProbe, NodeHealth};
 use keddah_resource::{
     Difference, IdleListener, Material, NodeFacts, Observation, Observed, Probe, ResourceId, Spec,
     TriggerAction,
@@ -59,4 +60,8 @@ pub trait Host: Send + Sync {
         &self,
         patience: Duration,
     ) -> impl Future<Output = Result<Vec<IdleListener>, HostError>> + Send;
+
+    /// How the machine does. What does not answer within the question's patience is an answer of its
+    /// own.
+    fn health(&self, probe: &HealthProbe) -> impl Future<Output = NodeHealth> + Send;
 }

@@ -90,6 +90,9 @@ pub struct Status {
     /// There only while the cluster is paused.
     #[serde(default)]
     pub pause: bool,
+    /// When it last heard the DCS, in seconds since 1970.
+    #[serde(default)]
+    pub dcs_last_seen: i64,
 }
 
 impl Status {
@@ -425,6 +428,32 @@ impl MemberState {
         // Before version 4, Patroni calls one that streams `running`, too.
         !leads && !exempt && matches!(self.state.as_str(), "running" | "streaming")
     }
+}
+
+/// What this node's Patroni, which speaks TLS or does not, says of itself.
+///
+/// # Errors
+/// When it does not run, or does not answer like Patroni.
+pub async fn own_status(port: u16) -> Result<Status, HostError> {
+    told(port, "/patroni").await
+}
+
+/// The members that this node's Patroni knows of. It asks the DCS first: where that is out of reach, it
+/// takes as long as it may retry.
+///
+/// # Errors
+/// As [`own_status`].
+pub async fn known_members(port: u16) -> Result<Members, HostError> {
+    told(port, "/cluster").await
+}
+
+async fn told<T: serde::de::DeserializeOwned>(port: u16, path: &str) -> Result<T, HostError> {
+    let api = anonymous(port);
+    let answer = Patroni::new(&api).send(Method::GET, path, None, PATIENCE).await;
+    let answer = answer.map_err(NoAnswer::into_error)?;
+    serde_json::from_slice(&answer.body).map_err(|error| {
+        HostError::new(format!("Patroni answers in an unknown form ({}): {error}", answer.status))
+    })
 }
 
 /// Whether commits of this cluster wait for a standby in any case, and for whom they can wait:

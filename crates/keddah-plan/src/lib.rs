@@ -14,6 +14,7 @@ mod build;
 mod doors;
 mod durability;
 mod event;
+pub mod health;
 mod lint;
 mod plan;
 mod privileges;

@@ -9,6 +9,7 @@ mod difference;
 mod door;
 mod facts;
 mod graph;
+pub mod health;
 mod id;
 pub mod kind;
 mod ownership;

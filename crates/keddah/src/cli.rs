@@ -2,7 +2,7 @@
 
 use crate::commands::{
     agent, apply, cert, check, compile, completion, inventory, params, pg, plan, remove, sandbox,
-    schema,
+    schema, status,
 };
 use crate::environment::Environment;
 use crate::error::CommandError;
@@ -17,8 +17,9 @@ use std::sync::LazyLock;
 /// An inventory says what should be; `keddah plan` shows what would change, and `keddah apply` does
 /// exactly that. Nothing to change means that nothing is touched.
 ///
-/// Exit codes: 0 done, or nothing to change; 2 `plan` found changes; 1 everything else, such as a
-/// command line that is not understood, an answer of no, or a change that failed.
+/// Exit codes: 0 done, nothing to change, all is well; 2 `plan` found changes, or `status` something that
+/// is not well; 1 everything else, such as a command line that is not understood, an answer of no, or a
+/// change that failed.
 #[derive(Debug, Parser)]
 #[command(name = "keddah", version = VERSION.as_str(), arg_required_else_help = true)]
 pub struct Cli {
@@ -66,6 +67,7 @@ pub enum ColorChoice {
 enum Command {
     Plan(plan::PlanArgs),
     Apply(apply::ApplyArgs),
+    Status(status::StatusArgs),
     Remove(remove::RemoveArgs),
     Pg(pg::PgArgs),
     Check(check::CheckArgs),
@@ -116,6 +118,7 @@ pub fn main() -> ExitCode {
 fn run(context: &Context, command: Command) -> Result<ExitCode, CommandError> {
     match command {
         Command::Plan(args) => block_on(plan::run(context, args)),
+        Command::Status(args) => block_on(status::run(context, args)),
         Command::Apply(args) => block_on(apply::run(context, args)),
         Command::Remove(args) => block_on(remove::run(context, args)),
         Command::Pg(args) => block_on(pg::run(context, args)),

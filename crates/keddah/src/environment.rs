@@ -47,10 +47,15 @@ impl Environment {
     }
 
     /// Seconds since 1970-01-01 UTC.
-    #[expect(clippy::disallowed_methods, reason = "the one place that reads the clock")]
     pub fn now(&self) -> i64 {
+        self.milliseconds() / 1000
+    }
+
+    /// Milliseconds since 1970-01-01 UTC.
+    #[expect(clippy::disallowed_methods, reason = "the one place that reads the clock")]
+    pub fn milliseconds(&self) -> i64 {
         let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
-        since.map_or(0, |since| i64::try_from(since.as_secs()).unwrap_or(i64::MAX))
+        since.map_or(0, |since| i64::try_from(since.as_millis()).unwrap_or(i64::MAX))
     }
 
     /// Public keys of this account: `~/.ssh/*.pub`, in the order of their names.

@@ -197,7 +197,7 @@ struct Address {
     prefixlen: u8,
 }
 
-async fn interfaces() -> Result<Vec<Interface>, HostError> {
+pub(super) async fn interfaces() -> Result<Vec<Interface>, HostError> {
     let text = Command::new("ip").args(["-j", "-4", "addr", "show"]).succeed().await?;
     parse_interfaces(&text)
         .map_err(|error| HostError::new(format!("`ip -j addr` cannot be read: {error}")))

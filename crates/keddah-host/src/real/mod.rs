@@ -14,6 +14,7 @@ mod etcd_quorum;
 mod facts;
 mod file;
 mod haproxy;
+mod health;
 mod held;
 mod hostname;
 mod instance_facts;
@@ -48,6 +49,7 @@ pub mod verifiers;
 pub(crate) mod write;
 
 use crate::{Host, HostError, Owed};
+use keddah_resource::health::{HealthProbe, NodeHealth};
 use keddah_resource::{
     Difference, IdleListener, Kind, Material, NodeFacts, Observation, Observed, Probe, ResourceId,
     Spec, TriggerAction,
@@ -225,5 +227,9 @@ impl Host for RealHost {
 
     async fn idle_listeners(&self, patience: Duration) -> Result<Vec<IdleListener>, HostError> {
         haproxy::idle_listeners(patience).await
+    }
+
+    async fn health(&self, probe: &HealthProbe) -> NodeHealth {
+        health::look(probe).await
     }
 }

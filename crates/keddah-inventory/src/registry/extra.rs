@@ -27,6 +27,20 @@ const NODE: &[Parameter] = &section(
     ],
 );
 
+const KEDDAH: &[Parameter] = &section(
+    Module::Node,
+    "KEDDAH",
+    Support::Managed,
+    [row(
+        "keddah_accept",
+        TextList,
+        Levels::G_C,
+        NONE,
+        "Names of findings that are known and borne here (docs/findings.md): `keddah status` shows them, \
+         and calls the fleet well in spite of them.",
+    )],
+);
+
 const PGSQL: &[Parameter] = &section(
     Module::Pgsql,
     "EXTRA",
@@ -168,7 +182,7 @@ const APP: &[Parameter] = &section(
 
 /// Parameters outside the reference table.
 pub fn extra() -> impl Iterator<Item = &'static Parameter> {
-    [NODE, PGSQL, ETCD, INFRA, REDIS, MINIO, DOCKER, APP].into_iter().flatten()
+    [NODE, KEDDAH, PGSQL, ETCD, INFRA, REDIS, MINIO, DOCKER, APP].into_iter().flatten()
 }
 
 /// The part of the stack that an unknown parameter belongs to by its prefix, for parts Keddah does

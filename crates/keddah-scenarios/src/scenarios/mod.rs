@@ -18,6 +18,7 @@ mod scale;
 mod secrets;
 mod services;
 mod single;
+mod status;
 mod topology;
 
 pub use failover::deaths;
@@ -61,6 +62,11 @@ pub const SCENARIOS: &[Scenario] = &[
         name: "again",
         about: "applying again changes nothing and restarts nothing",
         run: again::run,
+    },
+    Scenario {
+        name: "status",
+        about: "what is not well is told with its remedy, and gone after it; most of the fleet goes dark",
+        run: status::run,
     },
     Scenario {
         name: "edits",

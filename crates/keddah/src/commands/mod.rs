@@ -14,3 +14,4 @@ pub mod remove;
 pub mod sandbox;
 pub mod sandbox_fault;
 pub mod schema;
+pub mod status;

@@ -11,6 +11,7 @@ pub mod privileges;
 pub mod progress;
 pub mod report;
 pub mod sandbox;
+pub mod status;
 pub mod theme;
 #[cfg(test)]
 mod view_tests;

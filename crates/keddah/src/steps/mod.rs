@@ -21,5 +21,5 @@ pub use execute::carry_out;
 pub use read::{Read, base_directory, checked, digest_of, read, refuse};
 pub use review::Reviewed;
 pub use selection::{Restart, Selection, SelectionArgs};
-pub use target::{complete, connect, observe_facts, some_answer};
+pub use target::{complete, connect, connect_within, observe_facts, some_answer};
 pub use trip::{Planned, plan};

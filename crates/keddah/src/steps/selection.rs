@@ -121,6 +121,12 @@ impl Selection {
         self.nodes.as_ref().unwrap_or(&self.all_nodes)
     }
 
+    /// Whether a cluster's member on one of the nodes is meant: where the node stands here for one of
+    /// its clusters only, that one.
+    pub fn wants_cluster(&self, cluster: &str, node: &NodeName) -> bool {
+        !self.in_part.contains(node) || self.names.contains(cluster)
+    }
+
     /// Drops everything else from what should be, but for what must reload or restart with it, and puts in how PostgreSQL may restart.
     pub fn restrict(&self, desired: &mut DesiredFleet) {
         self.restarts.arrange(desired);

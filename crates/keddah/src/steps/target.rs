@@ -39,6 +39,24 @@ pub async fn connect(
     Ok(Fleet::connect(&controller, targets).await)
 }
 
+/// Opens a conversation with these nodes alone, none of which is waited for longer than `limits` say.
+///
+/// # Errors
+/// As [`connect`].
+pub async fn connect_within(
+    context: &Context,
+    inventory: &Inventory,
+    nodes: &BTreeSet<NodeName>,
+    limits: Limits,
+) -> Result<Fleet, CommandError> {
+    let mut targets = Vec::new();
+    for host in inventory.hosts().filter(|host| nodes.contains(&host.name)) {
+        targets.push((host.name.clone(), target(context, inventory, &host.name)?));
+    }
+    let controller = Arc::new(Controller { limits, ..controller(context, !targets.is_empty())? });
+    Ok(Fleet::connect(&controller, targets).await)
+}
+
 /// Asks every node what it is.
 pub async fn observe_facts(
     context: &Context,

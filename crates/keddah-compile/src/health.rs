@@ -1,0 +1,185 @@
+//! What a fleet's health is measured by, and what each node is asked for it. The inventory alone
+//! decides: a node need not answer for the others to be judged.
+
+use crate::node::vip;
+use crate::pgsql::backup::is_shared;
+use crate::pgsql::place::Place;
+use crate::topology::Topology;
+use crate::{ETCD_CA_PATH, infra, pgsql};
+use keddah_core::{Diagnostic, NodeName};
+use keddah_inventory::model::{self, PgRole, RtoPlan};
+use keddah_inventory::{Inventory, Params};
+use keddah_resource::health::{
+    Accepted, Expected, ExpectedCluster, ExpectedEtcd, ExpectedMember, HealthProbe, ServerProbe,
+    SharedAddress,
+};
+use keddah_resource::kind::etcd_member::EtcdConnection;
+use std::collections::BTreeMap;
+
+/// What should be, and the questions that tell whether it is.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct HealthQuestions {
+    /// What should be.
+    pub expected: Expected,
+    /// What each node is asked.
+    pub probes: BTreeMap<NodeName, HealthProbe>,
+}
+
+/// The questions for all nodes of an inventory; `patience` is the milliseconds that a node's own
+/// services have for their answers.
+///
+/// # Errors
+/// When the inventory has two clusters of etcd, which is no fleet that could be judged.
+pub fn health(inventory: &Inventory, patience: u64) -> Result<HealthQuestions, Box<Diagnostic>> {
+    let topology = Topology::of(inventory)?;
+    let mut expected = Expected {
+        clusters: clusters(&topology),
+        shared_addresses: addresses(&topology, inventory),
+        ..Expected::default()
+    };
+    for member in &topology.etcd {
+        let (name, node) = (member.name.clone(), member.node.clone());
+        expected.etcd.push(ExpectedEtcd { name, node });
+    }
+    let mut probes = BTreeMap::new();
+    for host in inventory.hosts() {
+        let params = Params::new(inventory, &host.name);
+        let accepted = params.texts("keddah_accept").into_iter();
+        expected
+            .accepted
+            .extend(accepted.map(|finding| Accepted { node: host.name.clone(), finding }));
+        let mut probe = probe(&topology, inventory, &host.name, &params);
+        probe.patience = patience;
+        expected.nodes.insert(host.name.clone());
+        probes.insert(host.name.clone(), probe);
+    }
+    Ok(HealthQuestions { expected, probes })
+}
+
+fn clusters(topology: &Topology<'_>) -> Vec<ExpectedCluster> {
+    topology
+        .clusters
+        .iter()
+        .map(|cluster| {
+            let name = cluster.name.to_string();
+            // Settings of a cluster are those of its first primary, as everywhere.
+            let params = &cluster.primary().unwrap_or(&cluster.members[0]).params;
+            let member = |member: &model::PgMember<'_>| ExpectedMember {
+                instance: member.instance(&cluster.name),
+                node: member.node.clone(),
+                port: member.params.port("pg_port"),
+                delayed: member.role == PgRole::Delayed
+                    || member.params.opt_str("pg_delay").is_some_and(|delay| delay != "0"),
+            };
+            ExpectedCluster {
+                follows: cluster.upstream().is_some(),
+                members: cluster.members.iter().map(member).collect(),
+                synchronous: synchronous(params),
+                most_lag: params.size_bytes("pg_rpo").try_into().unwrap_or(i64::MAX),
+                lease: RtoPlan::of(params).ttl,
+                backups: params.bool("pgbackrest_enabled") && cluster.upstream().is_none(),
+                backups_on_nodes: !is_shared(params),
+                name,
+            }
+        })
+        .collect()
+}
+
+/// Standbys that commits wait for, as `pgsql::standby::synchronous` configures it.
+fn synchronous(params: &Params<'_>) -> i64 {
+    let waits = match params.str("patroni_synchronous_mode").as_str() {
+        "on" | "quorum" => true,
+        "off" => false,
+        _ => params.str("pg_conf").starts_with("crit") || params.size_bytes("pg_rpo") == 0,
+    };
+    if waits { params.int("patroni_synchronous_node_count").max(1) } else { 0 }
+}
+
+fn addresses(topology: &Topology<'_>, inventory: &Inventory) -> Vec<SharedAddress> {
+    let plain = |text: String| text.split('/').next().unwrap_or_default().to_owned();
+    let of_clusters = topology.clusters.iter().filter_map(|cluster| {
+        let params = &cluster.members[0].params;
+        params.bool("pg_vip_enabled").then(|| SharedAddress {
+            address: plain(params.str("pg_vip_address")),
+            nodes: cluster.members.iter().map(|member| member.node.clone()).collect(),
+            cluster: Some(cluster.name.to_string()),
+        })
+    });
+    let mut found: Vec<SharedAddress> = of_clusters.collect();
+    for host in inventory.hosts() {
+        let params = Params::new(inventory, &host.name);
+        if !params.bool("vip_enabled") {
+            continue;
+        }
+        let text = params.str("vip_address");
+        let nodes = topology.sharing(&text).to_vec();
+        let address = plain(text);
+        if !found.iter().any(|one| one.address == address) {
+            found.push(SharedAddress { address, nodes, cluster: None });
+        }
+    }
+    found
+}
+
+fn probe(
+    topology: &Topology<'_>,
+    inventory: &Inventory,
+    node: &NodeName,
+    params: &Params<'_>,
+) -> HealthProbe {
+    let mut probe = HealthProbe { directories: vec!["/".to_owned()], ..HealthProbe::default() };
+    for (cluster, member) in topology.instances_on(node) {
+        let place = Place::of(cluster.name.as_str(), member);
+        let certificates = place.certificates();
+        probe.servers.push(ServerProbe {
+            instance: member.instance(&cluster.name),
+            cluster: cluster.name.to_string(),
+            patroni_port: member.params.port("patroni_port"),
+            connection: pgsql::connection(&member.params),
+            backups: member.params.bool("pgbackrest_enabled"),
+        });
+        for name in ["pg_data", "pg_fs_main", "pg_fs_backup"] {
+            probe.directories.push(member.params.str(name));
+        }
+        probe.directories.push(format!("{}/pg_wal", member.params.str("pg_data")));
+        for name in ["server.crt", "etcd.crt"] {
+            probe.certificates.push(format!("{certificates}/{name}"));
+        }
+        probe.units.push(place.patroni_unit());
+        if member.params.bool("pgbouncer_enabled") {
+            probe.units.push(place.pgbouncer_unit());
+        }
+        if member.params.bool("pg_vip_enabled") {
+            probe.units.push(vip::UNIT.to_owned());
+        }
+    }
+    if let Some(member) = topology.etcd.iter().find(|member| member.node == *node) {
+        probe.etcd = Some(EtcdConnection {
+            endpoint: format!("https://127.0.0.1:{}", member.port),
+            ca_path: ETCD_CA_PATH.to_owned(),
+            certificate_path: "/etc/etcd/server.crt".to_owned(),
+            key_path: "/etc/etcd/server.key".to_owned(),
+        });
+        probe.directories.push(member.data_directory.clone());
+        probe.certificates.push("/etc/etcd/server.crt".to_owned());
+        probe.units.push("etcd.service".to_owned());
+    }
+    if params.bool("haproxy_enabled") && !topology.served_by(node, inventory).is_empty() {
+        probe.units.push("haproxy.service".to_owned());
+    }
+    if params.bool("vip_enabled") {
+        probe.units.push(vip::UNIT.to_owned());
+    }
+    let infra = topology.infra.iter().any(|address| address == node.as_str());
+    if infra && params.bool("dns_enabled") {
+        probe.units.push(infra::DNS_UNIT.to_owned());
+    }
+    if params.bool("node_ntp_enabled") {
+        probe.units.push("chrony.service".to_owned());
+    }
+    for list in [&mut probe.directories, &mut probe.certificates, &mut probe.units] {
+        list.sort();
+        list.dedup();
+    }
+    probe
+}

@@ -1,0 +1,157 @@
+//! etcd: whether it has a majority, and is one cluster.
+
+use super::{Answers, Finding, bytes};
+use keddah_core::NodeName;
+use keddah_resource::health::{Asked, EtcdHealth, ExpectedEtcd};
+use serde::Serialize;
+use std::collections::BTreeMap;
+
+/// What findings are about etcd as a whole.
+pub(super) const PLACE: &str = "etcd";
+
+/// etcd takes no writes once its store is as large as `--quota-backend-bytes`, by default 2 GiB; three
+/// quarters of that leave time (etcd's documentation, "Maintenance").
+const LARGE_STORE: i64 = 3 << 29;
+
+/// etcd as a person wants to see it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct EtcdClusterHealth {
+    /// Whether a majority of its members answers and has a leader.
+    pub quorum: bool,
+    /// Its members, by name.
+    pub members: Vec<EtcdMemberHealth>,
+}
+
+/// A member.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct EtcdMemberHealth {
+    /// Its name.
+    pub name: String,
+    /// Its node.
+    pub node: NodeName,
+    /// `leader`, `follower`, `learner`, or `unknown`.
+    pub role: &'static str,
+    /// Its store in bytes.
+    pub size: Option<i64>,
+    /// Its version.
+    pub version: Option<String>,
+}
+
+pub(super) fn judge(
+    expected: &[ExpectedEtcd],
+    answers: &Answers,
+    findings: &mut Vec<Finding>,
+) -> Option<EtcdClusterHealth> {
+    if expected.is_empty() {
+        return None;
+    }
+    let asked: Vec<(&ExpectedEtcd, Result<&EtcdHealth, String>)> =
+        expected.iter().map(|member| (member, told(member, answers))).collect();
+    let answering: Vec<(&ExpectedEtcd, &EtcdHealth)> = asked
+        .iter()
+        .filter_map(|(member, health)| Some((*member, *health.as_ref().ok()?)))
+        .collect();
+    for (member, health) in &asked {
+        if let Err(because) = health {
+            findings.push(Finding::of(
+                "etcd-member-down",
+                &member.name,
+                format!("it does not answer: {because}"),
+                format!(
+                    "`systemctl status etcd` and `journalctl -u etcd` on {}; a node that is gone for \
+                     ever is struck by `keddah remove {}`",
+                    member.node, member.node
+                ),
+            ));
+        }
+    }
+    let mut clusters: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
+    for (member, health) in &answering {
+        clusters.entry(&health.cluster).or_default().push(&member.name);
+    }
+    if clusters.len() > 1 {
+        let each: Vec<String> = clusters.values().map(|names| names.join(" and ")).collect();
+        findings.push(Finding::of(
+            "etcd-two-clusters",
+            PLACE,
+            format!("its members are of {} clusters: {}", clusters.len(), each.join("; ")),
+            "`keddah plan` says which one has the others' state (`etcd-rogue`), and how the rest joins \
+             it",
+        ));
+    }
+    let with_leader =
+        answering.iter().filter(|(_, health)| health.leader != "0" && !health.learner).count();
+    let quorum = with_leader > expected.len() / 2;
+    if !quorum {
+        findings.push(Finding::of(
+            "etcd-no-quorum",
+            PLACE,
+            format!(
+                "{with_leader} of {} members answer and have a leader: no cluster of PostgreSQL can \
+                 fail over or be changed",
+                expected.len()
+            ),
+            "bring members back until more than half of them run; Patroni's failsafe mode keeps \
+             primaries writing meanwhile",
+        ));
+    }
+    for (member, health) in &answering {
+        let complaints: Vec<&str> = health
+            .errors
+            .iter()
+            .map(String::as_str)
+            .filter(|error| !error.contains("no leader"))
+            .collect();
+        if !complaints.is_empty() {
+            findings.push(Finding::of(
+                "etcd-alarm",
+                &member.name,
+                complaints.join("; "),
+                "`etcdctl alarm list`; for want of space: compact, `etcdctl defrag`, then `etcdctl \
+                 alarm disarm`",
+            ));
+        }
+        if health.size > LARGE_STORE {
+            findings.push(Finding::of(
+                "etcd-size",
+                &member.name,
+                format!("its store is {}; at 2 GB it takes no more writes", bytes(health.size)),
+                "compact and `etcdctl defrag` it, one member after the other",
+            ));
+        }
+    }
+    if expected.len() == 1 {
+        findings.push(Finding::of(
+            "etcd-alone",
+            PLACE,
+            "it has one member: while that is away, no cluster can fail over",
+            "give two more nodes an `etcd_seq`, or accept this",
+        ));
+    }
+    let one = |(member, health): &(&ExpectedEtcd, Result<&EtcdHealth, String>)| EtcdMemberHealth {
+        name: member.name.clone(),
+        node: member.node.clone(),
+        role: match health {
+            Err(_) => "unknown",
+            Ok(health) if health.learner => "learner",
+            Ok(health) if health.leader == health.member => "leader",
+            Ok(_) => "follower",
+        },
+        size: health.as_ref().ok().map(|health| health.size),
+        version: health.as_ref().ok().map(|health| health.version.clone()),
+    };
+    Some(EtcdClusterHealth { quorum, members: asked.iter().map(one).collect() })
+}
+
+fn told<'a>(member: &ExpectedEtcd, answers: &'a Answers) -> Result<&'a EtcdHealth, String> {
+    let health = match answers.get(&member.node).map(|answer| &answer.health) {
+        Some(Asked::Told(health)) => health,
+        Some(Asked::Unknown { because }) => return Err(because.clone()),
+        None => return Err("it was not asked".to_owned()),
+    };
+    match &health.etcd {
+        Some(Asked::Told(etcd)) => Ok(etcd),
+        Some(Asked::Unknown { because }) => Err(because.clone()),
+        None => Err("it was not asked".to_owned()),
+    }
+}

@@ -1,0 +1,173 @@
+//! What is not well, in words and with what to do about it.
+
+use serde::Serialize;
+use std::fmt;
+
+/// How bad a finding is. The table of all findings in docs/findings.md says which has which.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Severity {
+    /// Somebody cannot read or write, or data is about to be lost: now.
+    Critical,
+    /// Something that protects is missing, or something is not known: today.
+    Warning,
+    /// Worth knowing; changes neither exit code nor last sentence.
+    Note,
+}
+
+impl fmt::Display for Severity {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.pad(match self {
+            Self::Critical => "critical",
+            Self::Warning => "warning",
+            Self::Note => "note",
+        })
+    }
+}
+
+/// The kinds of findings: name, severity, meaning. docs/findings.md is made from this and says what to
+/// do; a finding of another name cannot be made.
+pub const FINDINGS: &[(&str, Severity, &str)] = &[
+    ("address-missing", Severity::Critical, "No node holds a virtual address that clients use."),
+    (
+        "address-elsewhere",
+        Severity::Critical,
+        "A cluster's virtual address is not with its leader.",
+    ),
+    ("address-twice", Severity::Critical, "Several nodes hold one virtual address."),
+    (
+        "archiving-fails",
+        Severity::Critical,
+        "WAL cannot be archived: it piles up, and no backup reaches to now.",
+    ),
+    ("backup-missing", Severity::Warning, "A cluster has no full backup, or none of late."),
+    ("backups-on-nodes", Severity::Note, "A cluster's backups are on its nodes' own disks only."),
+    ("backups-unknown", Severity::Warning, "Whether there are backups could not be asked."),
+    ("certificate-ends", Severity::Warning, "A certificate ends soon."),
+    ("certificate-ended", Severity::Critical, "A certificate has ended, or does so within days."),
+    ("clock-apart", Severity::Warning, "A node's clock differs from that of this machine."),
+    ("connections-full", Severity::Warning, "Nearly all sessions of a server are taken."),
+    (
+        "dcs-unheard",
+        Severity::Warning,
+        "A Patroni has not heard etcd for longer than a lease lasts.",
+    ),
+    ("disk-full", Severity::Critical, "A file system has hardly any room left."),
+    ("disk-filling", Severity::Warning, "A file system has little room left."),
+    ("disk-unknown", Severity::Warning, "A file system does not answer."),
+    (
+        "etcd-alarm",
+        Severity::Critical,
+        "A member of etcd complains, such as of no space, and may take no writes.",
+    ),
+    ("etcd-alone", Severity::Note, "etcd has one member: without it, no cluster can fail over."),
+    ("etcd-member-down", Severity::Warning, "A member of etcd does not answer."),
+    (
+        "etcd-no-quorum",
+        Severity::Critical,
+        "etcd has no majority: no cluster can fail over or change.",
+    ),
+    ("etcd-size", Severity::Warning, "etcd's store is near the size at which it takes no writes."),
+    ("etcd-two-clusters", Severity::Critical, "Members of etcd belong to different clusters."),
+    ("idle-slot", Severity::Warning, "A replication slot that nobody uses keeps WAL."),
+    ("lagging", Severity::Warning, "A standby is too far behind to take over."),
+    ("member-down", Severity::Warning, "A member of a cluster does not run."),
+    ("no-leader", Severity::Critical, "A cluster has no leader: nobody can write."),
+    (
+        "no-synchronous-standby",
+        Severity::Warning,
+        "Commits should wait for a standby, and there is none.",
+    ),
+    ("node-unknown", Severity::Warning, "A node could not be asked how it does."),
+    ("not-streaming", Severity::Warning, "A standby runs and does not receive what is written."),
+    ("other-timeline", Severity::Warning, "A standby is on another timeline than its leader."),
+    ("paused", Severity::Warning, "Patroni is paused: nobody takes over."),
+    (
+        "pending-restart",
+        Severity::Warning,
+        "A server does not use all that is declared until it restarts.",
+    ),
+    ("server-silent", Severity::Critical, "A server takes connections and answers nothing."),
+    ("service-down", Severity::Warning, "A unit that should run does not."),
+    ("service-leads-nowhere", Severity::Warning, "A service has no server behind it."),
+    (
+        "transaction-ids",
+        Severity::Warning,
+        "A database needs to be vacuumed: transaction ids run out.",
+    ),
+    (
+        "transaction-ids-end",
+        Severity::Critical,
+        "A server is about to refuse writes for want of transaction ids.",
+    ),
+    ("two-writable", Severity::Critical, "Two members of a cluster take writes."),
+];
+
+/// One finding.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+pub struct Finding {
+    /// How bad it is.
+    pub severity: Severity,
+    /// Its name, which stays the same from version to version.
+    pub name: &'static str,
+    /// What it is about: a cluster, an instance, a node, or etcd.
+    pub place: String,
+    /// What is not well.
+    pub message: String,
+    /// Since when, in seconds since 1970, where that is known.
+    pub since: Option<i64>,
+    /// What to do about it.
+    pub remedy: String,
+    /// Whether the inventory says that it is known (`keddah_accept`).
+    pub accepted: bool,
+}
+
+impl Finding {
+    /// A finding of a kind, whose severity is the table's.
+    pub(super) fn of(
+        name: &'static str,
+        place: impl Into<String>,
+        message: impl Into<String>,
+        remedy: impl Into<String>,
+    ) -> Self {
+        let severity = FINDINGS
+            .iter()
+            .find(|(known, ..)| *known == name)
+            // A name that is not in the table is a defect, and no reason to hide what was found.
+            .map_or(Severity::Critical, |(_, severity, _)| *severity);
+        Self {
+            severity,
+            name,
+            place: place.into(),
+            message: message.into(),
+            since: None,
+            remedy: remedy.into(),
+            accepted: false,
+        }
+    }
+
+    /// Since when.
+    pub(super) fn since(mut self, seconds: i64) -> Self {
+        self.since = (seconds > 0).then_some(seconds);
+        self
+    }
+
+    /// Whether it keeps the fleet from being called well.
+    pub fn counts(&self) -> bool {
+        !self.accepted && self.severity != Severity::Note
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_sorted_by_nothing_and_stand_once() {
+        let mut names: Vec<&str> = FINDINGS.iter().map(|(name, ..)| *name).collect();
+        names.sort_unstable();
+        let count = names.len();
+        names.dedup();
+        assert_eq!(names.len(), count);
+    }
+}

@@ -1,0 +1,119 @@
+//! Whether all is well: what nodes answered, judged by what the inventory says should be.
+//!
+//! Pure, like planning: the same answers give the same findings. What could not be asked is a finding,
+//! never well.
+
+mod cluster;
+mod etcd;
+mod finding;
+mod node;
+
+pub use cluster::{ClusterHealth, MemberHealth};
+pub use etcd::{EtcdClusterHealth, EtcdMemberHealth};
+pub use finding::{FINDINGS, Finding, Severity};
+
+use keddah_core::NodeName;
+use keddah_resource::health::{Asked, Expected, NodeHealth, ServerHealth};
+use serde::Serialize;
+use std::collections::BTreeMap;
+
+/// What one node answered, and when.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Answer {
+    /// The answer.
+    pub health: Asked<NodeHealth>,
+    /// The clock of this machine when the question went out, in milliseconds since 1970.
+    pub asked: i64,
+    /// The same when the answer was there.
+    pub answered: i64,
+}
+
+/// All answers.
+pub type Answers = BTreeMap<NodeName, Answer>;
+
+/// How a fleet does.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct Health {
+    /// PostgreSQL's clusters.
+    pub clusters: Vec<ClusterHealth>,
+    /// etcd; `None` where the inventory has none.
+    pub etcd: Option<EtcdClusterHealth>,
+    /// What is not well, the worst first.
+    pub findings: Vec<Finding>,
+}
+
+impl Health {
+    /// Whether nothing is to be done.
+    pub fn is_well(&self) -> bool {
+        !self.findings.iter().any(Finding::counts)
+    }
+}
+
+/// Judges what the nodes answered.
+pub fn judge(expected: &Expected, answers: &Answers) -> Health {
+    let mut findings = Vec::new();
+    let clusters: Vec<ClusterHealth> = expected
+        .clusters
+        .iter()
+        .map(|cluster| cluster::judge(cluster, answers, &mut findings))
+        .collect();
+    let etcd = etcd::judge(&expected.etcd, answers, &mut findings);
+    for (node, answer) in answers.iter().filter(|(node, _)| expected.nodes.contains(*node)) {
+        node::judge(node, answer, &mut findings);
+    }
+    node::services(expected, answers, &mut findings);
+    node::addresses(expected, answers, &clusters, &mut findings);
+    accept(expected, &mut findings);
+    findings.sort();
+    findings.dedup();
+    Health { clusters, etcd, findings }
+}
+
+/// Marks what the inventory says to be known: where the node, or one of the instances on it, is what
+/// the finding is about, or its cluster.
+fn accept(expected: &Expected, findings: &mut [Finding]) {
+    for finding in findings {
+        finding.accepted = expected.accepted.iter().any(|accepted| {
+            accepted.finding == finding.name && {
+                let node = &accepted.node;
+                let about_etcd = finding.place == etcd::PLACE
+                    && expected.etcd.iter().any(|one| one.node == *node);
+                let member = |cluster: &keddah_resource::health::ExpectedCluster| {
+                    cluster.members.iter().any(|member| {
+                        member.node == *node
+                            && (finding.place == cluster.name || finding.place == member.instance)
+                    })
+                };
+                finding.place == node.as_str() || about_etcd || expected.clusters.iter().any(member)
+            }
+        });
+    }
+}
+
+/// What a node answered of one of its instances, or why nothing.
+fn server<'a>(
+    answers: &'a Answers,
+    node: &NodeName,
+    instance: &str,
+) -> Result<&'a ServerHealth, String> {
+    let silent = || "it was not asked".to_owned();
+    match answers.get(node).map(|answer| &answer.health) {
+        Some(Asked::Told(health)) => {
+            health.servers.iter().find(|server| server.instance == instance).ok_or_else(silent)
+        }
+        Some(Asked::Unknown { because }) => Err(because.clone()),
+        None => Err(silent()),
+    }
+}
+
+/// Bytes as a person reads them.
+pub(crate) fn bytes(number: i64) -> String {
+    let mut size = number;
+    for unit in ["B", "kB", "MB", "GB"] {
+        if size.abs() < 10 * 1024 {
+            return format!("{size} {unit}");
+        }
+        size /= 1024;
+    }
+    format!("{size} TB")
+}

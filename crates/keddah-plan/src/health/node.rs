@@ -1,0 +1,233 @@
+//! A node: its clock, disks, certificates, units and services; and the addresses that nodes share.
+
+use super::{Answer, Answers, ClusterHealth, Finding};
+use keddah_core::NodeName;
+use keddah_resource::health::{Asked, DiskHealth, Expected, NodeHealth, SharedAddress};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// Clocks further apart than this, in milliseconds, mislead whoever compares logs, and come near what
+/// leases and certificates bear.
+const APART: i64 = 1000;
+
+/// Percent of a file system that are taken.
+const FILLING: u64 = 85;
+const FULL: u64 = 95;
+
+/// What is free on a large file system is enough, whatever the percentage says.
+const ENOUGH: u64 = 100 << 30;
+
+const DAY: i64 = 24 * 3600;
+
+pub(super) fn judge(node: &NodeName, answer: &Answer, findings: &mut Vec<Finding>) {
+    let health = match &answer.health {
+        Asked::Told(health) => health,
+        Asked::Unknown { because } => {
+            findings.push(Finding::of(
+                "node-unknown",
+                node.as_str(),
+                format!("it could not be asked how it does: {because}"),
+                "see whether the machine runs and lets you log in",
+            ));
+            return;
+        }
+    };
+    clock(node, answer, health, findings);
+    disks(node, &health.disks, findings);
+    certificates(node, health, answer.answered / 1000, findings);
+    units(node, health, findings);
+}
+
+/// Services without a server, each once, however many nodes offer it.
+pub(super) fn services(expected: &Expected, answers: &Answers, findings: &mut Vec<Finding>) {
+    let mut idle: BTreeMap<&str, (&str, Vec<&str>)> = BTreeMap::new();
+    for (node, answer) in answers.iter().filter(|(node, _)| expected.nodes.contains(*node)) {
+        let told = answer.health.told().and_then(|health| health.idle_listeners.told());
+        for listener in told.into_iter().flatten() {
+            let (_, nodes) = idle.entry(&listener.name).or_insert((&listener.because, Vec::new()));
+            nodes.push(node.as_str());
+        }
+    }
+    for (name, (because, nodes)) in idle {
+        findings.push(Finding::of(
+            "service-leads-nowhere",
+            name,
+            format!("it has no server on {}: {because}", nodes.join(", ")),
+            "the findings about its cluster say which members are away",
+        ));
+    }
+}
+
+/// A clock that reads more than it can, even if the question or the answer took all of the time.
+fn clock(node: &NodeName, answer: &Answer, health: &NodeHealth, findings: &mut Vec<Finding>) {
+    let ahead = health.clock - answer.answered;
+    let behind = answer.asked - health.clock;
+    let (apart, word) = if ahead > behind { (ahead, "ahead of") } else { (behind, "behind") };
+    if apart > APART {
+        findings.push(Finding::of(
+            "clock-apart",
+            node.as_str(),
+            format!("its clock is {:.1} s {word} this machine's", seconds(apart)),
+            "`chronyc tracking` there, and here: time servers may be out of reach",
+        ));
+    }
+}
+
+fn seconds(milliseconds: i64) -> f64 {
+    std::time::Duration::from_millis(milliseconds.unsigned_abs()).as_secs_f64()
+}
+
+fn disks(node: &NodeName, disks: &[Asked<DiskHealth>], findings: &mut Vec<Finding>) {
+    let mut seen = BTreeSet::new();
+    for disk in disks {
+        let disk = match disk {
+            Asked::Told(disk) => disk,
+            Asked::Unknown { because } => {
+                findings.push(Finding::of(
+                    "disk-unknown",
+                    node.as_str(),
+                    because.clone(),
+                    "the kernel's log (`dmesg`) there says what its disks do",
+                ));
+                continue;
+            }
+        };
+        if disk.size == 0 || !seen.insert(disk.device) {
+            continue;
+        }
+        let taken = 100 - disk.free.saturating_mul(100) / disk.size;
+        let name = match taken {
+            _ if disk.free > ENOUGH => continue,
+            FULL.. => "disk-full",
+            FILLING..FULL => "disk-filling",
+            _ => continue,
+        };
+        findings.push(Finding::of(
+            name,
+            node.as_str(),
+            format!(
+                "the file system of {} is {taken} % full: {} MB are free",
+                disk.directory,
+                disk.free >> 20
+            ),
+            "see what fills it: WAL that cannot be archived, a slot that nobody uses, logs, backups",
+        ));
+    }
+}
+
+fn certificates(node: &NodeName, health: &NodeHealth, now: i64, findings: &mut Vec<Finding>) {
+    for certificate in &health.certificates {
+        let left = (certificate.ends - now).div_euclid(DAY);
+        let name = match left {
+            ..7 => "certificate-ended",
+            7..25 => "certificate-ends",
+            _ => continue,
+        };
+        let message = if left < 0 {
+            format!("{} has ended", certificate.path)
+        } else {
+            format!("{} ends in {left} days", certificate.path)
+        };
+        findings.push(
+            Finding::of(
+                name,
+                node.as_str(),
+                message,
+                format!("`keddah apply -l {node}` makes a new one 30 days before the end"),
+            )
+            .since(if left < 0 { certificate.ends } else { 0 }),
+        );
+    }
+}
+
+fn units(node: &NodeName, health: &NodeHealth, findings: &mut Vec<Finding>) {
+    let units = match &health.units {
+        Asked::Told(units) => units,
+        Asked::Unknown { because } => {
+            findings.push(Finding::of(
+                "node-unknown",
+                node.as_str(),
+                format!("which of its services run is not known: {because}"),
+                "see what keeps the machine from answering: load, memory, disks",
+            ));
+            return;
+        }
+    };
+    for unit in units {
+        if !matches!(unit.state.as_str(), "active" | "reloading" | "refreshing") {
+            let name = &unit.unit;
+            findings.push(
+                Finding::of(
+                    "service-down",
+                    node.as_str(),
+                    format!("{name} is {}", unit.state),
+                    format!(
+                        "`journalctl -u {name}` there says why; `keddah apply -l {node}` starts it"
+                    ),
+                )
+                .since(unit.since),
+            );
+        }
+    }
+}
+
+/// Who holds each address that nodes share: exactly one, and a cluster's its leader.
+pub(super) fn addresses(
+    expected: &Expected,
+    answers: &Answers,
+    clusters: &[ClusterHealth],
+    findings: &mut Vec<Finding>,
+) {
+    for shared in &expected.shared_addresses {
+        let SharedAddress { address, nodes, cluster } = shared;
+        let told = |node: &NodeName| -> Option<bool> {
+            let addresses = answers.get(node)?.health.told()?.addresses.told()?;
+            Some(addresses.contains(address))
+        };
+        let holders: Vec<&NodeName> =
+            nodes.iter().filter(|node| told(node) == Some(true)).collect();
+        let silent: Vec<&NodeName> = nodes.iter().filter(|node| told(node).is_none()).collect();
+        let place = cluster.clone().unwrap_or_else(|| address.clone());
+        match holders.as_slice() {
+            [] => {
+                let rest = match silent.as_slice() {
+                    [] => String::new(),
+                    _ => format!(" of those that answer ({} do not)", silent.len()),
+                };
+                findings.push(Finding::of(
+                    "address-missing",
+                    place,
+                    format!("no node{rest} holds the address {address}"),
+                    "`systemctl status keddah-vip` on its nodes; it goes with the leader",
+                ));
+            }
+            [one] => {
+                let Some(health) =
+                    cluster.as_ref().and_then(|name| clusters.iter().find(|one| one.name == *name))
+                else {
+                    continue;
+                };
+                let leader = health.leader.as_ref().and_then(|leader| {
+                    health.members.iter().find(|member| member.instance == *leader)
+                });
+                if let Some(leader) = leader.filter(|leader| leader.node != **one) {
+                    findings.push(Finding::of(
+                        "address-elsewhere",
+                        place,
+                        format!("{one} holds the address {address}, and {} leads", leader.instance),
+                        "it follows within seconds; if not: `journalctl -u keddah-vip` on both nodes",
+                    ));
+                }
+            }
+            many => {
+                let names: Vec<&str> = many.iter().map(|node| node.as_str()).collect();
+                findings.push(Finding::of(
+                    "address-twice",
+                    place,
+                    format!("{} hold the address {address}", names.join(" and ")),
+                    "VRRP does not get through between them: look at firewalls and at \
+                     `journalctl -u keddah-vip`",
+                ));
+            }
+        }
+    }
+}

@@ -1,0 +1,407 @@
+//! A healthy fleet, and what is found when one thing in it breaks: each finding is made once at least, and
+//! nothing else is found with it than what follows from it.
+
+use keddah_core::NodeName;
+use keddah_plan::health::{Answer, Answers, FINDINGS, Finding, Health, Severity, judge};
+use keddah_resource::IdleListener;
+use keddah_resource::health::{
+    Accepted, ArchiverHealth, Asked, BackupHealth, CertificateHealth, DiskHealth, EtcdHealth,
+    Expected, ExpectedCluster, ExpectedEtcd, ExpectedMember, NodeHealth, PatroniHealth,
+    PostgresHealth, ServerHealth, SharedAddress, SlotHealth, UnitHealth,
+};
+use std::collections::BTreeSet;
+
+/// Seconds since 1970 at which all of this happens.
+const NOW: i64 = 1_800_000_000;
+
+struct World {
+    expected: Expected,
+    answers: Answers,
+}
+
+fn node(number: u8) -> NodeName {
+    NodeName::new(format!("10.0.0.{number}"))
+}
+
+impl World {
+    /// Three nodes with a member of etcd and of `pg` each; the first one leads both.
+    fn well() -> Self {
+        let members = (1..=3).map(|number| ExpectedMember {
+            instance: format!("pg-{number}"),
+            node: node(number),
+            port: 5432,
+            delayed: false,
+        });
+        let cluster = ExpectedCluster {
+            name: "pg".to_owned(),
+            follows: false,
+            members: members.collect(),
+            synchronous: 1,
+            most_lag: 1 << 20,
+            lease: 30,
+            backups: true,
+            backups_on_nodes: false,
+        };
+        let etcd = (1..=3)
+            .map(|number| ExpectedEtcd { name: format!("etcd-{number}"), node: node(number) });
+        let nodes: BTreeSet<NodeName> = (1..=3).map(node).collect();
+        let shared = SharedAddress {
+            address: "10.0.0.9".to_owned(),
+            nodes: nodes.iter().cloned().collect(),
+            cluster: Some("pg".to_owned()),
+        };
+        let expected = Expected {
+            clusters: vec![cluster],
+            etcd: etcd.collect(),
+            shared_addresses: vec![shared],
+            nodes,
+            accepted: Vec::new(),
+        };
+        let answers = (1..=3).map(|number| (node(number), answer(number))).collect();
+        Self { expected, answers }
+    }
+
+    fn node(&mut self, number: u8) -> &mut NodeHealth {
+        match &mut self.answers.get_mut(&node(number)).expect("it is there").health {
+            Asked::Told(health) => health,
+            Asked::Unknown { .. } => panic!("it is silent"),
+        }
+    }
+
+    fn silence(&mut self, number: u8) {
+        let answer = self.answers.get_mut(&node(number)).expect("it is there");
+        answer.health = Asked::unknown("out of reach");
+    }
+
+    fn server(&mut self, number: u8) -> &mut PostgresHealth {
+        match &mut self.node(number).servers[0].server {
+            Asked::Told(server) => server,
+            Asked::Unknown { .. } => panic!("it is silent"),
+        }
+    }
+
+    fn patroni(&mut self, number: u8) -> &mut PatroniHealth {
+        match &mut self.node(number).servers[0].patroni {
+            Asked::Told(patroni) => patroni,
+            Asked::Unknown { .. } => panic!("it is silent"),
+        }
+    }
+
+    fn etcd(&mut self, number: u8) -> &mut EtcdHealth {
+        match &mut self.node(number).etcd {
+            Some(Asked::Told(etcd)) => etcd,
+            _ => panic!("it is silent"),
+        }
+    }
+
+    fn disk(&mut self, number: u8) -> &mut DiskHealth {
+        match &mut self.node(number).disks[0] {
+            Asked::Told(disk) => disk,
+            Asked::Unknown { .. } => panic!("it is silent"),
+        }
+    }
+
+    fn judged(&self) -> Health {
+        judge(&self.expected, &self.answers)
+    }
+}
+
+fn answer(number: u8) -> Answer {
+    let leads = number == 1;
+    let patroni = PatroniHealth {
+        state: "running".to_owned(),
+        role: if leads { "primary" } else { "replica" }.to_owned(),
+        paused: false,
+        pending_restart: false,
+        streams: (!leads).then_some(true),
+        heard_dcs: NOW - 3,
+        synchronous: Some(vec!["pg-2".to_owned()]),
+    };
+    let server = PostgresHealth {
+        in_recovery: !leads,
+        timeline: 4,
+        position: 1 << 30,
+        receiving: !leads,
+        version: 170_006,
+        pending_restart: Vec::new(),
+        connections: 7,
+        most_connections: 100,
+        archiver: leads.then(|| ArchiverHealth {
+            failed_at: Some(NOW - 900),
+            failed_file: Some("000000040000000000000001".to_owned()),
+            archived_at: Some(NOW - 60),
+        }),
+        idle_slots: vec![SlotHealth {
+            name: "just_away".to_owned(),
+            kept: Some(4096),
+            wal_status: Some("reserved".to_owned()),
+        }],
+        transaction_age: 150_000_000,
+        oldest_database: "postgres".to_owned(),
+        standbys: Vec::new(),
+    };
+    let etcd = EtcdHealth {
+        cluster: "77".to_owned(),
+        member: number.to_string(),
+        leader: "1".to_owned(),
+        size: 20_480,
+        errors: Vec::new(),
+        version: "3.5.16".to_owned(),
+        learner: false,
+    };
+    let backups = BackupHealth { full: 2, newest: Some(NOW - 12 * 3600) };
+    let health = NodeHealth {
+        clock: NOW * 1000 + 40,
+        servers: vec![ServerHealth {
+            instance: format!("pg-{number}"),
+            patroni: Asked::Told(patroni),
+            server: Asked::Told(server),
+            backups: leads.then_some(Asked::Told(backups)),
+        }],
+        etcd: Some(Asked::Told(etcd)),
+        disks: vec![Asked::Told(DiskHealth {
+            directory: "/pg/data".to_owned(),
+            size: 50 << 30,
+            free: 30 << 30,
+            device: 7,
+        })],
+        certificates: vec![CertificateHealth {
+            path: "/pg/cert/server.crt".to_owned(),
+            ends: NOW + 90 * 86_400,
+        }],
+        units: Asked::Told(vec![UnitHealth {
+            unit: "haproxy.service".to_owned(),
+            state: "active".to_owned(),
+            since: NOW - 86_400,
+        }]),
+        addresses: Asked::Told(if leads {
+            vec!["10.0.0.1".to_owned(), "10.0.0.9".to_owned()]
+        } else {
+            vec![format!("10.0.0.{number}")]
+        }),
+        idle_listeners: Asked::Told(Vec::new()),
+    };
+    Answer { health: Asked::Told(health), asked: NOW * 1000, answered: NOW * 1000 + 80 }
+}
+
+fn addresses(world: &mut World, number: u8) -> &mut Vec<String> {
+    match &mut world.node(number).addresses {
+        Asked::Told(addresses) => addresses,
+        Asked::Unknown { .. } => panic!("it is silent"),
+    }
+}
+
+/// What is found when a world is broken like this, in the order of the table of findings' names.
+type Break = (&'static [&'static str], fn(&mut World));
+
+const BREAKS: &[Break] = &[
+    (&["address-missing"], |world| {
+        addresses(world, 1).retain(|one| one != "10.0.0.9");
+    }),
+    (&["address-elsewhere"], |world| {
+        addresses(world, 1).retain(|one| one != "10.0.0.9");
+        addresses(world, 2).push("10.0.0.9".to_owned());
+    }),
+    (&["address-twice"], |world| addresses(world, 3).push("10.0.0.9".to_owned())),
+    (&["archiving-fails"], |world| {
+        world.server(1).archiver.as_mut().expect("it archives").archived_at = None;
+    }),
+    (&["archiving-fails"], |world| {
+        world.server(1).archiver.as_mut().expect("it archives").failed_at = Some(NOW - 5);
+    }),
+    (&["backup-missing"], |world| {
+        world.node(1).servers[0].backups =
+            Some(Asked::Told(BackupHealth { full: 0, newest: None }));
+    }),
+    (&["backup-missing"], |world| {
+        let old = BackupHealth { full: 1, newest: Some(NOW - 3 * 86_400) };
+        world.node(1).servers[0].backups = Some(Asked::Told(old));
+    }),
+    (&["backups-on-nodes"], |world| world.expected.clusters[0].backups_on_nodes = true),
+    (&["backups-unknown"], |world| {
+        world.node(1).servers[0].backups = Some(Asked::unknown("the repository hangs"));
+    }),
+    (&["certificate-ends"], |world| world.node(2).certificates[0].ends = NOW + 20 * 86_400),
+    (&["certificate-ended"], |world| world.node(2).certificates[0].ends = NOW + 2 * 86_400),
+    (&["certificate-ended"], |world| world.node(2).certificates[0].ends = NOW - 1),
+    (&["clock-apart"], |world| {
+        world.node(3).clock += 90_000;
+        world.patroni(3).heard_dcs += 90;
+    }),
+    (&["clock-apart"], |world| world.node(3).clock -= 1_500),
+    (&["connections-full"], |world| world.server(2).connections = 97),
+    (&["dcs-unheard"], |world| world.patroni(3).heard_dcs = NOW - 31),
+    (&["disk-full"], |world| world.disk(1).free = 1 << 30),
+    (&["disk-filling"], |world| world.disk(1).free = 6 << 30),
+    (&["disk-unknown"], |world| world.node(1).disks[0] = Asked::unknown("/pg/data hangs")),
+    (&["etcd-alarm"], |world| {
+        world.etcd(2).errors = vec!["memberID:2 alarm:NOSPACE".to_owned()];
+    }),
+    (&["etcd-alone"], |world| world.expected.etcd.truncate(1)),
+    (&["etcd-member-down"], |world| {
+        world.node(3).etcd = Some(Asked::unknown("connection refused"));
+    }),
+    (&["etcd-member-down", "etcd-member-down", "etcd-no-quorum"], |world| {
+        for number in [2, 3] {
+            world.node(number).etcd = Some(Asked::unknown("connection refused"));
+        }
+    }),
+    (&["etcd-no-quorum"], |world| {
+        for number in [2, 3] {
+            world.etcd(number).leader = "0".to_owned();
+            world.etcd(number).errors = vec!["etcdserver: no leader".to_owned()];
+        }
+    }),
+    (&["etcd-size"], |world| world.etcd(1).size = 1_900 << 20),
+    (&["etcd-two-clusters"], |world| world.etcd(3).cluster = "78".to_owned()),
+    (&["idle-slot"], |world| world.server(1).idle_slots[0].kept = Some(3 << 30)),
+    (&["idle-slot"], |world| {
+        world.server(1).idle_slots[0].wal_status = Some("lost".to_owned());
+    }),
+    (&["lagging"], |world| world.server(3).position -= 200 << 20),
+    (&["member-down"], |world| {
+        world.node(3).servers[0].patroni = Asked::unknown("Patroni does not run");
+    }),
+    (&["member-down"], |world| {
+        world.patroni(3).state = "start failed".to_owned();
+        world.node(3).servers[0].server = Asked::unknown("PostgreSQL does not run");
+    }),
+    (&["no-leader"], |world| {
+        world.patroni(1).role = "replica".to_owned();
+        world.server(1).in_recovery = true;
+    }),
+    (&["no-leader"], |world| world.server(1).in_recovery = true),
+    (&["no-synchronous-standby"], |world| world.patroni(1).synchronous = Some(Vec::new())),
+    (&["etcd-member-down", "node-unknown"], |world| world.silence(3)),
+    (&["not-streaming"], |world| world.patroni(3).streams = Some(false)),
+    (&["not-streaming"], |world| {
+        // Patroni 3 does not say; the server does.
+        world.patroni(3).streams = None;
+        world.server(3).receiving = false;
+    }),
+    (&["not-streaming", "other-timeline"], |world| {
+        world.patroni(3).streams = Some(false);
+        world.server(3).timeline = 3;
+    }),
+    (&["paused"], |world| (1..=3).for_each(|number| world.patroni(number).paused = true)),
+    (&["pending-restart"], |world| world.patroni(2).pending_restart = true),
+    (&["pending-restart"], |world| {
+        world.server(2).pending_restart = vec!["shared_buffers".to_owned()];
+    }),
+    (&["server-silent"], |world| {
+        world.node(1).servers[0].server = Asked::unknown("no answer within 1.2 s");
+    }),
+    (&["service-down"], |world| {
+        world.node(2).units = Asked::Told(vec![UnitHealth {
+            unit: "haproxy.service".to_owned(),
+            state: "failed".to_owned(),
+            since: NOW - 60,
+        }]);
+    }),
+    (&["service-leads-nowhere"], |world| {
+        for number in 1..=3 {
+            world.node(number).idle_listeners = Asked::Told(vec![IdleListener {
+                name: "pg-replica".to_owned(),
+                because: "pg-2: L4CON".to_owned(),
+            }]);
+        }
+    }),
+    (&["transaction-ids"], |world| world.server(1).transaction_age = 900_000_000),
+    (&["transaction-ids-end"], |world| world.server(1).transaction_age = 2_000_000_000),
+    (&["two-writable"], |world| world.server(2).in_recovery = false),
+];
+
+fn names(findings: &[Finding]) -> Vec<&str> {
+    let mut names: Vec<&str> = findings.iter().map(|finding| finding.name).collect();
+    names.sort_unstable();
+    names
+}
+
+#[test]
+fn a_healthy_fleet_has_no_findings() {
+    let health = World::well().judged();
+    assert_eq!(health.findings, []);
+    assert!(health.is_well());
+    assert_eq!(health.clusters[0].leader.as_deref(), Some("pg-1"));
+    let roles: Vec<&str> = health.clusters[0].members.iter().map(|member| member.role).collect();
+    assert_eq!(roles, ["leader", "sync", "replica"]);
+    assert!(health.etcd.expect("there is one").quorum);
+}
+
+#[test]
+fn one_thing_that_breaks_is_found_and_nothing_else() {
+    for (at, (expected, breaks)) in BREAKS.iter().enumerate() {
+        let mut world = World::well();
+        breaks(&mut world);
+        let health = world.judged();
+        assert_eq!(names(&health.findings), *expected, "break {at}: {:#?}", health.findings);
+        let counts = health.findings.iter().any(|one| one.severity != Severity::Note);
+        assert_eq!(health.is_well(), !counts, "break {at}");
+        for finding in &health.findings {
+            assert!(!finding.remedy.is_empty() && !finding.place.is_empty(), "{finding:?}");
+        }
+    }
+}
+
+#[test]
+fn every_finding_is_made_by_one_of_the_breaks() {
+    let made: BTreeSet<&str> = BREAKS.iter().flat_map(|(names, _)| *names).copied().collect();
+    let table: BTreeSet<&str> = FINDINGS.iter().map(|(name, ..)| *name).collect();
+    assert_eq!(made, table);
+}
+
+#[test]
+fn a_finding_that_is_accepted_is_shown_and_the_fleet_is_well() {
+    let mut world = World::well();
+    world.patroni(2).pending_restart = true;
+    let accept =
+        |number, finding: &str| Accepted { node: node(number), finding: finding.to_owned() };
+    for elsewhere in [accept(2, "paused"), accept(3, "pending-restart")] {
+        world.expected.accepted = vec![elsewhere];
+        assert!(!world.judged().is_well(), "another finding, or another node's");
+    }
+    world.expected.accepted = vec![accept(2, "pending-restart")];
+    let health = world.judged();
+    assert!(health.is_well() && health.findings[0].accepted);
+}
+
+#[test]
+fn a_fleet_of_which_nothing_answers_is_never_well() {
+    let mut world = World::well();
+    (1..=3).for_each(|number| world.silence(number));
+    let health = world.judged();
+    for name in ["no-leader", "etcd-no-quorum", "node-unknown", "address-missing"] {
+        assert!(names(&health.findings).contains(&name), "{name}: {:#?}", health.findings);
+    }
+    assert_eq!(health.findings[0].severity, Severity::Critical, "the worst comes first");
+}
+
+#[test]
+fn a_member_that_stays_behind_on_purpose_does_not_lag() {
+    let mut world = World::well();
+    world.server(3).position -= 200 << 20;
+    world.expected.clusters[0].members[2].delayed = true;
+    assert_eq!(world.judged().findings, []);
+}
+
+#[test]
+fn a_silent_patroni_of_a_writable_server_does_not_make_its_cluster_leaderless() {
+    let mut world = World::well();
+    world.node(1).servers[0].patroni = Asked::unknown("Patroni did not answer within 1.2 s");
+    let health = world.judged();
+    assert_eq!(names(&health.findings), ["member-down"]);
+    assert_eq!(health.clusters[0].leader.as_deref(), Some("pg-1"));
+}
+
+#[test]
+fn the_page_for_whoever_is_on_call_has_every_finding_and_what_to_do() {
+    let page = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/findings.md");
+    let page = std::fs::read_to_string(page).expect("docs/findings.md");
+    for (name, severity, meaning) in FINDINGS {
+        let row = format!("| `{name}` | {severity} | {meaning} |");
+        assert!(page.contains(&row), "docs/findings.md lacks the row\n{row}");
+        let heading = page.lines().filter(|line| line.starts_with("### "));
+        let named = heading.flat_map(|line| line[4..].split(", ")).any(|word| word == *name);
+        assert!(named, "docs/findings.md does not say what to do about {name}");
+    }
+}

@@ -1,0 +1,316 @@
+//! How a node does: what it is asked, and what it answers. Nothing here judges; that is done where
+//! the answers of all nodes are together (`keddah_plan::health`).
+
+use crate::IdleListener;
+use crate::kind::PgConnection;
+use crate::kind::etcd_member::EtcdConnection;
+use serde::{Deserialize, Serialize};
+
+/// An answer, or why there is none: what could not be asked is never taken for well.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Asked<T> {
+    /// What was said.
+    Told(T),
+    /// Nothing was said.
+    Unknown {
+        /// Why.
+        because: String,
+    },
+}
+
+impl<T> Asked<T> {
+    /// What was said.
+    pub fn told(&self) -> Option<&T> {
+        match self {
+            Self::Told(answer) => Some(answer),
+            Self::Unknown { .. } => None,
+        }
+    }
+
+    /// Nothing, with the reason.
+    pub fn unknown(because: impl Into<String>) -> Self {
+        Self::Unknown { because: because.into() }
+    }
+}
+
+/// What a node is asked about how it does.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HealthProbe {
+    /// The PostgreSQL instances that it should have.
+    pub servers: Vec<ServerProbe>,
+    /// How its member of etcd is asked, where it should have one.
+    pub etcd: Option<EtcdConnection>,
+    /// Directories whose file systems are looked at.
+    pub directories: Vec<String>,
+    /// Certificates whose end is wanted.
+    pub certificates: Vec<String>,
+    /// Units that should run.
+    pub units: Vec<String>,
+    /// Milliseconds until what has not answered counts as unknown. All questions are asked at once.
+    pub patience: u64,
+}
+
+/// An instance that a node should have.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ServerProbe {
+    /// Its name, `<cluster>-<seq>`.
+    pub instance: String,
+    /// Its cluster, which is the stanza of its backups, too.
+    pub cluster: String,
+    /// The port of its Patroni's REST API.
+    pub patroni_port: u16,
+    /// How the server is asked.
+    pub connection: PgConnection,
+    /// Whether it has backups by pgBackRest, which are asked for there where it leads.
+    pub backups: bool,
+}
+
+/// How a node does.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NodeHealth {
+    /// Its clock when it answered, in milliseconds since 1970.
+    pub clock: i64,
+    /// Its instances, in the order of the question.
+    pub servers: Vec<ServerHealth>,
+    /// Its member of etcd.
+    pub etcd: Option<Asked<EtcdHealth>>,
+    /// The file systems of the directories that exist.
+    pub disks: Vec<Asked<DiskHealth>>,
+    /// The certificates that are there.
+    pub certificates: Vec<CertificateHealth>,
+    /// The units that were asked for.
+    pub units: Asked<Vec<UnitHealth>>,
+    /// IPv4 addresses that it answers on, without their networks' lengths.
+    pub addresses: Asked<Vec<String>>,
+    /// Listeners of its HAProxy that lead nowhere; none where there is no HAProxy.
+    pub idle_listeners: Asked<Vec<IdleListener>>,
+}
+
+/// How an instance does: its Patroni and its server are asked apart, for each may be silent alone.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ServerHealth {
+    /// Its name.
+    pub instance: String,
+    /// What Patroni says.
+    pub patroni: Asked<PatroniHealth>,
+    /// What the server itself says in a new session.
+    pub server: Asked<PostgresHealth>,
+    /// Backups; asked for only where it leads.
+    pub backups: Option<Asked<BackupHealth>>,
+}
+
+/// What Patroni says of its instance and of the cluster (`GET /patroni`, `GET /cluster`).
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PatroniHealth {
+    /// `running`, `starting`, `stopped`, `start failed`, …
+    pub state: String,
+    /// `primary`, `replica`, `standby_leader`; `master` before Patroni 4.
+    pub role: String,
+    /// Whether the cluster is paused.
+    pub paused: bool,
+    /// Whether PostgreSQL waits for a restart.
+    pub pending_restart: bool,
+    /// Whether a replica streams; only Patroni 4 says so.
+    pub streams: Option<bool>,
+    /// When it last heard etcd, in seconds since 1970; 0 where it does not say.
+    pub heard_dcs: i64,
+    /// Names of the standbys that commits wait for; `None` where it cannot ask etcd.
+    pub synchronous: Option<Vec<String>>,
+}
+
+/// What a server says of itself.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PostgresHealth {
+    /// Whether it takes no writes because it is in recovery (`pg_is_in_recovery`).
+    pub in_recovery: bool,
+    /// The timeline of its last checkpoint.
+    pub timeline: i64,
+    /// How far its WAL has come: written on a primary, replayed on a standby; in bytes.
+    pub position: i64,
+    /// Whether a WAL receiver streams.
+    pub receiving: bool,
+    /// PostgreSQL's version as a number, such as 170006.
+    pub version: i64,
+    /// Settings that wait for a restart.
+    #[serde(default)]
+    pub pending_restart: Vec<String>,
+    /// Sessions of clients, and how many there may be.
+    pub connections: i64,
+    /// `max_connections`.
+    pub most_connections: i64,
+    /// What `pg_stat_archiver` says; `None` where nothing is archived.
+    pub archiver: Option<ArchiverHealth>,
+    /// Replication slots that nobody uses.
+    #[serde(default)]
+    pub idle_slots: Vec<SlotHealth>,
+    /// Transactions since the oldest database was frozen.
+    pub transaction_age: i64,
+    /// That database.
+    pub oldest_database: String,
+    /// Standbys that stream from it: their `application_name`.
+    #[serde(default)]
+    pub standbys: Vec<String>,
+}
+
+/// What `pg_stat_archiver` says, in seconds since 1970.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ArchiverHealth {
+    /// When a file last failed to be archived.
+    pub failed_at: Option<i64>,
+    /// That file.
+    pub failed_file: Option<String>,
+    /// When one was last archived.
+    pub archived_at: Option<i64>,
+}
+
+/// A replication slot.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SlotHealth {
+    /// Its name.
+    pub name: String,
+    /// Bytes of WAL that are kept for it.
+    pub kept: Option<i64>,
+    /// `reserved`, `extended`, `unreserved` or `lost` (`pg_replication_slots.wal_status`).
+    pub wal_status: Option<String>,
+}
+
+/// What a member of etcd says of itself (`Maintenance.Status`).
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EtcdHealth {
+    /// The cluster's id in decimal digits.
+    pub cluster: String,
+    /// Its own id.
+    pub member: String,
+    /// The leader's id as it knows it; `0` for none.
+    pub leader: String,
+    /// The size of its store in bytes.
+    pub size: i64,
+    /// What it complains of, such as an alarm for want of space.
+    pub errors: Vec<String>,
+    /// Its version.
+    pub version: String,
+    /// Whether it has no vote.
+    pub learner: bool,
+}
+
+/// The newest backups of a cluster.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BackupHealth {
+    /// Full backups without broken pages.
+    pub full: u32,
+    /// When the newest backup ended, in seconds since 1970.
+    pub newest: Option<i64>,
+}
+
+/// A file system.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DiskHealth {
+    /// The directory that was asked for.
+    pub directory: String,
+    /// Its size in bytes.
+    pub size: u64,
+    /// What an account other than root may still write.
+    pub free: u64,
+    /// Tells file systems of a node apart.
+    pub device: u64,
+}
+
+/// A certificate.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CertificateHealth {
+    /// Its file.
+    pub path: String,
+    /// Its end in seconds since 1970.
+    pub ends: i64,
+}
+
+/// A unit of systemd.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct UnitHealth {
+    /// Its name.
+    pub unit: String,
+    /// `active`, `inactive`, `failed`, `activating`, …
+    pub state: String,
+    /// Since when, in seconds since 1970; 0 where systemd does not say.
+    pub since: i64,
+}
+
+/// What a fleet is measured by: what the inventory says that there should be.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Expected {
+    /// PostgreSQL's clusters, in the inventory's order.
+    pub clusters: Vec<ExpectedCluster>,
+    /// The members of etcd, by name.
+    pub etcd: Vec<ExpectedEtcd>,
+    /// Addresses that several nodes share, one of which holds it.
+    pub shared_addresses: Vec<SharedAddress>,
+    /// The nodes that are judged for themselves; others are asked for their clusters' sake only.
+    pub nodes: std::collections::BTreeSet<keddah_core::NodeName>,
+    /// Findings that somebody has declared to be known (`keddah_accept`), and where.
+    pub accepted: Vec<Accepted>,
+}
+
+/// A finding that is known and borne.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Accepted {
+    /// The node whose variables say so.
+    pub node: keddah_core::NodeName,
+    /// The finding's name.
+    pub finding: String,
+}
+
+/// A cluster of PostgreSQL.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ExpectedCluster {
+    /// Its name.
+    pub name: String,
+    /// Whether it follows another cluster, so that its leader takes no writes.
+    pub follows: bool,
+    /// Its members.
+    pub members: Vec<ExpectedMember>,
+    /// Standbys that commits wait for; 0 where they wait for none.
+    pub synchronous: i64,
+    /// Bytes of WAL that a standby may be behind before nobody fails over to it
+    /// (`maximum_lag_on_failover`); 0 where there is no such limit.
+    pub most_lag: i64,
+    /// Seconds that a leader's lease lasts.
+    pub lease: i64,
+    /// Whether it is backed up.
+    pub backups: bool,
+    /// Whether its backups are on the nodes' own disks only.
+    pub backups_on_nodes: bool,
+}
+
+/// A member of a cluster.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ExpectedMember {
+    /// Its name, `<cluster>-<seq>`.
+    pub instance: String,
+    /// Its node.
+    pub node: keddah_core::NodeName,
+    /// Its server's port.
+    pub port: u16,
+    /// Whether it is to stay behind on purpose.
+    pub delayed: bool,
+}
+
+/// A member of etcd.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ExpectedEtcd {
+    /// Its name.
+    pub name: String,
+    /// Its node.
+    pub node: keddah_core::NodeName,
+}
+
+/// An address that one of several nodes holds.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SharedAddress {
+    /// The address, without its network's length.
+    pub address: String,
+    /// The nodes that may hold it.
+    pub nodes: Vec<keddah_core::NodeName>,
+    /// The cluster whose leader it goes with; `None` for a node cluster's own.
+    pub cluster: Option<String>,
+}

@@ -1,0 +1,233 @@
+//! Things that go wrong, one after the other: each is told with its remedy, in words and in JSON, and is
+//! gone after the remedy. The last one takes three of four nodes away.
+
+use crate::cluster::leader;
+use crate::command::{Output, wait_until};
+use crate::ensure;
+use crate::failure::{Failure, Outcome};
+use crate::keddah::{Keddah, says};
+use crate::sandbox::{Sandbox, address};
+use crate::world::{World, step};
+use serde_json::Value;
+use std::time::Duration;
+
+/// `status` always answers within this time (and the start of a process).
+const ALWAYS: Duration = Duration::from_millis(4500);
+
+/// The nodes of pg-test.
+const TEST: [u8; 3] = [2, 3, 4];
+
+/// Something that goes wrong on a node, and how it ends.
+struct Fault {
+    about: &'static str,
+    /// The finding, and what it is about: `%` stands for the instance, `@` for the node.
+    finding: &'static str,
+    place: &'static str,
+    severity: &'static str,
+    begin: &'static str,
+    end: &'static str,
+    /// On the leader, rather than on a replica.
+    on_leader: bool,
+}
+
+const FAULTS: &[Fault] = &[
+    Fault {
+        about: "Patroni is paused",
+        finding: "paused",
+        place: "pg-test",
+        severity: "warning",
+        begin: "runuser -u postgres -- patronictl -c /etc/patroni/conf.d pause --wait",
+        end: "runuser -u postgres -- patronictl -c /etc/patroni/conf.d resume --wait",
+        on_leader: false,
+    },
+    Fault {
+        about: "a replica's postmaster is frozen",
+        finding: "server-silent",
+        place: "%",
+        severity: "critical",
+        begin: "kill -STOP $(head -1 /pg/data/postmaster.pid)",
+        end: "kill -CONT $(head -1 /pg/data/postmaster.pid)",
+        on_leader: false,
+    },
+    Fault {
+        about: "the leader's postmaster is frozen",
+        finding: "server-silent",
+        place: "%",
+        severity: "critical",
+        begin: "kill -STOP $(head -1 /pg/data/postmaster.pid)",
+        end: "kill -CONT $(head -1 /pg/data/postmaster.pid)",
+        on_leader: true,
+    },
+    Fault {
+        about: "a pool is down",
+        finding: "service-down",
+        place: "@",
+        severity: "warning",
+        begin: "systemctl stop pgbouncer",
+        end: "systemctl start pgbouncer",
+        on_leader: false,
+    },
+    Fault {
+        about: "a replica receives nothing",
+        finding: "not-streaming",
+        place: "%",
+        severity: "warning",
+        begin: "cd / && runuser -u postgres -- psql -X -q -c \"ALTER SYSTEM SET primary_conninfo = \
+                'host=127.0.0.1 port=1'\" -c 'SELECT pg_reload_conf()' >/dev/null",
+        end: "cd / && runuser -u postgres -- psql -X -q -c 'ALTER SYSTEM RESET primary_conninfo' \
+              -c 'SELECT pg_reload_conf()' >/dev/null",
+        on_leader: false,
+    },
+    Fault {
+        about: "a replica does not replay",
+        finding: "lagging",
+        place: "%",
+        severity: "warning",
+        begin: "kill -STOP $(pgrep -u postgres -f '^postgres: .*startup')",
+        end: "kill -CONT $(pgrep -u postgres -f '^postgres: .*startup')",
+        on_leader: false,
+    },
+    Fault {
+        about: "WAL cannot be archived",
+        finding: "archiving-fails",
+        place: "%",
+        severity: "critical",
+        begin: "mv /etc/pgbackrest/pgbackrest.conf /root/pgbackrest.conf; cd / && \
+                runuser -u postgres -- psql -X -q -c \"SELECT pg_create_restore_point('status'), pg_switch_wal()\" >/dev/null",
+        end: "mv /root/pgbackrest.conf /etc/pgbackrest/pgbackrest.conf; cd / && \
+              runuser -u postgres -- psql -X -q -c \"SELECT pg_create_restore_point('status'), pg_switch_wal()\" >/dev/null",
+        on_leader: true,
+    },
+    Fault {
+        about: "a member's Patroni is stopped",
+        finding: "member-down",
+        place: "%",
+        severity: "warning",
+        begin: "systemctl stop patroni",
+        end: "systemctl start patroni",
+        on_leader: false,
+    },
+];
+
+/// Runs it.
+pub fn run(world: &mut World) -> Outcome {
+    let (sandbox, project) = world.demo()?;
+    let keddah = Keddah { sandbox, project };
+    let took = step("all is well, exit code 0", || {
+        let told = well(&keddah)?;
+        says(&told, "All is well: 2 clusters on 4 nodes.")?;
+        Ok(told.elapsed)
+    })?;
+    for fault in FAULTS {
+        step(&format!("{}: {}", fault.finding, fault.about), || play(sandbox, &keddah, fault))?;
+    }
+    step("what is accepted is shown, and the fleet is well", || accepted(sandbox, &keddah))?;
+    let dark = step(
+        "three of four nodes and etcd are gone: it answers, and nothing is called well",
+        || in_the_dark(sandbox, &keddah),
+    )?;
+    world.figures.push(format!(
+        "status: {:.2} s of four well nodes, {:.2} s with three of them dead",
+        took.as_secs_f64(),
+        dark.as_secs_f64()
+    ));
+    Ok(())
+}
+
+fn well(keddah: &Keddah<'_>) -> Outcome<Output> {
+    wait_until("all is well", Duration::from_secs(60), || keddah.run(&["status"])?.expect(&[0]))
+}
+
+/// Makes it, sees it in words and in JSON, mends it, and sees that all is well.
+fn play(sandbox: &Sandbox, keddah: &Keddah<'_>, fault: &Fault) -> Outcome {
+    let leads = leader(sandbox, 2)?.node;
+    let node = if fault.on_leader {
+        leads
+    } else {
+        let replica = TEST.into_iter().find(|node| *node != leads);
+        replica.ok_or_else(|| Failure::new("there is no replica"))?
+    };
+    let place =
+        fault.place.replace('%', &format!("pg-test-{}", node - 1)).replace('@', &address(node));
+    sandbox.shell(node, fault.begin)?.success()?;
+    if fault.finding == "lagging" {
+        let write = "cd / && runuser -u postgres -- psql -X -q -c 'CREATE TABLE public.much AS \
+                     SELECT n, repeat(md5(n::text), 30) AS text FROM generate_series(1, 40000) n' \
+                     -c 'DROP TABLE public.much'";
+        sandbox.shell(leads, write)?.success()?;
+    }
+    let found = wait_until("it is found", Duration::from_secs(30), || {
+        let told = keddah.run(&["status", "--json"])?.expect(&[2])?;
+        ensure!(told.elapsed < ALWAYS, "it took {:.1} s", told.elapsed.as_secs_f64());
+        finding(&told, fault.finding, &place)
+    });
+    let in_words = keddah.run(&["status"])?;
+    // Mended whatever was seen, for what comes after.
+    sandbox.shell(node, fault.end)?.success()?;
+    let found = found?;
+    let text = |field: &str| found.get(field).and_then(Value::as_str).unwrap_or_default();
+    ensure!(text("severity") == fault.severity, "another severity: {found}");
+    ensure!(!text("remedy").is_empty(), "it has no remedy: {found}");
+    says(&in_words, &format!("[{}", fault.finding))?;
+    says(&in_words, "Not well: ")?;
+    well(keddah)?;
+    Ok(())
+}
+
+fn finding(told: &Output, name: &str, place: &str) -> Outcome<Value> {
+    let document: Value = serde_json::from_str(&told.stdout)
+        .map_err(|error| Failure::new(format!("no JSON: {error}")).with(told))?;
+    ensure!(document.pointer("/well") == Some(&Value::Bool(false)), "it calls that well: {told}");
+    let findings = document.pointer("/findings").and_then(Value::as_array).cloned();
+    findings
+        .into_iter()
+        .flatten()
+        .find(|one| {
+            let is = |field: &str, word: &str| one.get(field).and_then(Value::as_str) == Some(word);
+            is("name", name) && is("place", place)
+        })
+        .ok_or_else(|| Failure::new(format!("no finding {name} of {place}")).with(told))
+}
+
+fn accepted(sandbox: &Sandbox, keddah: &Keddah<'_>) -> Outcome {
+    let before = keddah.project.text()?;
+    let node = TEST[2];
+    sandbox.shell(node, "systemctl stop pgbouncer")?.success()?;
+    keddah
+        .project
+        .edit("pg_offline_query: true", "pg_offline_query: true, keddah_accept: [service-down]")?;
+    let told = keddah.run(&["status"])?;
+    let wrong = keddah.project.edit("[service-down]", "[service-dwon]");
+    let misspelt = keddah.run(&["status"])?;
+    keddah.project.write(&before)?;
+    sandbox.shell(node, "systemctl start pgbouncer")?.success()?;
+    wrong?;
+    says(&told.expect(&[0])?, "accepted]")?;
+    says(&misspelt.expect(&[2])?, "did you mean `service-down`?")?;
+    well(keddah)?;
+    Ok(())
+}
+
+fn in_the_dark(sandbox: &Sandbox, keddah: &Keddah<'_>) -> Outcome<Duration> {
+    let frozen = 4;
+    sandbox.shell(frozen, "kill -STOP $(head -1 /pg/data/postmaster.pid)")?.success()?;
+    for node in [1, 2, 3] {
+        sandbox.stop(node, true)?;
+    }
+    let told = keddah.run(&["status"])?;
+    let again = keddah.run(&["status", "--json"])?;
+    for node in [1, 2, 3] {
+        sandbox.start(node)?;
+    }
+    sandbox.shell(frozen, "kill -CONT $(head -1 /pg/data/postmaster.pid)")?.success()?;
+    let told = told.expect(&[2])?;
+    ensure!(told.elapsed < ALWAYS, "it took {:.1} s", told.elapsed.as_secs_f64());
+    for words in ["[etcd-no-quorum]", "[node-unknown]", "[server-silent]", "Not well: "] {
+        says(&told, words)?;
+    }
+    finding(&again, "no-leader", "pg-meta")?;
+    wait_until("all is well again", Duration::from_secs(120), || {
+        keddah.run(&["status"])?.expect(&[0])
+    })?;
+    Ok(told.elapsed)
+}

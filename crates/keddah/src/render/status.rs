@@ -1,0 +1,207 @@
+//! How a fleet does, as a person wants to see it at three in the morning.
+
+use super::theme::{Meaning, Theme};
+use super::{Output, counted, wrap};
+use keddah_plan::health::{
+    ClusterHealth, EtcdClusterHealth, Finding, Health, MemberHealth, Severity,
+};
+use std::fmt::Write as _;
+
+/// What is shown.
+#[derive(Debug)]
+pub struct View<'a> {
+    /// How the fleet does.
+    pub health: &'a Health,
+    /// Nodes that were asked about.
+    pub nodes: usize,
+    /// Seconds since 1970.
+    pub now: i64,
+}
+
+/// Shows it.
+pub fn show(output: &Output, view: &View<'_>) {
+    if output.is_json() {
+        output.data(&json(view));
+    } else {
+        output.answer(&text(view, &output.stdout, output.width));
+    }
+}
+
+/// Clears the screen for the next look; where there is none, an empty line has to do.
+pub fn again(output: &Output) {
+    output.answer(if output.stdout.is_colored() { "\x1b[2J\x1b[H" } else { "\n" });
+}
+
+fn json(view: &View<'_>) -> serde_json::Value {
+    let mut json = serde_json::json!(view.health);
+    json["well"] = view.health.is_well().into();
+    json["nodes"] = view.nodes.into();
+    json["time"] = view.now.into();
+    json
+}
+
+fn text(view: &View<'_>, theme: &Theme, width: usize) -> String {
+    let mut text = String::new();
+    for cluster in &view.health.clusters {
+        self::cluster(&mut text, cluster, theme);
+    }
+    if let Some(etcd) = &view.health.etcd {
+        self::etcd(&mut text, etcd, theme);
+    }
+    for finding in &view.health.findings {
+        self::finding(&mut text, finding, view.now, theme, width);
+    }
+    if !view.health.findings.is_empty() {
+        text.push('\n');
+    }
+    text.push_str(&last_sentence(view, theme));
+    text
+}
+
+/// Columns as wide as their widest cell; the last one is not filled up.
+fn table(
+    text: &mut String,
+    rows: &[Vec<String>],
+    theme: &Theme,
+    paint: impl Fn(usize, usize) -> Option<Meaning>,
+) {
+    let columns = rows.iter().map(Vec::len).max().unwrap_or_default();
+    let widths: Vec<usize> = (0..columns)
+        .map(|at| {
+            rows.iter()
+                .filter_map(|row| row.get(at))
+                .map(|cell| cell.chars().count())
+                .max()
+                .unwrap_or(0)
+        })
+        .collect();
+    for (line, row) in rows.iter().enumerate() {
+        text.push_str("  ");
+        for (at, cell) in row.iter().enumerate() {
+            let meaning = if line == 0 { Some(Meaning::Muted) } else { paint(line - 1, at) };
+            match meaning {
+                Some(meaning) => text.push_str(&theme.paint(meaning, cell)),
+                None => text.push_str(cell),
+            }
+            if at + 1 < row.len() {
+                text.extend(std::iter::repeat_n(' ', widths[at] + 2 - cell.chars().count()));
+            }
+        }
+        text.push('\n');
+    }
+    text.push('\n');
+}
+
+fn cluster(text: &mut String, cluster: &ClusterHealth, theme: &Theme) {
+    let paused = if cluster.paused { ", paused" } else { "" };
+    let leader = cluster.leader.as_deref().unwrap_or("nobody");
+    let members = counted(cluster.members.len(), "member");
+    let heading = theme.paint(Meaning::Heading, &cluster.name);
+    let _ = writeln!(text, "{heading}  {members}, led by {leader}{paused}");
+    let mut rows = vec![words(&["instance", "address", "role", "state", "timeline", "behind"])];
+    for member in &cluster.members {
+        let MemberHealth { instance, node, port, role, state, timeline, lag } = member;
+        let dash = || "-".to_owned();
+        rows.push(vec![
+            instance.clone(),
+            format!("{node}:{port}"),
+            (*role).to_owned(),
+            state.clone(),
+            timeline.map_or_else(dash, |timeline| timeline.to_string()),
+            lag.map_or_else(dash, size),
+        ]);
+    }
+    let members = &cluster.members;
+    table(text, &rows, theme, |line, column| match (column, members[line].state.as_str()) {
+        (3, "running" | "streaming") => Some(Meaning::Good),
+        (3, _) => Some(Meaning::Error),
+        _ => None,
+    });
+}
+
+fn etcd(text: &mut String, etcd: &EtcdClusterHealth, theme: &Theme) {
+    let heading = theme.paint(Meaning::Heading, "etcd");
+    let members = counted(etcd.members.len(), "member");
+    let quorum = if etcd.quorum { "with a majority" } else { "WITHOUT a majority" };
+    let _ = writeln!(text, "{heading}  {members}, {quorum}");
+    let mut rows = vec![words(&["member", "node", "role", "store", "version"])];
+    for member in &etcd.members {
+        rows.push(vec![
+            member.name.clone(),
+            member.node.to_string(),
+            member.role.to_owned(),
+            member.size.map_or_else(|| "-".to_owned(), size),
+            member.version.clone().unwrap_or_else(|| "-".to_owned()),
+        ]);
+    }
+    let members = &etcd.members;
+    table(text, &rows, theme, |line, column| {
+        (column == 2 && members[line].role == "unknown").then_some(Meaning::Error)
+    });
+}
+
+fn words(words: &[&str]) -> Vec<String> {
+    words.iter().map(|word| (*word).to_owned()).collect()
+}
+
+fn finding(text: &mut String, finding: &Finding, now: i64, theme: &Theme, width: usize) {
+    let meaning = match finding.severity {
+        _ if finding.accepted => Meaning::Muted,
+        Severity::Critical => Meaning::Error,
+        Severity::Warning => Meaning::Warning,
+        Severity::Note => Meaning::Muted,
+    };
+    let label = theme.paint(meaning, &finding.severity.to_string());
+    let since =
+        finding.since.map(|since| format!(", for {}", ago(now - since))).unwrap_or_default();
+    let accepted = if finding.accepted { ", accepted" } else { "" };
+    let Finding { place, message, name, remedy, .. } = finding;
+    let _ = writeln!(text, "{label}: {place}: {message} [{name}{since}{accepted}]");
+    if finding.counts() {
+        for (at, line) in wrap(remedy, width.saturating_sub(6)).iter().enumerate() {
+            let arrow = if at == 0 { theme.paint(Meaning::Hint, "->") } else { "  ".to_owned() };
+            let _ = writeln!(text, "   {arrow} {line}");
+        }
+    }
+}
+
+fn last_sentence(view: &View<'_>, theme: &Theme) -> String {
+    let Health { clusters, findings, .. } = view.health;
+    let what = format!("{} on {}", counted(clusters.len(), "cluster"), counted(view.nodes, "node"));
+    let count =
+        |severity| findings.iter().filter(|one| one.severity == severity && !one.accepted).count();
+    let (critical, warnings) = (count(Severity::Critical), count(Severity::Warning));
+    if view.health.is_well() {
+        return format!("{}\n", theme.paint(Meaning::Good, &format!("All is well: {what}.")));
+    }
+    let mut parts = Vec::new();
+    if critical > 0 {
+        parts.push(format!("{critical} critical"));
+    }
+    if warnings > 0 {
+        parts.push(counted(warnings, "warning"));
+    }
+    let meaning = if critical > 0 { Meaning::Error } else { Meaning::Warning };
+    let found = theme.paint(meaning, &format!("Not well: {}", parts.join(" and ")));
+    format!("{found}; {what}.\n")
+}
+
+/// A size in bytes.
+fn size(bytes: i64) -> String {
+    match bytes {
+        ..1024 => format!("{bytes} B"),
+        1024..1_048_576 => format!("{} kB", bytes >> 10),
+        1_048_576..10_737_418_240 => format!("{} MB", bytes >> 20),
+        _ => format!("{} GB", bytes >> 30),
+    }
+}
+
+/// A time that has passed, in seconds.
+fn ago(seconds: i64) -> String {
+    match seconds {
+        ..120 => format!("{} s", seconds.max(0)),
+        120..7200 => format!("{} min", seconds / 60),
+        7200..172_800 => format!("{} h", seconds / 3600),
+        _ => format!("{} days", seconds / 86_400),
+    }
+}
