@@ -6,12 +6,14 @@ use crate::pgsql::backup::is_shared;
 use crate::pgsql::place::Place;
 use crate::topology::Topology;
 use crate::{ETCD_CA_PATH, infra, pgsql};
-use keddah_core::{Diagnostic, NodeName};
-use keddah_inventory::model::{self, PgRole, RtoPlan};
-use keddah_inventory::{Inventory, Params};
+use keddah_core::{ClusterName, Diagnostic, NodeName};
+use keddah_inventory::model::{
+    self, PgCluster, PgMember, PgRole, PgService, PgUser, RtoPlan, State,
+};
+use keddah_inventory::{Inventory, Params, selector};
 use keddah_resource::health::{
-    Accepted, Expected, ExpectedCluster, ExpectedEtcd, ExpectedMember, HealthProbe, ServerProbe,
-    SharedAddress,
+    Accepted, Expected, ExpectedCluster, ExpectedEtcd, ExpectedMember, HealthProbe, LoginDoor,
+    LoginProbe, ServerProbe, SharedAddress,
 };
 use keddah_resource::kind::etcd_member::EtcdConnection;
 use std::collections::BTreeMap;
@@ -121,6 +123,64 @@ fn addresses(topology: &Topology<'_>, inventory: &Inventory) -> Vec<SharedAddres
     found
 }
 
+/// Logins to an instance and to its pool.
+fn own_logins(probe: &mut HealthProbe, member: &PgMember<'_>, cluster: &ClusterName) {
+    let params = &member.params;
+    let Some(user) = monitor(params) else { return };
+    let login = |door, port: &str, database: &str| LoginProbe {
+        name: member.instance(cluster),
+        door,
+        address: "127.0.0.1".to_owned(),
+        port: params.port(port),
+        user: user.clone(),
+        password: params.secret("pg_monitor_password"),
+        database: database.to_owned(),
+    };
+    // A server that does not listen on the loopback address is asked over its socket alone.
+    let listens = params.str("pg_listen");
+    let local = |one: &str| matches!(one.trim(), "0.0.0.0" | "*" | "127.0.0.1" | "${lo}");
+    if listens.split(',').any(local) {
+        probe.logins.push(login(LoginDoor::Server, "pg_port", "postgres"));
+        if params.bool("pgbouncer_enabled") {
+            probe.logins.push(login(LoginDoor::Pool, "pgbouncer_port", "pgbouncer"));
+        }
+    }
+}
+
+/// Logins through the services of a cluster that lead somewhere and listen on all addresses.
+fn services(probe: &mut HealthProbe, cluster: &PgCluster<'_>) {
+    let params = &cluster.members[0].params;
+    let Some(user) = monitor(params) else { return };
+    let facts = cluster.facts();
+    for service in PgService::all(params) {
+        let chosen = selector::compile(&service.selector)
+            .and_then(|selector| selector.select(&facts))
+            .unwrap_or_default();
+        let everywhere = matches!(service.ip.as_str(), "*" | "0.0.0.0" | "127.0.0.1");
+        let Some(first) = chosen.first().filter(|_| everywhere) else { continue };
+        let port = service.dest.port(&cluster.members[*first].params);
+        let pooled = port == cluster.members[*first].params.port("pgbouncer_port");
+        probe.logins.push(LoginProbe {
+            name: format!("{}-{}", cluster.name, service.name),
+            door: if pooled { LoginDoor::PooledService } else { LoginDoor::DirectService },
+            address: "127.0.0.1".to_owned(),
+            port: service.port,
+            user: user.clone(),
+            password: params.secret("pg_monitor_password"),
+            database: if pooled { "pgbouncer" } else { "postgres" }.to_owned(),
+        });
+    }
+}
+
+/// The monitoring role, where the cluster has it.
+fn monitor(params: &Params<'_>) -> Option<String> {
+    let name = params.str("pg_monitor_username");
+    let there = PgUser::all(params)
+        .iter()
+        .any(|user| user.name == name && user.state == State::Present && user.login);
+    there.then_some(name)
+}
+
 fn probe(
     topology: &Topology<'_>,
     inventory: &Inventory,
@@ -146,6 +206,7 @@ fn probe(
             probe.certificates.push(format!("{certificates}/{name}"));
         }
         probe.units.push(place.patroni_unit());
+        own_logins(&mut probe, member, &cluster.name);
         if member.params.bool("pgbouncer_enabled") {
             probe.units.push(place.pgbouncer_unit());
         }
@@ -163,6 +224,11 @@ fn probe(
         probe.directories.push(member.data_directory.clone());
         probe.certificates.push("/etc/etcd/server.crt".to_owned());
         probe.units.push("etcd.service".to_owned());
+    }
+    for at in topology.served_by(node, inventory) {
+        if params.bool("haproxy_enabled") {
+            services(&mut probe, &topology.clusters[at]);
+        }
     }
     if params.bool("haproxy_enabled") && !topology.served_by(node, inventory).is_empty() {
         probe.units.push("haproxy.service".to_owned());

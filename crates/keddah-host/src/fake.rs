@@ -251,6 +251,7 @@ impl Host for FakeHost {
             certificates: Vec::new(),
             units: Asked::Told(Vec::new()),
             addresses: Asked::Told(Vec::new()),
+            logins: Vec::new(),
             idle_listeners: Asked::Told(Vec::new()),
         }
     }

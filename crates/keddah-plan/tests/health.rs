@@ -6,8 +6,8 @@ use keddah_plan::health::{Answer, Answers, FINDINGS, Finding, Health, Severity, 
 use keddah_resource::IdleListener;
 use keddah_resource::health::{
     Accepted, ArchiverHealth, Asked, BackupHealth, CertificateHealth, DiskHealth, EtcdHealth,
-    Expected, ExpectedCluster, ExpectedEtcd, ExpectedMember, NodeHealth, PatroniHealth,
-    PostgresHealth, ServerHealth, SharedAddress, SlotHealth, UnitHealth,
+    Expected, ExpectedCluster, ExpectedEtcd, ExpectedMember, LoginAnswer, LoginDoor, LoginHealth,
+    NodeHealth, PatroniHealth, PostgresHealth, ServerHealth, SharedAddress, SlotHealth, UnitHealth,
 };
 use std::collections::BTreeSet;
 
@@ -179,9 +179,18 @@ fn answer(number: u8) -> Answer {
         } else {
             vec![format!("10.0.0.{number}")]
         }),
+        logins: vec![
+            login(&format!("pg-{number}"), LoginDoor::Server),
+            login(&format!("pg-{number}"), LoginDoor::Pool),
+            login("pg-primary", LoginDoor::PooledService),
+        ],
         idle_listeners: Asked::Told(Vec::new()),
     };
     Answer { health: Asked::Told(health), asked: NOW * 1000, answered: NOW * 1000 + 80 }
+}
+
+fn login(name: &str, door: LoginDoor) -> LoginHealth {
+    LoginHealth { name: name.to_owned(), door, answer: Asked::Told(LoginAnswer::default()) }
 }
 
 fn addresses(world: &mut World, number: u8) -> &mut Vec<String> {
@@ -259,6 +268,33 @@ const BREAKS: &[Break] = &[
         world.server(1).idle_slots[0].wal_status = Some("lost".to_owned());
     }),
     (&["lagging"], |world| world.server(3).position -= 200 << 20),
+    (&["monitor-refused"], |world| {
+        let refused = Some("password authentication failed".to_owned());
+        let answer = LoginAnswer { refused, wrong_password: true, paused: Vec::new() };
+        world.node(2).logins[0].answer = Asked::Told(answer);
+    }),
+    (&[], |world| {
+        // Rules that do not let the role in are somebody's choice, and an answer.
+        let refused = Some("no pg_hba.conf entry".to_owned());
+        let answer = LoginAnswer { refused, wrong_password: false, paused: Vec::new() };
+        world.node(2).logins[0].answer = Asked::Told(answer);
+    }),
+    (&["pool-paused"], |world| {
+        let answer = LoginAnswer { paused: vec!["test".to_owned()], ..LoginAnswer::default() };
+        world.node(2).logins[1].answer = Asked::Told(answer);
+    }),
+    (&["pool-silent"], |world| {
+        world.node(2).logins[1].answer = Asked::unknown("a new login gets no answer");
+    }),
+    (&["server-silent"], |world| {
+        // Its socket answers, and its port does not.
+        world.node(2).logins[0].answer = Asked::unknown("a new login gets no answer");
+    }),
+    (&["service-silent"], |world| {
+        for number in 1..=3 {
+            world.node(number).logins[2].answer = Asked::unknown("a new login gets no answer");
+        }
+    }),
     (&["member-down"], |world| {
         world.node(3).servers[0].patroni = Asked::unknown("Patroni does not run");
     }),

@@ -47,8 +47,51 @@ pub struct HealthProbe {
     pub certificates: Vec<String>,
     /// Units that should run.
     pub units: Vec<String>,
+    /// New logins to try, one after the other.
+    pub logins: Vec<LoginProbe>,
     /// Milliseconds until what has not answered counts as unknown. All questions are asked at once.
     pub patience: u64,
+}
+
+/// A login to try.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LoginProbe {
+    /// What it leads to: an instance, or a service such as `pg-test-primary`.
+    pub name: String,
+    /// Through which door.
+    pub door: LoginDoor,
+    /// An address of the node itself.
+    pub address: String,
+    /// The port.
+    pub port: u16,
+    /// The role.
+    pub user: String,
+    /// Its password, which travels on the encrypted wire alone.
+    #[serde(with = "keddah_core::expose")]
+    pub password: keddah_core::Secret,
+    /// The database; `pgbouncer` is a pool's own.
+    pub database: String,
+}
+
+/// What a login goes through.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum LoginDoor {
+    /// A server's own port.
+    Server,
+    /// A pool's port.
+    Pool,
+    /// A service's port, which leads to a pool.
+    PooledService,
+    /// A service's port, which leads to a server.
+    DirectService,
+}
+
+impl LoginDoor {
+    /// Whether a pool answers.
+    pub fn is_pool(self) -> bool {
+        matches!(self, Self::Pool | Self::PooledService)
+    }
 }
 
 /// An instance that a node should have.
@@ -83,6 +126,9 @@ pub struct NodeHealth {
     pub units: Asked<Vec<UnitHealth>>,
     /// IPv4 addresses that it answers on, without their networks' lengths.
     pub addresses: Asked<Vec<String>>,
+    /// The logins that there was time for.
+    #[serde(default)]
+    pub logins: Vec<LoginHealth>,
     /// Listeners of its HAProxy that lead nowhere; none where there is no HAProxy.
     pub idle_listeners: Asked<Vec<IdleListener>>,
 }
@@ -173,6 +219,28 @@ pub struct SlotHealth {
     pub kept: Option<i64>,
     /// `reserved`, `extended`, `unreserved` or `lost` (`pg_replication_slots.wal_status`).
     pub wal_status: Option<String>,
+}
+
+/// What came of a login.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LoginHealth {
+    /// What it leads to.
+    pub name: String,
+    /// Through which door.
+    pub door: LoginDoor,
+    /// The answer; unknown where there is none.
+    pub answer: Asked<LoginAnswer>,
+}
+
+/// What was answered to a login.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LoginAnswer {
+    /// Why it was not let in.
+    pub refused: Option<String>,
+    /// Whether that was for its password.
+    pub wrong_password: bool,
+    /// Databases that a pool holds back.
+    pub paused: Vec<String>,
 }
 
 /// What a member of etcd says of itself (`Maintenance.Status`).

@@ -81,15 +81,23 @@ pub const FINDINGS: &[(&str, Severity, &str)] = &[
     ("node-unknown", Severity::Warning, "A node could not be asked how it does."),
     ("not-streaming", Severity::Warning, "A standby runs and does not receive what is written."),
     ("other-timeline", Severity::Warning, "A standby is on another timeline than its leader."),
+    (
+        "monitor-refused",
+        Severity::Warning,
+        "The monitoring role's password is not the declared one.",
+    ),
     ("paused", Severity::Warning, "Patroni is paused: nobody takes over."),
     (
         "pending-restart",
         Severity::Warning,
         "A server does not use all that is declared until it restarts.",
     ),
+    ("pool-paused", Severity::Warning, "A pool holds its clients back."),
+    ("pool-silent", Severity::Critical, "A pool takes connections and answers nothing."),
     ("server-silent", Severity::Critical, "A server takes connections and answers nothing."),
     ("service-down", Severity::Warning, "A unit that should run does not."),
     ("service-leads-nowhere", Severity::Warning, "A service has no server behind it."),
+    ("service-silent", Severity::Critical, "A login through a service gets no answer."),
     (
         "transaction-ids",
         Severity::Warning,

@@ -6,6 +6,7 @@
 mod cluster;
 mod etcd;
 mod finding;
+mod login;
 mod node;
 
 pub use cluster::{ClusterHealth, MemberHealth};
@@ -61,6 +62,7 @@ pub fn judge(expected: &Expected, answers: &Answers) -> Health {
     for (node, answer) in answers.iter().filter(|(node, _)| expected.nodes.contains(*node)) {
         node::judge(node, answer, &mut findings);
     }
+    login::judge(expected, answers, &mut findings);
     node::services(expected, answers, &mut findings);
     node::addresses(expected, answers, &clusters, &mut findings);
     accept(expected, &mut findings);

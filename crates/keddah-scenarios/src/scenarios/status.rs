@@ -24,6 +24,7 @@ struct Fault {
     finding: &'static str,
     place: &'static str,
     severity: &'static str,
+    /// `LEADER` in these stands for the leader's address.
     begin: &'static str,
     end: &'static str,
     /// On the leader, rather than on a replica.
@@ -68,14 +69,39 @@ const FAULTS: &[Fault] = &[
         on_leader: false,
     },
     Fault {
+        about: "a pool is frozen",
+        finding: "pool-silent",
+        place: "%",
+        severity: "critical",
+        begin: "kill -STOP $(systemctl show --property MainPID --value pgbouncer)",
+        end: "kill -CONT $(systemctl show --property MainPID --value pgbouncer)",
+        on_leader: false,
+    },
+    Fault {
+        about: "the leader's pool is frozen, behind its services",
+        finding: "service-silent",
+        place: "pg-test-primary",
+        severity: "critical",
+        begin: "kill -STOP $(systemctl show --property MainPID --value pgbouncer)",
+        end: "kill -CONT $(systemctl show --property MainPID --value pgbouncer)",
+        on_leader: true,
+    },
+    Fault {
+        about: "somebody paused a pool",
+        finding: "pool-paused",
+        place: "%",
+        severity: "warning",
+        begin: "cd / && runuser -u postgres -- psql -X -q -p 6432 -c 'PAUSE test' pgbouncer",
+        end: "cd / && runuser -u postgres -- psql -X -q -p 6432 -c 'RESUME test' pgbouncer",
+        on_leader: false,
+    },
+    Fault {
         about: "a replica receives nothing",
         finding: "not-streaming",
         place: "%",
         severity: "warning",
-        begin: "cd / && runuser -u postgres -- psql -X -q -c \"ALTER SYSTEM SET primary_conninfo = \
-                'host=127.0.0.1 port=1'\" -c 'SELECT pg_reload_conf()' >/dev/null",
-        end: "cd / && runuser -u postgres -- psql -X -q -c 'ALTER SYSTEM RESET primary_conninfo' \
-              -c 'SELECT pg_reload_conf()' >/dev/null",
+        begin: "ip route add blackhole LEADER; kill $(pgrep -u postgres -f '^postgres: .*walreceiver')",
+        end: "ip route del blackhole LEADER",
         on_leader: false,
     },
     Fault {
@@ -149,7 +175,8 @@ fn play(sandbox: &Sandbox, keddah: &Keddah<'_>, fault: &Fault) -> Outcome {
     };
     let place =
         fault.place.replace('%', &format!("pg-test-{}", node - 1)).replace('@', &address(node));
-    sandbox.shell(node, fault.begin)?.success()?;
+    let there = |script: &str| script.replace("LEADER", &address(leads));
+    sandbox.shell(node, &there(fault.begin))?.success()?;
     if fault.finding == "lagging" {
         let write = "cd / && runuser -u postgres -- psql -X -q -c 'CREATE TABLE public.much AS \
                      SELECT n, repeat(md5(n::text), 30) AS text FROM generate_series(1, 40000) n' \
@@ -163,7 +190,7 @@ fn play(sandbox: &Sandbox, keddah: &Keddah<'_>, fault: &Fault) -> Outcome {
     });
     let in_words = keddah.run(&["status"])?;
     // Mended whatever was seen, for what comes after.
-    sandbox.shell(node, fault.end)?.success()?;
+    sandbox.shell(node, &there(fault.end))?.success()?;
     let found = found?;
     let text = |field: &str| found.get(field).and_then(Value::as_str).unwrap_or_default();
     ensure!(text("severity") == fault.severity, "another severity: {found}");

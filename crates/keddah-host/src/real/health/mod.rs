@@ -1,6 +1,7 @@
 //! How this machine does. Every question has the same limit of time and is asked beside the others,
 //! so that one that hangs costs no answer but its own.
 
+mod login;
 mod machine;
 mod server;
 
@@ -29,8 +30,9 @@ pub async fn look(probe: &HealthProbe) -> NodeHealth {
     let units = within(patience, "systemd", machine::units(&probe.units));
     let addresses = within(patience, "`ip`", machine::addresses());
     let disks = machine::disks(&probe.directories, patience);
-    let (servers, etcd, listeners, units, addresses, disks) =
-        tokio::join!(servers, etcd, listeners, units, addresses, disks);
+    let logins = login::look(&probe.logins, patience);
+    let (servers, etcd, listeners, units, addresses, disks, logins) =
+        tokio::join!(servers, etcd, listeners, units, addresses, disks, logins);
     NodeHealth {
         clock: machine::clock(),
         servers,
@@ -39,6 +41,7 @@ pub async fn look(probe: &HealthProbe) -> NodeHealth {
         certificates: machine::certificates(&probe.certificates),
         units,
         addresses,
+        logins,
         idle_listeners: listeners,
     }
 }

@@ -1,0 +1,77 @@
+//! New logins, as a client would make them: to the server, to its pool, through each service.
+
+use keddah_resource::health::{Asked, LoginAnswer, LoginHealth, LoginProbe};
+use std::time::Duration;
+use tokio::time::{Instant, timeout_at};
+use tokio_postgres::error::SqlState;
+use tokio_postgres::{Config, NoTls, SimpleQueryMessage};
+
+/// A login that takes longer than this is none for whoever waits for it.
+const PATIENCE: Duration = Duration::from_secs(1);
+
+/// One after the other, so that a role with few connections is enough. What an earlier one that hangs
+/// leaves no time for is not tried, and not told.
+pub(super) async fn look(probes: &[LoginProbe], patience: Duration) -> Vec<LoginHealth> {
+    let end = Instant::now() + patience;
+    let mut found = Vec::new();
+    for probe in probes {
+        if Instant::now() >= end {
+            break;
+        }
+        let limit = end.min(Instant::now() + PATIENCE);
+        let answer = match timeout_at(limit, login(probe)).await {
+            Ok(answer) => answer,
+            Err(_) => Asked::unknown("a new login gets no answer"),
+        };
+        found.push(LoginHealth { name: probe.name.clone(), door: probe.door, answer });
+    }
+    found
+}
+
+async fn login(probe: &LoginProbe) -> Asked<LoginAnswer> {
+    let mut config = Config::new();
+    config
+        .host(&probe.address)
+        .port(probe.port)
+        .user(&probe.user)
+        .password(probe.password.reveal())
+        .dbname(&probe.database)
+        .application_name("keddah status");
+    let (client, driver) = match config.connect(NoTls).await {
+        Ok(connected) => connected,
+        Err(error) => {
+            return match error.as_db_error() {
+                // It answers, and its rules are somebody's choice.
+                Some(words) => Asked::Told(LoginAnswer {
+                    refused: Some(words.message().to_owned()),
+                    wrong_password: *words.code() == SqlState::INVALID_PASSWORD,
+                    ..LoginAnswer::default()
+                }),
+                None => Asked::unknown(plain(&error)),
+            };
+        }
+    };
+    let driver = tokio::spawn(driver);
+    let paused = if probe.door.is_pool() { paused(&client).await } else { Vec::new() };
+    drop(client);
+    // Says goodbye, so that the server's log has no broken connection.
+    let _ = driver.await;
+    Asked::Told(LoginAnswer { paused, ..LoginAnswer::default() })
+}
+
+/// The reason below the wrapping words.
+fn plain(error: &tokio_postgres::Error) -> String {
+    std::error::Error::source(error).map_or_else(|| error.to_string(), ToString::to_string)
+}
+
+/// Databases that PgBouncer holds back (`SHOW DATABASES` in its manual: `paused`, `disabled`).
+async fn paused(client: &tokio_postgres::Client) -> Vec<String> {
+    let rows = client.simple_query("SHOW DATABASES").await.unwrap_or_default();
+    let held = |message: &SimpleQueryMessage| {
+        let SimpleQueryMessage::Row(row) = message else { return None };
+        let is_set = |column: &str| row.try_get(column).ok().flatten() == Some("1");
+        let held = is_set("paused") || is_set("disabled");
+        held.then(|| row.try_get("name").ok().flatten().unwrap_or_default().to_owned())
+    };
+    rows.iter().filter_map(held).collect()
+}
