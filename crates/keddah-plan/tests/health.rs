@@ -2,13 +2,16 @@
 //! nothing else is found with it than what follows from it.
 
 use keddah_core::NodeName;
-use keddah_plan::health::{Answer, Answers, FINDINGS, Finding, Health, Severity, judge};
-use keddah_resource::IdleListener;
+use keddah_plan::health::{
+    Answer, Answers, FINDINGS, Finding, Health, Severity, beside, in_the_way, judge,
+};
+use keddah_plan::{Certainty, Plan, PlannedChange};
 use keddah_resource::health::{
     Accepted, ArchiverHealth, Asked, BackupHealth, CertificateHealth, DiskHealth, EtcdHealth,
     Expected, ExpectedCluster, ExpectedEtcd, ExpectedMember, LoginAnswer, LoginDoor, LoginHealth,
     NodeHealth, PatroniHealth, PostgresHealth, ServerHealth, SharedAddress, SlotHealth, UnitHealth,
 };
+use keddah_resource::{Action, Class, Difference, IdleListener, Kind, Module, ResourceId};
 use std::collections::BTreeSet;
 
 /// Seconds since 1970 at which all of this happens.
@@ -440,4 +443,72 @@ fn the_page_for_whoever_is_on_call_has_every_finding_and_what_to_do() {
         let named = heading.flat_map(|line| line[4..].split(", ")).any(|word| word == *name);
         assert!(named, "docs/findings.md does not say what to do about {name}");
     }
+}
+
+/// A plan of one change of `pg`.
+fn plan(kind: Kind, name: &str, on: u8, action: Action, class: Class) -> Plan {
+    let change = PlannedChange {
+        id: ResourceId::new(&node(on), kind, name),
+        module: Module::Pgsql,
+        cluster: Some("pg".to_owned()),
+        difference: Difference {
+            action,
+            class,
+            fields: Vec::new(),
+            reason: String::new(),
+            impossible: None,
+        },
+        certainty: Certainty::Known,
+        cause: None,
+        caused_by: Vec::new(),
+        wave: 0,
+        after: Vec::new(),
+    };
+    Plan { changes: vec![change], ..Plan::default() }
+}
+
+#[test]
+fn what_a_plan_mends_is_not_told_beside_it() {
+    let mut world = World::well();
+    world.patroni(2).pending_restart = true;
+    world.server(1).connections = 99;
+    let health = world.judged();
+    let restart = plan(Kind::Postmaster, "pg-2", 2, Action::Update, Class::OrderedRestart);
+    let told: Vec<&str> = beside(&restart, &health).iter().map(|finding| finding.name).collect();
+    assert_eq!(told, ["connections-full"]);
+    let other = plan(Kind::Postmaster, "pg-3", 3, Action::Update, Class::OrderedRestart);
+    assert_eq!(beside(&other, &health).len(), 2);
+    // A cluster that is being made has no illness of its own yet.
+    let mut bare = World::well();
+    for number in 1..=3 {
+        bare.node(number).servers[0].patroni = Asked::unknown("Patroni does not run");
+        bare.node(number).servers[0].server = Asked::unknown("PostgreSQL does not run");
+    }
+    let birth = plan(Kind::PgInstance, "pg-1", 1, Action::Create, Class::InPlace);
+    let health = bare.judged();
+    let about = |one: &&Finding| one.cluster.as_deref() == Some("pg");
+    assert!(health.findings.iter().any(|one| about(&one)));
+    assert!(!beside(&birth, &health).iter().any(about));
+}
+
+#[test]
+fn nothing_restarts_into_a_sick_cluster_but_the_sick_member_itself() {
+    let mut world = World::well();
+    world.node(3).servers[0].server = Asked::unknown("no answer within 1.2 s");
+    let health = world.judged();
+    let restart = |instance: &str, on| {
+        plan(Kind::Postmaster, instance, on, Action::Update, Class::OrderedRestart)
+    };
+    let plan_of_another = restart("pg-2", 2);
+    let refused = in_the_way(&plan_of_another, &health);
+    let told: Vec<(&str, &str)> =
+        refused.iter().map(|one| (one.cluster.as_str(), one.finding.name)).collect();
+    assert_eq!(told, [("pg", "server-silent")]);
+    assert_eq!(in_the_way(&restart("pg-3", 3), &health), [], "it may be the cure");
+    let reload = plan(Kind::Postmaster, "pg-2", 2, Action::Update, Class::Reload);
+    assert_eq!(in_the_way(&reload, &health), [], "nobody notices");
+    let removal = plan(Kind::PgInstance, "pg-2", 2, Action::Delete, Class::Destroy);
+    assert_eq!(in_the_way(&removal, &health).len(), 1);
+    let well = World::well().judged();
+    assert_eq!(in_the_way(&plan_of_another, &well), []);
 }

@@ -120,6 +120,8 @@ pub struct Finding {
     pub name: &'static str,
     /// What it is about: a cluster, an instance, a node, or etcd.
     pub place: String,
+    /// The cluster of PostgreSQL that it belongs to.
+    pub cluster: Option<String>,
     /// What is not well.
     pub message: String,
     /// Since when, in seconds since 1970, where that is known.
@@ -147,6 +149,7 @@ impl Finding {
             severity,
             name,
             place: place.into(),
+            cluster: None,
             message: message.into(),
             since: None,
             remedy: remedy.into(),

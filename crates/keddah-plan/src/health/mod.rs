@@ -3,12 +3,14 @@
 //! Pure, like planning: the same answers give the same findings. What could not be asked is a finding,
 //! never well.
 
+mod beside;
 mod cluster;
 mod etcd;
 mod finding;
 mod login;
 mod node;
 
+pub use beside::{InTheWay, beside, in_the_way};
 pub use cluster::{ClusterHealth, MemberHealth};
 pub use etcd::{EtcdClusterHealth, EtcdMemberHealth};
 pub use finding::{FINDINGS, Finding, Severity};
@@ -65,10 +67,30 @@ pub fn judge(expected: &Expected, answers: &Answers) -> Health {
     login::judge(expected, answers, &mut findings);
     node::services(expected, answers, &mut findings);
     node::addresses(expected, answers, &clusters, &mut findings);
+    for finding in &mut findings {
+        finding.cluster = cluster_of(expected, &finding.place);
+    }
     accept(expected, &mut findings);
     findings.sort();
     findings.dedup();
     Health { clusters, etcd, findings }
+}
+
+/// The cluster that something is, or is a member or service of.
+fn cluster_of(expected: &Expected, place: &str) -> Option<String> {
+    let own = |cluster: &&keddah_resource::health::ExpectedCluster| {
+        cluster.name == place || cluster.members.iter().any(|member| member.instance == place)
+    };
+    // A service is named after its cluster; of `pg` and `pg-test`, `pg-test-primary` is the latter's.
+    let service = |cluster: &&keddah_resource::health::ExpectedCluster| {
+        place.strip_prefix(cluster.name.as_str()).is_some_and(|rest| rest.starts_with('-'))
+    };
+    let clusters = &expected.clusters;
+    clusters
+        .iter()
+        .find(own)
+        .or_else(|| clusters.iter().filter(service).max_by_key(|cluster| cluster.name.len()))
+        .map(|cluster| cluster.name.clone())
 }
 
 /// Marks what the inventory says to be known: where the node, or one of the instances on it, is what

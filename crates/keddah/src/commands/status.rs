@@ -3,13 +3,10 @@
 use crate::cli::Context;
 use crate::error::CommandError;
 use crate::render::status::{self as render, View};
-use crate::steps::{self, Selection, SelectionArgs};
+use crate::steps::{self, HealthCheck, Selection, SelectionArgs};
 use clap::Args;
-use keddah_compile::HealthQuestions;
 use keddah_core::{NodeName, Severity};
 use keddah_fleet::Limits;
-use keddah_inventory::{Inventory, registry};
-use keddah_plan::health::{Answer, Answers, FINDINGS, Health, judge};
 use std::collections::BTreeSet;
 use std::process::ExitCode;
 use std::time::Duration;
@@ -50,11 +47,15 @@ pub async fn run(context: &Context, args: StatusArgs) -> Result<ExitCode, Comman
     }
     let selection =
         Selection::of(&SelectionArgs { limit, ..SelectionArgs::default() }, &inventory)?;
-    let patience = Patience::of(timeout);
-    let questions = questions(context, &inventory, &selection, patience)?;
+    let whole = Duration::from_secs(u64::from(timeout));
+    let (opening, answer) = (whole.mul_f64(0.55), whole.mul_f64(0.4));
+    let check = HealthCheck::of(context, &inventory, &selection, answer)?;
+    let nodes: BTreeSet<NodeName> = check.nodes().cloned().collect();
+    let limits = Limits { opening, answer, pulse: answer, ..Limits::default() };
     loop {
         let begun = tokio::time::Instant::now();
-        let health = look(context, &inventory, &questions, patience).await?;
+        let fleet = steps::connect_within(context, &inventory, &nodes, limits).await?;
+        let health = check.judge(context, &fleet).await;
         let view = View {
             health: &health,
             nodes: selection.nodes().len(),
@@ -69,90 +70,4 @@ pub async fn run(context: &Context, args: StatusArgs) -> Result<ExitCode, Comman
         }
         tokio::time::sleep_until(begun + ROUND).await;
     }
-}
-
-/// How the time is shared among those who are waited for.
-#[derive(Debug, Clone, Copy)]
-struct Patience {
-    /// To reach a node.
-    opening: Duration,
-    /// For the answer of its agent.
-    answer: Duration,
-    /// For the answers that the agent waits for.
-    node: Duration,
-}
-
-impl Patience {
-    fn of(seconds: u16) -> Self {
-        let whole = Duration::from_secs(u64::from(seconds));
-        Self { opening: whole.mul_f64(0.55), answer: whole.mul_f64(0.4), node: whole.mul_f64(0.3) }
-    }
-}
-
-/// What is asked of whom; without what the selection leaves out.
-fn questions(
-    context: &Context,
-    inventory: &Inventory,
-    selection: &Selection,
-    patience: Patience,
-) -> Result<HealthQuestions, CommandError> {
-    let milliseconds = u64::try_from(patience.node.as_millis()).unwrap_or(u64::MAX);
-    let mut questions = keddah_compile::health(inventory, milliseconds)
-        .map_err(|problem| CommandError::user(problem.message))?;
-    for accepted in &questions.expected.accepted {
-        let name = accepted.finding.as_str();
-        if !FINDINGS.iter().any(|(known, ..)| *known == name) {
-            let near = registry::nearest(name, FINDINGS.iter().map(|(known, ..)| *known));
-            let near = near.map(|near| format!("; did you mean `{near}`?")).unwrap_or_default();
-            context.output.warning(&format!(
-                "`keddah_accept` of {} names the finding `{name}`, which does not exist{near}",
-                accepted.node
-            ));
-        }
-    }
-    let selected = selection.nodes();
-    let needed = keddah_compile::needed(inventory, selected);
-    questions.probes.retain(|node, _| needed.contains(node));
-    let expected = &mut questions.expected;
-    expected.clusters.retain(|cluster| {
-        cluster.members.iter().any(|member| {
-            selected.contains(&member.node) && selection.wants_cluster(&cluster.name, &member.node)
-        })
-    });
-    if !expected.etcd.iter().any(|member| selected.contains(&member.node)) {
-        expected.etcd.clear();
-    }
-    expected.shared_addresses.retain(|shared| match &shared.cluster {
-        Some(name) => expected.clusters.iter().any(|cluster| cluster.name == *name),
-        None => shared.nodes.iter().any(|node| selected.contains(node)),
-    });
-    expected.nodes.clone_from(selected);
-    Ok(questions)
-}
-
-async fn look(
-    context: &Context,
-    inventory: &Inventory,
-    questions: &HealthQuestions,
-    patience: Patience,
-) -> Result<Health, CommandError> {
-    let nodes: BTreeSet<NodeName> = questions.probes.keys().cloned().collect();
-    let limits = Limits {
-        opening: patience.opening,
-        answer: patience.answer,
-        pulse: patience.answer,
-        ..Limits::default()
-    };
-    let fleet = steps::connect_within(context, inventory, &nodes, limits).await?;
-    let asked = context.environment.milliseconds();
-    let answers: Answers = fleet
-        .health(&questions.probes, patience.answer)
-        .await
-        .into_iter()
-        .map(|(node, (health, took))| {
-            let took = i64::try_from(took.as_millis()).unwrap_or(i64::MAX);
-            (node, Answer { health, asked, answered: asked.saturating_add(took) })
-        })
-        .collect();
-    Ok(judge(&questions.expected, &answers))
 }

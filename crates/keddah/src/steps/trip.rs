@@ -4,14 +4,16 @@
 use crate::cli::Context;
 use crate::error::CommandError;
 use crate::render::counted;
-use crate::steps::{self, Read, Selection, Signer};
+use crate::steps::{self, HealthCheck, Read, Selection, Signer};
 use keddah_compile::{Compiled, Removing};
 use keddah_core::NodeName;
 use keddah_fleet::{Fleet, Holder};
 use keddah_inventory::Inventory;
 use keddah_plan::Plan;
+use keddah_plan::health::Health;
 use keddah_resource::{DesiredFleet, Door};
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 /// A plan, and what it takes to carry it out.
 pub struct Planned {
@@ -25,7 +27,12 @@ pub struct Planned {
     pub signer: Signer,
     /// Logins by public passwords that are not known to be there.
     pub doors: Vec<Door>,
+    /// How the planned part of the fleet does.
+    pub health: Health,
 }
+
+/// How long a plan waits for what a node says of its health; what is silent is a finding.
+const PATIENCE: Duration = Duration::from_secs(3);
 
 /// connect → observe facts → compile → observe → plan. Where something is in `removing`, the plan is
 /// that of taking it away, and of nothing else.
@@ -53,14 +60,18 @@ pub async fn plan(
         keddah_compile::own_changes(&mut desired, &stays.fleet);
     }
     selection.restrict(&mut desired);
-    let (observed, holders) =
-        tokio::join!(fleet.observe(&desired), fleet.holders(selection.nodes()));
+    let check = HealthCheck::of(context, inventory, selection, PATIENCE)?;
+    let (observed, holders, health) = tokio::join!(
+        fleet.observe(&desired),
+        fleet.holders(selection.nodes()),
+        check.judge(context, &fleet)
+    );
     signer.guard(&observed)?;
     let mut plan = keddah_plan::plan(&desired, &observed)?;
     plan.notes.extend(notes);
     plan.notes.extend(at_work(&holders));
     steps::complete(&mut plan, &desired, &fleet, selection.nodes());
-    Ok(Planned { plan, desired, fleet, signer, doors })
+    Ok(Planned { plan, desired, fleet, signer, doors, health })
 }
 
 /// Who changes nodes while we look at them: one note for each.
