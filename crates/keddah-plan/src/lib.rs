@@ -11,6 +11,7 @@
 
 mod birth;
 mod build;
+mod debts;
 mod doors;
 mod durability;
 mod event;
@@ -18,6 +19,7 @@ mod lint;
 mod plan;
 mod privileges;
 mod report;
+mod restart_order;
 mod restarts;
 mod server_settings;
 mod streaming;
@@ -25,6 +27,7 @@ mod undeclared;
 mod waiting;
 
 pub use build::{PlanError, plan};
+pub use debts::{Debt, Remembered};
 pub use doors::opened;
 pub use event::{Event, Failure, SkipReason};
 pub use lint::{Allowance, Finding, lint, short_name};

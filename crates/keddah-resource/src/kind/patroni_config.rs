@@ -195,6 +195,18 @@ impl Spec {
         })
     }
 
+    /// The parameters that the change raises and of which a replica must not have less than its
+    /// primary: replicas must restart first.
+    pub fn grows(&self, observed: &Observed) -> Vec<&'static str> {
+        let present = observed.parameters();
+        let grows = |name: &&str| {
+            let before = present.get(*name).and_then(|value| display(value).parse::<i64>().ok());
+            let after = self.parameters.get(*name).and_then(|value| value.parse::<i64>().ok());
+            matches!((before, after), (Some(before), Some(after)) if after > before)
+        };
+        STANDBY_SENSITIVE.iter().copied().filter(grows).collect()
+    }
+
     /// After apply.
     pub fn settled(&self) -> Observed {
         let mut observed = Observed { document: Map::new(), known: None };
