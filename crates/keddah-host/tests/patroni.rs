@@ -15,7 +15,7 @@ use keddah_resource::{
     Class, Difference, Kind, Observation, Observed, ResourceId, Spec, TriggerAction,
 };
 use scratch::{append, as_superuser, is_root, skipped};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::TcpListener;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
@@ -166,6 +166,8 @@ impl Cluster {
             cluster: "pg-scratch".to_owned(),
             settings: BTreeMap::from([("ttl".to_owned(), 20.into())]),
             parameters: pairs.collect(),
+            sized: BTreeSet::new(),
+            away: Vec::new(),
             postgresql: BTreeMap::from([("use_slots".to_owned(), true.into())]),
             api: self.api.clone(),
             connection: self.connection.clone(),

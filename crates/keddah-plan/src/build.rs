@@ -6,7 +6,8 @@
 
 use crate::{Blocked, Certainty, Failure, Outcome, Plan, PlannedChange, Remembered, Unobserved};
 use crate::{
-    birth, debts, durability, restart_order, server_settings, streaming, undeclared, waiting,
+    birth, debts, durability, restart_order, server_settings, sizing, streaming, undeclared,
+    waiting,
 };
 use keddah_core::NodeName;
 use keddah_resource::{
@@ -139,6 +140,7 @@ pub fn plan(
     plan.notes.extend(birth::notes(desired, observed));
     plan.notes.extend(server_settings::notes(desired, observed));
     plan.notes.extend(durability::notes(desired, observed));
+    plan.notes.extend(sizing::notes(desired, observed));
     plan.notes.extend(streaming::notes(desired, observed));
     plan.notes.extend(waiting::notes(desired, observed));
     plan.notes.extend(debts::notes(plan.changes.iter().flat_map(|change| &change.owes)));

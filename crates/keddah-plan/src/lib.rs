@@ -22,6 +22,7 @@ mod report;
 mod restart_order;
 mod restarts;
 mod server_settings;
+mod sizing;
 mod streaming;
 mod undeclared;
 mod waiting;

@@ -28,7 +28,7 @@ use keddah_resource::kind::PgConnection;
 use keddah_resource::kind::postmaster::PatroniApi;
 use keddah_resource::{Kind, NodeFacts, ResourceId};
 use place::Place;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 /// A cluster as the files of this module see it.
 pub(super) struct Cluster<'a> {
@@ -48,6 +48,10 @@ pub(super) struct Cluster<'a> {
     pub params: Params<'a>,
     /// PostgreSQL's parameters: for the first start, and for the DCS ever after.
     pub parameters: BTreeMap<String, String>,
+    /// Members whose nodes do not answer, and whose sizes nobody knows.
+    pub away: Vec<String>,
+    /// The parameters that such a member might not bear; none where every member answers.
+    pub sized: BTreeSet<String>,
     /// What it keeps of its roles' passwords.
     stored: verifier::Stored,
 }
@@ -227,6 +231,13 @@ impl<'a> Compiler<'a> {
             })
             .collect();
         let follows = self.upstream(model);
+        let silent = model.members.iter().filter(|member| {
+            !nodes.contains_key(&member.node)
+                && !self.input.removing.instance(&member.node, model.name.as_str())
+        });
+        let away =
+            silent.map(|member| format!("{} on {}", member.instance(&model.name), member.node));
+        let (away, sized) = (away.collect(), BTreeSet::new());
         let parameters = BTreeMap::new();
         let mut cluster = Cluster {
             name,
@@ -237,9 +248,14 @@ impl<'a> Compiler<'a> {
             follows,
             params,
             parameters,
+            away,
+            sized,
             stored,
         };
         cluster.parameters = self.parameters(&cluster)?;
+        if !cluster.away.is_empty() {
+            cluster.sized = self.sized(&cluster)?;
+        }
         Ok(Some(cluster))
     }
 

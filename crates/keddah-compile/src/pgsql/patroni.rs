@@ -357,6 +357,8 @@ impl Compiler<'_> {
             cluster: cluster.name.clone(),
             settings: Self::dynamic_settings(cluster)?,
             parameters: cluster.parameters.clone(),
+            sized: cluster.sized.clone(),
+            away: cluster.away.clone(),
             postgresql: BTreeMap::from([
                 ("use_pg_rewind".to_owned(), json!(true)),
                 ("use_slots".to_owned(), json!(true)),
