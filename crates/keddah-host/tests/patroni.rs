@@ -139,6 +139,7 @@ impl Cluster {
 
     fn instance(&self) -> Spec {
         pg_instance::Spec {
+            paused: false,
             instance: "pg-scratch-1".to_owned(),
             data_directory: self.directory.path().join("data").to_str().unwrap().to_owned(),
             origin: Origin::Bootstrap,
@@ -156,6 +157,7 @@ impl Cluster {
             patience_seconds: 60,
             settled_seconds: 5,
             restarts: true,
+            at_once: false,
             parameters: BTreeMap::new(),
         }
     }

@@ -178,6 +178,9 @@ pub struct Summary {
     pub delete: usize,
     /// Things that can only be compared later.
     pub not_yet: usize,
+    /// Things that cannot be made as they are declared: while there are any, apply refuses the plan.
+    #[serde(default)]
+    pub impossible: usize,
     /// Known changes by what they cost.
     pub classes: BTreeMap<Class, usize>,
 }
@@ -207,6 +210,7 @@ impl Plan {
     pub fn summary(&self) -> Summary {
         let mut summary = Summary::default();
         for change in &self.changes {
+            summary.impossible += usize::from(change.difference.impossible.is_some());
             if change.certainty != Certainty::Known {
                 summary.not_yet += 1;
                 continue;

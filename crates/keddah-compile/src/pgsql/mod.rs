@@ -10,6 +10,7 @@ mod libraries;
 mod objects;
 pub(crate) mod parameters;
 mod patroni;
+mod pause;
 pub(crate) mod place;
 mod pool;
 mod pool_auth;
@@ -273,6 +274,7 @@ impl<'a> Compiler<'a> {
         Self::not_over_backups(cluster)?;
         Self::not_twice(cluster)?;
         self.lost_members(cluster);
+        self.paused(cluster);
         let mut ready = Vec::new();
         for instance in &cluster.instances {
             let files = self.layout(cluster, instance)?;
