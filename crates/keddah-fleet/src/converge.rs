@@ -31,7 +31,7 @@ pub(crate) async fn converge<H: Host>(
     request: &Converge,
     stopping: &Cell<bool>,
 ) -> Result<Option<Class>, Failure> {
-    let Converge { id, spec, promise, cause, triggers, material } = request;
+    let Converge { id, spec, promise, cause, owes, material } = request;
     if stopping.get() {
         return Err(gone());
     }
@@ -52,10 +52,8 @@ pub(crate) async fn converge<H: Host>(
         .hint("plan again, and review what is different"));
     }
     // Before the change, so that a crash in the middle cannot lose a restart.
-    for trigger in triggers {
-        if trigger.target.node == id.node && difference.class >= trigger.from_class {
-            host.owe(&trigger.target, trigger.action).await.map_err(failure)?;
-        }
+    for debt in owes.iter().filter(|debt| difference.class >= debt.from_class) {
+        host.owe(&debt.target, debt.action).await.map_err(failure)?;
     }
     if stopping.get() {
         return Err(gone());

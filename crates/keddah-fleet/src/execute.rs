@@ -1,15 +1,14 @@
 //! Carrying out a plan: each change as soon as what it waits for is done, on all nodes at once.
 //!
-//! No choices are made here. A failure stops what waits for it and nothing else.
+//! No choices are made here: what follows a change, who must remember that, and whether services
+//! are waited for stands in the plan. A failure stops what waits for it and nothing else.
 
 use crate::pki::Authority;
 use crate::protocol::Converge;
 use crate::{Fleet, Holder, Session, SessionError};
 use keddah_core::NodeName;
-use keddah_plan::{Event, Failure, Plan, PlannedChange, SkipReason};
-use keddah_resource::{
-    Class, DesiredFleet, Kind, Resource, ResourceId, Spec, Trigger, TriggerAction,
-};
+use keddah_plan::{Debt, Event, Failure, Plan, PlannedChange, Remembered, SkipReason};
+use keddah_resource::{Class, DesiredFleet, Resource, ResourceId, Spec, TriggerAction};
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::fmt;
 use std::sync::Arc;
@@ -279,20 +278,19 @@ impl<'a> Scheduler<'a> {
         *self.load.entry(&change.id.node).or_default() += 1;
         self.tell(Event::ChangeStarted { id: change.id.clone() });
         let started = Instant::now();
-        let request = match self.request(at) {
-            Ok(request) => request,
+        let prepared = self.request(at).and_then(|request| Ok((request, self.beforehand(at)?)));
+        let (request, debts) = match prepared {
+            Ok(prepared) => prepared,
             Err(failure) => {
                 self.running
                     .spawn(async move { (at, Err(SessionError::Failed(failure)), started) });
                 return;
             }
         };
-        let debts = self.debts_elsewhere(at);
         self.running.spawn(async move {
-            for (session, target, action) in debts {
-                if let Err(error) = session.owe(&target, action).await {
-                    let failure =
-                        Failure::new(format!("cannot note the restart of {target}: {error}"));
+            for (session, debt) in debts {
+                if let Err(error) = session.owe(&debt.target, debt.action).await {
+                    let failure = cannot_note(&debt, &error.to_string());
                     return (at, Err(SessionError::Failed(failure)), started);
                 }
             }
@@ -318,38 +316,22 @@ impl<'a> Scheduler<'a> {
             spec: resource.spec.clone(),
             promise: change.promise(),
             cause: self.causes[at],
-            triggers: self.debts_here(resource),
+            owes: change.on_the_spot().cloned().collect(),
             material,
         }))
     }
 
-    /// What this change will ask of targets on its own node. A postmaster that the plan leaves alone
-    /// does not run: it will start with the new files, and would be restarted for nothing.
-    fn debts_here(&self, resource: &Resource) -> Vec<Trigger> {
-        let blocked = |target: &ResourceId| {
-            self.execution.plan.blocked.iter().any(|blocked| blocked.id == *target)
-        };
-        let starts_anew = |target: &ResourceId| {
-            target.kind == Kind::Postmaster && !self.index.contains_key(target) && !blocked(target)
-        };
-        resource.triggers.iter().filter(|trigger| !starts_anew(&trigger.target)).cloned().collect()
-    }
-
-    /// What this change will ask of targets on other nodes, to be written down there beforehand.
-    fn debts_elsewhere(&self, at: usize) -> Vec<(Arc<Session>, ResourceId, TriggerAction)> {
-        let change = self.change(at);
-        if change.certainty != keddah_plan::Certainty::Known {
-            return Vec::new();
-        }
-        let elsewhere = self.resources[at].triggers.iter().filter(|trigger| {
-            trigger.target.node != change.id.node
-                && change.difference.class >= trigger.from_class
-                && self.index.contains_key(&trigger.target)
-        });
-        elsewhere
-            .filter_map(|trigger| {
-                let session = self.execution.fleet.session(&trigger.target.node)?.clone();
-                Some((session, trigger.target.clone(), trigger.action))
+    /// The conversations with the nodes that write down beforehand what this change owes them.
+    ///
+    /// # Errors
+    /// When one of them is not there: a debt that nobody remembers is not made.
+    fn beforehand(&self, at: usize) -> Result<Vec<(Arc<Session>, Debt)>, Failure> {
+        let owes = &self.change(at).owes;
+        let beforehand = owes.iter().filter(|debt| debt.remembered == Remembered::Beforehand);
+        beforehand
+            .map(|debt| match self.execution.fleet.session(&debt.target.node) {
+                Some(session) => Ok((session.clone(), debt.clone())),
+                None => Err(cannot_note(debt, "there is no connection")),
             })
             .collect()
     }
@@ -366,14 +348,10 @@ impl<'a> Scheduler<'a> {
             Ok(changed) => {
                 self.tell(Event::ChangeFinished { id, changed, milliseconds });
                 if let Some(class) = changed {
-                    let kind = self.change(at).id.kind;
-                    self.services_moved |=
-                        matches!(kind, Kind::Unit | Kind::PgInstance | Kind::Postmaster);
-                    for trigger in &self.resources[at].triggers {
-                        if class >= trigger.from_class
-                            && let Some(&target) = self.index.get(&trigger.target)
-                        {
-                            self.causes[target] = self.causes[target].max(Some(trigger.action));
+                    self.services_moved |= change.moves_services;
+                    for debt in change.owes.iter().filter(|debt| class >= debt.from_class) {
+                        if let Some(&target) = self.index.get(&debt.target) {
+                            self.causes[target] = self.causes[target].max(Some(debt.action));
                         }
                     }
                 }
@@ -431,4 +409,13 @@ impl<'a> Scheduler<'a> {
             open.extend(&self.successors[at]);
         }
     }
+}
+
+fn cannot_note(debt: &Debt, why: &str) -> Failure {
+    let Debt { target, action, .. } = debt;
+    let what = match action {
+        TriggerAction::Reload => "reload",
+        TriggerAction::Restart => "restart",
+    };
+    Failure::new(format!("the {what} that {target} is owed by this cannot be noted there: {why}"))
 }

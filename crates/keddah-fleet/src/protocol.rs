@@ -3,11 +3,10 @@
 //! Both ends are always the same build, for the controller brings its own agent: messages need no
 //! versions of their own, and a different build is refused in the first message.
 
-use keddah_plan::{Failure, Promise};
+use keddah_plan::{Debt, Failure, Promise};
 use keddah_resource::health::{HealthProbe, NodeHealth};
 use keddah_resource::{
-    Class, IdleListener, Material, NodeFacts, Observation, Probe, ResourceId, Spec, Trigger,
-    TriggerAction,
+    Class, IdleListener, Material, NodeFacts, Observation, Probe, ResourceId, Spec, TriggerAction,
 };
 use serde::{Deserialize, Serialize};
 use std::fmt;
@@ -97,8 +96,8 @@ pub(crate) struct Converge {
     pub promise: Promise,
     /// What changes before it ask of it.
     pub cause: Option<TriggerAction>,
-    /// What it asks of others on the same node.
-    pub triggers: Vec<Trigger>,
+    /// What it owes to others on the same node, each written down where the change is grave enough.
+    pub owes: Vec<Debt>,
     /// What only the controller can make.
     pub material: Option<Material>,
 }

@@ -294,6 +294,35 @@ async fn a_restart_survives_a_crash_between_the_file_and_the_unit() {
 }
 
 #[tokio::test]
+async fn what_a_selection_leaves_out_is_owed_all_the_same() {
+    let machines = Machines::new(&["a", "b"], "outside");
+    let fleet = machines.connect(&["a", "b"]).await;
+    let mut whole = DesiredFleet::default();
+    let there = whole.add(service("b", "x.service"));
+    let file = whole.add(text("a", "/x.conf").restarts(&there));
+    machines.host("b").set(Kind::Unit, "x.service", running());
+    machines.host("a").set(Kind::File, "/x.conf", other_text());
+    let mut chosen = whole.clone();
+    chosen.retain(|resource| resource.id == file);
+    let made = planned(&fleet, &chosen).await;
+    assert!(made.notes.iter().any(|note| note.contains("x.service on b")), "{:?}", made.notes);
+
+    // Where nobody could remember it, nothing is begun.
+    let alone = machines.connect(&["a"]).await;
+    let run = apply(&alone, &chosen, &made).await.unwrap();
+    let Ending::Failed { failure, .. } = ending(&run, &file) else { panic!("{:?}", run.report) };
+    assert!(failure.message.contains("b unit x.service"), "{failure}");
+    assert!(machines.applied().is_empty());
+    drop(alone);
+
+    assert!(apply(&fleet, &chosen, &made).await.unwrap().report.is_success());
+    let later = planned(&fleet, &whole).await;
+    let classes: Vec<(&ResourceId, Class)> =
+        later.changes.iter().map(|change| (&change.id, change.difference.class)).collect();
+    assert_eq!(classes, [(&there, Class::Restart)]);
+}
+
+#[tokio::test]
 async fn a_node_refuses_what_was_not_promised() {
     let machines = Machines::new(&["a"], "promise");
     let fleet = machines.connect(&["a"]).await;

@@ -15,7 +15,7 @@ use keddah_resource::{
     Class, Difference, Kind, Observation, Observed, ResourceId, Spec, TriggerAction,
 };
 use scratch::{append, as_superuser, is_root, skipped};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::TcpListener;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
@@ -139,6 +139,7 @@ impl Cluster {
 
     fn instance(&self) -> Spec {
         pg_instance::Spec {
+            paused: false,
             instance: "pg-scratch-1".to_owned(),
             data_directory: self.directory.path().join("data").to_str().unwrap().to_owned(),
             origin: Origin::Bootstrap,
@@ -156,6 +157,7 @@ impl Cluster {
             patience_seconds: 60,
             settled_seconds: 5,
             restarts: true,
+            at_once: false,
             parameters: BTreeMap::new(),
         }
     }
@@ -166,6 +168,8 @@ impl Cluster {
             cluster: "pg-scratch".to_owned(),
             settings: BTreeMap::from([("ttl".to_owned(), 20.into())]),
             parameters: pairs.collect(),
+            sized: BTreeSet::new(),
+            away: Vec::new(),
             postgresql: BTreeMap::from([("use_slots".to_owned(), true.into())]),
             api: self.api.clone(),
             connection: self.connection.clone(),

@@ -4,8 +4,11 @@
 //! cause, then whether something before it could not be looked at. The order among changes is the
 //! declared order with the unchanged resources taken out.
 
-use crate::{Blocked, Certainty, Failure, Outcome, Plan, PlannedChange, Unobserved};
-use crate::{birth, durability, server_settings, streaming, undeclared, waiting};
+use crate::{Blocked, Certainty, Failure, Outcome, Plan, PlannedChange, Remembered, Unobserved};
+use crate::{
+    birth, debts, durability, restart_order, server_settings, sizing, streaming, undeclared,
+    waiting,
+};
 use keddah_core::NodeName;
 use keddah_resource::{
     Action, Class, Cycle, DesiredFleet, Difference, Observed, Resource, ResourceId, Spec,
@@ -131,13 +134,16 @@ pub fn plan(
     let after = contract(&resources, &index, &order, &predecessors, &verdicts, &shrinking);
     let waves = waves(&resources, &order, &after, &verdicts)?;
     let mut plan = assemble(&resources, verdicts, &broken, &after, &waves);
+    restart_order::guard(desired, observed, &mut plan);
     plan.locks = locks(desired, &plan);
     plan.notes = undeclared::notes(desired, observed);
     plan.notes.extend(birth::notes(desired, observed));
     plan.notes.extend(server_settings::notes(desired, observed));
     plan.notes.extend(durability::notes(desired, observed));
+    plan.notes.extend(sizing::notes(desired, observed));
     plan.notes.extend(streaming::notes(desired, observed));
     plan.notes.extend(waiting::notes(desired, observed));
+    plan.notes.extend(debts::notes(plan.changes.iter().flat_map(|change| &change.owes)));
     Ok(plan)
 }
 
@@ -439,9 +445,13 @@ fn waves(
     Err(PlanError::Cycle(Cycle { path }))
 }
 
-/// The nodes that change, and those that share a cluster with a change.
+/// The nodes that change, those that write down what a change owes them, and those that share a
+/// cluster with a change.
 fn locks(desired: &DesiredFleet, plan: &Plan) -> BTreeSet<NodeName> {
     let mut locks: BTreeSet<NodeName> = plan.changed_nodes().into_iter().cloned().collect();
+    let debts = plan.changes.iter().flat_map(|change| &change.owes);
+    let beforehand = debts.filter(|debt| debt.remembered == Remembered::Beforehand);
+    locks.extend(beforehand.map(|debt| debt.target.node.clone()));
     let changed: BTreeSet<&str> =
         plan.changes.iter().filter_map(|change| change.cluster.as_deref()).collect();
     if !changed.is_empty() {
@@ -463,6 +473,18 @@ fn assemble(
     let compared =
         resources.iter().filter(|resource| !matches!(resource.spec, Spec::PgCensus(_))).count();
     let mut plan = Plan { resources: compared, nodes: nodes.len(), ..Plan::default() };
+    let targets: HashMap<&ResourceId, debts::Target> = verdicts
+        .iter()
+        .enumerate()
+        .filter_map(|(at, verdict)| match verdict {
+            Verdict::Change(_) => Some((&resources[at].id, debts::Target::Changes)),
+            Verdict::Blocked | Verdict::Unobserved(_) => {
+                Some((&resources[at].id, debts::Target::LeftOut))
+            }
+            Verdict::Settled => None,
+        })
+        .collect();
+    let target = |id: &ResourceId| targets.get(id).copied().unwrap_or(debts::Target::Rests);
     for (at, verdict) in verdicts.into_iter().enumerate() {
         let resource = resources[at];
         match verdict {
@@ -477,6 +499,8 @@ fn assemble(
             Verdict::Change(judged) => {
                 let Judged { difference, certainty, cause, caused_by } = *judged;
                 plan.changes.push(PlannedChange {
+                    owes: debts::of(resource, &difference, &certainty, target),
+                    moves_services: debts::moves_services(resource.id.kind),
                     id: resource.id.clone(),
                     module: resource.module,
                     cluster: resource.cluster.clone(),

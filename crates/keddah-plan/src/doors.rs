@@ -56,6 +56,8 @@ mod tests {
             caused_by: Vec::new(),
             wave: 0,
             after: Vec::new(),
+            owes: Vec::new(),
+            moves_services: false,
         }
     }
 

@@ -11,6 +11,7 @@
 
 mod birth;
 mod build;
+mod debts;
 mod doors;
 mod durability;
 mod event;
@@ -19,13 +20,16 @@ mod lint;
 mod plan;
 mod privileges;
 mod report;
+mod restart_order;
 mod restarts;
 mod server_settings;
+mod sizing;
 mod streaming;
 mod undeclared;
 mod waiting;
 
 pub use build::{PlanError, plan};
+pub use debts::{Debt, Remembered};
 pub use doors::opened;
 pub use event::{Event, Failure, SkipReason};
 pub use lint::{Allowance, Finding, lint, short_name};

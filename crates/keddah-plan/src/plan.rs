@@ -1,6 +1,6 @@
 //! The plan: every change, what it costs, why, and what it waits for. Holds no secret.
 
-use crate::Failure;
+use crate::{Debt, Failure, Remembered};
 use keddah_core::NodeName;
 use keddah_resource::{
     Action, Class, Difference, FieldChange, Module, Observed, ResourceId, TriggerAction,
@@ -99,9 +99,20 @@ pub struct PlannedChange {
     pub wave: usize,
     /// Changes of this plan that must be finished before it is begun.
     pub after: Vec<ResourceId>,
+    /// The reloads and restarts that follow it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub owes: Vec<Debt>,
+    /// Whether services may be found elsewhere after it, or not yet again.
+    #[serde(default)]
+    pub moves_services: bool,
 }
 
 impl PlannedChange {
+    /// What it owes that its own node writes down while it is carried out.
+    pub fn on_the_spot(&self) -> impl Iterator<Item = &Debt> {
+        self.owes.iter().filter(|debt| debt.remembered == Remembered::OnTheSpot)
+    }
+
     /// What the node is told that it may do.
     pub fn promise(&self) -> Promise {
         match &self.certainty {
@@ -139,8 +150,9 @@ pub struct Plan {
     /// Nodes that could not be asked what they are; nothing is planned for them.
     #[serde(default)]
     pub unreachable: BTreeMap<NodeName, Failure>,
-    /// The nodes that are locked while it is carried out: those that change, and all others of the
-    /// clusters that do, for two controllers must not restart two members of one.
+    /// The nodes that are locked while it is carried out: those that change, those that note what they
+    /// are owed, and all others of the clusters that change, for two controllers must not restart two
+    /// members of one.
     #[serde(default)]
     pub locks: BTreeSet<NodeName>,
     /// What could not be looked at.
@@ -166,6 +178,9 @@ pub struct Summary {
     pub delete: usize,
     /// Things that can only be compared later.
     pub not_yet: usize,
+    /// Things that cannot be made as they are declared: while there are any, apply refuses the plan.
+    #[serde(default)]
+    pub impossible: usize,
     /// Known changes by what they cost.
     pub classes: BTreeMap<Class, usize>,
 }
@@ -195,6 +210,7 @@ impl Plan {
     pub fn summary(&self) -> Summary {
         let mut summary = Summary::default();
         for change in &self.changes {
+            summary.impossible += usize::from(change.difference.impossible.is_some());
             if change.certainty != Certainty::Known {
                 summary.not_yet += 1;
                 continue;
@@ -229,6 +245,8 @@ impl Plan {
                 caused_by: _,
                 wave: _,
                 after: _,
+                owes,
+                moves_services: _,
             } = change;
             let Difference { action, class, fields, reason: _, impossible } = difference;
             part("change");
@@ -256,6 +274,10 @@ impl Plan {
                     }
                     FieldChange::Secret { field } => part(field),
                 }
+            }
+            for debt in owes.iter().filter(|debt| debt.outside) {
+                part("owes");
+                part(&format!("{:?} {}", debt.action, debt.target));
             }
         }
         for node in self.unreachable.keys() {

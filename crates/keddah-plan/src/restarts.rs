@@ -14,7 +14,7 @@ pub enum Restarts {
     /// One instance after another, each only after the one before serves and streams again.
     #[default]
     Rolling,
-    /// All instances of a cluster at once.
+    /// All instances of a cluster at once; where their Patronis restart, these go one by one.
     Now,
 }
 
@@ -25,7 +25,8 @@ impl Restarts {
             Restarts::Rolling => {}
             Restarts::Now => {
                 for resource in desired.iter_mut() {
-                    if matches!(resource.spec, Spec::Postmaster(_)) {
+                    if let Spec::Postmaster(postmaster) = &mut resource.spec {
+                        postmaster.at_once = true;
                         resource.restart_after.clear();
                     }
                 }
@@ -58,8 +59,9 @@ impl Restarts {
 mod tests {
     use super::*;
     use keddah_core::NodeName;
+    use keddah_resource::kind::postmaster;
     use keddah_resource::kind::unit::{self, Process};
-    use keddah_resource::{Module, Resource};
+    use keddah_resource::{Class, Module, Resource};
 
     #[test]
     fn a_patroni_that_runs_otherwise_waits_where_postgresql_may_not_restart() {
@@ -84,5 +86,28 @@ mod tests {
         };
         assert_eq!(changes(Restarts::Rolling), ["pgbouncer.service", "patroni.service"]);
         assert_eq!(changes(Restarts::Never), ["pgbouncer.service"]);
+    }
+
+    #[test]
+    fn what_restarts_at_once_is_not_said_to_restart_one_by_one() {
+        let class = |restarts: Restarts| {
+            let spec: postmaster::Spec = serde_json::from_value(serde_json::json!({
+                "instance": "pg-1", "patience_seconds": 1, "settled_seconds": 1, "restarts": true,
+                "api": {"unit": "patroni.service", "address": "127.0.0.1", "port": 8008,
+                        "ca_path": null, "username": "u", "password": "p"},
+                "connection": {"socket_directory": "/run", "port": 5432, "superuser": "postgres"},
+            }))
+            .expect("a spec");
+            let mut fleet = DesiredFleet::default();
+            let id = fleet.add(Resource::new(&NodeName::new("a"), Module::Pgsql, spec));
+            restarts.arrange(&mut fleet);
+            let Some(Spec::Postmaster(spec)) = fleet.get(&id).map(|one| &one.spec) else {
+                panic!("it is there")
+            };
+            spec.triggered(TriggerAction::Restart, "because").class
+        };
+        assert_eq!(class(Restarts::Rolling), Class::OrderedRestart);
+        assert_eq!(class(Restarts::Now), Class::Restart);
+        assert_eq!(class(Restarts::Never), Class::Reload);
     }
 }

@@ -18,6 +18,9 @@ struct Case {
     about: String,
     resources: Vec<Declared>,
     expected: Vec<String>,
+    /// What changes owe, where the case is about that.
+    #[serde(default)]
+    owes: Option<Vec<String>>,
 }
 
 #[derive(Deserialize)]
@@ -39,6 +42,9 @@ struct Declared {
     triggers: Vec<(TriggerAction, Class, String)>,
     #[serde(default)]
     drawn_in: bool,
+    /// Whether a selection has left it out.
+    #[serde(default)]
+    left_out: bool,
 }
 
 fn id(text: &str) -> ResourceId {
@@ -155,7 +161,25 @@ fn plan(case: &Case) -> Result<Plan, PlanError> {
         }
         assert_eq!(desired.add(resource), id_);
     }
+    let left_out = |resource: &Resource| {
+        case.resources.iter().any(|one| one.left_out && id(&one.id) == resource.id)
+    };
+    desired.retain(|resource| !left_out(resource));
     keddah_plan::plan(&desired, &observed)
+}
+
+/// The debts of a plan, in its order of changes.
+fn owed(plan: &Plan) -> Vec<String> {
+    let debts = plan.changes.iter().flat_map(|change| {
+        change.owes.iter().map(move |debt| {
+            let word = |value| serde_json::from_value::<String>(value).unwrap();
+            let action = word(serde_json::to_value(debt.action).unwrap());
+            let remembered = word(serde_json::to_value(debt.remembered).unwrap());
+            let outside = if debt.outside { " (outside)" } else { "" };
+            format!("{} owes {}: {action}, {remembered}{outside}", change.id, debt.target)
+        })
+    });
+    debts.collect()
 }
 
 fn lines(plan: Result<Plan, PlanError>) -> Vec<String> {
@@ -206,7 +230,15 @@ fn every_case_gives_its_plan() {
         let text = std::fs::read_to_string(&path).unwrap();
         let case: Case = serde_json::from_str(&text)
             .unwrap_or_else(|error| panic!("{}: {error}", path.display()));
-        let actual = lines(plan(&case));
+        let made = plan(&case);
+        if let Some(owes) = &case.owes {
+            let actual = owed(made.as_ref().unwrap());
+            if actual != *owes {
+                let actual = serde_json::to_string_pretty(&actual).unwrap();
+                wrong.push(format!("{} ({}) owes:\n{actual}", path.display(), case.about));
+            }
+        }
+        let actual = lines(made);
         count += 1;
         if actual != case.expected {
             let actual = serde_json::to_string_pretty(&actual).unwrap();

@@ -463,6 +463,8 @@ fn plan(kind: Kind, name: &str, on: u8, action: Action, class: Class) -> Plan {
         caused_by: Vec::new(),
         wave: 0,
         after: Vec::new(),
+        owes: Vec::new(),
+        moves_services: false,
     };
     Plan { changes: vec![change], ..Plan::default() }
 }

@@ -75,6 +75,8 @@ pub struct Resource {
     pub restart_after: Vec<ResourceId>,
     /// What a change of this one causes.
     pub triggers: Vec<Trigger>,
+    /// What it causes outside of what was selected.
+    pub outside: Vec<Trigger>,
     /// The resource that it is a part of: when that one is made anew, this one is, too.
     pub inside: Option<ResourceId>,
     /// It is outside of what was selected, and here only for the reload or restart that a selected
@@ -94,6 +96,7 @@ impl Resource {
             after: Vec::new(),
             restart_after: Vec::new(),
             triggers: Vec::new(),
+            outside: Vec::new(),
             inside: None,
             drawn_in: false,
         }
@@ -280,7 +283,8 @@ impl DesiredFleet {
     }
 
     /// Drops resources that the selection leaves out. Those that stay keep their order: what waited
-    /// for one that is dropped waits for whatever that one waited for.
+    /// for one that is dropped waits for whatever that one waited for; what they would have asked of
+    /// those that go is kept as a debt outside.
     pub fn retain(&mut self, mut keep: impl FnMut(&Resource) -> bool) {
         let whole = self.clusters();
         let mut dropped: HashMap<ResourceId, Resource> = HashMap::new();
@@ -299,7 +303,12 @@ impl DesiredFleet {
             resource.after = beyond(&resource.after, &dropped, |one| &one.after);
             resource.restart_after =
                 beyond(&resource.restart_after, &dropped, |one| &one.restart_after);
-            resource.triggers.retain(|trigger| !dropped.contains_key(&trigger.target));
+            let (outside, triggers): (Vec<Trigger>, Vec<Trigger>) =
+                std::mem::take(&mut resource.triggers)
+                    .into_iter()
+                    .partition(|trigger| dropped.contains_key(&trigger.target));
+            resource.triggers = triggers;
+            resource.outside.extend(outside);
             resource.inside = resource.inside.take().filter(|id| !dropped.contains_key(id));
         }
     }

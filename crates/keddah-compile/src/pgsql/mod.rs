@@ -10,6 +10,7 @@ mod libraries;
 mod objects;
 pub(crate) mod parameters;
 mod patroni;
+mod pause;
 pub(crate) mod place;
 mod pool;
 mod pool_auth;
@@ -28,7 +29,7 @@ use keddah_resource::kind::PgConnection;
 use keddah_resource::kind::postmaster::PatroniApi;
 use keddah_resource::{Kind, NodeFacts, ResourceId};
 use place::Place;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 /// A cluster as the files of this module see it.
 pub(super) struct Cluster<'a> {
@@ -48,6 +49,10 @@ pub(super) struct Cluster<'a> {
     pub params: Params<'a>,
     /// PostgreSQL's parameters: for the first start, and for the DCS ever after.
     pub parameters: BTreeMap<String, String>,
+    /// Members whose nodes do not answer, and whose sizes nobody knows.
+    pub away: Vec<String>,
+    /// The parameters that such a member might not bear; none where every member answers.
+    pub sized: BTreeSet<String>,
     /// What it keeps of its roles' passwords.
     stored: verifier::Stored,
 }
@@ -227,6 +232,13 @@ impl<'a> Compiler<'a> {
             })
             .collect();
         let follows = self.upstream(model);
+        let silent = model.members.iter().filter(|member| {
+            !nodes.contains_key(&member.node)
+                && !self.input.removing.instance(&member.node, model.name.as_str())
+        });
+        let away =
+            silent.map(|member| format!("{} on {}", member.instance(&model.name), member.node));
+        let (away, sized) = (away.collect(), BTreeSet::new());
         let parameters = BTreeMap::new();
         let mut cluster = Cluster {
             name,
@@ -237,9 +249,14 @@ impl<'a> Compiler<'a> {
             follows,
             params,
             parameters,
+            away,
+            sized,
             stored,
         };
         cluster.parameters = self.parameters(&cluster)?;
+        if !cluster.away.is_empty() {
+            cluster.sized = self.sized(&cluster)?;
+        }
         Ok(Some(cluster))
     }
 
@@ -257,6 +274,7 @@ impl<'a> Compiler<'a> {
         Self::not_over_backups(cluster)?;
         Self::not_twice(cluster)?;
         self.lost_members(cluster);
+        self.paused(cluster);
         let mut ready = Vec::new();
         for instance in &cluster.instances {
             let files = self.layout(cluster, instance)?;

@@ -10,7 +10,7 @@ use keddah_core::{Diagnostic, Span};
 use keddah_inventory::model::pg_clusters;
 use keddah_inventory::{Inventory, Params, Refusal, refusal, setting_text};
 use serde_json::json;
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 /// What parameters follow from beside the inventory.
 pub(crate) struct Sizes {
@@ -43,13 +43,48 @@ impl Compiler<'_> {
         &self,
         cluster: &Cluster<'_>,
     ) -> Result<BTreeMap<String, String>, Problem> {
-        let sizes = Sizes {
-            cores: cluster.least(|facts| u64::from(facts.cores)).max(1),
-            memory_mb: cluster.least(|facts| facts.memory_bytes / 1024 / 1024),
-            version: cluster.version,
-            certificates: cluster.leader().place.certificates(),
-        };
-        Ok(parameters(self.input.templates, &cluster.params, &cluster.name, &sizes)?)
+        Ok(self.parameters_of(cluster, &sizes(cluster))?)
+    }
+
+    fn parameters_of(
+        &self,
+        cluster: &Cluster<'_>,
+        sizes: &Sizes,
+    ) -> Result<BTreeMap<String, String>, Wrong> {
+        parameters(self.input.templates, &cluster.params, &cluster.name, sizes)
+    }
+
+    /// The names of those that would be others if one of the members were smaller than all that
+    /// answer: found by asking the template for smaller nodes, for it may limit each of them.
+    pub(super) fn sized(&self, cluster: &Cluster<'_>) -> Result<BTreeSet<String>, Problem> {
+        /// What nodes are smaller by. The last ones reach below every limit of our templates.
+        const SMALLER: [u64; 6] = [2, 4, 8, 32, 128, 1024];
+        /// No node that runs PostgreSQL has less memory.
+        const LEAST_MEMORY_MB: u64 = 256;
+        let now = self.parameters(cluster)?;
+        let mut found = BTreeSet::new();
+        for by in SMALLER {
+            let whole = sizes(cluster);
+            let smaller = Sizes {
+                cores: (whole.cores / by).max(1),
+                memory_mb: (whole.memory_mb / by).max(LEAST_MEMORY_MB).min(whole.memory_mb),
+                ..whole
+            };
+            let then = self.parameters_of(cluster, &smaller)?;
+            let names = now.keys().chain(then.keys());
+            found.extend(names.filter(|&name| now.get(name) != then.get(name)).cloned());
+        }
+        Ok(found)
+    }
+}
+
+/// The sizes of those members that answer.
+fn sizes(cluster: &Cluster<'_>) -> Sizes {
+    Sizes {
+        cores: cluster.least(|facts| u64::from(facts.cores)).max(1),
+        memory_mb: cluster.least(|facts| facts.memory_bytes / 1024 / 1024),
+        version: cluster.version,
+        certificates: cluster.leader().place.certificates(),
     }
 }
 

@@ -3,7 +3,7 @@
 
 use super::layout::Files;
 use super::standby::{self, DELAY, Upstream};
-use super::{Cluster, Instance, aside, connection, place};
+use super::{Cluster, Instance, aside, connection, pause, place};
 use crate::compiler::{Compiler, Problem, problem};
 use crate::doors::patroni_secrets;
 use keddah_core::Secret;
@@ -175,6 +175,7 @@ impl Compiler<'_> {
                     },
                     api: instance.api(),
                     patience_seconds: MAKE_SECONDS,
+                    paused: pause::is_paused(cluster),
                 }
                 .into(),
             )
@@ -189,6 +190,7 @@ impl Compiler<'_> {
                 settled_seconds: u32::try_from(2 * RtoPlan::of(&cluster.params).loop_wait + 5)
                     .unwrap_or(u32::MAX),
                 restarts: true,
+                at_once: false,
                 parameters: cluster.parameters.clone(),
             }
             .into(),
@@ -308,7 +310,7 @@ impl Compiler<'_> {
             settings.insert(name.to_owned(), value);
         }
         if params.str("patroni_mode") == "pause" {
-            settings.insert("pause".to_owned(), json!(true));
+            settings.insert(pause::SETTING.to_owned(), json!(true));
         }
         let follows = cluster.follows.as_ref().map(Upstream::section);
         settings.insert("standby_cluster".to_owned(), follows.unwrap_or(Value::Null));
@@ -319,7 +321,8 @@ impl Compiler<'_> {
         let params = &cluster.params;
         let mut settings: Map<String, Value> = Self::dynamic_settings(cluster)?
             .into_iter()
-            .filter(|(_, value)| !value.is_null())
+            // In a pause, replicas would never be made: it begins when they are.
+            .filter(|(name, value)| !value.is_null() && name != pause::SETTING)
             .collect();
         // A server that has WAL to replay asks for more only when it has replayed that: with the delay
         // from the first start on, a copy would receive nothing for as long. It is set once it runs.
@@ -357,6 +360,8 @@ impl Compiler<'_> {
             cluster: cluster.name.clone(),
             settings: Self::dynamic_settings(cluster)?,
             parameters: cluster.parameters.clone(),
+            sized: cluster.sized.clone(),
+            away: cluster.away.clone(),
             postgresql: BTreeMap::from([
                 ("use_pg_rewind".to_owned(), json!(true)),
                 ("use_slots".to_owned(), json!(true)),
@@ -367,6 +372,11 @@ impl Compiler<'_> {
         let mut resource = Resource::new(&leader.node.name, Module::Pgsql, spec)
             .in_cluster(&cluster.name)
             .after([leader.id(Kind::PgInstance, &leader.name)]);
+        if cluster.params.str("patroni_mode") == "pause" {
+            let members = &cluster.instances;
+            resource =
+                resource.after(members.iter().map(|one| one.id(Kind::PgInstance, &one.name)));
+        }
         for postmaster in postmasters {
             resource = resource.triggers(postmaster, TriggerAction::Restart, Class::OrderedRestart);
         }

@@ -11,6 +11,7 @@ mod network;
 mod objects;
 mod parameters;
 mod passwords;
+mod repeated;
 mod secrets;
 mod several_instances;
 mod virtual_addresses;
@@ -22,7 +23,7 @@ pub use secrets::{secret_spans, secret_spans_in_text};
 use crate::Inventory;
 use crate::model::{EtcdCluster, PgCluster, etcd_clusters, pg_clusters};
 use keddah_core::{Diagnostic, Severity, SourceMap, Span};
-use std::collections::HashSet;
+use repeated::Repeated;
 
 /// Checks an inventory that was loaded: parameters, identities, business objects, access, addresses
 /// and passwords. In the order of the file, errors and warnings mixed; what has no place comes
@@ -36,7 +37,7 @@ pub fn check(sources: &SourceMap, inventory: &Inventory) -> Vec<Diagnostic> {
         clusters: pg_clusters(inventory),
         etcd: etcd_clusters(inventory),
         diagnostics: Vec::new(),
-        seen: HashSet::new(),
+        repeated: Repeated::default(),
     };
     parameters::check(&mut report);
     identity::check(&mut report);
@@ -50,15 +51,13 @@ pub fn check(sources: &SourceMap, inventory: &Inventory) -> Vec<Diagnostic> {
     names::check(&mut report);
     passwords::check(&mut report);
     let mut diagnostics = report.diagnostics;
+    report.repeated.tell(&mut diagnostics);
     diagnostics.sort_by_key(|diagnostic| match &diagnostic.primary {
         Some(label) => (0, Some(label.span)),
         None => (1, None),
     });
     diagnostics
 }
-
-/// What makes two diagnostics the same: the code and the places.
-type Identity = (&'static str, Option<Span>, Vec<Span>);
 
 /// The inventory under check and what was found.
 struct Report<'inventory> {
@@ -67,17 +66,14 @@ struct Report<'inventory> {
     clusters: Vec<PgCluster<'inventory>>,
     etcd: Vec<EtcdCluster<'inventory>>,
     diagnostics: Vec<Diagnostic>,
-    seen: HashSet<Identity>,
+    repeated: Repeated,
 }
 
 impl Report<'_> {
     /// Adds a diagnostic, unless the same was found before: a shared definition is looked at once
-    /// for each cluster that uses it.
+    /// for each cluster that uses it, and told once for all of them.
     fn add(&mut self, diagnostic: Diagnostic) {
-        let place = diagnostic.primary.as_ref().map(|label| label.span);
-        let related = diagnostic.related.iter().map(|label| label.span).collect();
-        let placed = place.is_some();
-        if !placed || self.seen.insert((diagnostic.code, place, related)) {
+        if self.repeated.is_new(&diagnostic, self.diagnostics.len()) {
             self.diagnostics.push(diagnostic);
         }
     }

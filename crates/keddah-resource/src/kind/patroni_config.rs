@@ -9,7 +9,7 @@ use crate::{Action, Class, Difference};
 use keddah_core::Setting;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// What should be.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -21,6 +21,14 @@ pub struct Spec {
     pub settings: BTreeMap<String, Value>,
     /// All PostgreSQL parameters; one that is not named here is removed.
     pub parameters: BTreeMap<String, String>,
+    /// The parameters that follow the sizes of the nodes, while members of the cluster do not answer and
+    /// one of them may be smaller than all that do: these stay as they are in the DCS, for the member
+    /// might not start with more.
+    #[serde(default)]
+    pub sized: BTreeSet<String>,
+    /// Those members, each with its node.
+    #[serde(default)]
+    pub away: Vec<String>,
     /// `postgresql.use_pg_rewind`, `use_slots` and the like.
     pub postgresql: BTreeMap<String, Value>,
     /// Through whom to change it: the Patroni of the node this resource stands on.
@@ -76,17 +84,41 @@ impl Spec {
         self.cluster.clone()
     }
 
+    /// The parameters that count now: what is declared, but for what follows the size of a node that
+    /// does not answer, which stays as it is.
+    fn effective(&self, present: &BTreeMap<String, Value>) -> BTreeMap<String, String> {
+        let mut parameters = self.parameters.clone();
+        for name in &self.sized {
+            match present.get(name) {
+                Some(value) => parameters.insert(name.clone(), display(value)),
+                None => parameters.remove(name),
+            };
+        }
+        parameters
+    }
+
+    /// What would change if every member answered: name, value now (none where it is not set), and the
+    /// one that follows the sizes of those that answer.
+    pub fn held(&self, observed: &Observed) -> Vec<(String, Option<String>, Option<String>)> {
+        let present = observed.parameters();
+        let held = |name: &String| {
+            let before = present.get(name).map(display);
+            let after = self.parameters.get(name).cloned();
+            (before != after).then(|| (name.clone(), before, after))
+        };
+        self.sized.iter().filter_map(held).collect()
+    }
+
     /// The document that makes it so by `PATCH /config`, with `null` for what must go.
     pub fn patch(&self, observed: &Observed) -> Value {
+        let present = observed.parameters();
         let mut parameters: Map<String, Value> = self
-            .parameters
-            .iter()
-            .map(|(name, value)| (name.clone(), Value::String(value.clone())))
+            .effective(&present)
+            .into_iter()
+            .map(|(name, value)| (name, Value::String(value)))
             .collect();
-        for name in observed.parameters().keys() {
-            if !self.parameters.contains_key(name) {
-                parameters.insert(name.clone(), Value::Null);
-            }
+        for name in present.into_keys() {
+            parameters.entry(name).or_insert(Value::Null);
         }
         let mut postgresql: Map<String, Value> = self.postgresql.clone().into_iter().collect();
         postgresql.insert("parameters".to_owned(), Value::Object(parameters));
@@ -139,11 +171,12 @@ impl Spec {
             fields.optional(name, before, after);
         };
         let present = observed.parameters();
-        for (name, wanted) in &self.parameters {
+        let effective = self.effective(&present);
+        for (name, wanted) in &effective {
             changed(name, present.get(name).map(display), Some(wanted.clone()));
         }
         for (name, before) in &present {
-            if !self.parameters.contains_key(name) {
+            if !effective.contains_key(name) {
                 changed(name, Some(display(before)), None);
             }
         }
@@ -188,11 +221,25 @@ impl Spec {
     /// primary: then the primary restarts first.
     pub fn shrinks(&self, observed: &Observed) -> bool {
         let present = observed.parameters();
+        let effective = self.effective(&present);
         STANDBY_SENSITIVE.iter().any(|&name| {
             let before = present.get(name).and_then(|value| display(value).parse::<i64>().ok());
-            let after = self.parameters.get(name).and_then(|value| value.parse::<i64>().ok());
+            let after = effective.get(name).and_then(|value| value.parse::<i64>().ok());
             matches!((before, after), (Some(before), Some(after)) if after < before)
         })
+    }
+
+    /// The parameters that the change raises and of which a replica must not have less than its
+    /// primary: replicas must restart first.
+    pub fn grows(&self, observed: &Observed) -> Vec<&'static str> {
+        let present = observed.parameters();
+        let effective = self.effective(&present);
+        let grows = |name: &&str| {
+            let before = present.get(*name).and_then(|value| display(value).parse::<i64>().ok());
+            let after = effective.get(*name).and_then(|value| value.parse::<i64>().ok());
+            matches!((before, after), (Some(before), Some(after)) if after > before)
+        };
+        STANDBY_SENSITIVE.iter().copied().filter(grows).collect()
     }
 
     /// After apply.
@@ -264,6 +311,8 @@ mod tests {
             cluster: "pg-test".to_owned(),
             settings: BTreeMap::new(),
             parameters,
+            sized: BTreeSet::new(),
+            away: Vec::new(),
             postgresql: BTreeMap::new(),
             api,
             connection,
@@ -305,6 +354,32 @@ mod tests {
         assert_eq!(wanted.diff(&unasked).expect("it differs").impossible, None);
         let gone = spec(&[]).diff(&observed(&json!({ "wrok_mem": "8MB" }), &[]));
         assert_eq!(gone.expect("it differs").impossible, None, "it may be taken away");
+    }
+
+    #[test]
+    fn what_follows_the_size_of_a_member_that_is_away_stays() {
+        let mut wanted = spec(&[
+            ("shared_buffers", "8GB"),
+            ("max_connections", "500"),
+            ("max_wal_size", "8GB"),
+            ("work_mem", "8MB"),
+        ]);
+        let present = json!({ "shared_buffers": "1GB", "max_connections": 100, "work_mem": "4MB" });
+        let present = observed(&present, &[("shared_buffers", "postmaster")]);
+        let shown = |spec: &Spec| -> Vec<String> {
+            let difference = spec.diff(&present).expect("it differs");
+            difference.fields.iter().map(|one| one.field().to_owned()).collect()
+        };
+        assert_eq!(shown(&wanted).len(), 4);
+        wanted.sized = ["shared_buffers", "max_connections", "max_wal_size"].map(Into::into).into();
+        wanted.away = vec!["pg-test-3 on c".to_owned()];
+        assert_eq!(shown(&wanted), ["work_mem"], "that is the same for every size");
+        let parameters = &wanted.patch(&present)["postgresql"]["parameters"];
+        let stays = json!({ "shared_buffers": "1GB", "max_connections": "100", "work_mem": "8MB" });
+        assert_eq!(parameters, &stays, "and nothing is taken away");
+        assert!(wanted.grows(&present).is_empty());
+        assert_eq!(wanted.held(&present).len(), 3);
+        assert_eq!(wanted.diff(&wanted.settled()), None);
     }
 
     #[test]

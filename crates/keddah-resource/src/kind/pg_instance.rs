@@ -30,6 +30,9 @@ pub struct Spec {
     pub api: PatroniApi,
     /// How long it may stand still before it serves, in seconds.
     pub patience_seconds: u32,
+    /// Whether its cluster is paused: then Patroni neither makes nor starts it.
+    #[serde(default)]
+    pub paused: bool,
 }
 
 /// What is.
@@ -65,7 +68,7 @@ impl Spec {
         let mut fields = Fields::default();
         let before = observed.state.clone();
         fields.optional("state", before, Some("running".to_owned()));
-        Some(if observed.initialized {
+        let difference = if observed.initialized {
             Difference::new(crate::Action::Update, Class::Restart, "it does not serve")
                 .with(fields.0)
         } else {
@@ -79,11 +82,47 @@ impl Spec {
             };
             fields.new_value("made by", how);
             Difference::create(reason).with(fields.0)
+        };
+        // Patroni says "running with empty data directory" for ever, and starts no server either
+        // (patroni/ha.py, `_run_cycle`).
+        Some(if self.paused {
+            difference.impossible(
+                "its cluster is paused, in which Patroni neither makes nor starts a member; end the pause \
+                 first (patronictl resume)",
+            )
+        } else {
+            difference
         })
     }
 
     /// After apply.
     pub fn settled(&self) -> Observed {
         Observed { initialized: true, state: Some("running".to_owned()), role: None, streams: None }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn nothing_is_made_or_started_in_a_pause() {
+        let impossible = |paused: bool, initialized: bool, state: Option<&str>| {
+            let spec: Spec = serde_json::from_value(json!({
+                "instance": "pg-2", "data_directory": "/pg/data", "origin": "clone",
+                "patience_seconds": 1, "paused": paused,
+                "api": {"unit": "patroni.service", "address": "127.0.0.1", "port": 8008,
+                        "ca_path": null, "username": "u", "password": "p"},
+            }))
+            .expect("a spec");
+            let state = state.map(str::to_owned);
+            let present = Observed { initialized, state, role: None, streams: None };
+            spec.diff(&present).map(|difference| difference.impossible.is_some())
+        };
+        assert_eq!(impossible(true, false, None), Some(true));
+        assert_eq!(impossible(true, true, Some("stopped")), Some(true));
+        assert_eq!(impossible(false, false, None), Some(false));
+        assert_eq!(impossible(true, true, Some("running")), None);
     }
 }

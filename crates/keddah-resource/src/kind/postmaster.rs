@@ -43,6 +43,9 @@ pub struct Spec {
     /// Whether it may be restarted. If not, what waits for a restart goes on waiting, and that is
     /// no difference.
     pub restarts: bool,
+    /// Whether a restart waits for no other member's (`--restart now`).
+    #[serde(default)]
+    pub at_once: bool,
     /// The declared parameters; what `ALTER SYSTEM` says of one of them goes.
     #[serde(default)]
     pub parameters: BTreeMap<String, String>,
@@ -85,7 +88,7 @@ impl Spec {
             let field = format!("ALTER SYSTEM RESET {}", setting.name);
             resets.optional(&field, Some(setting.value.clone()), None);
             if setting.needs_restart && self.restarts {
-                class = Class::OrderedRestart;
+                class = self.restart_class();
             }
         }
         if resets.0.is_empty() {
@@ -98,6 +101,11 @@ impl Spec {
             reason = format!("{reason}; {}", due.reason);
         }
         Some(Difference::new(Action::Update, class, reason).with(resets.0))
+    }
+
+    /// What a restart is called: nobody is told "one by one" of what restarts all at once.
+    fn restart_class(&self) -> Class {
+        if self.at_once { Class::Restart } else { Class::OrderedRestart }
     }
 
     /// The reload or restart that is due, whatever else differs.
@@ -129,7 +137,7 @@ impl Spec {
         let class = match action {
             TriggerAction::Reload => Class::Reload,
             TriggerAction::Restart if !self.restarts => Class::Reload,
-            TriggerAction::Restart => Class::OrderedRestart,
+            TriggerAction::Restart => self.restart_class(),
         };
         Difference::new(Action::Update, class, reason)
     }
@@ -164,6 +172,7 @@ mod tests {
             patience_seconds: 1,
             settled_seconds: 1,
             restarts,
+            at_once: false,
             parameters: BTreeMap::from([("TimeZone".to_owned(), "UTC".to_owned())]),
         }
     }

@@ -40,7 +40,9 @@ pub async fn run(context: &Context, args: PlanArgs) -> Result<ExitCode, CommandE
     }
     render::show(&context.output, &plan, args.full);
     PublicPasswords::of(context, false)?.foretell(context, &opened(&plan, &doors));
-    if let Some(path) = args.output.filter(|_| !plan.changes.is_empty()) {
+    if let Some(path) =
+        args.output.filter(|_| !plan.changes.is_empty() && plan.summary().impossible == 0)
+    {
         context.output.status(&format!(
             "To apply this very plan: keddah apply {}\n",
             quote(&path.display().to_string())

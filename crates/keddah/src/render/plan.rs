@@ -62,6 +62,7 @@ pub fn differs(reviewed: &Plan, now: &Plan) -> CommandError {
 /// A plan for people.
 pub fn text(plan: &Plan, full: bool, width: usize, theme: Theme) -> String {
     let mut text = String::new();
+    unreachable(&mut text, plan, theme);
     let style = change::Style { full, width, theme };
     let mut folds = false;
     for (heading, changes) in sections(plan) {
@@ -80,7 +81,10 @@ pub fn text(plan: &Plan, full: bool, width: usize, theme: Theme) -> String {
     }
     problems(&mut text, plan, theme);
     for note in &plan.notes {
-        let _ = writeln!(text, "{} {note}", theme.paint(Meaning::Hint, "note:"));
+        let _ = match note.strip_prefix("warning: ") {
+            Some(grave) => writeln!(text, "{} {grave}", theme.paint(Meaning::Warning, "warning:")),
+            None => writeln!(text, "{} {note}", theme.paint(Meaning::Hint, "note:")),
+        };
     }
     if !plan.notes.is_empty() {
         text.push('\n');
@@ -108,7 +112,8 @@ fn sections(plan: &Plan) -> Vec<(String, Vec<&PlannedChange>)> {
     sections.into_iter().map(|(section, changes)| (heading(section), changes)).collect()
 }
 
-fn problems(text: &mut String, plan: &Plan, theme: Theme) {
+/// Nodes that do not answer come first: all that follows is said without them.
+fn unreachable(text: &mut String, plan: &Plan, theme: Theme) {
     let error = theme.paint(Meaning::Error, "error:");
     for (node, failure) in &plan.unreachable {
         // Most failures to reach a node name it themselves.
@@ -117,6 +122,19 @@ fn problems(text: &mut String, plan: &Plan, theme: Theme) {
         let _ = writeln!(text, "{error} {node} {message}; nothing is planned for it");
         failure_details(text, failure, theme);
     }
+    if !plan.unreachable.is_empty() {
+        let _ = writeln!(
+            text,
+            "{} the rest is planned without {}: no cluster with a member there is made, and what follows \
+             its members' sizes stays as it is\n",
+            theme.paint(Meaning::Hint, "note:"),
+            if plan.unreachable.len() == 1 { "it" } else { "them" },
+        );
+    }
+}
+
+fn problems(text: &mut String, plan: &Plan, theme: Theme) {
+    let error = theme.paint(Meaning::Error, "error:");
     for unobserved in &plan.unobserved {
         let failure = &unobserved.failure;
         let _ = writeln!(text, "{error} {} cannot be looked at: {failure}", unobserved.id);
@@ -132,7 +150,7 @@ fn problems(text: &mut String, plan: &Plan, theme: Theme) {
             }
         );
     }
-    if !plan.is_complete() {
+    if !plan.unobserved.is_empty() {
         text.push('\n');
     }
 }
@@ -203,6 +221,15 @@ fn summary(plan: &Plan, width: usize, theme: Theme) -> String {
         let lines = wrap(&format!("{label} {}", names.join(", ")), width.saturating_sub(4));
         let lines = lines.join("\n    ").replacen(&label, &theme.paint(meaning, &label), 1);
         let _ = writeln!(text, "  {lines}");
+    }
+    if summary.impossible > 0 {
+        let error = theme.paint(Meaning::Error, "error:");
+        let what = counted(summary.impossible, "change");
+        let hint = "mend what is said at it, then plan again";
+        let _ = writeln!(
+            text,
+            "{error} {what} of these cannot be made like this, so apply carries out none of them; {hint}"
+        );
     }
     text
 }

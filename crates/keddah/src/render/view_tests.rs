@@ -25,6 +25,8 @@ fn change(id: ResourceId, difference: Difference) -> PlannedChange {
         caused_by: Vec::new(),
         wave: 0,
         after: Vec::new(),
+        owes: Vec::new(),
+        moves_services: false,
     }
 }
 

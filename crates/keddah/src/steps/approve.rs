@@ -209,6 +209,8 @@ mod tests {
             caused_by: Vec::new(),
             wave: 0,
             after: Vec::new(),
+            owes: Vec::new(),
+            moves_services: false,
         };
         let changes = names.iter().map(change).collect();
         (Plan { changes, ..Plan::default() }, desired)

@@ -36,7 +36,7 @@ pub enum Restart {
     Never,
     /// Replicas one by one, each streaming again before the next, then the primary
     Rolling,
-    /// All instances of a cluster at once
+    /// All instances of a cluster at once, without service meanwhile; Patronis go one by one
     Now,
 }
 

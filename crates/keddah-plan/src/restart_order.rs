@@ -1,0 +1,133 @@
+//! A leader that restarts with more of something than its replicas have: where a selection holds the
+//! leader and not the replicas, no order of restarts is right.
+
+use crate::{Outcome, Plan};
+use keddah_resource::{Class, DesiredFleet, Kind, Observed, ResourceId, Spec, TriggerAction};
+use std::collections::BTreeMap;
+
+/// Refuses such restarts. A replica that has less of these than its primary stops replaying
+/// ("Hot Standby", "Administrator's Overview" in PostgreSQL's manual).
+pub(crate) fn guard(
+    desired: &DesiredFleet,
+    observed: &BTreeMap<ResourceId, Outcome>,
+    plan: &mut Plan,
+) {
+    let mut refused: Vec<(ResourceId, String)> = Vec::new();
+    for change in &plan.changes {
+        let Some(Spec::PatroniConfig(spec)) = desired.get(&change.id).map(|one| &one.spec) else {
+            continue;
+        };
+        let Some(Outcome::Observed(Observed::PatroniConfig(present))) = observed.get(&change.id)
+        else {
+            continue;
+        };
+        let grows = spec.grows(present);
+        let mut waiting: Vec<&str> = change
+            .owes
+            .iter()
+            .filter(|debt| debt.outside && debt.action == TriggerAction::Restart)
+            .filter(|debt| debt.target.kind == Kind::Postmaster)
+            .map(|debt| debt.target.name.as_str())
+            .collect();
+        waiting.sort_unstable();
+        if grows.is_empty() || waiting.is_empty() {
+            continue;
+        }
+        let why = format!(
+            "{} of {} grows, and a replica must not have less of it than its primary: {} would have to \
+             restart first and is outside of this selection; select the whole cluster (`-l {}`), or \
+             let restarts wait (`--restart never`)",
+            grows.join(", "),
+            spec.cluster,
+            waiting.join(", "),
+            spec.cluster,
+        );
+        // The configuration is written through its leader, whose server stands on the same node.
+        let leader = plan.changes.iter().find(|other| {
+            other.id.kind == Kind::Postmaster
+                && other.id.node == change.id.node
+                && other.cluster == change.cluster
+                && other.difference.class >= Class::Restart
+        });
+        refused.extend(leader.map(|leader| (leader.id.clone(), why)));
+    }
+    for (id, why) in refused {
+        for change in plan.changes.iter_mut().filter(|change| change.id == id) {
+            change.difference.impossible.get_or_insert(why.clone());
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use keddah_core::{NodeName, Setting};
+    use keddah_resource::kind::{patroni_config, postmaster};
+    use keddah_resource::{Module, Resource};
+    use serde_json::json;
+
+    /// A leader on `a` and a replica on `b`, of which `nodes` are selected; what is refused.
+    fn refused(before: &str, nodes: &[&str]) -> Vec<String> {
+        let api = json!({"unit": "patroni.service", "address": "127.0.0.1", "port": 8008, "ca_path": null,
+            "username": "u", "password": "p"});
+        let connection = json!({"socket_directory": "/run", "port": 5432, "superuser": "postgres"});
+        let mut desired = DesiredFleet::default();
+        let mut observed = BTreeMap::new();
+        let mut servers = Vec::new();
+        for (node, name) in [("b", "pg-2"), ("a", "pg-1")] {
+            let spec: postmaster::Spec = serde_json::from_value(json!({
+                "instance": name, "patience_seconds": 1, "settled_seconds": 1, "restarts": true,
+                "parameters": {}, "api": api, "connection": connection,
+            }))
+            .expect("a spec");
+            let mut server =
+                Resource::new(&NodeName::new(node), Module::Pgsql, spec).in_cluster("pg");
+            server.restart_after.clone_from(&servers);
+            let id = desired.add(server);
+            let runs = postmaster::Observed { running: true, ..Default::default() };
+            observed.insert(id.clone(), Outcome::Observed(runs.into()));
+            servers.push(id);
+        }
+        let spec: patroni_config::Spec = serde_json::from_value(json!({
+            "cluster": "pg", "settings": {}, "parameters": {"max_connections": "200"},
+            "postgresql": {}, "api": api, "connection": connection,
+        }))
+        .expect("a spec");
+        let setting: Setting = serde_json::from_value(json!({
+            "name": "max_connections", "vartype": "integer", "context": "postmaster",
+        }))
+        .expect("a setting");
+        let present = patroni_config::Observed {
+            document: json!({"postgresql": {"parameters": {"max_connections": before}}})
+                .as_object()
+                .expect("a document")
+                .clone(),
+            known: Some(BTreeMap::from([("max_connections".to_owned(), setting)])),
+        };
+        let mut config = Resource::new(&NodeName::new("a"), Module::Pgsql, spec).in_cluster("pg");
+        for server in &servers {
+            config = config.triggers(server, TriggerAction::Restart, Class::OrderedRestart);
+        }
+        let id = desired.add(config);
+        observed.insert(id, Outcome::Observed(present.into()));
+        desired.retain(|resource| nodes.contains(&resource.id.node.as_str()));
+        let plan = crate::plan(&desired, &observed).expect("a plan");
+        let impossible = plan.changes.iter().filter_map(|change| {
+            let why = change.difference.impossible.as_deref()?;
+            Some(format!("{}: {why}", change.id.name))
+        });
+        impossible.collect()
+    }
+
+    #[test]
+    fn a_leader_does_not_outgrow_replicas_that_a_selection_leaves_out() {
+        assert_eq!(
+            refused("100", &["a"]),
+            ["pg-1: max_connections of pg grows, and a replica must not have less of it than its \
+              primary: pg-2 would have to restart first and is outside of this selection; select \
+              the whole cluster (`-l pg`), or let restarts wait (`--restart never`)"]
+        );
+        assert!(refused("100", &["a", "b"]).is_empty(), "they restart in their order");
+        assert!(refused("300", &["a"]).is_empty(), "the leader goes first where it shrinks");
+    }
+}
