@@ -2,7 +2,7 @@
 
 use crate::ensure;
 use crate::failure::Outcome;
-use crate::keddah::Keddah;
+use crate::keddah::{Keddah, says};
 use crate::processes::{expect_same, processes};
 use crate::world::{World, step};
 
@@ -27,6 +27,7 @@ pub fn run(world: &mut World) -> Outcome {
     let planned = step("plan: nothing to change, exit code 0", || {
         let plan = keddah.plan()?;
         plan.expect_empty()?;
+        says(&keddah.run(&["plan"])?, "Nothing to change, and all is well: ")?;
         Ok(plan.output.elapsed)
     })?;
     let applied = step("apply: nothing to change", || Ok(keddah.apply()?.elapsed))?;

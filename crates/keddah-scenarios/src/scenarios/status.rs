@@ -147,6 +147,9 @@ pub fn run(world: &mut World) -> Outcome {
     for fault in FAULTS {
         step(&format!("{}: {}", fault.finding, fault.about), || play(sandbox, &keddah, fault))?;
     }
+    step("nothing restarts into a cluster with a frozen member, unless that is said", || {
+        not_into_the_sick(sandbox, &keddah)
+    })?;
     step("what is accepted is shown, and the fleet is well", || accepted(sandbox, &keddah))?;
     let dark = step(
         "three of four nodes and etcd are gone: it answers, and nothing is called well",
@@ -189,6 +192,7 @@ fn play(sandbox: &Sandbox, keddah: &Keddah<'_>, fault: &Fault) -> Outcome {
         finding(&told, fault.finding, &place)
     });
     let in_words = keddah.run(&["status"])?;
+    let plan = keddah.run(&["plan"])?;
     // Mended whatever was seen, for what comes after.
     sandbox.shell(node, &there(fault.end))?.success()?;
     let found = found?;
@@ -197,6 +201,11 @@ fn play(sandbox: &Sandbox, keddah: &Keddah<'_>, fault: &Fault) -> Outcome {
     ensure!(!text("remedy").is_empty(), "it has no remedy: {found}");
     says(&in_words, &format!("[{}", fault.finding))?;
     says(&in_words, "Not well: ")?;
+    // A plan tells it, too, or mends it.
+    if plan.code == Some(0) {
+        says(&plan, &format!("[{}]", fault.finding))?;
+        ensure!(!plan.stdout.contains("all is well"), "it calls that well: {plan}");
+    }
     well(keddah)?;
     Ok(())
 }
@@ -214,6 +223,26 @@ fn finding(told: &Output, name: &str, place: &str) -> Outcome<Value> {
             is("name", name) && is("place", place)
         })
         .ok_or_else(|| Failure::new(format!("no finding {name} of {place}")).with(told))
+}
+
+fn not_into_the_sick(sandbox: &Sandbox, keddah: &Keddah<'_>) -> Outcome {
+    let before = keddah.project.text()?;
+    let leads = leader(sandbox, 2)?.node;
+    let Some(frozen) = TEST.into_iter().find(|node| *node != leads) else {
+        return Err(Failure::new("there is no replica"));
+    };
+    let postmaster = "$(head -1 /pg/data/postmaster.pid)";
+    sandbox.shell(frozen, &format!("kill -STOP {postmaster}"))?.success()?;
+    keddah.project.edit("pg_max_conn: 100", "pg_max_conn: 110")?;
+    let refused = keddah.run(&["apply", "--yes", "-l", "pg-test"])?;
+    keddah.project.write(&before)?;
+    sandbox.shell(frozen, &format!("kill -CONT {postmaster}"))?.success()?;
+    let refused = refused.expect(&[1])?;
+    says(&refused, "pg-test is not well, and this would restart")?;
+    says(&refused, "--despite pg-test")?;
+    keddah.plan()?.expect_empty()?;
+    well(keddah)?;
+    Ok(())
 }
 
 fn accepted(sandbox: &Sandbox, keddah: &Keddah<'_>) -> Outcome {

@@ -37,6 +37,10 @@ pub struct ApplyArgs {
     #[arg(long, value_delimiter = ',', value_name = "NAME")]
     destroy: Vec<String>,
 
+    /// Restart or remove members of these clusters although they are not well
+    #[arg(long, value_delimiter = ',', value_name = "CLUSTER")]
+    despite: Vec<String>,
+
     /// Allow logins with passwords that everyone knows; said once, and remembered beside the inventory
     #[arg(long)]
     allow_public_passwords: bool,
@@ -49,7 +53,8 @@ pub struct ApplyArgs {
 /// load → check → plan → lint → show → approve → execute → report
 pub async fn run(context: &Context, args: ApplyArgs) -> Result<ExitCode, CommandError> {
     let command = command_line(context, &args);
-    let ApplyArgs { plan_file, selection, yes, destroy, allow_public_passwords, full } = args;
+    let ApplyArgs { plan_file, selection, yes, destroy, despite, allow_public_passwords, full } =
+        args;
     let reviewed = plan_file.as_deref().map(Reviewed::read).transpose()?;
     let selection = reviewed.as_ref().map_or(selection, |reviewed| reviewed.selection.clone());
     let context = match &reviewed {
@@ -61,24 +66,26 @@ pub async fn run(context: &Context, args: ApplyArgs) -> Result<ExitCode, Command
     let selection = Selection::of(&selection, &inventory)?;
     let nothing = Removing::default();
     let planned = steps::plan(context, &mut read, &inventory, &selection, &nothing).await?;
-    let Planned { plan, desired, signer, doors, .. } = &planned;
+    let Planned { plan, desired, signer, doors, health, .. } = &planned;
 
-    render::plan::announce(&context.output, plan, full);
+    render::plan::announce(&context.output, plan, health, full);
     if let Some(reviewed) = reviewed.filter(|reviewed| !reviewed.agrees(plan, signer)) {
         return Err(render::plan::differs(&reviewed.plan, plan));
     }
     if plan.changes.is_empty() {
-        return Ok(render::report::nothing(&context.output, plan));
+        return Ok(render::report::nothing(&context.output, plan, health));
     }
     let (opened, said) =
         (opened(plan, doors), PublicPasswords::of(context, allow_public_passwords)?);
     said.guard(&opened, &with_losses(&command, &destroy))?;
+    steps::not_into_the_sick(plan, health, &despite, &with_losses(&command, &destroy))?;
     let allowance = Allowance { names: destroy.into_iter().collect(), everything: false };
     let approval = Approval { yes, allowance, typed: None, command };
     steps::approve(context, plan, desired, approval)?;
     said.remember(&opened, context.environment.now())?;
     let report = steps::carry_out(context, &planned, "keddah apply", full).await?;
-    Ok(render::report::show(&context.output, plan, &report))
+    let now = planned.health_now(context).await;
+    Ok(render::report::show(&context.output, plan, &report, &now))
 }
 
 /// A command, with what may be lost by it.
@@ -91,7 +98,7 @@ fn with_losses(command: &str, destroy: &[String]) -> String {
 
 /// The command as it was given, without what may be lost.
 fn command_line(context: &Context, args: &ApplyArgs) -> String {
-    let ApplyArgs { plan_file, selection, yes, allow_public_passwords, destroy: _, full: _ } = args;
+    let ApplyArgs { plan_file, selection, yes, allow_public_passwords, despite, .. } = args;
     let mut words = vec!["keddah".to_owned(), "apply".to_owned()];
     let mut option = |name: &str, value: String| words.extend([name.to_owned(), quote(&value)]);
     if let Some(path) = &context.global.inventory {
@@ -105,6 +112,9 @@ fn command_line(context: &Context, args: &ApplyArgs) -> String {
     }
     if let Some(restart) = selection.restart.and_then(|how| how.to_possible_value()) {
         option("--restart", restart.get_name().to_owned());
+    }
+    if !despite.is_empty() {
+        option("--despite", despite.join(","));
     }
     words.extend(yes.then(|| "--yes".to_owned()));
     words.extend(allow_public_passwords.then(|| ALLOW_PUBLIC_PASSWORDS.to_owned()));

@@ -33,12 +33,12 @@ pub async fn run(context: &Context, args: PlanArgs) -> Result<ExitCode, CommandE
     let (mut read, inventory) = steps::checked(context)?;
     let selection = Selection::of(&args.selection, &inventory)?;
     let nothing = Removing::default();
-    let Planned { plan, signer, doors, .. } =
+    let Planned { plan, signer, doors, health, .. } =
         steps::plan(context, &mut read, &inventory, &selection, &nothing).await?;
     if let Some(path) = &args.output {
         Reviewed::new(&plan, &args.selection, &read, &signer)?.write(path)?;
     }
-    render::show(&context.output, &plan, args.full);
+    render::show(&context.output, &plan, &health, args.full);
     PublicPasswords::of(context, false)?.foretell(context, &opened(&plan, &doors));
     if let Some(path) =
         args.output.filter(|_| !plan.changes.is_empty() && plan.summary().impossible == 0)

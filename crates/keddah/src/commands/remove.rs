@@ -44,6 +44,10 @@ pub struct RemoveArgs {
     #[arg(long, conflicts_with = "no_backup")]
     aside: bool,
 
+    /// Remove members of these clusters although they are not well
+    #[arg(long, value_delimiter = ',', value_name = "CLUSTER")]
+    despite: Vec<String>,
+
     /// How PostgreSQL may restart on members that stay, should the removal need that
     #[arg(long, value_name = "HOW", default_value = "never")]
     restart: Restart,
@@ -55,7 +59,7 @@ pub struct RemoveArgs {
 
 /// The trip of the data, with some of the nodes on their way out.
 pub async fn run(context: &Context, args: RemoveArgs) -> Result<ExitCode, CommandError> {
-    let RemoveArgs { name, confirm, no_backup, destroy, aside, restart, full } = args;
+    let RemoveArgs { name, confirm, no_backup, destroy, aside, despite, restart, full } = args;
     let (mut read, inventory) = steps::checked(context)?;
     let other = [&confirm, &destroy].into_iter().flatten().find(|typed| **typed != name);
     if let Some(typed) = other {
@@ -83,10 +87,11 @@ pub async fn run(context: &Context, args: RemoveArgs) -> Result<ExitCode, Comman
     let planned = steps::plan(context, &mut read, &inventory, &selection, &removing).await?;
     let plan = &planned.plan;
 
-    render::plan::announce(&context.output, plan, full);
+    render::plan::announce(&context.output, plan, &planned.health, full);
     if plan.changes.is_empty() {
-        return Ok(render::report::nothing(&context.output, plan));
+        return Ok(render::report::nothing(&context.output, plan, &planned.health));
     }
+    steps::not_into_the_sick(plan, &planned.health, &despite, &format!("keddah remove {name}"))?;
     let confirmed = confirm.is_some_and(|confirm| confirm == name);
     // The plan is the removal's alone, and its name has been typed.
     let allowance = Allowance { names: BTreeSet::new(), everything: true };
@@ -94,7 +99,8 @@ pub async fn run(context: &Context, args: RemoveArgs) -> Result<ExitCode, Comman
     let approval = Approval { yes: confirmed, allowance, typed, command: String::new() };
     steps::approve(context, plan, &planned.desired, approval)?;
     let report = steps::carry_out(context, &planned, "keddah remove", full).await?;
-    Ok(render::report::show(&context.output, plan, &report))
+    let now = planned.health_without(context, &removing).await;
+    Ok(render::report::show(&context.output, plan, &report, &now))
 }
 
 /// A cluster's name takes away what makes its hosts that cluster, an instance's only that one; any

@@ -2,8 +2,9 @@
 
 use crate::error::CommandError;
 use crate::render::theme::{Meaning, Theme};
-use crate::render::{Output, change, counted, fold, wrap};
+use crate::render::{Output, change, counted, fold, status, wrap};
 use indexmap::IndexMap;
+use keddah_plan::health::{Finding, Health, beside};
 use keddah_plan::{Certainty, Failure, Plan, PlannedChange};
 use keddah_resource::{Class, Module, ResourceId};
 use serde_json::json;
@@ -11,24 +12,30 @@ use std::collections::BTreeMap;
 use std::fmt::Write;
 
 /// Shows the answer of `keddah plan`.
-pub fn show(output: &Output, plan: &Plan, full: bool) {
+pub fn show(output: &Output, plan: &Plan, health: &Health, full: bool) {
     if output.is_json() {
-        output.data(&json(plan));
+        output.data(&json(plan, health));
     } else {
-        output.answer(&text(plan, full, output.width, output.stdout));
+        output.answer(&with_health(plan, Some(health), full, output.width, output.stdout));
     }
 }
 
 /// Shows a plan that is about to be applied; with JSON, it is part of the report instead.
-pub fn announce(output: &Output, plan: &Plan, full: bool) {
+pub fn announce(output: &Output, plan: &Plan, health: &Health, full: bool) {
     if !output.is_json() && !plan.changes.is_empty() {
-        output.answer(&text(plan, full, output.width, output.stdout));
+        output.answer(&with_health(plan, Some(health), full, output.width, output.stdout));
     }
 }
 
-/// A plan for programs.
-pub fn json(plan: &Plan) -> serde_json::Value {
-    json!({ "summary": plan.summary(), "digest": plan.digest(), "plan": plan })
+/// A plan for programs, with what is not well beside it.
+pub fn json(plan: &Plan, health: &Health) -> serde_json::Value {
+    json!({
+        "summary": plan.summary(),
+        "digest": plan.digest(),
+        "plan": plan,
+        "well": health.is_well(),
+        "findings": beside(plan, health),
+    })
 }
 
 /// The refusal to apply something else than what was reviewed, naming what is different.
@@ -60,7 +67,19 @@ pub fn differs(reviewed: &Plan, now: &Plan) -> CommandError {
 }
 
 /// A plan for people.
+#[cfg(test)]
 pub fn text(plan: &Plan, full: bool, width: usize, theme: Theme) -> String {
+    with_health(plan, None, full, width, theme)
+}
+
+/// A plan for people, and what is not well beside it; its last sentence is about both.
+pub fn with_health(
+    plan: &Plan,
+    health: Option<&Health>,
+    full: bool,
+    width: usize,
+    theme: Theme,
+) -> String {
     let mut text = String::new();
     unreachable(&mut text, plan, theme);
     let style = change::Style { full, width, theme };
@@ -89,7 +108,19 @@ pub fn text(plan: &Plan, full: bool, width: usize, theme: Theme) -> String {
     if !plan.notes.is_empty() {
         text.push('\n');
     }
-    text.push_str(&summary(plan, width, theme));
+    let beside: Vec<&Finding> = health.map(|health| beside(plan, health)).unwrap_or_default();
+    let counts: Vec<&Finding> = beside.into_iter().filter(|finding| finding.counts()).collect();
+    for finding in &counts {
+        status::finding(&mut text, finding, None, &theme, width);
+    }
+    if !counts.is_empty() {
+        text.push('\n');
+    }
+    text.push_str(&summary(plan, health.is_some_and(Health::is_well), width, theme));
+    if !counts.is_empty() {
+        let _ =
+            writeln!(text, "{}; `keddah status` shows it all.", status::verdict(&counts, &theme));
+    }
     if folds {
         let hint = "What is only counted or named here, -v shows in full.";
         let _ = writeln!(text, "{}", theme.paint(Meaning::Muted, hint));
@@ -166,11 +197,13 @@ pub fn failure_details(text: &mut String, failure: &Failure, theme: Theme) {
 }
 
 /// The last line: what it all comes to.
-fn summary(plan: &Plan, width: usize, theme: Theme) -> String {
+fn summary(plan: &Plan, well: bool, width: usize, theme: Theme) -> String {
     let of = format!("{} on {}", counted(plan.resources, "resource"), counted(plan.nodes, "node"));
     if plan.changes.is_empty() {
         return if plan.is_complete() {
-            let good = theme.paint(Meaning::Good, "Nothing to change:");
+            let words =
+                if well { "Nothing to change, and all is well:" } else { "Nothing to change:" };
+            let good = theme.paint(Meaning::Good, words);
             format!("{good} {of} are as declared.\n")
         } else {
             "Nothing to change in what could be looked at.\n".to_owned()

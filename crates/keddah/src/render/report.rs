@@ -2,28 +2,39 @@
 
 use crate::render::plan::{failure_details, json};
 use crate::render::theme::{Meaning, Theme};
-use crate::render::{Output, counted};
+use crate::render::{Output, counted, status};
 use indexmap::IndexMap;
+use keddah_plan::health::{Finding, Health};
 use keddah_plan::{Ending, Plan, Report, SkipReason};
 use keddah_resource::IdleListener;
 use std::fmt::Write;
 use std::process::ExitCode;
 
 /// Says that there is nothing to apply.
-pub fn nothing(output: &Output, plan: &Plan) -> ExitCode {
-    crate::render::plan::show(output, plan, false);
+pub fn nothing(output: &Output, plan: &Plan, health: &Health) -> ExitCode {
+    crate::render::plan::show(output, plan, health, false);
     if plan.is_complete() { ExitCode::SUCCESS } else { ExitCode::from(1) }
 }
 
-/// Shows the report.
-pub fn show(output: &Output, plan: &Plan, report: &Report) -> ExitCode {
+/// Shows the report, and what is not well now.
+pub fn show(output: &Output, plan: &Plan, report: &Report, health: &Health) -> ExitCode {
     if output.is_json() {
-        let mut answer = json(plan);
+        let mut answer = json(plan, health);
+        answer["findings"] = serde_json::to_value(&health.findings).unwrap_or_default();
         answer["report"] = serde_json::to_value(report).unwrap_or_default();
         answer["success"] = (report.is_success() && plan.is_complete()).into();
         output.data(&answer);
     } else {
-        output.answer(&text(plan, report, output.stdout));
+        let mut text = text(plan, report, output.stdout);
+        let counts: Vec<&Finding> = health.findings.iter().filter(|one| one.counts()).collect();
+        for finding in &counts {
+            status::finding(&mut text, finding, None, &output.stdout, output.width);
+        }
+        if !counts.is_empty() {
+            let verdict = status::verdict(&counts, &output.stdout);
+            let _ = writeln!(text, "{verdict}; `keddah status` shows it all.");
+        }
+        output.answer(&text);
     }
     if report.is_success() && plan.is_complete() { ExitCode::SUCCESS } else { ExitCode::from(1) }
 }

@@ -49,7 +49,7 @@ fn text(view: &View<'_>, theme: &Theme, width: usize) -> String {
         self::etcd(&mut text, etcd, theme);
     }
     for finding in &view.health.findings {
-        self::finding(&mut text, finding, view.now, theme, width);
+        self::finding(&mut text, finding, Some(view.now), theme, width);
     }
     if !view.health.findings.is_empty() {
         text.push('\n');
@@ -144,7 +144,14 @@ fn words(words: &[&str]) -> Vec<String> {
     words.iter().map(|word| (*word).to_owned()).collect()
 }
 
-fn finding(text: &mut String, finding: &Finding, now: i64, theme: &Theme, width: usize) {
+/// One finding with its remedy; since when, where somebody says what time it is.
+pub fn finding(
+    text: &mut String,
+    finding: &Finding,
+    now: Option<i64>,
+    theme: &Theme,
+    width: usize,
+) {
     let meaning = match finding.severity {
         _ if finding.accepted => Meaning::Muted,
         Severity::Critical => Meaning::Error,
@@ -152,8 +159,8 @@ fn finding(text: &mut String, finding: &Finding, now: i64, theme: &Theme, width:
         Severity::Note => Meaning::Muted,
     };
     let label = theme.paint(meaning, &finding.severity.to_string());
-    let since =
-        finding.since.map(|since| format!(", for {}", ago(now - since))).unwrap_or_default();
+    let since = finding.since.zip(now).map(|(since, now)| format!(", for {}", ago(now - since)));
+    let since = since.unwrap_or_default();
     let accepted = if finding.accepted { ", accepted" } else { "" };
     let Finding { place, message, name, remedy, .. } = finding;
     let _ = writeln!(text, "{label}: {place}: {message} [{name}{since}{accepted}]");
@@ -168,12 +175,17 @@ fn finding(text: &mut String, finding: &Finding, now: i64, theme: &Theme, width:
 fn last_sentence(view: &View<'_>, theme: &Theme) -> String {
     let Health { clusters, findings, .. } = view.health;
     let what = format!("{} on {}", counted(clusters.len(), "cluster"), counted(view.nodes, "node"));
-    let count =
-        |severity| findings.iter().filter(|one| one.severity == severity && !one.accepted).count();
-    let (critical, warnings) = (count(Severity::Critical), count(Severity::Warning));
     if view.health.is_well() {
         return format!("{}\n", theme.paint(Meaning::Good, &format!("All is well: {what}.")));
     }
+    let counts: Vec<&Finding> = findings.iter().filter(|finding| finding.counts()).collect();
+    format!("{}; {what}.\n", verdict(&counts, theme))
+}
+
+/// `Not well: 1 critical and 2 warnings`.
+pub fn verdict(counts: &[&Finding], theme: &Theme) -> String {
+    let count = |severity| counts.iter().filter(|one| one.severity == severity).count();
+    let (critical, warnings) = (count(Severity::Critical), count(Severity::Warning));
     let mut parts = Vec::new();
     if critical > 0 {
         parts.push(format!("{critical} critical"));
@@ -182,8 +194,7 @@ fn last_sentence(view: &View<'_>, theme: &Theme) -> String {
         parts.push(counted(warnings, "warning"));
     }
     let meaning = if critical > 0 { Meaning::Error } else { Meaning::Warning };
-    let found = theme.paint(meaning, &format!("Not well: {}", parts.join(" and ")));
-    format!("{found}; {what}.\n")
+    theme.paint(meaning, &format!("Not well: {}", parts.join(" and ")))
 }
 
 /// A size in bytes.

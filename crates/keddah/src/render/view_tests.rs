@@ -3,6 +3,7 @@
 use super::theme::Theme;
 use super::{plan, report};
 use keddah_core::NodeName;
+use keddah_plan::health::{Finding, Health, Severity};
 use keddah_plan::{
     Blocked, Certainty, Event, Failure, Plan, PlannedChange, Report, SkipReason, Unobserved,
 };
@@ -154,6 +155,36 @@ fn nothing_to_change_is_one_line() {
         plan::text(&plan, false, 100, PLAIN),
         @"Nothing to change: 217 resources on 4 nodes are as declared."
     );
+}
+
+#[test]
+fn the_last_sentence_says_whether_all_is_well() {
+    let plan = Plan { resources: 217, nodes: 4, ..Plan::default() };
+    let mut health = Health::default();
+    let shown = |health: &Health| plan::with_health(&plan, Some(health), false, 100, PLAIN);
+    insta::assert_snapshot!(
+        shown(&health),
+        @"Nothing to change, and all is well: 217 resources on 4 nodes are as declared."
+    );
+    health.findings = vec![Finding {
+        severity: Severity::Warning,
+        name: "paused",
+        place: "pg-test".to_owned(),
+        cluster: Some("pg-test".to_owned()),
+        message: "Patroni is paused".to_owned(),
+        since: None,
+        remedy: "`patronictl resume`".to_owned(),
+        accepted: false,
+    }];
+    insta::assert_snapshot!(shown(&health), @r"
+    warning: pg-test: Patroni is paused [paused]
+       -> `patronictl resume`
+
+    Nothing to change: 217 resources on 4 nodes are as declared.
+    Not well: 1 warning; `keddah status` shows it all.
+    ");
+    health.findings[0].accepted = true;
+    assert!(shown(&health).starts_with("Nothing to change, and all is well: "));
 }
 
 #[test]

@@ -22,7 +22,7 @@ pub async fn carry_out(
     command: &str,
     show_all: bool,
 ) -> Result<Report, CommandError> {
-    let Planned { plan, desired, fleet, signer, doors: _, health: _ } = planned;
+    let Planned { plan, desired, fleet, signer, doors: _, .. } = planned;
     let (events, mut incoming) = mpsc::unbounded_channel::<Event>();
     let (wish, stop) = watch::channel(Stop::No);
     let now = context.environment.now();

@@ -3,15 +3,18 @@
 use crate::cli::Context;
 use crate::error::CommandError;
 use crate::steps::Selection;
-use keddah_compile::HealthQuestions;
+use keddah_compile::{HealthQuestions, Removing};
 use keddah_core::NodeName;
 use keddah_fleet::Fleet;
 use keddah_inventory::{Inventory, registry};
-use keddah_plan::health::{Answer, Answers, FINDINGS, Health, judge};
+use keddah_plan::Plan;
+use keddah_plan::health::{Answer, Answers, FINDINGS, Finding, Health, in_the_way, judge};
+use keddah_resource::Class;
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 /// What is asked of whom.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct HealthCheck {
     questions: HealthQuestions,
     patience: Duration,
@@ -65,6 +68,27 @@ impl HealthCheck {
         Ok(Self { questions, patience })
     }
 
+    /// The same for what stays when something has gone; nodes that it was on are not judged for
+    /// themselves.
+    pub fn without(&self, removing: &Removing) -> Self {
+        let mut check = self.clone();
+        let expected = &mut check.questions.expected;
+        for cluster in &mut expected.clusters {
+            let name = cluster.name.clone();
+            cluster.members.retain(|member| !removing.instance(&member.node, &name));
+        }
+        expected.clusters.retain(|cluster| !cluster.members.is_empty());
+        expected.etcd.retain(|member| !removing.etcd.contains(&member.node));
+        let emptied: Vec<&NodeName> =
+            removing.pgsql.values().flatten().chain(&removing.etcd).collect();
+        expected.nodes.retain(|node| !emptied.contains(&node));
+        for shared in &mut expected.shared_addresses {
+            shared.nodes.retain(|node| !emptied.contains(&node));
+        }
+        expected.shared_addresses.retain(|shared| !shared.nodes.is_empty());
+        check
+    }
+
     /// The nodes that are asked.
     pub fn nodes(&self) -> impl Iterator<Item = &NodeName> {
         self.questions.probes.keys()
@@ -82,5 +106,43 @@ impl HealthCheck {
             })
             .collect();
         judge(&self.questions.expected, &answers)
+    }
+}
+
+/// Refuses to restart or remove members of a cluster that is not well, unless it was named.
+///
+/// # Errors
+/// With what is not well and how to go on in spite of it.
+pub fn not_into_the_sick(
+    plan: &Plan,
+    health: &Health,
+    despite: &[String],
+    command: &str,
+) -> Result<(), CommandError> {
+    let mut found = in_the_way(plan, health);
+    found.retain(|one| !despite.contains(&one.cluster));
+    let Some(first) = found.first() else { return Ok(()) };
+    let clusters: BTreeSet<&str> = found.iter().map(|one| one.cluster.as_str()).collect();
+    let names = clusters.iter().copied().collect::<Vec<_>>().join(",");
+    let mut error = CommandError::user(format!(
+        "{} is not well, and this would {} {}",
+        first.cluster,
+        verb(first.change.difference.class),
+        first.change.id
+    ));
+    for one in &found {
+        let Finding { place, message, .. } = one.finding;
+        error.causes.push(format!("{place}: {message}"));
+    }
+    Err(error
+        .hint("mend that first: `keddah status` has a remedy for each")
+        .hint(format!("or go on in spite of it: {command} --despite {names}")))
+}
+
+fn verb(class: Class) -> &'static str {
+    match class {
+        Class::Stop | Class::Destroy => "take away",
+        Class::Replace => "make anew",
+        _ => "restart",
     }
 }

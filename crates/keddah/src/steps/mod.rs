@@ -19,7 +19,7 @@ pub use authority::{CA_DIRECTORY, Signer};
 pub use compile::{compile, templates};
 pub use doors::{OPTION as ALLOW_PUBLIC_PASSWORDS, PublicPasswords};
 pub use execute::carry_out;
-pub use health::HealthCheck;
+pub use health::{HealthCheck, not_into_the_sick};
 pub use read::{Read, base_directory, checked, digest_of, read, refuse};
 pub use review::Reviewed;
 pub use selection::{Restart, Selection, SelectionArgs};

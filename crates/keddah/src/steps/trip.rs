@@ -29,6 +29,19 @@ pub struct Planned {
     pub doors: Vec<Door>,
     /// How the planned part of the fleet does.
     pub health: Health,
+    check: HealthCheck,
+}
+
+impl Planned {
+    /// How it does now.
+    pub async fn health_now(&self, context: &Context) -> Health {
+        self.check.judge(context, &self.fleet).await
+    }
+
+    /// How what stays does, now that something is gone.
+    pub async fn health_without(&self, context: &Context, removing: &Removing) -> Health {
+        self.check.without(removing).judge(context, &self.fleet).await
+    }
 }
 
 /// How long a plan waits for what a node says of its health; what is silent is a finding.
@@ -71,7 +84,7 @@ pub async fn plan(
     plan.notes.extend(notes);
     plan.notes.extend(at_work(&holders));
     steps::complete(&mut plan, &desired, &fleet, selection.nodes());
-    Ok(Planned { plan, desired, fleet, signer, doors, health })
+    Ok(Planned { plan, desired, fleet, signer, doors, health, check })
 }
 
 /// Who changes nodes while we look at them: one note for each.
