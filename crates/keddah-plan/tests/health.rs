@@ -164,7 +164,7 @@ fn answer(number: u8) -> Answer {
         etcd: Some(Asked::Told(etcd)),
         disks: vec![Asked::Told(DiskHealth {
             directory: "/pg/data".to_owned(),
-            size: 50 << 30,
+            taken: 20 << 30,
             free: 30 << 30,
             device: 7,
         })],
@@ -243,8 +243,8 @@ const BREAKS: &[Break] = &[
     (&["clock-apart"], |world| world.node(3).clock -= 1_500),
     (&["connections-full"], |world| world.server(2).connections = 97),
     (&["dcs-unheard"], |world| world.patroni(3).heard_dcs = NOW - 31),
-    (&["disk-full"], |world| world.disk(1).free = 1 << 30),
-    (&["disk-filling"], |world| world.disk(1).free = 6 << 30),
+    (&["disk-full"], |world| (world.disk(1).taken, world.disk(1).free) = (49 << 30, 1 << 30)),
+    (&["disk-filling"], |world| (world.disk(1).taken, world.disk(1).free) = (44 << 30, 6 << 30)),
     (&["disk-unknown"], |world| world.node(1).disks[0] = Asked::unknown("/pg/data hangs")),
     (&["etcd-alarm"], |world| {
         world.etcd(2).errors = vec!["memberID:2 alarm:NOSPACE".to_owned()];

@@ -276,8 +276,8 @@ pub struct BackupHealth {
 pub struct DiskHealth {
     /// The directory that was asked for.
     pub directory: String,
-    /// Its size in bytes.
-    pub size: u64,
+    /// What is taken, in bytes.
+    pub taken: u64,
     /// What an account other than root may still write.
     pub free: u64,
     /// Tells file systems of a node apart.

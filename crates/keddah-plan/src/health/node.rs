@@ -91,10 +91,12 @@ fn disks(node: &NodeName, disks: &[Asked<DiskHealth>], findings: &mut Vec<Findin
                 continue;
             }
         };
-        if disk.size == 0 || !seen.insert(disk.device) {
+        // As `df` counts: what is kept back for root is nobody's room.
+        let whole = disk.taken.saturating_add(disk.free);
+        if whole == 0 || !seen.insert(disk.device) {
             continue;
         }
-        let taken = 100 - disk.free.saturating_mul(100) / disk.size;
+        let taken = disk.taken.saturating_mul(100) / whole;
         let name = match taken {
             _ if disk.free > ENOUGH => continue,
             FULL.. => "disk-full",
