@@ -11,6 +11,7 @@ use crate::disk;
 use crate::error::{Error, FileContext, Result};
 use crate::fault::{ActiveFault, Fault};
 use crate::location::{Place, network_namespace_path};
+use crate::lock::Shared;
 use crate::process::{output, tool};
 use crate::state::NodeState;
 
@@ -231,7 +232,10 @@ pub(crate) fn starved_group(place: &Place, node: &str) -> Result<Option<PathBuf>
 
 fn starve(place: &Place, group: &Group, node: &str, percent: u32) -> Result<()> {
     let starved = controller("cpu")?.join("keddah-sandbox").join(&place.name).join(node);
-    fs::create_dir_all(&starved).on("create", &starved)?;
+    {
+        let _shared = Shared::acquire()?;
+        fs::create_dir_all(&starved).on("create", &starved)?;
+    }
     let quota = PERIOD_MICROSECONDS / 100 * percent;
     for (file, value) in [("cpu.cfs_period_us", PERIOD_MICROSECONDS), ("cpu.cfs_quota_us", quota)] {
         let file = starved.join(file);
@@ -283,6 +287,7 @@ fn release(group: &Path) -> Result<()> {
         },
     )?;
     // The last one takes the directories along; others may be starved, too.
+    let _shared = Shared::acquire()?;
     for parent in group.ancestors().skip(1).take(2) {
         let _ = fs::remove_dir(parent);
     }
