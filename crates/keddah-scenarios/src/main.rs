@@ -1,6 +1,6 @@
 //! End-to-end scenarios: drives the real `keddah` program against real sandbox nodes.
 //!
-//! `keddah-scenarios --keddah PATH` runs every scenario in order and ends with one line,
+//! `keddah-scenarios --keddah PATH` runs every scenario, groups of them side by side, and ends with one line,
 //! `N passed, N failed`, which counts scenarios. `keddah-scenarios bench` measures instead.
 #![expect(
     clippy::disallowed_methods,
@@ -23,6 +23,7 @@ mod project;
 mod runner;
 mod sandbox;
 mod scenarios;
+mod side_by_side;
 mod world;
 
 use clap::{Parser, ValueEnum};
@@ -45,15 +46,23 @@ pub struct Options {
     #[arg(long, value_enum, default_value_t = Suite::Trixie)]
     suite: Suite,
 
-    /// Run these only (names, or numbers from 1)
+    /// Run these only (names, or numbers from 1), one after another
     #[arg(long, value_delimiter = ',', value_name = "NAME,…")]
     only: Vec<String>,
+
+    /// Run this group's scenarios only (see --list); the process ends with the one that started it
+    #[arg(long, conflicts_with_all = ["only", "keep"], value_name = "NAME")]
+    group: Option<String>,
+
+    /// How many groups of scenarios run side by side
+    #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u8).range(1..=8), value_name = "COUNT")]
+    jobs: u8,
 
     /// List the scenarios
     #[arg(long)]
     list: bool,
 
-    /// Leave the last sandbox standing
+    /// Leave the last sandbox standing; the scenarios then run one after another
     #[arg(long)]
     keep: bool,
 

@@ -10,6 +10,7 @@ use std::net::{SocketAddr, TcpStream};
 use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 /// The first node's last octet.
@@ -38,6 +39,15 @@ pub struct Sandbox {
     runtime: PathBuf,
     /// How many nodes it has.
     pub nodes: u8,
+}
+
+/// Whether this process is about to end: what it booted now, nobody would take down.
+static ENDING: AtomicBool = AtomicBool::new(false);
+
+/// Takes away what stands under this name, for good: this process boots nothing more.
+pub fn down_for_good(program: &Path, name: &str) -> Outcome {
+    ENDING.store(true, Ordering::SeqCst);
+    down(program, name).map(|_| ())
 }
 
 /// A node's name by its number from 1.
@@ -74,6 +84,7 @@ impl Sandbox {
         keep: bool,
     ) -> Outcome<Self> {
         down(program, name)?;
+        crate::ensure!(!ENDING.load(Ordering::SeqCst), "interrupted");
         let kind = if image == Image::Bare { "bare" } else { "warm" };
         let count = nodes.to_string();
         let mut up = Command::new(program);

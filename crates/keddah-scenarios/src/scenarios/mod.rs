@@ -10,6 +10,7 @@ mod failover;
 mod fields;
 mod follow;
 mod foreign;
+mod groups;
 mod instances;
 mod interrupted;
 mod lost;
@@ -21,6 +22,7 @@ mod single;
 mod topology;
 
 pub use failover::deaths;
+pub use groups::{GROUPS, Group};
 
 use crate::failure::Outcome;
 use crate::world::World;
