@@ -23,7 +23,7 @@ DEBIAN_PACKAGES_HERE := $(SUITE) $(CACHE) $(PACKAGES) $(CLIENT_PACKAGES) $(TEST_
 GREEN := target/debian-packages.green
 ANSIBLE := $(CACHE)/ansible
 
-.PHONY: help demo test check unit e2e bench build packages test-packages client-packages clean down docs scenarios \
+.PHONY: help demo test check unit e2e bench drill build packages test-packages client-packages clean down docs scenarios \
         compare-packages record-packages
 
 help: ## this list
@@ -79,6 +79,9 @@ record-packages: ## after a green `make test`: its versions of Debian's packages
 
 bench: packages scenarios ## the figures of docs/benchmarks.md
 	@$(SUDO) target/release/keddah-scenarios bench --keddah $(KEDDAH)
+
+drill: packages scenarios ## field trials at full length, some fifteen minutes; adds lines to docs/drill.md
+	@$(SUDO) env "KEDDAH_COMMIT=$$KEDDAH_COMMIT" target/release/keddah-scenarios drill --keddah $(KEDDAH)
 
 docs: ## write the reference pages anew from the sources
 	@UPDATE_DOCS=1 cargo test --quiet -p keddah-inventory --test reference

@@ -1,7 +1,8 @@
 //! End-to-end scenarios: drives the real `keddah` program against real sandbox nodes.
 //!
 //! `keddah-scenarios --keddah PATH` runs every scenario, groups of them side by side, and ends with one line,
-//! `N passed, N failed`, which counts scenarios. `keddah-scenarios bench` measures instead.
+//! `N passed, N failed`, which counts scenarios. `keddah-scenarios bench` measures instead; `drill` runs the field
+//! trials at full length.
 #![expect(
     clippy::disallowed_methods,
     clippy::disallowed_macros,
@@ -12,6 +13,7 @@ mod bench;
 mod cluster;
 mod command;
 mod crowded;
+mod drill;
 mod failure;
 mod keddah;
 mod load;
@@ -66,6 +68,10 @@ pub struct Options {
     #[arg(long)]
     keep: bool,
 
+    /// How long faults of `drill` last, in place of their own lengths; nothing is then written down
+    #[arg(long, value_name = "SECONDS")]
+    seconds: Option<u64>,
+
     /// How often `bench` measures each thing
     #[arg(long, default_value_t = 5, value_name = "COUNT")]
     runs: usize,
@@ -86,6 +92,8 @@ enum Mode {
     Scenarios,
     /// Measure, and write a Markdown table to standard output.
     Bench,
+    /// Run the field trials at full length, and add what they came to to docs/drill.md.
+    Drill,
 }
 
 /// A Debian release.
@@ -112,5 +120,6 @@ fn main() -> ExitCode {
     match options.mode {
         Mode::Scenarios => runner::run(options),
         Mode::Bench => bench::run(options),
+        Mode::Drill => drill::run(options),
     }
 }

@@ -64,12 +64,7 @@ fn chosen(options: &Options) -> Outcome<Vec<&'static Scenario>> {
 }
 
 fn all(chosen: &[&'static Scenario], world: &mut World) -> ExitCode {
-    let (program, name) = (world.program.clone(), world.options.sandbox.clone());
-    when_interrupted(move || {
-        eprintln!("interrupted: taking the sandbox down");
-        let _ = sandbox::down_for_good(&program, &name);
-        std::process::exit(130);
-    });
+    take_down_when_interrupted(world);
     let in_group = world.options.group.is_some();
     if in_group && let Err(failure) = end_with_parent() {
         eprintln!("{}", failure.message);
@@ -163,6 +158,16 @@ fn show(evidence: &str) {
     for line in &lines[hidden..] {
         println!("    | {line}");
     }
+}
+
+/// An interruption takes the world's sandbox down and ends this process.
+pub fn take_down_when_interrupted(world: &World) {
+    let (program, name) = (world.program.clone(), world.options.sandbox.clone());
+    when_interrupted(move || {
+        eprintln!("interrupted: taking the sandbox down");
+        let _ = sandbox::down_for_good(&program, &name);
+        std::process::exit(130);
+    });
 }
 
 /// Ctrl-C, or the end of the session that this runs in, must not leave nodes behind.

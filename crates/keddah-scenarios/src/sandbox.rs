@@ -81,6 +81,7 @@ impl Sandbox {
         suite: &str,
         image: Image,
         nodes: u8,
+        disks: &[&str],
         keep: bool,
     ) -> Outcome<Self> {
         down(program, name)?;
@@ -90,6 +91,9 @@ impl Sandbox {
         let mut up = Command::new(program);
         up.args(["sandbox", "--name", name, "up", "--nodes", &count]);
         up.args(["--suite", suite, "--image", kind]);
+        for disk in disks {
+            up.args(["--disk", disk]);
+        }
         // The first run on a machine makes the images.
         command::run(&mut up, Duration::from_secs(1200))?.success()?;
         let runtime = runtime_directory(name);
@@ -151,6 +155,15 @@ impl Sandbox {
     /// Gives it back.
     pub fn heal(&self, number: u8) -> Outcome {
         self.control(&["heal", &node(number)])
+    }
+
+    /// Gives a node a fault, by the words of `sandbox fault`, which ends by itself.
+    pub fn fault(&self, number: u8, words: &[&str], seconds: u64) -> Outcome {
+        let (name, seconds) = (node(number), seconds.to_string());
+        let mut all = vec!["fault", name.as_str()];
+        all.extend(words);
+        all.extend(["--for", &seconds]);
+        self.control(&all)
     }
 
     fn control(&self, words: &[&str]) -> Outcome {
