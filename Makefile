@@ -13,7 +13,7 @@ IMAGE ?= warm
 NODES ?= 4
 # What the sandbox needs of this machine, a psql to connect with, and what the tests compare with.
 PACKAGES := systemd-container debootstrap iproute2 openssh-client debian-archive-keyring \
-            postgresql-client openssl procps e2fsprogs xfsprogs
+            postgresql-client openssl procps e2fsprogs xfsprogs nftables
 # Clients of the scenarios: a Python and a JDBC driver, and a Java that runs a source file.
 CLIENT_PACKAGES := python3-psycopg libpostgresql-jdbc-java default-jdk-headless
 TEST_PACKAGES := postgresql patroni etcd-server python3-venv

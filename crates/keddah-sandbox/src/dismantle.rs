@@ -165,7 +165,11 @@ mod tests {
         };
         let place = Place::new(&locations, "test-shared").unwrap();
         let namespace = place.network_namespace();
+        // What a failure of this test has left.
         bridge::remove_namespace(&namespace).unwrap();
+        if let Some(groups) = Groups::find(&place).unwrap() {
+            groups.remove().unwrap();
+        }
         assert!(waits(|| bridge::create_bridge(&place).unwrap()));
         assert!(network_namespace_path(&namespace).exists());
         bridge::remove_namespace(&namespace).unwrap();

@@ -10,6 +10,7 @@ use crate::control_group::{Group, Groups};
 use crate::disk;
 use crate::error::{Error, FileContext, Result};
 use crate::fault::{ActiveFault, Fault};
+use crate::filter;
 use crate::location::{Place, network_namespace_path};
 use crate::lock::Shared;
 use crate::process::{output, tool};
@@ -65,6 +66,7 @@ pub(crate) fn device(place: &Place, node: &NodeState, fault: &Fault) -> Result<O
         }
         Fault::FullDisk { path, .. } => disk_index(node, path).map(|_| None),
         Fault::Starve { .. } => controller("cpu").map(|_| None),
+        Fault::Lose { .. } | Fault::CutFrom { .. } => filter::check().map(|()| None),
         Fault::Freeze | Fault::Cut | Fault::SlowLink { .. } => Ok(None),
     }
 }
@@ -103,6 +105,8 @@ pub(crate) fn begin(
         Fault::Freeze => freeze(&group),
         Fault::Cut if group.populated()? => bridge::switch_cable(place, &node.name, false),
         Fault::SlowLink { .. } if group.populated()? => dress_cable(place, node),
+        Fault::Lose { percent } => filter::lose(place, &node.name, *percent),
+        Fault::CutFrom { nodes } => filter::part(place, &node.name, nodes),
         // At the next boot.
         Fault::Cut | Fault::SlowLink { .. } => Ok(()),
     }
@@ -127,6 +131,8 @@ pub(crate) fn end(
         Fault::Starve { .. } => feed(place, &node.name),
         Fault::Freeze => thaw(&group),
         Fault::SlowLink { .. } => undress_cable(place, node),
+        Fault::Lose { .. } => filter::stop_losing(place, &node.name),
+        Fault::CutFrom { .. } => filter::join(place, &node.name),
         // The caller knows whether the cable shall be mended.
         Fault::Cut => Ok(()),
     }

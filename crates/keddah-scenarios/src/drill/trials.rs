@@ -31,12 +31,13 @@ pub(super) const TRIALS: &[Trial] = &[
     },
     Trial {
         name: "slow-etcd",
-        about: "the disk of etcd carries 16 KiB/s for SECONDS",
+        about: "the disk of etcd carries 2 KiB/s for SECONDS",
         promise: "the leader stays, or hands over without a loss",
         seconds: 60,
         run: |sandbox, seconds| {
             on_leader(sandbox, seconds, |_| {
-                sandbox.fault(1, &["slow-disk", "--rate", "16K"], seconds)
+                sandbox.fault(1, &["slow-disk", "--rate", "2K"], seconds)?;
+                etcd_is_slow(sandbox)
             })
         },
     },
@@ -103,6 +104,18 @@ fn on_leader(
     let (now, healed) = result?;
     let together = witness::together(&witnesses.finish(sandbox)?);
     Ok(Measured { record: record?, together, moved: now.name != leader.name, healed })
+}
+
+/// A write to etcd takes more than a second: else nothing is tried.
+fn etcd_is_slow(sandbox: &Sandbox) -> Outcome {
+    let put = "ETCDCTL_API=3 timeout 20 etcdctl --endpoints=https://127.0.0.1:2379 \
+               --cacert=/etc/pki/etcd-ca.crt --cert=/etc/etcd/server.crt --key=/etc/etcd/server.key \
+               --command-timeout=20s put /drill slow";
+    let written = sandbox.shell(1, put)?;
+    let seconds = written.elapsed.as_secs_f64();
+    println!("          a write to etcd takes {seconds:.1} s");
+    ensure!(seconds > 1.0, "a write to etcd takes {seconds:.1} s only: {written}");
+    Ok(())
 }
 
 fn power(sandbox: &Sandbox, seconds: u64) -> Outcome<Measured> {
