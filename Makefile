@@ -11,6 +11,8 @@ CACHE ?= /var/cache/keddah
 SUITE ?= trixie
 IMAGE ?= warm
 NODES ?= 4
+# The demo's sandbox; another name stands beside it.
+NAME ?= default
 # What the sandbox needs of this machine, a psql to connect with, and what the tests compare with.
 PACKAGES := systemd-container debootstrap iproute2 openssh-client debian-archive-keyring \
             postgresql-client openssl procps e2fsprogs xfsprogs nftables
@@ -40,10 +42,10 @@ build: ## the release binary
 	@cargo build --release --locked --bin keddah
 
 demo: packages build ## boot four nodes, apply conf/sandbox.yml, say how to connect
-	@$(SUDO) scripts/demo $(KEDDAH) $(SUITE) $(IMAGE) $(NODES)
+	@$(SUDO) scripts/demo $(KEDDAH) $(SUITE) $(IMAGE) $(NODES) $(NAME)
 
 down: ## take the demo's sandbox down
-	@$(SUDO) $(KEDDAH) sandbox down
+	@$(SUDO) $(KEDDAH) sandbox --name $(NAME) down
 
 check: ## formatting and lints
 	@cargo fmt --all --check
