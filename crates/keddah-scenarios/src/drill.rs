@@ -163,7 +163,8 @@ fn all(world: &mut World, only: &[String], seconds: Option<u64>) -> Outcome<usiz
             }
             world.discard();
         }
-        let kept = kept.map(|failure| failure.message);
+        let kept =
+            kept.map(|failure| failure.message.lines().next().unwrap_or_default().to_owned());
         rows.push(ledger::Row { what, measured, promise: trial.promise.to_owned(), kept });
     }
     print!("\n{}", ledger::table(&rows));

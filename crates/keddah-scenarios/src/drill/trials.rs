@@ -106,15 +106,18 @@ fn on_leader(
     Ok(Measured { record: record?, together, moved: now.name != leader.name, healed })
 }
 
-/// A write to etcd takes more than a second: else nothing is tried.
+/// Writes to etcd take more than a second: else nothing is tried. The first may still find room in what the kernel
+/// lets through at once.
 fn etcd_is_slow(sandbox: &Sandbox) -> Outcome {
     let put = "ETCDCTL_API=3 timeout 20 etcdctl --endpoints=https://127.0.0.1:2379 \
                --cacert=/etc/pki/etcd-ca.crt --cert=/etc/etcd/server.crt --key=/etc/etcd/server.key \
                --command-timeout=20s put /drill slow";
-    let written = sandbox.shell(1, put)?;
-    let seconds = written.elapsed.as_secs_f64();
-    println!("          a write to etcd takes {seconds:.1} s");
-    ensure!(written.elapsed > Duration::from_secs(1), "the fault has no effect: {written}");
+    let mut slowest = Duration::ZERO;
+    for _ in 0..4 {
+        slowest = slowest.max(sandbox.shell(1, put)?.elapsed);
+    }
+    println!("          a write to etcd takes up to {:.1} s", slowest.as_secs_f64());
+    ensure!(slowest > Duration::from_secs(1), "a write to etcd takes {slowest:?}: no fault");
     Ok(())
 }
 
