@@ -86,6 +86,8 @@ pub fn run(world: &mut World) -> Outcome {
         says(&refused, "Could not parse server directive at line 2")?;
         ensure!(sources()?.stdout == before.stdout, "chrony was given it: {refused}");
         project.edit(&wrong, place)?;
+        // The restart that the refused file was to bring is still owed.
+        keddah.apply()?;
         keddah.plan()?.expect_empty()
     })
 }
