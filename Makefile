@@ -11,9 +11,11 @@ CACHE ?= /var/cache/keddah
 SUITE ?= trixie
 IMAGE ?= warm
 NODES ?= 4
+# The demo's sandbox; another name stands beside it.
+NAME ?= default
 # What the sandbox needs of this machine, a psql to connect with, and what the tests compare with.
 PACKAGES := systemd-container debootstrap iproute2 openssh-client debian-archive-keyring \
-            postgresql-client openssl procps e2fsprogs xfsprogs
+            postgresql-client openssl procps e2fsprogs xfsprogs nftables
 # Clients of the scenarios: a Python and a JDBC driver, and a Java that runs a source file.
 CLIENT_PACKAGES := python3-psycopg libpostgresql-jdbc-java default-jdk-headless
 TEST_PACKAGES := postgresql patroni etcd-server python3-venv
@@ -23,7 +25,7 @@ DEBIAN_PACKAGES_HERE := $(SUITE) $(CACHE) $(PACKAGES) $(CLIENT_PACKAGES) $(TEST_
 GREEN := target/debian-packages.green
 ANSIBLE := $(CACHE)/ansible
 
-.PHONY: help demo test check unit e2e bench build packages test-packages client-packages clean down docs scenarios \
+.PHONY: help demo test check unit e2e bench drill build packages test-packages client-packages clean down docs scenarios \
         compare-packages record-packages
 
 help: ## this list
@@ -40,10 +42,10 @@ build: ## the release binary
 	@cargo build --release --locked --bin keddah
 
 demo: packages build ## boot four nodes, apply conf/sandbox.yml, say how to connect
-	@$(SUDO) scripts/demo $(KEDDAH) $(SUITE) $(IMAGE) $(NODES)
+	@$(SUDO) scripts/demo $(KEDDAH) $(SUITE) $(IMAGE) $(NODES) $(NAME)
 
 down: ## take the demo's sandbox down
-	@$(SUDO) $(KEDDAH) sandbox down
+	@$(SUDO) $(KEDDAH) sandbox --name $(NAME) down
 
 check: ## formatting and lints
 	@cargo fmt --all --check
@@ -79,6 +81,9 @@ record-packages: ## after a green `make test`: its versions of Debian's packages
 
 bench: packages scenarios ## the figures of docs/benchmarks.md
 	@$(SUDO) target/release/keddah-scenarios bench --keddah $(KEDDAH)
+
+drill: packages scenarios ## field trials at full length, some fifteen minutes; adds lines to docs/drill.md
+	@$(SUDO) env "KEDDAH_COMMIT=$$KEDDAH_COMMIT" target/release/keddah-scenarios drill --keddah $(KEDDAH)
 
 docs: ## write the reference pages anew from the sources
 	@UPDATE_DOCS=1 cargo test --quiet -p keddah-inventory --test reference

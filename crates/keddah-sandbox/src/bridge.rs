@@ -12,6 +12,7 @@ use crate::error::{FileContext, Result};
 use crate::location::{
     BRIDGE, BRIDGE_ADDRESS, NETWORK_NAMESPACES, PREFIX_LENGTH, Place, network_namespace_path,
 };
+use crate::lock::Shared;
 use crate::process::{output, output_with_input, tool};
 
 /// The name of the network interface in a node; the documents' examples say eth0.
@@ -28,7 +29,7 @@ fn ip(namespace: &str, commands: &str) -> Result<()> {
 /// What `ip` says.
 pub(crate) fn create_bridge(place: &Place) -> Result<()> {
     let namespace = place.network_namespace();
-    output(tool("ip").args(["netns", "add", &namespace]))?;
+    add_namespace(&namespace)?;
     ip(
         &namespace,
         &format!(
@@ -38,6 +39,12 @@ pub(crate) fn create_bridge(place: &Place) -> Result<()> {
              link set {BRIDGE} up\n"
         ),
     )
+}
+
+/// Makes a named network namespace; `ip` makes the directory of all of them, where it is the first.
+fn add_namespace(namespace: &str) -> Result<()> {
+    let _shared = Shared::acquire()?;
+    output(tool("ip").args(["netns", "add", namespace])).map(|_| ())
 }
 
 /// A hardware address that stays the same when the node is switched off and on, as a real card's does.
@@ -55,7 +62,7 @@ pub(crate) fn connect_node(place: &Place, node: &str, address: Ipv4Addr, cut: bo
     disconnect_node(place, node)?;
     let outer = place.network_namespace();
     let inner = place.node_network_namespace(node);
-    output(tool("ip").args(["netns", "add", &inner]))?;
+    add_namespace(&inner)?;
     let hardware = hardware_address(address);
     ip(
         &outer,
@@ -145,7 +152,7 @@ pub(crate) fn namespace_number(namespace: &str) -> Option<u64> {
 }
 
 /// Removes the directory of named network namespaces once the last is gone, with the mount that `ip`
-/// makes of it; `ip` makes both again when they are needed.
+/// makes of it; `ip` makes both again when they are needed. The caller holds [`Shared`].
 pub(crate) fn remove_empty_namespace_directory() {
     let directory = Path::new(NETWORK_NAMESPACES);
     if fs::read_dir(directory).is_ok_and(|mut entries| entries.next().is_none()) {

@@ -14,6 +14,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use crate::clock::Deadline;
 use crate::error::{FileContext, Result};
 use crate::location::Place;
+use crate::lock::Shared;
 use crate::process::{output, tool};
 
 /// The directory all sandboxes share where no systemd rules the tree.
@@ -98,6 +99,8 @@ impl Groups {
         if let Some(found) = Self::find(place)? {
             return Ok(found);
         }
+        // From looking for the tree to having something in it, nobody may take its mount away.
+        let _shared = Shared::acquire()?;
         let tree = match mounted_tree()? {
             Some(tree) => tree,
             None => {
@@ -168,6 +171,7 @@ impl Groups {
             },
         )?;
         if self.unit.is_none() {
+            let _shared = Shared::acquire()?;
             let top = group.path.parent().unwrap_or(&group.path);
             // Another sandbox may live there.
             let _ = fs::remove_dir(top);
@@ -176,7 +180,8 @@ impl Groups {
     }
 }
 
-/// Removes the mount that [`Groups::ensure`] made where the machine had none, unless it is still used.
+/// Removes the mount that [`Groups::ensure`] made where the machine had none, unless it is still used. The
+/// caller holds [`Shared`].
 pub(crate) fn remove_own_mount() {
     let own = Path::new(OWN_MOUNT);
     let ours = mounted_tree().is_ok_and(|tree| tree.as_deref() == Some(own));

@@ -15,6 +15,7 @@ use crate::control_group::{Groups, remove_own_mount};
 use crate::effect;
 use crate::error::{Error, FileContext, Result};
 use crate::location::Place;
+use crate::lock::Shared;
 use crate::state::State;
 
 /// How long what a killed creator had just started may disturb the removal.
@@ -76,18 +77,23 @@ fn attempt(place: &Place) -> Result<()> {
 
 /// Removes the directories that sandboxes share, as far as they are empty.
 pub(crate) fn remove_empty_parents(place: &Place) {
+    // What stays for want of it does no harm, and goes with the next sandbox.
+    let Ok(_shared) = Shared::acquire() else { return };
     bridge::remove_empty_namespace_directory();
     remove_own_mount();
+    let mut last = false;
     for directory in [&place.data_parent, &place.state_parent] {
         // The sandbox's directory and the one of all of Keddah; a directory in use refuses.
-        if fs::remove_dir(directory).is_ok()
-            && let Some(parent) = directory.parent()
-        {
+        last = fs::remove_dir(directory).is_ok();
+        if last && let Some(parent) = directory.parent() {
             let _ = fs::remove_dir(parent);
         }
     }
-    // Made for the nodes' container managers where the machine has none of its own.
-    let _ = fs::remove_dir("/run/systemd/nspawn");
+    // Made for the nodes' container managers where the machine has none of its own. The state directory stays
+    // while another sandbox is there, or on its way up: then its nodes may be about to use this one.
+    if last {
+        let _ = fs::remove_dir("/run/systemd/nspawn");
+    }
 }
 
 /// What is still there of the sandbox, in words.
@@ -126,4 +132,50 @@ fn mounts_below(directories: &[&PathBuf]) -> Result<Vec<PathBuf>> {
         .collect();
     found.reverse();
     Ok(found)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::location::{Locations, network_namespace_path};
+    use std::sync::mpsc::channel;
+
+    /// Whether something waits for the right to what sandboxes share; it is carried out in the end.
+    fn waits(act: impl FnOnce() + Send) -> bool {
+        let (tell, told) = channel();
+        let shared = Shared::acquire().unwrap();
+        std::thread::scope(|scope| {
+            scope.spawn(move || {
+                act();
+                tell.send(()).unwrap();
+            });
+            let waited = told.recv_timeout(Duration::from_millis(300)).is_err();
+            drop(shared);
+            waited
+        })
+    }
+
+    #[test]
+    fn what_sandboxes_share_is_made_and_removed_by_one_at_a_time() {
+        let top = std::env::temp_dir().join(format!("keddah-shared-{}", std::process::id()));
+        let locations = Locations {
+            state: top.join("state"),
+            data: top.join("data"),
+            cache: top.join("cache"),
+        };
+        let place = Place::new(&locations, "test-shared").unwrap();
+        let namespace = place.network_namespace();
+        // What a failure of this test has left.
+        bridge::remove_namespace(&namespace).unwrap();
+        if let Some(groups) = Groups::find(&place).unwrap() {
+            groups.remove().unwrap();
+        }
+        assert!(waits(|| bridge::create_bridge(&place).unwrap()));
+        assert!(network_namespace_path(&namespace).exists());
+        bridge::remove_namespace(&namespace).unwrap();
+        assert!(waits(|| remove_empty_parents(&place)));
+        assert!(waits(|| drop(Groups::ensure(&place).unwrap())));
+        assert!(waits(|| Groups::find(&place).unwrap().unwrap().remove().unwrap()));
+        assert!(Groups::find(&place).unwrap().is_none());
+    }
 }

@@ -10,7 +10,9 @@ use crate::control_group::{Group, Groups};
 use crate::disk;
 use crate::error::{Error, FileContext, Result};
 use crate::fault::{ActiveFault, Fault};
+use crate::filter;
 use crate::location::{Place, network_namespace_path};
+use crate::lock::Shared;
 use crate::process::{output, tool};
 use crate::state::NodeState;
 
@@ -64,6 +66,7 @@ pub(crate) fn device(place: &Place, node: &NodeState, fault: &Fault) -> Result<O
         }
         Fault::FullDisk { path, .. } => disk_index(node, path).map(|_| None),
         Fault::Starve { .. } => controller("cpu").map(|_| None),
+        Fault::Lose { .. } | Fault::CutFrom { .. } => filter::check().map(|()| None),
         Fault::Freeze | Fault::Cut | Fault::SlowLink { .. } => Ok(None),
     }
 }
@@ -102,6 +105,8 @@ pub(crate) fn begin(
         Fault::Freeze => freeze(&group),
         Fault::Cut if group.populated()? => bridge::switch_cable(place, &node.name, false),
         Fault::SlowLink { .. } if group.populated()? => dress_cable(place, node),
+        Fault::Lose { percent } => filter::lose(place, &node.name, *percent),
+        Fault::CutFrom { nodes } => filter::part(place, &node.name, nodes),
         // At the next boot.
         Fault::Cut | Fault::SlowLink { .. } => Ok(()),
     }
@@ -126,6 +131,8 @@ pub(crate) fn end(
         Fault::Starve { .. } => feed(place, &node.name),
         Fault::Freeze => thaw(&group),
         Fault::SlowLink { .. } => undress_cable(place, node),
+        Fault::Lose { .. } => filter::stop_losing(place, &node.name),
+        Fault::CutFrom { .. } => filter::join(place, &node.name),
         // The caller knows whether the cable shall be mended.
         Fault::Cut => Ok(()),
     }
@@ -231,7 +238,10 @@ pub(crate) fn starved_group(place: &Place, node: &str) -> Result<Option<PathBuf>
 
 fn starve(place: &Place, group: &Group, node: &str, percent: u32) -> Result<()> {
     let starved = controller("cpu")?.join("keddah-sandbox").join(&place.name).join(node);
-    fs::create_dir_all(&starved).on("create", &starved)?;
+    {
+        let _shared = Shared::acquire()?;
+        fs::create_dir_all(&starved).on("create", &starved)?;
+    }
     let quota = PERIOD_MICROSECONDS / 100 * percent;
     for (file, value) in [("cpu.cfs_period_us", PERIOD_MICROSECONDS), ("cpu.cfs_quota_us", quota)] {
         let file = starved.join(file);
@@ -283,6 +293,7 @@ fn release(group: &Path) -> Result<()> {
         },
     )?;
     // The last one takes the directories along; others may be starved, too.
+    let _shared = Shared::acquire()?;
     for parent in group.ancestors().skip(1).take(2) {
         let _ = fs::remove_dir(parent);
     }

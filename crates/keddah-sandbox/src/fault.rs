@@ -5,7 +5,8 @@
 //! control groups, so that taking the sandbox down ends it, too.
 //!
 //! What hangs on a node's processes and mounts (freeze, starve, slow-disk) ends when the node is switched
-//! off; what hangs on its cable or lies on its disk (cut, slow-link, full-disk) is there after its next boot.
+//! off; what hangs on its cable or lies on its disk (cut, slow-link, full-disk), or is done at the bridge (lose,
+//! cut --from), is there after its next boot.
 
 use std::ffi::OsString;
 use std::fs;
@@ -58,6 +59,16 @@ pub enum Fault {
         /// The limit.
         bytes_per_second: u64,
     },
+    /// The node's cable loses frames, each way.
+    Lose {
+        /// Of 100.
+        percent: u32,
+    },
+    /// Nothing passes between the node and those others; both reach the rest.
+    CutFrom {
+        /// The others' names.
+        nodes: Vec<String>,
+    },
 }
 
 impl Fault {
@@ -71,6 +82,8 @@ impl Fault {
             Self::Freeze => "freeze",
             Self::Cut => "cut",
             Self::SlowLink { .. } => "slow-link",
+            Self::Lose { .. } => "lose",
+            Self::CutFrom { .. } => "cut-from",
         }
     }
 
@@ -84,6 +97,9 @@ impl Fault {
         match self {
             Self::Starve { percent } if !(1..=99).contains(percent) => {
                 wrong("a starved node has 1 to 99 percent of a core")
+            }
+            Self::Lose { percent } if !(1..=99).contains(percent) => {
+                wrong("a lossy cable loses 1 to 99 percent (all of them: cut)")
             }
             Self::SlowDisk { bytes_per_second, .. } | Self::SlowLink { bytes_per_second }
                 if !(1 << 10..=1 << 30).contains(bytes_per_second) =>
@@ -125,9 +141,12 @@ impl Sandbox {
     /// # Errors
     /// [`Error::UnknownNode`], [`Error::NotRunning`], [`Error::Fault`] if the node has such a fault already
     /// or cannot have it, or what a program says; then nothing of it stays.
-    pub fn fault(&mut self, node: &str, fault: Fault, end: Option<&FaultEnd>) -> Result<()> {
+    pub fn fault(&mut self, node: &str, mut fault: Fault, end: Option<&FaultEnd>) -> Result<()> {
         fault.check()?;
         let name = self.state.node(node)?.name.clone();
+        if let Fault::CutFrom { nodes } = &mut fault {
+            *nodes = self.others(&name, nodes)?;
+        }
         let _lock = Lock::acquire(&self.place.lock_file())?;
         self.read_again()?;
         let groups = self.groups()?;
@@ -167,6 +186,22 @@ impl Sandbox {
             let _ = self.end_where(&groups, &name, |fault| fault.mark == mark);
         }
         begun
+    }
+
+    /// The names of nodes that a node is to be cut off.
+    fn others(&self, name: &str, nodes: &[String]) -> Result<Vec<String>> {
+        let mut names = nodes
+            .iter()
+            .map(|other| self.state.node(other).map(|found| found.name.clone()))
+            .collect::<Result<Vec<_>>>()?;
+        names.sort();
+        names.dedup();
+        if names.is_empty() || names.iter().any(|other| other == name) {
+            return Err(Error::Fault {
+                message: format!("{name} can be cut off other nodes only: name them"),
+            });
+        }
+        Ok(names)
     }
 
     /// The file systems of a node's own.
@@ -292,6 +327,9 @@ mod tests {
         assert!(Fault::Starve { percent: 0 }.check().is_err());
         assert!(Fault::Starve { percent: 100 }.check().is_err());
         assert!(Fault::Starve { percent: 5 }.check().is_ok());
+        assert!(Fault::Lose { percent: 0 }.check().is_err());
+        assert!(Fault::Lose { percent: 100 }.check().is_err());
+        assert!(Fault::Lose { percent: 99 }.check().is_ok());
         assert!(Fault::SlowLink { bytes_per_second: 10 }.check().is_err());
         assert!(Fault::SlowLink { bytes_per_second: 1 << 20 }.check().is_ok());
     }

@@ -15,6 +15,7 @@ mod dismantle;
 mod effect;
 mod error;
 mod fault;
+mod filter;
 mod image;
 mod location;
 mod lock;

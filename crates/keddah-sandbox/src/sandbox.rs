@@ -18,7 +18,7 @@ use crate::dismantle::{dismantle, remains, remove_empty_parents};
 use crate::error::{Error, FileContext, Result};
 use crate::image::{Image, ImageKind, Progress, Suite, ensure_image};
 use crate::location::{BRIDGE_ADDRESS, Locations, Place, network_namespace_path, number_nodes};
-use crate::lock::Lock;
+use crate::lock::{Lock, Shared};
 use crate::node;
 use crate::requirements::check_requirements;
 use crate::secure_shell;
@@ -150,7 +150,10 @@ impl Sandbox {
     ) -> Result<()> {
         let place = &self.place;
         for (directory, mode) in [(&place.state, 0o755), (&place.data, 0o700)] {
-            fs::create_dir_all(directory).on("create", directory)?;
+            {
+                let _shared = Shared::acquire()?;
+                fs::create_dir_all(directory).on("create", directory)?;
+            }
             fs::set_permissions(directory, fs::Permissions::from_mode(mode))
                 .on("protect", directory)?;
         }

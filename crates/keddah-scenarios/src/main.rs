@@ -1,7 +1,8 @@
 //! End-to-end scenarios: drives the real `keddah` program against real sandbox nodes.
 //!
-//! `keddah-scenarios --keddah PATH` runs every scenario in order and ends with one line,
-//! `N passed, N failed`, which counts scenarios. `keddah-scenarios bench` measures instead.
+//! `keddah-scenarios --keddah PATH` runs every scenario, groups of them side by side, and ends with one line,
+//! `N passed, N failed`, which counts scenarios. `keddah-scenarios bench` measures instead; `drill` runs the field
+//! trials at full length.
 #![expect(
     clippy::disallowed_methods,
     clippy::disallowed_macros,
@@ -12,6 +13,7 @@ mod bench;
 mod cluster;
 mod command;
 mod crowded;
+mod drill;
 mod failure;
 mod keddah;
 mod load;
@@ -23,6 +25,7 @@ mod project;
 mod runner;
 mod sandbox;
 mod scenarios;
+mod side_by_side;
 mod world;
 
 use clap::{Parser, ValueEnum};
@@ -45,17 +48,29 @@ pub struct Options {
     #[arg(long, value_enum, default_value_t = Suite::Trixie)]
     suite: Suite,
 
-    /// Run these only (names, or numbers from 1)
+    /// Run these only (names, or numbers from 1), one after another
     #[arg(long, value_delimiter = ',', value_name = "NAME,…")]
     only: Vec<String>,
+
+    /// Run this group's scenarios only (see --list); the process ends with the one that started it
+    #[arg(long, conflicts_with_all = ["only", "keep"], value_name = "NAME")]
+    group: Option<String>,
+
+    /// How many groups of scenarios run side by side
+    #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u8).range(1..=8), value_name = "COUNT")]
+    jobs: u8,
 
     /// List the scenarios
     #[arg(long)]
     list: bool,
 
-    /// Leave the last sandbox standing
+    /// Leave the last sandbox standing; the scenarios then run one after another
     #[arg(long)]
     keep: bool,
+
+    /// How long faults of `drill` last, in place of their own lengths; nothing is then written down
+    #[arg(long, value_name = "SECONDS")]
+    seconds: Option<u64>,
 
     /// How often `bench` measures each thing
     #[arg(long, default_value_t = 5, value_name = "COUNT")]
@@ -77,6 +92,8 @@ enum Mode {
     Scenarios,
     /// Measure, and write a Markdown table to standard output.
     Bench,
+    /// Run the field trials at full length, and add what they came to to docs/drill.md.
+    Drill,
 }
 
 /// A Debian release.
@@ -103,5 +120,6 @@ fn main() -> ExitCode {
     match options.mode {
         Mode::Scenarios => runner::run(options),
         Mode::Bench => bench::run(options),
+        Mode::Drill => drill::run(options),
     }
 }

@@ -10,6 +10,7 @@ use std::net::{SocketAddr, TcpStream};
 use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 /// The first node's last octet.
@@ -38,6 +39,15 @@ pub struct Sandbox {
     runtime: PathBuf,
     /// How many nodes it has.
     pub nodes: u8,
+}
+
+/// Whether this process is about to end: what it booted now, nobody would take down.
+static ENDING: AtomicBool = AtomicBool::new(false);
+
+/// Takes away what stands under this name, for good: this process boots nothing more.
+pub fn down_for_good(program: &Path, name: &str) -> Outcome {
+    ENDING.store(true, Ordering::SeqCst);
+    down(program, name).map(|_| ())
 }
 
 /// A node's name by its number from 1.
@@ -71,14 +81,19 @@ impl Sandbox {
         suite: &str,
         image: Image,
         nodes: u8,
+        disks: &[&str],
         keep: bool,
     ) -> Outcome<Self> {
         down(program, name)?;
+        crate::ensure!(!ENDING.load(Ordering::SeqCst), "interrupted");
         let kind = if image == Image::Bare { "bare" } else { "warm" };
         let count = nodes.to_string();
         let mut up = Command::new(program);
         up.args(["sandbox", "--name", name, "up", "--nodes", &count]);
         up.args(["--suite", suite, "--image", kind]);
+        for disk in disks {
+            up.args(["--disk", disk]);
+        }
         // The first run on a machine makes the images.
         command::run(&mut up, Duration::from_secs(1200))?.success()?;
         let runtime = runtime_directory(name);
@@ -140,6 +155,15 @@ impl Sandbox {
     /// Gives it back.
     pub fn heal(&self, number: u8) -> Outcome {
         self.control(&["heal", &node(number)])
+    }
+
+    /// Gives a node a fault, by the words of `sandbox fault`, which ends by itself.
+    pub fn fault(&self, number: u8, words: &[&str], seconds: u64) -> Outcome {
+        let (name, seconds) = (node(number), seconds.to_string());
+        let mut all = vec!["fault", name.as_str()];
+        all.extend(words);
+        all.extend(["--for", &seconds]);
+        self.control(&all)
     }
 
     fn control(&self, words: &[&str]) -> Outcome {

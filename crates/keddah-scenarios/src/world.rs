@@ -80,10 +80,20 @@ impl World {
 
     /// Fresh nodes, in place of any others.
     pub fn fresh(&mut self, image: Image, nodes: u8) -> Outcome<&Sandbox> {
+        self.fresh_with_disks(image, nodes, &[])
+    }
+
+    /// The same, with disks of their own, as `sandbox up --disk` takes them.
+    pub fn fresh_with_disks(
+        &mut self,
+        image: Image,
+        nodes: u8,
+        disks: &[&str],
+    ) -> Outcome<&Sandbox> {
         self.discard();
         let (name, suite) = (self.options.sandbox.clone(), self.options.suite.name());
         let keep = self.options.keep;
-        let sandbox = Sandbox::up(&self.program, &name, suite, image, nodes, keep)?;
+        let sandbox = Sandbox::up(&self.program, &name, suite, image, nodes, disks, keep)?;
         Ok(self.sandbox.insert(sandbox))
     }
 

@@ -76,7 +76,9 @@ impl Compiler<'_> {
                     "/etc/chrony/sources.d/keddah.sources",
                     text,
                     Permissions::root(0o644),
-                ),
+                )
+                // A source that it cannot read, chronyd leaves out with a word in its log.
+                .checked_by(&["chronyd", "-p", "-f", "{}"]),
             )
             .after([node.packages.clone()])
             .restarts(&unit),

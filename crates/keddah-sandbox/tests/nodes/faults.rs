@@ -49,7 +49,7 @@ fn wait_for_end(guard: &mut Guard) {
 pub fn have_effect_and_end() {
     let mut guard = Guard::up_with(
         NAME,
-        &super::UpOptions { disks: vec![disk("1:/srv/disk=64M")], ..options(NAME, 2) },
+        &super::UpOptions { disks: vec![disk("1:/srv/disk=64M")], ..options(NAME, 3) },
     );
     disks_are_file_systems(&guard);
     full_disk(&mut guard);
@@ -58,6 +58,8 @@ pub fn have_effect_and_end() {
     freeze(&mut guard);
     cut(&mut guard);
     slow_link(&mut guard);
+    lose(&mut guard);
+    cut_from(&mut guard);
     killed(&mut guard);
     power(&mut guard);
     // Whatever is in force goes with the sandbox, a frozen node included.
@@ -199,6 +201,48 @@ fn slow_link(guard: &mut Guard) {
     assert!(fast(&before) && slow.iter().all(|seconds| *seconds > 1.6) && fast(&after), "{told}");
 }
 
+/// Of 200 pings from a node to node-1, how many were answered.
+fn answered(guard: &Guard, node: &str) -> u32 {
+    let told = guard.exec(node, "ping -q -c 200 -i 0.01 -W 1 10.10.10.10").1;
+    let line = told.lines().find(|line| line.contains(" received")).unwrap_or_default();
+    let count = line.split(", ").nth(1).and_then(|part| part.split(' ').next());
+    count.and_then(|count| count.parse().ok()).unwrap_or_default()
+}
+
+fn lose(guard: &mut Guard) {
+    assert_eq!(answered(guard, "2"), 200);
+    guard.sandbox.fault("1", Fault::Lose { percent: 30 }, Some(&end(6))).unwrap();
+    // Each way 70 of 100 arrive: about 98 of 200. The chance of less than 60 or more than 140 is below 1 in a million.
+    let lossy = answered(guard, "2");
+    // Others lose nothing, and one who has lost gets through in the end.
+    assert_eq!(guard.exec("3", "ping -q -c 20 -i 0.01 -W 1 10.10.10.11").0, 0);
+    assert!((60..140).contains(&lossy), "{lossy} of 200 were answered");
+    wait_for_end(guard);
+    assert_eq!(answered(guard, "2"), 200);
+}
+
+fn cut_from(guard: &mut Guard) {
+    for wrong in [&[][..], &["node-1"], &["2", "1"]] {
+        let nodes = wrong.iter().map(|name| (*name).to_owned()).collect();
+        let refused = guard.sandbox.fault("1", Fault::CutFrom { nodes }, None);
+        assert!(matches!(refused, Err(Error::Fault { .. })), "{wrong:?}");
+    }
+    let unknown = guard.sandbox.fault("1", Fault::CutFrom { nodes: vec!["7".into()] }, None);
+    assert!(matches!(unknown, Err(Error::UnknownNode { .. })));
+    // An address of its own, which no rule knows: what counts is the cable.
+    guard.exec("1", "ip addr add 10.10.10.200/24 dev eth0");
+    guard.sandbox.fault("1", Fault::CutFrom { nodes: vec!["2".into()] }, Some(&end(4))).unwrap();
+    assert_ne!(guard.exec("2", REACH).0, 0);
+    assert_ne!(guard.exec("2", "ping -c 1 -W 1 10.10.10.200").0, 0);
+    assert_ne!(guard.exec("1", "ping -c 1 -W 1 10.10.10.11").0, 0);
+    assert_eq!(guard.exec("3", REACH).0, 0, "others reach both");
+    assert_eq!(guard.exec("3", "ping -c 1 -W 1 10.10.10.11").0, 0);
+    assert_eq!(guard.ssh("node-1", "true").0, 0, "and so does this machine");
+    wait_for_end(guard);
+    assert_eq!(guard.exec("2", REACH).0, 0);
+    guard.exec("1", "ip addr del 10.10.10.200/24 dev eth0");
+}
+
 /// The faults that commands are killed over, by kind.
 fn short_fault(kind: &str) -> Fault {
     match kind {
@@ -218,7 +262,9 @@ pub fn be_killed(kind: &str) {
 /// Commands that are killed at any moment leave nothing that does not end.
 fn killed(guard: &mut Guard) {
     let mut written_down = 0;
-    for round in [0, 4] {
+    let mut round = 0;
+    // On a busy machine it takes longer until a command has begun at all.
+    while round < 8 || (written_down == 0 && round < 400) {
         for (kind, milliseconds) in [("cut", 2), ("slow-link", 4), ("starve", 6), ("freeze", 8)] {
             let mut command = again(&["fault", kind]);
             std::thread::sleep(Duration::from_millis(milliseconds + round));
@@ -228,6 +274,7 @@ fn killed(guard: &mut Guard) {
         guard.sandbox = Sandbox::open(&locations(), NAME).unwrap();
         written_down += faults(guard).len();
         wait_for_end(guard);
+        round = if round < 8 { round + 4 } else { round * 2 };
     }
     assert!(written_down > 0, "all were killed before they had begun");
     assert_eq!(guard.exec("1", "true").0, 0, "it is not frozen");
@@ -242,6 +289,7 @@ fn power(guard: &mut Guard) {
         Fault::SlowDisk { path: path(), bytes_per_second: 1 << 20 },
         Fault::Starve { percent: 20 },
         Fault::SlowLink { bytes_per_second: 1 << 20 },
+        Fault::CutFrom { nodes: vec!["node-3".into()] },
         Fault::Freeze,
     ] {
         guard.sandbox.fault("1", fault, None).unwrap();
@@ -249,7 +297,9 @@ fn power(guard: &mut Guard) {
     guard.sandbox.stop("1", StopMode::PowerLoss).unwrap();
     guard.sandbox.start("1").unwrap();
     guard.sandbox = Sandbox::open(&locations(), NAME).unwrap();
-    assert_eq!(faults(guard), ["full-disk", "slow-link"]);
+    assert_eq!(faults(guard), ["full-disk", "slow-link", "cut-from"]);
+    assert_ne!(guard.exec("3", REACH).0, 0, "it is still cut off from node-3");
+    assert_eq!(guard.exec("2", REACH).0, 0);
     assert_eq!(guard.exec("1", "cat /srv/disk/kept").1, "kept", "a disk survives its node's power");
     assert_ne!(guard.exec("1", "head -c 1M /dev/zero > /srv/disk/more").0, 0);
     let shaped = guard.exec("1", "tc qdisc show dev eth0").1;

@@ -10,6 +10,7 @@ mod failover;
 mod fields;
 mod follow;
 mod foreign;
+mod groups;
 mod instances;
 mod interrupted;
 mod lost;
@@ -22,6 +23,7 @@ mod status;
 mod topology;
 
 pub use failover::deaths;
+pub use groups::{GROUPS, Group};
 
 use crate::failure::Outcome;
 use crate::world::World;

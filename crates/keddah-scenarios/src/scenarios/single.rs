@@ -3,7 +3,7 @@
 use crate::Suite;
 use crate::ensure;
 use crate::failure::Outcome;
-use crate::keddah::Keddah;
+use crate::keddah::{Keddah, says};
 use crate::postgres::login;
 use crate::processes::{expect_same, processes};
 use crate::sandbox::Image;
@@ -75,5 +75,19 @@ pub fn run(world: &mut World) -> Outcome {
         let answer = client.query(sandbox, "SELECT n FROM kept")?;
         ensure!(answer == "1", "it answers {answer}");
         Ok(())
+    })?;
+    step("a time source that chrony cannot read is refused, and the old ones stay", || {
+        let sources = || sandbox.shell(1, "cat /etc/chrony/sources.d/keddah.sources")?.success();
+        let before = sources()?;
+        let place = "    admin_ip: 10.10.10.10\n";
+        let wrong = format!("{place}    node_ntp_servers: [ 'server 10.10.10.1 ibrust' ]\n");
+        project.edit(place, &wrong)?;
+        let refused = keddah.run(&["apply", "--yes"])?.expect(&[1])?;
+        says(&refused, "Could not parse server directive at line 2")?;
+        ensure!(sources()?.stdout == before.stdout, "chrony was given it: {refused}");
+        project.edit(&wrong, place)?;
+        // The restart that the refused file was to bring is still owed.
+        keddah.apply()?;
+        keddah.plan()?.expect_empty()
     })
 }

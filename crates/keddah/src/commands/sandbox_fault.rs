@@ -7,8 +7,8 @@ use keddah_sandbox::{Disk, Error, Fault, FaultEnd, Sandbox};
 ///
 /// A fault lasts until `--end`, `keddah sandbox heal` or, with `--for`, by itself: also if this command is
 /// killed. Taking the sandbox down ends it, too. When the node is switched off, freeze, starve and slow-disk
-/// end; cut, slow-link and full-disk stay. The kernels that sandboxes were made for have no netem, no device
-/// mapper and no NFS: a disk is a file system in a file (`up --disk`), and a link is slow, never late.
+/// end; cut, slow-link, lose and full-disk stay. The kernels that sandboxes were made for have no netem, no device
+/// mapper and no NFS: a disk is a file system in a file (`up --disk`), and a link is slow or loses, never late.
 #[derive(Debug, Args)]
 pub struct FaultArgs {
     /// The node: its name, address or number
@@ -23,7 +23,7 @@ pub struct FaultArgs {
     seconds: Option<u64>,
 
     /// End it now
-    #[arg(long, conflicts_with_all = ["seconds", "disk", "rate", "leave", "percent"])]
+    #[arg(long, conflicts_with_all = ["seconds", "disk", "rate", "leave", "percent", "from"])]
     end: bool,
 
     /// slow-disk, full-disk: the disk's path in the node; needed where it has several
@@ -38,9 +38,13 @@ pub struct FaultArgs {
     #[arg(long, value_name = "SIZE", value_parser = keddah_sandbox::parse_size)]
     leave: Option<u64>,
 
-    /// starve: the share of one core for the whole node, of 100 [default: 10]
+    /// starve: the share of one core for the whole node; lose: of the packets; of 100 [default: 10]
     #[arg(long, value_name = "NUMBER")]
     percent: Option<u32>,
+
+    /// cut: from these nodes only; the node and they reach all others
+    #[arg(long, value_delimiter = ',', value_name = "NODE,…")]
+    from: Vec<String>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -53,10 +57,12 @@ enum FaultName {
     Starve,
     /// No process of the node runs; it still answers a ping
     Freeze,
-    /// The node's cable is cut
+    /// The node's cable is cut, or nothing passes between it and --from
     Cut,
     /// The node's cable carries no more than --rate, each way
     SlowLink,
+    /// The node's cable loses --percent of the packets, each way
+    Lose,
 }
 
 impl FaultName {
@@ -68,6 +74,7 @@ impl FaultName {
             Self::Freeze => "freeze",
             Self::Cut => "cut",
             Self::SlowLink => "slow-link",
+            Self::Lose => "lose",
         }
     }
 }
@@ -77,8 +84,11 @@ impl FaultName {
 /// # Errors
 /// An option that the fault does not have, or what the sandbox says.
 pub fn run(sandbox: &mut Sandbox, name: &str, args: FaultArgs) -> Result<(), Error> {
-    let FaultArgs { node, fault: kind, seconds, end, disk, rate, leave, percent } = args;
+    let FaultArgs { node, fault: kind, seconds, end, disk, rate, leave, percent, from } = args;
     if end {
+        if kind == FaultName::Cut {
+            sandbox.end_fault(&node, "cut-from")?;
+        }
         return sandbox.end_fault(&node, kind.name());
     }
     let of_disk = matches!(kind, FaultName::SlowDisk | FaultName::FullDisk);
@@ -87,7 +97,8 @@ pub fn run(sandbox: &mut Sandbox, name: &str, args: FaultArgs) -> Result<(), Err
         ("--disk", disk.is_some(), of_disk),
         ("--rate", rate.is_some(), of_rate),
         ("--leave", leave.is_some(), kind == FaultName::FullDisk),
-        ("--percent", percent.is_some(), kind == FaultName::Starve),
+        ("--percent", percent.is_some(), matches!(kind, FaultName::Starve | FaultName::Lose)),
+        ("--from", !from.is_empty(), kind == FaultName::Cut),
     ] {
         if given && !known {
             return Err(Error::Fault { message: format!("{} has no {option}", kind.name()) });
@@ -100,7 +111,9 @@ pub fn run(sandbox: &mut Sandbox, name: &str, args: FaultArgs) -> Result<(), Err
         FaultName::FullDisk => Fault::FullDisk { path, leave: leave.unwrap_or(0) },
         FaultName::Starve => Fault::Starve { percent: percent.unwrap_or(10) },
         FaultName::Freeze => Fault::Freeze,
+        FaultName::Cut if !from.is_empty() => Fault::CutFrom { nodes: from },
         FaultName::Cut => Fault::Cut,
+        FaultName::Lose => Fault::Lose { percent: percent.unwrap_or(10) },
         FaultName::SlowLink => Fault::SlowLink { bytes_per_second },
     };
     let end = match seconds {

@@ -122,6 +122,8 @@ fn fault_text(active: &ActiveFault) -> String {
         Fault::FullDisk { path, leave } => format!(" {path}: {leave} bytes left"),
         Fault::Starve { percent } => format!(": {percent} % of a core"),
         Fault::SlowLink { bytes_per_second } => format!(": {bytes_per_second} bytes/s"),
+        Fault::Lose { percent } => format!(": {percent} % of its packets"),
+        Fault::CutFrom { nodes } => format!(": {}", nodes.join(", ")),
         Fault::Freeze | Fault::Cut => String::new(),
     };
     let end = if active.ends.is_some() { "ends by itself" } else { "until it is ended" };
