@@ -2,10 +2,11 @@
 
 mod support;
 
-use keddah_core::NodeName;
-use keddah_resource::{Kind, Spec};
-use std::collections::BTreeMap;
-use support::{compiled, facts, file};
+use keddah_compile::{Removing, needed};
+use keddah_core::{NodeName, SourceMap};
+use keddah_resource::{Kind, PatroniFacts, Spec};
+use std::collections::{BTreeMap, BTreeSet};
+use support::{compiled, facts, file, without};
 
 const INVENTORY: &str = "all:
   children:
@@ -38,4 +39,33 @@ fn a_copy_stays_behind_only_once_it_receives() {
     let followed = &settings.expect("its settings")["standby_cluster"];
     assert_eq!(followed["recovery_min_apply_delay"], "1h");
     assert_eq!(made.fleet.iter().filter(|one| one.id.kind == Kind::PatroniConfig).count(), 2);
+}
+
+/// `-l` of the cluster that is to follow: who is followed is asked all the same.
+#[test]
+fn what_is_no_copy_is_not_demoted_when_it_is_selected_alone() {
+    let node = |last: u8| NodeName::new(format!("10.10.10.{last}"));
+    let mut sources = SourceMap::default();
+    let (inventory, _) = keddah_inventory::load(&mut sources, "x.yml", INVENTORY.as_bytes());
+    let needed = needed(&inventory.expect("it loads"), &BTreeSet::from([node(12)]));
+    let refused = |systems: [&str; 2], answer: &dyn Fn(&NodeName) -> bool| {
+        let mut nodes: BTreeMap<_, _> = [10, 11, 12].map(|last| (node(last), facts())).into();
+        for (last, scope, system) in [(11, "pg-meta", systems[0]), (12, "pg-delay", systems[1])] {
+            nodes.get_mut(&node(last)).expect("it is there").patroni = vec![PatroniFacts {
+                tls: false,
+                role: "primary".to_owned(),
+                state: "running".to_owned(),
+                scope: scope.to_owned(),
+                system_identifier: system.to_owned(),
+                paused: false,
+            }];
+        }
+        nodes.retain(|node, _| needed.contains(node) && answer(node));
+        let problems = without(INVENTORY, &nodes, &Removing::default()).err().unwrap_or_default();
+        problems.into_iter().map(|problem| problem.code).collect::<Vec<_>>()
+    };
+    assert_eq!(refused(["7", "8"], &|_| true), ["not-a-copy"]);
+    assert_eq!(refused(["7", "7"], &|_| true), [""; 0], "it is a copy, and a DEMOTION");
+    let followed = node(11);
+    assert_eq!(refused(["7", "7"], &|node| *node != followed), ["not-a-copy"]);
 }

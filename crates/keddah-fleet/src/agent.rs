@@ -202,7 +202,7 @@ mod tests {
                 spec: spec.clone().into(),
                 promise: Promise::Whatever,
                 cause: None,
-                triggers: Vec::new(),
+                owes: Vec::new(),
                 material: None,
             }))
         };

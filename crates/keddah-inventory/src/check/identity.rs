@@ -209,6 +209,11 @@ fn other_modules(report: &mut Report<'_>, params: &Params<'_>, host_span: Option
 
 fn two_clusters(report: &mut Report<'_>, params: &Params<'_>) {
     let inventory = report.inventory;
+    let own = inventory.host(params.node().as_str()).map(|host| &host.vars);
+    if own.is_some_and(|vars| vars.contains_key("pg_cluster")) {
+        // What the groups say does not count on this host.
+        return;
+    }
     let names: Vec<(&str, &str, Option<Span>)> = inventory
         .groups_of(params.node())
         .into_iter()

@@ -46,20 +46,36 @@ pub(super) fn check(report: &mut Report<'_>) {
 /// One group's, one host's or one instance's own variables.
 struct Layer<'inventory> {
     vars: &'inventory IndexMap<Key, Value>,
+    /// The group that they are of; none for a host's and an instance's.
+    group: Option<&'inventory str>,
     /// A host that sees them, to fill placeholders in with.
     host: Option<NodeName>,
     /// The port of the host's instance that they belong to.
     instance: Option<u16>,
 }
 
+impl Layer<'_> {
+    /// A host on which this very value counts.
+    fn seen_by(&self, inventory: &Inventory, key: &Key) -> Option<NodeName> {
+        let Some(group) = self.group else { return self.host.clone() };
+        let counts = |host: &NodeName| {
+            inventory.resolve(host).get(&key.text).is_some_and(|it| it.origin.span == key.span)
+        };
+        let mut members = inventory.members(group).into_iter();
+        members.find(|host| counts(&host.name)).map(|host| host.name.clone())
+    }
+}
+
 fn layers(inventory: &Inventory) -> impl Iterator<Item = Layer<'_>> {
     let groups = inventory.groups().map(|group| Layer {
         vars: &group.vars,
+        group: Some(&group.name),
         host: inventory.members(&group.name).first().map(|host| host.name.clone()),
         instance: None,
     });
     let hosts = inventory.hosts().map(|host| Layer {
         vars: &host.vars,
+        group: None,
         host: Some(host.name.clone()),
         instance: None,
     });
@@ -78,6 +94,7 @@ fn instance_layers<'inventory>(layer: &Layer<'inventory>) -> Vec<Layer<'inventor
     let entries = entries.filter_map(|(key, vars)| {
         Some(Layer {
             vars: vars.as_map()?,
+            group: None,
             host: layer.host.clone(),
             instance: crate::instances::port(key),
         })
@@ -144,7 +161,7 @@ fn known(
     problems(report, &parameter.kind, value, &what, key.span, true);
     // The variables of instances are layers of their own.
     if name != "pg_instances" && crate::has_placeholders(value) {
-        placeholders(report, layer, parameter, value, &what);
+        placeholders(report, layer, parameter, (key, value), &what);
     }
 }
 
@@ -171,11 +188,13 @@ fn placeholders(
     report: &mut Report<'_>,
     layer: &Layer<'_>,
     parameter: &'static Parameter,
-    value: &Value,
+    (key, value): (&Key, &Value),
     what: &str,
 ) {
-    // Nobody sees the variables of a group without hosts.
-    let Some(host) = &layer.host else { return };
+    // Nobody sees the variables of a group without hosts, or a value that a lower level replaces
+    // everywhere: what it would stand for is no host's.
+    let Some(host) = layer.seen_by(report.inventory, key) else { return };
+    let host = &host;
     // What a host with several instances sets is filled in for each; the first stands for all.
     let mut instances = Params::instances(report.inventory, host).into_iter();
     let params = match layer.instance {
