@@ -38,6 +38,7 @@ mod policy;
 mod postmaster;
 mod process;
 mod progress;
+mod repository;
 mod stanza;
 mod symlink;
 mod sysctl;
