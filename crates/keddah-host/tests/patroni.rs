@@ -242,6 +242,7 @@ async fn a_cluster_under_patroni() {
     settings_and_restart(&cluster, &configuration).await;
     reloads(&cluster).await;
     altered_settings(&cluster).await;
+    unarchived(&cluster).await;
     refusals(&cluster).await;
 }
 
@@ -299,6 +300,48 @@ async fn reloads(cluster: &Cluster) {
     // It is still owed, and done as soon as the file is right.
     std::fs::write(&hba, format!("{rules}host all kept 127.0.0.1/32 scram-sha-256\n")).unwrap();
     cluster.converge(&spec).await;
+}
+
+/// A primary whose archiver fails is told, until it succeeds.
+async fn unarchived(cluster: &Cluster) {
+    let spec: Spec = cluster.postmaster().into();
+    let found = || async {
+        let (observed, _) = cluster.difference(&spec).await;
+        let Observed::Postmaster(present) = observed else { panic!("something else") };
+        present.unarchived
+    };
+    let archives = |command: &'static str| async move {
+        let session =
+            Session::open(&cluster.connection, "postgres", Purpose::Observe).await.unwrap();
+        session.execute(&format!("alter system set archive_command to '{command}'")).await.unwrap();
+        session.execute("select pg_reload_conf()").await.unwrap();
+        session.execute("select pg_switch_wal()").await.unwrap();
+    };
+    assert_eq!(found().await, None, "it archives nothing");
+    let session = Session::open(&cluster.connection, "postgres", Purpose::Observe).await.unwrap();
+    session.execute("alter system set archive_mode to on").await.unwrap();
+    drop(session);
+    Patroni::new(&cluster.api).restart(std::time::Duration::from_secs(60)).await.unwrap();
+    archives("/bin/false").await;
+    let mut told = None;
+    for _ in 0..150 {
+        told = found().await;
+        if told.is_some() {
+            break;
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+    }
+    let told = told.expect("nothing gets into the archive");
+    assert!(told.segment.len() == 24 && told.archived.is_none() && told.waiting >= 1, "{told:?}");
+    assert!(told.failed.ends_with(" UTC"), "{told:?}");
+    archives("/bin/true").await;
+    for _ in 0..150 {
+        if found().await.is_none() {
+            return;
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+    }
+    panic!("it archives, and is still told: {:?}", found().await);
 }
 
 /// `ALTER SYSTEM` wins over what Patroni writes: for what is declared it is taken back.

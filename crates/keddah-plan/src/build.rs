@@ -5,7 +5,7 @@
 //! declared order with the unchanged resources taken out.
 
 use crate::{Blocked, Certainty, Failure, Outcome, Plan, PlannedChange, Unobserved};
-use crate::{birth, durability, server_settings, streaming, undeclared, waiting};
+use crate::{archiving, birth, durability, server_settings, streaming, undeclared, waiting};
 use keddah_core::NodeName;
 use keddah_resource::{
     Action, Class, Cycle, DesiredFleet, Difference, Observed, Resource, ResourceId, Spec,
@@ -137,6 +137,7 @@ pub fn plan(
     plan.notes.extend(server_settings::notes(desired, observed));
     plan.notes.extend(durability::notes(desired, observed));
     plan.notes.extend(streaming::notes(desired, observed));
+    plan.notes.extend(archiving::notes(desired, observed));
     plan.notes.extend(waiting::notes(desired, observed));
     Ok(plan)
 }

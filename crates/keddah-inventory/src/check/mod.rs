@@ -11,6 +11,7 @@ mod network;
 mod objects;
 mod parameters;
 mod passwords;
+mod repository;
 mod secrets;
 mod several_instances;
 mod virtual_addresses;
@@ -47,6 +48,7 @@ pub fn check(sources: &SourceMap, inventory: &Inventory) -> Vec<Diagnostic> {
     network::check(&mut report);
     virtual_addresses::check(&mut report);
     durability::check(&mut report);
+    repository::check(&mut report);
     names::check(&mut report);
     passwords::check(&mut report);
     let mut diagnostics = report.diagnostics;
