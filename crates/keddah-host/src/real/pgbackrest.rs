@@ -7,7 +7,7 @@ use keddah_core::Secret;
 use serde::Deserialize;
 use std::fs::{self, OpenOptions};
 use std::io::Write;
-use std::os::unix::fs::{OpenOptionsExt, fchown};
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt, fchown};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -103,7 +103,7 @@ impl Info {
 }
 
 /// Where a configuration stands while pgBackRest works under it: in memory, gone at the next start.
-const RUN: &str = "/run/keddah";
+const RUN: &str = "/run/keddah-pgbackrest";
 
 /// pgBackRest for one stanza, under the node's own configuration or under one that is not in its place
 /// yet. Its file, with the passwords in it, is for the account alone, and goes with this.
@@ -132,6 +132,15 @@ impl<'a> Configured<'a> {
         stanza: &'a str,
         configuration: &Secret,
     ) -> Result<Self, HostError> {
+        Self::within(Path::new(RUN), account, stanza, configuration)
+    }
+
+    fn within(
+        directory: &Path,
+        account: &'a str,
+        stanza: &'a str,
+        configuration: &Secret,
+    ) -> Result<Self, HostError> {
         static WRITTEN: AtomicU64 = AtomicU64::new(0);
         if configuration.is_empty() {
             return Ok(Self { account, stanza, file: None });
@@ -140,12 +149,16 @@ impl<'a> Configured<'a> {
         let user = accounts
             .user(account)
             .ok_or_else(|| HostError::new(format!("the account {account} does not exist")))?;
-        let directory = Path::new(RUN);
+        // Whatever this process's mask is, the account must get through.
+        let open = fs::Permissions::from_mode(0o755);
         fs::create_dir_all(directory)
+            .and_then(|()| fs::set_permissions(directory, open))
             .map_err(|error| HostError::path("make", directory, &error))?;
         let number = WRITTEN.fetch_add(1, Ordering::Relaxed);
         let path = directory.join(format!("pgbackrest-{}-{number}.conf", std::process::id()));
         let failed = |error: std::io::Error| HostError::path("write", &path, &error);
+        // What an agent of the same number has left that was killed.
+        let _ = fs::remove_file(&path);
         let mut options = OpenOptions::new();
         let mut file =
             options.write(true).create_new(true).mode(0o600).open(&path).map_err(failed)?;
@@ -235,6 +248,32 @@ fn parse(text: &str, stanza: &str) -> Result<Option<Info>, HostError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_configuration_is_for_its_account_alone_and_goes_with_its_use() {
+        use std::os::unix::fs::MetadataExt;
+        let scratch = tempfile::tempdir().unwrap();
+        let directory = scratch.path().join("run");
+        let me = rustix::process::getuid().as_raw();
+        let accounts = Accounts::read().unwrap();
+        let root = accounts.user("postgres").filter(|_| me == 0);
+        let user = root.or(accounts.users.iter().find(|user| user.uid == me)).unwrap();
+        let text = Secret::new("[global]\nrepo1-cipher-pass=hidden\n");
+        let own = Configured::within(&directory, &user.name, "pg-test", &text).unwrap();
+        let path = own.file.clone().unwrap();
+        let about = fs::metadata(&path).unwrap();
+        assert_eq!((about.uid(), about.mode() & 0o777), (user.uid, 0o600));
+        assert_eq!(fs::metadata(&directory).unwrap().mode() & 0o777, 0o755);
+        assert_eq!(fs::read_to_string(&path).unwrap(), text.reveal());
+        let line = format!("{:?}", own.command());
+        assert!(line.contains(&format!("--config={}", path.display())), "{line}");
+        assert!(!line.contains("hidden"), "{line}");
+        drop(own);
+        assert!(!path.exists());
+        let none = Configured::within(&directory, &user.name, "pg-test", &Secret::default());
+        let line = format!("{:?}", none.unwrap().command());
+        assert!(!line.contains("--config"), "the node's own: {line}");
+    }
 
     #[test]
     fn full_backups_are_counted_without_broken_ones() {
