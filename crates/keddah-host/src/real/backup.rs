@@ -25,11 +25,13 @@ async fn look(spec: &Spec) -> Result<Observation, HostError> {
     let pgbackrest = Configured::new(&spec.account, &spec.stanza, &spec.configuration)?;
     let info = pgbackrest.info().await?;
     // pgBackRest believes its list.
-    let list = match &spec.repository {
-        Some(path) => repository::list(Path::new(path), &spec.stanza)?,
-        None => None,
+    let missing = match (&spec.repository, &info) {
+        (Some(path), Some(info)) => {
+            let listed = (info.systems(), info.listed());
+            repository::sorted(Path::new(path), &spec.stanza, listed.0, listed.1)?.missing
+        }
+        _ => Vec::new(),
     };
-    let missing = list.map(|list| list.missing).unwrap_or_default();
     let (full_backups, newest) = info
         .map_or((0, 0), |info| (info.full_backups(&missing), info.newest().unwrap_or_default()));
     Ok(Observation::Known(Observed { full_backups, newest }.into()))

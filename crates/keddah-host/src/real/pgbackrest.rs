@@ -1,6 +1,7 @@
 //! pgBackRest as the account that owns the repository runs it.
 
 use super::accounts::Accounts;
+use super::repository;
 use crate::HostError;
 use crate::command::{Command, Output};
 use keddah_core::Secret;
@@ -68,6 +69,18 @@ struct Backup {
     error: Option<bool>,
     #[serde(default)]
     timestamp: Times,
+    /// The backups that it is based on.
+    #[serde(default)]
+    reference: Option<Vec<String>>,
+    #[serde(default)]
+    archive: Segments,
+}
+
+/// The WAL of the time of a backup.
+#[derive(Debug, Clone, Default, Deserialize)]
+struct Segments {
+    #[serde(default)]
+    start: Option<String>,
 }
 
 /// When a backup began and ended, in seconds since 1970.
@@ -84,6 +97,17 @@ impl Info {
             backup.sort == "full" && backup.error != Some(true) && !missing.contains(&backup.label)
         };
         u32::try_from(self.backup.iter().filter(good).count()).unwrap_or(u32::MAX)
+    }
+
+    /// What is listed, to be compared with what is there.
+    pub fn listed(&self) -> Vec<repository::Backup> {
+        let listed = self.backup.iter().map(|backup| repository::Backup {
+            label: backup.label.clone(),
+            stop: Some(backup.timestamp.stop),
+            timeline: backup.archive.start.as_deref().and_then(repository::timeline),
+            needs: backup.reference.clone().unwrap_or_default(),
+        });
+        listed.collect()
     }
 
     /// All backups.
@@ -279,12 +303,16 @@ mod tests {
     fn full_backups_are_counted_without_broken_ones() {
         let text = r#"[{"backup":[
             {"type":"full","error":false,"label":"20260101-000000F","timestamp":{"start":5,"stop":7}},
-            {"type":"incr","error":false},{"type":"full","error":true},{"type":"full"}],
+            {"type":"incr","error":false,"label":"20260101-000000F_20260102-000000I",
+             "archive":{"start":"0000001A0000000000000007","stop":null},"prior":"20260101-000000F",
+             "reference":["20260101-000000F"]},{"type":"full","error":true,"reference":null},{"type":"full"}],
             "name":"pg-test","status":{"code":0,"lock":{"backup":{"held":false}},"message":"ok"}}]"#;
         let info = parse(text, "pg-test").unwrap().unwrap();
         assert_eq!((info.status.code, info.full_backups(&[]), info.newest()), (0, 2, Some(7)));
         let gone = ["20260101-000000F".to_owned()];
         assert_eq!(info.full_backups(&gone), 1, "its files are gone");
+        let listed = info.listed();
+        assert_eq!((listed[1].timeline, &listed[1].needs[..]), (Some(26), &gone[..]));
         assert!(parse(text, "pg-meta").unwrap().is_none());
         assert!(parse("[]", "pg-test").unwrap().is_none());
         let missing = r#"[{"backup":[],"db":[],"name":"pg-test",

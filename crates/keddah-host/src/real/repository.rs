@@ -2,7 +2,7 @@
 //! a directory of this machine, with what is really there.
 
 use super::instance_facts::found;
-use super::pgbackrest::{Configured, not_yet};
+use super::pgbackrest::{Configured, Info, not_yet};
 use crate::HostError;
 use keddah_core::Secret;
 use keddah_resource::{
@@ -36,7 +36,7 @@ pub(crate) struct Backup {
     /// The timeline of the WAL that it begins with.
     pub timeline: Option<u32>,
     /// The backups that it needs.
-    needs: Vec<String>,
+    pub needs: Vec<String>,
 }
 
 impl List {
@@ -63,6 +63,17 @@ pub(crate) fn list(repository: &Path, stanza: &str) -> Result<Option<List>, Host
     let path = directory.join("backup.info");
     let Some(bytes) = found(&path, fs::read(&path))? else { return Ok(None) };
     let (systems, backups) = parse(&String::from_utf8_lossy(&bytes));
+    Ok(Some(sorted(repository, stanza, systems, backups)?))
+}
+
+/// Which of the backups that a repository lists are there.
+pub(crate) fn sorted(
+    repository: &Path,
+    stanza: &str,
+    systems: Vec<String>,
+    backups: Vec<Backup>,
+) -> Result<List, HostError> {
+    let directory = repository.join("backup").join(stanza);
     // pgBackRest writes a manifest into the directory of each backup, and makes its copy when all is there.
     let is_there = |label: &str| {
         let path = directory.join(label).join("backup.manifest");
@@ -78,7 +89,7 @@ pub(crate) fn list(repository: &Path, stanza: &str) -> Result<Option<List>, Host
     };
     let (present, missing): (Vec<_>, Vec<_>) = backups.into_iter().partition(complete);
     let missing = missing.into_iter().map(|backup| backup.label).collect();
-    Ok(Some(List { systems, present, missing }))
+    Ok(List { systems, present, missing })
 }
 
 /// pgBackRest's `backup.info`: a section `backup:current` with a line `label={…}` for each backup,
@@ -113,7 +124,7 @@ fn parse(text: &str) -> (Vec<String>, Vec<Backup>) {
 }
 
 /// The timeline of a WAL segment: the first eight of its name's hexadecimal digits.
-fn timeline(segment: &str) -> Option<u32> {
+pub(crate) fn timeline(segment: &str) -> Option<u32> {
     u32::from_str_radix(segment.get(..8)?, 16).ok()
 }
 
@@ -140,12 +151,22 @@ pub(crate) async fn facts(
         // One that is encrypted, or elsewhere, is read by pgBackRest alone.
         match listed.filter(|list| !list.systems.is_empty()) {
             Some(list) => (facts.backups, facts.newest) = (list.backups(), list.newest()),
-            None => (facts.backups, facts.newest) = left(probe).await.unwrap_or_default(),
+            None => {
+                let info = asked(probe).await;
+                facts.backups = info.as_ref().map_or(0, Info::backups);
+                facts.newest = info.and_then(|info| info.newest());
+            }
         }
     }
     if let Some(path) = &chosen
-        && let Some(list) = list(path, &probe.cluster)?
+        && let Some(mut list) = list(path, &probe.cluster)?
     {
+        if list.systems.is_empty()
+            && !facts.moves
+            && let Some(info) = asked(probe).await
+        {
+            list = sorted(path, &probe.cluster, info.systems(), info.listed())?;
+        }
         (facts.latest, facts.timeline) = (list.newest(), list.timeline());
         facts.missing = list.missing;
     }
@@ -157,14 +178,13 @@ pub(crate) async fn facts(
     Ok(facts)
 }
 
-/// How many backups a repository elsewhere holds that the node is still configured for.
-async fn left(probe: &InstanceProbe) -> Option<(u32, Option<i64>)> {
+/// What pgBackRest says of the repository that the node is configured for, where it can be asked.
+async fn asked(probe: &InstanceProbe) -> Option<Info> {
     if not_yet(&probe.account).ok()?.is_some() {
         return None;
     }
     let own = Configured::new(&probe.account, &probe.cluster, &Secret::default()).ok()?;
-    let info = own.info().await.ok()??;
-    Some((info.backups(), info.newest()))
+    own.info().await.ok()?
 }
 
 /// The directory of a repository that is this machine's own.

@@ -18,6 +18,9 @@ const CLUSTER: &str = "        pg_cluster: pg-test\n";
 /// Another directory, of each node's own.
 const ELSEWHERE: &str = "/data/elsewhere";
 
+/// How it is encrypted there.
+const CIPHER: &str = "retention_full: 2, cipher_type: aes-256-cbc, cipher_pass: Hidden.1";
+
 /// Runs it.
 pub fn run(world: &mut World) -> Outcome {
     let inventory = world.demo_inventory()?;
@@ -40,13 +43,14 @@ pub fn run(world: &mut World) -> Outcome {
             for node in 2..=4 {
                 sandbox.shell(node, &format!("install -d -o postgres {ELSEWHERE}"))?.success()?;
             }
-            project.write(&chosen("retention_full: 2"))?;
+            project.write(&chosen(CIPHER))?;
             let plan = keddah.plan()?;
             says(&plan.output, "its backups go to /data/elsewhere from now on")?;
             says(&plan.output, "/pg/backup (")?;
             plan.expect(&[
                 expected("stanza", "pg-test").times(3).action("create"),
                 expected("file", "pgbackrest.conf").times(3),
+                expected("file", "secrets.conf").times(3).action("create"),
                 expected("backup", "pg-test").times(1).action("create"),
             ])?;
             keddah.apply()?;
@@ -59,13 +63,17 @@ pub fn run(world: &mut World) -> Outcome {
         },
     )?;
     step("another cipher in the same place, and a place that cannot be made: WAL goes on", || {
-        project.write(&chosen("cipher_type: aes-256-cbc, cipher_pass: x"))?;
-        let refused_cipher = keddah.run(&["apply", "--yes"])?;
-        ensure!(refused_cipher.code == Some(1), "not refused: {refused_cipher}");
-        says(&refused_cipher, "repository-cipher")?;
-        project.write(&chosen("retention_full: 2").replace(ELSEWHERE, "/proc/nowhere"))?;
-        let failed = keddah.run(&["apply", "--yes"])?;
-        ensure!(failed.code == Some(1), "it should have failed: {failed}");
+        for (edited, said) in [
+            (chosen("retention_full: 2"), "repository-cipher"),
+            (chosen(&CIPHER.replace("Hidden.1", "Hidden.2")), "cannot be listed"),
+            (chosen(CIPHER).replace(ELSEWHERE, "/proc/nowhere"), "/proc/nowhere"),
+        ] {
+            project.write(&edited)?;
+            let stopped = keddah.run(&["apply", "--yes"])?;
+            ensure!(stopped.code == Some(1), "it should have stopped at {said}: {stopped}");
+            says(&stopped, said)?;
+            ensure!(!stopped.to_string().contains("Hidden."), "a password is shown: {stopped}");
+        }
         super::failover::archives(sandbox)?;
         let after = refused()?;
         ensure!(before == after, "segments were refused: {before}, then {after}");
@@ -75,6 +83,7 @@ pub fn run(world: &mut World) -> Outcome {
         project.write(&inventory)?;
         keddah.plan()?.expect(&[
             expected("file", "pgbackrest.conf").times(3),
+            expected("file", "secrets.conf").times(3).action("delete"),
             expected("backup", "pg-test").times(1).action("create"),
         ])?;
         keddah.apply()?;
