@@ -282,6 +282,11 @@ fn a_new_beginning_is_chosen_by_a_place_of_its_own() {
         let [note] = notes(&compiled)[..] else { panic!("{:?}", compiled.notes) };
         assert!(note.contains("stay where they are: /data/backups/pg-test-16 on"), "{note}");
     }
+    let mut gone = lost("/data/backups/pg-test-17", false);
+    assert!(refused(INVENTORY, &gone).help.join(" ").contains("pgbackrest --stanza=pg-test"));
+    of(&mut gone, 12).backups[0].backups = 0;
+    let help = refused(INVENTORY, &gone).help.join(" ");
+    assert!(help.starts_with("nothing can be restored from what is there"), "{help}");
     let text = INVENTORY.to_owned() + ELSEWHERE;
     assert_eq!(refused(&text, &lost("/mnt/backups", false)).code, "earlier-backups");
 }

@@ -108,7 +108,7 @@ impl<'a> Compiler<'a> {
         }
         let mut found = Vec::new();
         let mut elsewhere = params.bool("pgbackrest_enabled");
-        let mut unmounted = false;
+        let (mut unmounted, mut restorable) = (false, false);
         for instance in &cluster.instances {
             let usual = instance.place.below("backup");
             let chosen = is_shared(params) || local_repository(params) != Some(usual);
@@ -121,6 +121,7 @@ impl<'a> Compiler<'a> {
                 let facts = repository::facts(&cluster.name, instance);
                 let apart = facts.is_some_and(|facts| facts.apart.contains(&kept.place));
                 elsewhere &= chosen && apart;
+                restorable |= kept.backups > 0 || kept.systems.is_empty();
                 let systems = match kept.systems.as_slice() {
                     [] => "whose list cannot be read (encrypted, or damaged)".to_owned(),
                     systems => format!(
@@ -169,11 +170,17 @@ impl<'a> Compiler<'a> {
         } else {
             "move the directories away"
         };
-        Err(Box::new(problem("earlier-backups", span, message).help(format!(
-            "{mount}to have the data back: on a node with the backups, with pgBackRest installed and \
-             Patroni stopped on all members, `sudo -u {account} pgbackrest --stanza={name} \
-             --pg1-path={data} restore`, then {recover}, then apply; to begin anew: {anew}"
-        ))))
+        let back = if restorable {
+            format!(
+                "to have the data back: on a node with the backups, with pgBackRest installed and Patroni \
+                 stopped on all members, `sudo -u {account} pgbackrest --stanza={name} --pg1-path={data} \
+                 restore`, then {recover}, then apply; "
+            )
+        } else {
+            "nothing can be restored from what is there; ".to_owned()
+        };
+        let help = format!("{mount}{back}to begin anew: {anew}");
+        Err(Box::new(problem("earlier-backups", span, message).help(help)))
     }
 }
 
