@@ -201,13 +201,20 @@ impl Cluster {
     }
 }
 
-impl Drop for Cluster {
-    fn drop(&mut self) {
+impl Cluster {
+    fn end(&mut self) {
         for process in &mut self.processes {
             let pid = rustix::process::Pid::from_child(process);
             let _ = rustix::process::kill_process(pid, rustix::process::Signal::TERM);
             let _ = process.wait();
         }
+        self.processes.clear();
+    }
+}
+
+impl Drop for Cluster {
+    fn drop(&mut self) {
+        self.end();
     }
 }
 
@@ -244,6 +251,23 @@ async fn a_cluster_under_patroni() {
     altered_settings(&cluster).await;
     unarchived(&cluster).await;
     refusals(&cluster).await;
+    waits_for_a_leader(&mut cluster).await;
+}
+
+/// The data is lost, and the keys in etcd say that the cluster has been made: Patroni waits for a leader
+/// for ever, and that is said, not waited for.
+async fn waits_for_a_leader(cluster: &mut Cluster) {
+    cluster.end();
+    std::fs::remove_dir_all(cluster.directory.path().join("data")).unwrap();
+    let spec = cluster.instance();
+    let (observed, difference) = cluster.difference(&spec).await;
+    let difference = difference.expect("it is to be made");
+    cluster.start();
+    let started = std::time::Instant::now();
+    let error = cluster.host.apply(&spec, &observed, &difference, None).await.unwrap_err();
+    assert!(error.message.contains("waits for a leader of pg-scratch"), "{error} {:?}", error.log);
+    assert!(error.hint.unwrap_or_default().contains("remove pg-scratch"));
+    assert!(started.elapsed().as_secs() < 60, "{:?}", started.elapsed());
 }
 
 async fn settings_and_restart(cluster: &Cluster, configuration: &Spec) {
