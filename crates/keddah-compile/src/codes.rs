@@ -45,6 +45,10 @@ pub const CODES: &[(&str, &str)] = &[
     ("removes-etcd", "The last member of etcd would go while clusters need it."),
     ("removes-primary", "The primary of a cluster that stays would go."),
     ("removes-upstream", "A cluster that another one follows would go."),
+    (
+        "repository-cipher",
+        "A repository that exists would get another cipher, which pgBackRest does not change.",
+    ),
     ("second-etcd-cluster", "There are two etcd clusters, and one serves all."),
     ("template", "A template cannot be rendered, or does not yield what it should."),
     ("unavailable-version", "A node's package sources lack the PostgreSQL version asked for."),

@@ -6,7 +6,7 @@ use crate::pgsql::backup::{BACKUP_SECONDS, is_shared};
 use crate::pgsql::layout::unit_file;
 use crate::pgsql::place::Place;
 use crate::topology::EtcdMember;
-use keddah_core::NodeName;
+use keddah_core::{NodeName, Secret};
 use keddah_inventory::Params;
 use keddah_inventory::model::{PgCluster, PgMember, upstream_of};
 use keddah_resource::kind::etcd_member::{self, EtcdConnection};
@@ -382,7 +382,10 @@ impl<'a> Compiler<'a> {
             account: params.str("pg_dbsu"),
             patience_seconds: BACKUP_SECONDS,
             not_before: Some(self.input.today * 86_400),
+            moves: false,
             keeps: None,
+            configuration: Secret::default(),
+            repository: None,
         };
         let resource = Resource::new(&leader.node, Module::Pgsql, Spec::from(spec));
         Ok(Some(self.fleet.add(resource.in_cluster(name.as_str()))))

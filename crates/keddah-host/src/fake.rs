@@ -289,6 +289,7 @@ fn small_machine(node: &str) -> NodeFacts {
         asides: Vec::new(),
         removed: Vec::new(),
         verifiers: Vec::new(),
+        repositories: Vec::new(),
     }
 }
 
@@ -325,7 +326,7 @@ fn absent(spec: &Spec) -> Observed {
         .into(),
         Spec::EtcdKeys(_) => etcd_keys::Observed { keys: 0 }.into(),
         Spec::EtcdMember(_) => etcd_member::Observed { peer_url: None, id: None }.into(),
-        Spec::Stanza(_) => stanza::Observed { status: 1 }.into(),
+        Spec::Stanza(_) => stanza::Observed { status: 1, ..stanza::Observed::default() }.into(),
         Spec::Backup(_) => backup::Observed { full_backups: 0, newest: 0 }.into(),
         Spec::Postmaster(_) => postmaster::Observed::default().into(),
         Spec::PgInstance(_) => {

@@ -53,14 +53,23 @@ fn specs() -> Vec<Spec> {
             present: true,
         }
         .into(),
-        stanza::Spec { stanza: "pg-test".to_owned(), account: "postgres".to_owned(), online: true }
-            .into(),
+        stanza::Spec {
+            stanza: "pg-test".to_owned(),
+            account: "postgres".to_owned(),
+            online: true,
+            configuration: Secret::default(),
+            data_directory: "/pg/data".to_owned(),
+        }
+        .into(),
         backup::Spec {
             stanza: "pg-test".to_owned(),
             account: "postgres".to_owned(),
             patience_seconds: 60,
             not_before: None,
+            moves: false,
             keeps: None,
+            configuration: Secret::default(),
+            repository: None,
         }
         .into(),
     ]

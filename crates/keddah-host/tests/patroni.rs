@@ -205,13 +205,20 @@ impl Cluster {
     }
 }
 
-impl Drop for Cluster {
-    fn drop(&mut self) {
+impl Cluster {
+    fn end(&mut self) {
         for process in &mut self.processes {
             let pid = rustix::process::Pid::from_child(process);
             let _ = rustix::process::kill_process(pid, rustix::process::Signal::TERM);
             let _ = process.wait();
         }
+        self.processes.clear();
+    }
+}
+
+impl Drop for Cluster {
+    fn drop(&mut self) {
+        self.end();
     }
 }
 
@@ -246,7 +253,25 @@ async fn a_cluster_under_patroni() {
     settings_and_restart(&cluster, &configuration).await;
     reloads(&cluster).await;
     altered_settings(&cluster).await;
+    unarchived(&cluster).await;
     refusals(&cluster).await;
+    waits_for_a_leader(&mut cluster).await;
+}
+
+/// The data is lost, and the keys in etcd say that the cluster has been made: Patroni waits for a leader
+/// for ever, and that is said, not waited for.
+async fn waits_for_a_leader(cluster: &mut Cluster) {
+    cluster.end();
+    std::fs::remove_dir_all(cluster.directory.path().join("data")).unwrap();
+    let spec = cluster.instance();
+    let (observed, difference) = cluster.difference(&spec).await;
+    let difference = difference.expect("it is to be made");
+    cluster.start();
+    let made = cluster.host.apply(&spec, &observed, &difference, None);
+    let said = tokio::time::timeout(std::time::Duration::from_secs(60), made).await;
+    let error = said.expect("it waits on").unwrap_err();
+    assert!(error.message.contains("waits for a leader of pg-scratch"), "{error} {:?}", error.log);
+    assert!(error.hint.unwrap_or_default().contains("remove pg-scratch"));
 }
 
 async fn settings_and_restart(cluster: &Cluster, configuration: &Spec) {
@@ -303,6 +328,48 @@ async fn reloads(cluster: &Cluster) {
     // It is still owed, and done as soon as the file is right.
     std::fs::write(&hba, format!("{rules}host all kept 127.0.0.1/32 scram-sha-256\n")).unwrap();
     cluster.converge(&spec).await;
+}
+
+/// A primary whose archiver fails is told, until it succeeds.
+async fn unarchived(cluster: &Cluster) {
+    let spec: Spec = cluster.postmaster().into();
+    let found = || async {
+        let (observed, _) = cluster.difference(&spec).await;
+        let Observed::Postmaster(present) = observed else { panic!("something else") };
+        present.unarchived
+    };
+    let archives = |command: &'static str| async move {
+        let session =
+            Session::open(&cluster.connection, "postgres", Purpose::Observe).await.unwrap();
+        session.execute(&format!("alter system set archive_command to '{command}'")).await.unwrap();
+        session.execute("select pg_reload_conf()").await.unwrap();
+        session.execute("select pg_switch_wal()").await.unwrap();
+    };
+    assert_eq!(found().await, None, "it archives nothing");
+    let session = Session::open(&cluster.connection, "postgres", Purpose::Observe).await.unwrap();
+    session.execute("alter system set archive_mode to on").await.unwrap();
+    drop(session);
+    Patroni::new(&cluster.api).restart(std::time::Duration::from_secs(60)).await.unwrap();
+    archives("/bin/false").await;
+    let mut told = None;
+    for _ in 0..150 {
+        told = found().await;
+        if told.is_some() {
+            break;
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+    }
+    let told = told.expect("nothing gets into the archive");
+    assert!(told.segment.len() == 24 && told.archived.is_none() && told.waiting >= 1, "{told:?}");
+    assert!(told.failed.ends_with(" UTC"), "{told:?}");
+    archives("/bin/true").await;
+    for _ in 0..150 {
+        if found().await.is_none() {
+            return;
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+    }
+    panic!("it archives, and is still told: {:?}", found().await);
 }
 
 /// `ALTER SYSTEM` wins over what Patroni writes: for what is declared it is taken back.

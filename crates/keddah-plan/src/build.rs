@@ -6,7 +6,7 @@
 
 use crate::{Blocked, Certainty, Failure, Outcome, Plan, PlannedChange, Remembered, Unobserved};
 use crate::{
-    birth, debts, durability, restart_order, server_settings, sizing, streaming, undeclared,
+    archiving, birth, debts, durability, restart_order, server_settings, sizing, undeclared,
     waiting,
 };
 use keddah_core::NodeName;
@@ -141,7 +141,7 @@ pub fn plan(
     plan.notes.extend(server_settings::notes(desired, observed));
     plan.notes.extend(durability::notes(desired, observed));
     plan.notes.extend(sizing::notes(desired, observed));
-    plan.notes.extend(streaming::notes(desired, observed));
+    plan.notes.extend(archiving::notes(desired, observed));
     plan.notes.extend(waiting::notes(desired, observed));
     plan.notes.extend(debts::notes(plan.changes.iter().flat_map(|change| &change.owes)));
     Ok(plan)

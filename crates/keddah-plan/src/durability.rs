@@ -111,7 +111,10 @@ mod tests {
             account: "postgres".to_owned(),
             patience_seconds: 1,
             not_before: None,
+            moves: false,
             keeps,
+            configuration: keddah_core::Secret::default(),
+            repository: None,
         };
         let present = backup::Observed { full_backups: 3, newest: 1 };
         let note = expired(&spec(Some(1)), &present).expect("two go");

@@ -9,6 +9,7 @@
 //! Nothing here reads a clock, a file or a machine: the same input gives the same plan, byte for
 //! byte, and [`Plan::digest`] says so.
 
+mod archiving;
 mod birth;
 mod build;
 mod debts;
@@ -24,7 +25,6 @@ mod restart_order;
 mod restarts;
 mod server_settings;
 mod sizing;
-mod streaming;
 mod undeclared;
 mod waiting;
 

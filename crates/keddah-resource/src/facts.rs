@@ -66,8 +66,10 @@ pub struct InstanceProbe {
     pub backup_root: String,
     /// The chosen repository where it is a directory of the node.
     pub repository: Option<String>,
-    /// Whether it keeps backups with pgBackRest.
-    pub backups: bool,
+    /// Where its backups belong: the options of the chosen repository that say so; nothing where it keeps
+    /// none.
+    #[serde(default)]
+    pub place: crate::Place,
 }
 
 /// A directory with the files of a PostgreSQL server.
@@ -129,7 +131,7 @@ pub struct BackupFacts {
     /// System identifiers that its backups and WAL belong to, the newest last; none where its own
     /// list cannot be read.
     pub systems: Vec<String>,
-    /// How many backups it lists.
+    /// How many of the backups that it lists are there.
     pub backups: u32,
     /// When the newest one ended, in seconds since 1970.
     pub newest: Option<i64>,
@@ -259,6 +261,9 @@ pub struct NodeFacts {
     /// Password verifiers of roles that the inventory declares, of each instance that serves.
     #[serde(default)]
     pub verifiers: Vec<crate::VerifierFacts>,
+    /// What pgBackRest of the node is configured for, by cluster.
+    #[serde(default)]
+    pub repositories: Vec<crate::RepositoryFacts>,
 }
 
 impl NodeFacts {

@@ -14,6 +14,7 @@ mod id;
 pub mod kind;
 mod ownership;
 pub mod private_key;
+mod repository;
 pub mod scram;
 mod verifiers;
 
@@ -28,4 +29,5 @@ pub use graph::{Cycle, DesiredFleet, Module, Resource, Trigger, TriggerAction, U
 pub use id::ResourceId;
 pub use kind::{Kind, Material, Observation, Observed, Spec};
 pub use ownership::{OwnershipFacts, ServiceFacts};
+pub use repository::{PLACE_OPTIONS, Place, RepositoryFacts, with_defaults};
 pub use verifiers::{RoleVerifier, VerifierFacts, VerifierProbe};

@@ -38,21 +38,9 @@ impl Compiler<'_> {
         let owned = |mode| Permissions::new(&superuser, &superuser, mode);
         let place = &instance.place;
         if params.bool("pgbackrest_enabled") {
-            let (plain, secret) = repository(instance)?;
-            let text = self.render(
-                "pgbackrest/pgbackrest.conf",
-                json!({
-                    "cluster": cluster.name,
-                    "section": place.pgbackrest_section(),
-                    "data_directory": params.str("pg_data"),
-                    "port": params.port("pg_port"),
-                    "socket_directory": params.str("pg_localhost"),
-                    "superuser": superuser,
-                    "repository": plain,
-                    "log_directory": params.str("pgbackrest_log_dir"),
-                    "processes": (u64::from(node.facts.cores) / 2 / instance.neighbours).clamp(1, 8),
-                }),
-            )?;
+            let Configuration { text, secrets: hidden } = self.configuration(cluster, instance)?;
+            // Of a cluster that lives, the new place must know it before WAL goes there.
+            let known = cluster.has_stanzas().then(|| cluster.stanza_of(instance));
             let mut above = Vec::new();
             for path in ["/etc/pgbackrest", "/etc/pgbackrest/conf.d"] {
                 above.push(
@@ -69,16 +57,14 @@ impl Compiler<'_> {
                 self.fleet.add(resource(spec.into()).after(above.clone()));
             }
             let spec = file::Spec::text(place.pgbackrest_configuration(), text, owned(0o640));
-            self.fleet.add(resource(spec.into()).after(above.clone()));
+            self.fleet.add(resource(spec.into()).after(above.clone()).after(known.clone()));
             let secrets = place.pgbackrest_secrets();
-            let spec = if secret.is_empty() {
+            let spec = if hidden.is_empty() {
                 file::Spec::absent(secrets)
             } else {
-                let section = place.pgbackrest_section();
-                let text = format!("[{section}]\n{}\n", secret.join("\n"));
-                file::Spec::secret(secrets, Secret::new(text), owned(0o600))
+                file::Spec::secret(secrets, Secret::new(hidden), owned(0o600))
             };
-            self.fleet.add(resource(spec.into()).after(above));
+            self.fleet.add(resource(spec.into()).after(above).after(known));
             let script = self.render(
                 "bin/pg-backup",
                 json!({
@@ -114,10 +100,18 @@ impl Compiler<'_> {
     /// A repository on the nodes' own disks is one for each node, so each needs its stanza before
     /// its instance becomes the primary: otherwise WAL would pile up from a failover to the next
     /// apply. A repository that all share has one stanza, which the leader makes.
-    pub(super) fn cluster_backup(&mut self, cluster: &Cluster<'_>, settled: &[ResourceId]) {
+    ///
+    /// Of a cluster that exists, the stanza comes first, under the configuration that is to be: only then
+    /// does the archiver get it. A new place that is out of reach, or another system's, stops the apply
+    /// there, and WAL goes where it went.
+    pub(super) fn cluster_backup(
+        &mut self,
+        cluster: &Cluster<'_>,
+        settled: &[ResourceId],
+    ) -> Result<(), Problem> {
         let params = &cluster.params;
         if !params.bool("pgbackrest_enabled") {
-            return;
+            return Ok(());
         }
         let account = cluster.superuser();
         let shared = is_shared(params);
@@ -131,28 +125,92 @@ impl Compiler<'_> {
             };
             // A standby cluster's data is backed up where it is written.
             let online = leads && cluster.follows.is_none();
-            let spec =
-                stanza::Spec { stanza: cluster.name.clone(), account: account.clone(), online };
-            let ready = if online {
-                settled.to_vec()
-            } else {
-                vec![instance.id(Kind::PgInstance, &instance.name)]
+            let Configuration { text, secrets } = self.configuration(cluster, instance)?;
+            let configuration = Secret::new(format!("{text}\n{secrets}"));
+            let spec = stanza::Spec {
+                stanza: cluster.name.clone(),
+                account: account.clone(),
+                online: online && !cluster.exists,
+                configuration: configuration.clone(),
+                data_directory: instance.member.params.str("pg_data"),
             };
-            let stanza = self.fleet.add(resource(spec.into()).after(ready).after([
+            let made = vec![instance.id(Kind::PgInstance, &instance.name)];
+            let files = [
                 instance.id(Kind::File, &instance.place.pgbackrest_configuration()),
                 instance.id(Kind::File, &instance.place.pgbackrest_secrets()),
-            ]));
+            ];
+            let stanza = resource(spec.into());
+            let stanza = self.fleet.add(if cluster.exists {
+                stanza.after(made)
+            } else {
+                stanza.after(if online { settled.to_vec() } else { made }).after(files.clone())
+            });
             if online && params.bool("pgbackrest_init_backup") {
                 let spec = backup::Spec {
                     stanza: cluster.name.clone(),
                     account: account.clone(),
                     patience_seconds: BACKUP_SECONDS,
-                    not_before: None,
+                    not_before: self.backup_due(cluster, instance),
+                    moves: true,
                     keeps: keeps(params),
+                    configuration,
+                    repository: (!shared).then(|| local_repository(params)).flatten(),
                 };
-                self.fleet.add(resource(spec.into()).after([stanza]));
+                let backup = resource(spec.into()).after([stanza]).after(files);
+                self.fleet.add(backup.after(settled.iter().cloned()));
             }
         }
+        Ok(())
+    }
+
+    /// What pgBackRest reads on an instance's node.
+    fn configuration(
+        &self,
+        cluster: &Cluster<'_>,
+        instance: &Instance<'_>,
+    ) -> Result<Configuration, Problem> {
+        let Instance { node, place, .. } = instance;
+        let params = &instance.member.params;
+        let section = place.pgbackrest_section();
+        let (plain, secret) = repository(instance)?;
+        let text = self.render(
+            "pgbackrest/pgbackrest.conf",
+            json!({
+                "cluster": cluster.name,
+                "section": section,
+                "data_directory": params.str("pg_data"),
+                "port": params.port("pg_port"),
+                "socket_directory": params.str("pg_localhost"),
+                "superuser": cluster.superuser(),
+                "repository": plain,
+                "log_directory": params.str("pgbackrest_log_dir"),
+                "processes": (u64::from(node.facts.cores) / 2 / instance.neighbours).clamp(1, 8),
+            }),
+        )?;
+        let secrets = match secret.is_empty() {
+            true => String::new(),
+            false => format!("[{section}]\n{}\n", secret.join("\n")),
+        };
+        Ok(Configuration { text, secrets })
+    }
+}
+
+/// pgBackRest's configuration: what everybody may see, and the passwords, which stand apart.
+struct Configuration {
+    text: String,
+    secrets: String,
+}
+
+impl Cluster<'_> {
+    /// Whether it exists and keeps backups: then its stanzas are made before their configuration is there.
+    fn has_stanzas(&self) -> bool {
+        self.exists && self.params.bool("pgbackrest_enabled")
+    }
+
+    /// The stanza of the repository that an instance archives to.
+    fn stanza_of(&self, instance: &Instance<'_>) -> ResourceId {
+        let maker = if is_shared(&self.params) { self.leader() } else { instance };
+        maker.id(Kind::Stanza, &self.name)
     }
 }
 
@@ -166,7 +224,7 @@ fn option(params: &Params<'_>, name: &str) -> Option<Value> {
     names.iter().find_map(|name| options.get(name)).cloned()
 }
 
-fn text_option(params: &Params<'_>, name: &str) -> String {
+pub(super) fn text_option(params: &Params<'_>, name: &str) -> String {
     let value = option(params, name);
     value.as_ref().and_then(Value::as_str).unwrap_or_default().to_owned()
 }

@@ -1,6 +1,8 @@
 //! What must not be there when a cluster is born, or started after a restore.
 
-use super::Cluster;
+use super::backup::{is_shared, local_repository};
+use super::identity::is_at;
+use super::{Cluster, repository};
 use crate::compiler::{Compiler, Node, Problem, problem};
 use keddah_core::NodeName;
 use keddah_inventory::model::{PgCluster, PgMember};
@@ -96,21 +98,36 @@ impl<'a> Compiler<'a> {
     /// Refuses to make a cluster by initdb while backups of an earlier one of its name are kept:
     /// they may be all that is left of lost data, and the new system could archive nothing beside
     /// them (pgBackRest takes one system for a stanza).
-    pub(super) fn not_over_backups(cluster: &Cluster<'_>) -> Result<(), Problem> {
+    ///
+    /// A cluster that shall keep no backups is born over none either. Where the inventory chooses a
+    /// place of its own for backups, beside what is found, that is the choice of a new beginning.
+    pub(super) fn not_over_backups(&mut self, cluster: &Cluster<'_>) -> Result<(), Problem> {
         let params = &cluster.params;
-        if cluster.exists || cluster.follows.is_some() || !params.bool("pgbackrest_enabled") {
+        if cluster.exists || cluster.follows.is_some() {
             return Ok(());
         }
         let mut found = Vec::new();
+        let mut elsewhere = params.bool("pgbackrest_enabled");
+        let (mut unmounted, mut restorable) = (false, false);
         for instance in &cluster.instances {
+            let usual = instance.place.below("backup");
+            let chosen = is_shared(params) || local_repository(params) != Some(usual);
+            let configured = instance.node.facts.instances.iter();
+            unmounted |= configured
+                .filter(|one| is_at(instance, one))
+                .any(|one| one.made && one.data.is_none());
             let kept = instance.node.facts.backups.iter();
             for kept in kept.filter(|kept| kept.stanza == cluster.name) {
+                let facts = repository::facts(&cluster.name, instance);
+                let apart = facts.is_some_and(|facts| facts.apart.contains(&kept.place));
+                elsewhere &= chosen && apart;
+                restorable |= kept.backups > 0 || kept.systems.is_empty();
                 let systems = match kept.systems.as_slice() {
                     [] => "whose list cannot be read (encrypted, or damaged)".to_owned(),
                     systems => format!(
                         "{} of system {}",
                         match kept.backups {
-                            0 => "WAL but no backup".to_owned(),
+                            0 => "WAL, and no backup whose files are there".to_owned(),
                             1 => "1 backup".to_owned(),
                             many => format!("{many} backups"),
                         },
@@ -126,6 +143,14 @@ impl<'a> Compiler<'a> {
             return Ok(());
         }
         let name = &cluster.name;
+        if elsewhere {
+            self.notes.push(format!(
+                "{name} is made anew and empty, with its backups in a place of its own; those of an earlier \
+                 system of that name stay where they are: {}",
+                found.join("; ")
+            ));
+            return Ok(());
+        }
         let message = format!(
             "no member of {name} holds its data, so it would be made anew and empty, and there are \
              backups of an earlier system of that name: {}",
@@ -135,12 +160,27 @@ impl<'a> Compiler<'a> {
         let span = params.span("pg_cluster").or(leader.member.seq_span);
         let (account, data) = (cluster.superuser(), params.str("pg_data"));
         let recover = recovery(&account, &data, cluster.version);
-        Err(Box::new(problem("earlier-backups", span, message).help(format!(
-            "to have the data back: on a node with the backups, with pgBackRest installed and \
-             Patroni stopped on all members, `sudo -u {account} pgbackrest --stanza={name} \
-             --pg1-path={data} restore`, then {recover}, then apply; to begin anew: give \
-             `pgbackrest_repo` another path, or move the directories away"
-        ))))
+        let mount = if unmounted {
+            "what was made here has lost its data: if a disk is not mounted, mount it and plan again; "
+        } else {
+            ""
+        };
+        let anew = if params.bool("pgbackrest_enabled") {
+            "give `pgbackrest_repo` another path, or move the directories away"
+        } else {
+            "move the directories away"
+        };
+        let back = if restorable {
+            format!(
+                "to have the data back: on a node with the backups, with pgBackRest installed and Patroni \
+                 stopped on all members, `sudo -u {account} pgbackrest --stanza={name} --pg1-path={data} \
+                 restore`, then {recover}, then apply; "
+            )
+        } else {
+            "nothing can be restored from what is there; ".to_owned()
+        };
+        let help = format!("{mount}{back}to begin anew: {anew}");
+        Err(Box::new(problem("earlier-backups", span, message).help(help)))
     }
 }
 
@@ -182,7 +222,7 @@ fn recovery(account: &str, data: &str, version: u32) -> String {
 }
 
 /// A time as `2026-11-27 10:20 UTC`.
-fn moment(seconds: i64) -> String {
+pub(super) fn moment(seconds: i64) -> String {
     let (days, rest) = (seconds.div_euclid(86_400), seconds.rem_euclid(86_400));
     let day = super::roles::date(days);
     format!("{day} {:02}:{:02} UTC", rest / 3600, rest / 60 % 60)

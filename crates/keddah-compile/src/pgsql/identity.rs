@@ -7,11 +7,11 @@
 use super::birth::not_before_recovery;
 use crate::compiler::{Compiler, Node, Problem, problem};
 use crate::pgsql::backup::{is_shared, local_repository};
-use crate::pgsql::place::Place;
+use crate::pgsql::{Instance, place, repository};
 use keddah_core::NodeName;
 use keddah_inventory::model::{PgCluster, PgMember};
 use keddah_inventory::{ParamOrigin, Params};
-use keddah_resource::{DataFacts, InstanceProbe, NodeFacts};
+use keddah_resource::{DataFacts, InstanceFacts, InstanceProbe, NodeFacts, Place};
 use std::path::Path;
 
 /// What is there of a cluster.
@@ -46,7 +46,11 @@ pub(crate) fn probe(params: &Params<'_>) -> InstanceProbe {
         data_root: params.str("pg_fs_main"),
         backup_root: params.str("pg_fs_backup"),
         repository: (!is_shared(params)).then(|| local_repository(params)).flatten(),
-        backups: params.bool("pgbackrest_enabled"),
+        place: if params.bool("pgbackrest_enabled") {
+            repository::place(params)
+        } else {
+            Place::new()
+        },
     }
 }
 
@@ -85,8 +89,14 @@ fn data_of<'f>(
 
 /// The directory below `/etc/patroni` of a member's configuration.
 fn configuration(cluster: &str, member: &PgMember<'_>) -> String {
-    let directory = Place::of(cluster, member).patroni_directory();
+    let directory = place::Place::of(cluster, member).patroni_directory();
     directory.rsplit('/').next().unwrap_or_default().to_owned()
+}
+
+/// Whether a configuration of the node is an instance's own.
+pub(super) fn is_at(instance: &Instance<'_>, configured: &InstanceFacts) -> bool {
+    let directory = instance.place.patroni_directory();
+    directory.rsplit('/').next() == Some(configured.configuration.as_str())
 }
 
 impl<'a> Compiler<'a> {
@@ -284,7 +294,7 @@ fn same_place(
     let directory = configuration(cluster, member);
     let configured = node.facts.instances.iter().find(|one| one.configuration == directory);
     let (Some(version), Some(is)) = (version, configured) else { return Ok(()) };
-    let below = Place::of(cluster, member).below("");
+    let below = place::Place::of(cluster, member).below("");
     let Some(home) = is.home.as_ref().filter(|_| is.data_directory.starts_with(&below)) else {
         return Ok(());
     };

@@ -15,6 +15,7 @@ pub(crate) mod place;
 mod pool;
 mod pool_auth;
 mod privileges;
+mod repository;
 mod roles;
 pub(crate) mod services;
 mod standby;
@@ -271,10 +272,11 @@ impl<'a> Compiler<'a> {
 
     fn pg_cluster(&mut self, cluster: &Cluster<'_>, etcd: &[ResourceId]) -> Result<(), Problem> {
         self.following(cluster)?;
-        Self::not_over_backups(cluster)?;
+        self.not_over_backups(cluster)?;
         Self::not_twice(cluster)?;
         self.lost_members(cluster);
         self.paused(cluster);
+        self.repository(cluster)?;
         let mut ready = Vec::new();
         for instance in &cluster.instances {
             let files = self.layout(cluster, instance)?;
@@ -284,7 +286,7 @@ impl<'a> Compiler<'a> {
             ready.push(instance.postmaster());
         }
         let settled = self.patroni_config(cluster, &ready)?;
-        self.cluster_backup(cluster, &settled);
+        self.cluster_backup(cluster, &settled)?;
         if cluster.follows.is_some() {
             // What is in it comes from the cluster that it follows.
             return Ok(());

@@ -1,9 +1,12 @@
 //! The first full backup.
 
-use super::pgbackrest::{Info, info, not_yet, pgbackrest, with_lock};
+use super::pgbackrest::{Configured, Info, not_yet};
+use super::repository;
 use crate::{HostError, RealHost};
+use keddah_core::Secret;
 use keddah_resource::kind::backup::{Observed, Spec};
 use keddah_resource::{Difference, Observation};
+use std::path::Path;
 use std::time::Duration;
 
 /// Looks at backups.
@@ -19,9 +22,18 @@ async fn look(spec: &Spec) -> Result<Observation, HostError> {
     if let Some(because) = not_yet(&spec.account)? {
         return Ok(Observation::NotYet { because });
     }
-    let info = info(&spec.account, &spec.stanza).await?;
-    let (full_backups, newest) =
-        info.map_or((0, 0), |info| (info.full_backups(), info.newest().unwrap_or_default()));
+    let pgbackrest = Configured::new(&spec.account, &spec.stanza, &spec.configuration)?;
+    let info = pgbackrest.info().await?;
+    // pgBackRest believes its list.
+    let missing = match (&spec.repository, &info) {
+        (Some(path), Some(info)) => {
+            let listed = (info.systems(), info.listed());
+            repository::sorted(Path::new(path), &spec.stanza, listed.0, listed.1)?.missing
+        }
+        _ => Vec::new(),
+    };
+    let (full_backups, newest) = info
+        .map_or((0, 0), |info| (info.full_backups(&missing), info.newest().unwrap_or_default()));
     Ok(Observation::Known(Observed { full_backups, newest }.into()))
 }
 
@@ -33,18 +45,19 @@ pub async fn apply(
     _difference: &Difference,
 ) -> Result<(), HostError> {
     let patience = Duration::from_secs(u64::from(spec.patience_seconds));
-    let stanza = format!("--stanza={}", spec.stanza);
-    let command = pgbackrest(&spec.account)
-        .args([&stanza, "--type=full", "--log-level-console=warn", "backup"])
+    // The configuration is in its place by now, and the archiver uses it, too.
+    let pgbackrest = Configured::new(&spec.account, &spec.stanza, &Secret::default())?;
+    let command = pgbackrest
+        .command()
+        .args(["--type=full", "--log-level-console=warn", "backup"])
         .patience(patience);
-    let whose = (spec.account.as_str(), spec.stanza.as_str());
     // Somebody else's backup may have begun before what a last one must hold.
     let done = if spec.not_before.is_some() { never } else { any_full };
-    with_lock(&command, patience, whose, done).await
+    pgbackrest.with_lock(&command, patience, done).await
 }
 
 fn any_full(info: &Info) -> bool {
-    info.full_backups() > 0
+    info.full_backups(&[]) > 0
 }
 
 fn never(_info: &Info) -> bool {

@@ -60,6 +60,7 @@ pub(crate) async fn gather(probe: &Probe) -> Result<NodeFacts, HostError> {
         instances: kept.instances,
         data: kept.data,
         backups: kept.backups,
+        repositories: kept.repositories,
         verifiers: verifiers?,
         watchdog: instance_facts::watchdog(Path::new("/dev/watchdog"))?,
         sandbox: sandbox_mark(Path::new(SANDBOX_MARK), 0),

@@ -3,10 +3,14 @@
 
 use super::accounts::Accounts;
 use super::facts::{CONFIGURATION, patroni_directories};
-use super::pgbackrest::{info, not_yet};
+use super::pgbackrest::{Configured, not_yet};
+use super::repository;
 use crate::HostError;
+use keddah_core::Secret;
 use keddah_resource::kind::directory::Permissions;
-use keddah_resource::{BackupFacts, DataFacts, InstanceFacts, InstanceProbe, MADE_MARK};
+use keddah_resource::{
+    BackupFacts, DataFacts, InstanceFacts, InstanceProbe, MADE_MARK, RepositoryFacts,
+};
 use std::collections::BTreeSet;
 use std::fs;
 use std::io::ErrorKind;
@@ -18,6 +22,7 @@ pub(super) struct Kept {
     pub instances: Vec<InstanceFacts>,
     pub data: Vec<DataFacts>,
     pub backups: Vec<BackupFacts>,
+    pub repositories: Vec<RepositoryFacts>,
 }
 
 /// Reads the configurations below `patroni`, the data that they lead to, all data below the roots
@@ -35,21 +40,24 @@ pub(super) async fn gather(patroni: &Path, probes: &[InstanceProbe]) -> Result<K
             data.extend(data_at(&directory.join("data"), &accounts)?);
         }
     }
-    let mut backups = Vec::new();
-    for probe in probes.iter().filter(|probe| probe.backups) {
-        backups.extend(local_backups(probe)?);
+    let (mut backups, mut repositories) = (Vec::new(), Vec::new());
+    // Whether the inventory wants more of them or not: what is there is there.
+    for probe in probes {
+        let mut kept = local_backups(probe)?;
         // The configured repository may be far away. It is asked only where a cluster could be
         // born; whether a living one fits its stanza is looked at with the stanza.
         let born = instances.iter().any(|one| one.scope == probe.cluster && one.data.is_some());
         if !born && probe.repository.is_none() {
-            backups.extend(configured_backups(probe).await?);
+            kept.extend(configured_backups(probe).await?);
         }
+        repositories.push(repository::facts(probe, &kept).await?);
+        backups.extend(kept);
     }
-    Ok(Kept { instances, data, backups })
+    Ok(Kept { instances, data, backups, repositories })
 }
 
 /// `None` where a path is not there.
-fn found<T>(path: &Path, result: std::io::Result<T>) -> Result<Option<T>, HostError> {
+pub(super) fn found<T>(path: &Path, result: std::io::Result<T>) -> Result<Option<T>, HostError> {
     match result {
         Ok(value) => Ok(Some(value)),
         Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => {
@@ -143,6 +151,14 @@ fn control_file(bytes: &[u8]) -> (String, Option<u32>) {
     (system.unwrap_or_default(), timeline.and_then(|_| number(48)))
 }
 
+/// The identifier of the system whose files are at a path.
+pub(super) fn system_of(data: &Path) -> Result<Option<String>, HostError> {
+    let control = data.join("global/pg_control");
+    let bytes = found(&control, fs::read(&control))?;
+    let system = bytes.map(|bytes| control_file(&bytes).0);
+    Ok(system.filter(|system| !system.is_empty()))
+}
+
 /// Backups in directories of this machine, whether pgBackRest is configured for them or not.
 fn local_backups(probe: &InstanceProbe) -> Result<Vec<BackupFacts>, HostError> {
     let mut repositories: Vec<PathBuf> = below(Path::new(&probe.backup_root))?
@@ -158,11 +174,14 @@ fn local_backups(probe: &InstanceProbe) -> Result<Vec<BackupFacts>, HostError> {
         if !seen.insert(real) {
             continue;
         }
-        let list = stanza.join("backup.info");
-        // An encrypted list is no text, and still a sign that backups are there.
-        let Some(bytes) = found(&list, fs::read(&list))? else { continue };
-        let place = repository.to_string_lossy().into_owned();
-        backups.push(backup_list(&String::from_utf8_lossy(&bytes), &probe.cluster, place));
+        let Some(list) = repository::list(&repository, &probe.cluster)? else { continue };
+        backups.push(BackupFacts {
+            stanza: probe.cluster.clone(),
+            place: repository.to_string_lossy().into_owned(),
+            backups: list.backups(),
+            newest: list.newest(),
+            systems: list.systems,
+        });
     }
     Ok(backups)
 }
@@ -173,47 +192,23 @@ fn of_cluster(name: &std::ffi::OsStr, cluster: &str) -> bool {
     version.is_some_and(|version| version.bytes().all(|byte| byte.is_ascii_digit()))
 }
 
-/// pgBackRest's `backup.info`: a section `backup:current` with a line `label={…}` for each backup,
-/// and `db:history` with one for each system (pgBackRest's `src/info/infoBackup.c`, `infoPg.c`).
-fn backup_list(text: &str, stanza: &str, place: String) -> BackupFacts {
-    let mut facts = BackupFacts { stanza: stanza.to_owned(), place, ..BackupFacts::default() };
-    let mut section = "";
-    for line in text.lines() {
-        if let Some(name) = line.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')) {
-            section = name;
-            continue;
-        }
-        let Some((_, value)) = line.split_once('=') else { continue };
-        let Ok(value) = serde_json::from_str::<serde_json::Value>(value) else { continue };
-        match section {
-            "backup:current" => {
-                facts.backups += 1;
-                facts.newest = facts.newest.max(value["backup-timestamp-stop"].as_i64());
-            }
-            "db:history" => {
-                facts.systems.extend(value["db-system-id"].as_u64().map(|id| id.to_string()));
-            }
-            _ => {}
-        }
-    }
-    facts
-}
-
 /// What the repository says that pgBackRest is configured for; nothing before it is.
 async fn configured_backups(probe: &InstanceProbe) -> Result<Option<BackupFacts>, HostError> {
     let configured = Path::new("/etc/pgbackrest/pgbackrest.conf").exists();
     if !configured || not_yet(&probe.account)?.is_some() {
         return Ok(None);
     }
-    let Some(info) = info(&probe.account, &probe.cluster).await? else { return Ok(None) };
-    let systems = info.systems();
-    Ok((!systems.is_empty()).then(|| BackupFacts {
+    let own = Configured::new(&probe.account, &probe.cluster, &Secret::default())?;
+    let kept = BackupFacts {
         stanza: probe.cluster.clone(),
         place: "the configured repository".to_owned(),
-        systems,
-        backups: info.backups(),
-        newest: info.newest(),
-    }))
+        ..BackupFacts::default()
+    };
+    // One that does not answer may hold everything.
+    let Ok(info) = own.info().await else { return Ok(Some(kept)) };
+    let Some(info) = info.filter(|info| !info.systems().is_empty()) else { return Ok(None) };
+    let systems = info.systems();
+    Ok(Some(BackupFacts { systems, backups: info.backups(), newest: info.newest(), ..kept }))
 }
 
 /// Who may open the watchdog device.

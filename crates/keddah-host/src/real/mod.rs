@@ -1,6 +1,7 @@
 //! The machine that this process runs on: one file per kind, each with `observe` and `apply`.
 
 pub(crate) mod accounts;
+mod archiver;
 mod aside;
 mod backup;
 mod block;
@@ -39,6 +40,7 @@ mod policy;
 mod postmaster;
 mod process;
 mod progress;
+mod repository;
 mod stanza;
 mod symlink;
 mod sysctl;

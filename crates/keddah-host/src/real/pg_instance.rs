@@ -16,6 +16,10 @@ use tokio::time::Instant;
 /// How long `start failed` may last: Patroni says so also between two attempts of its own.
 const START_PATIENCE: Duration = Duration::from_secs(10);
 
+/// How long the first instance of a cluster may stand still before it is asked for what it waits. Patroni
+/// begins within a round (`loop_wait`, ten seconds by default).
+const LEADER_PATIENCE: Duration = Duration::from_secs(20);
+
 /// Between two looks at how far an instance has come: they read the whole data directory.
 const MEASURE: Duration = Duration::from_secs(5);
 
@@ -73,6 +77,7 @@ pub async fn apply(
     let mut pause = Duration::from_millis(100);
     let mut last = "it does not answer".to_owned();
     let mut stopped = false;
+    let mut waits_since: Option<Instant> = None;
     loop {
         match patroni.status().await {
             Ok(status) if serves(&status, must_lead) => {
@@ -84,6 +89,14 @@ pub async fn apply(
                 let failing = status.state.ends_with("failed");
                 failing_since = failing.then(|| failing_since.unwrap_or_else(Instant::now));
                 stopped = status.state == "stopped";
+                let waits = must_lead && stopped;
+                waits_since = waits.then(|| waits_since.unwrap_or_else(Instant::now));
+                if waits_since.is_some_and(|since| since.elapsed() > LEADER_PATIENCE) {
+                    if has_been_made(&patroni).await {
+                        return Err(waits_for_a_leader(spec, &status));
+                    }
+                    waits_since = None;
+                }
                 last = describe(&status);
                 if measured.elapsed() > MEASURE {
                     let now = measure(spec, &status).await;
@@ -122,6 +135,30 @@ pub async fn apply(
         tokio::time::sleep(pause).await;
         pause = Duration::from_millis(250);
     }
+}
+
+/// Whether the cluster's state in etcd is that of one that has been made: it holds its settings. Before that,
+/// Patroni answers with an error.
+async fn has_been_made(patroni: &Patroni<'_>) -> bool {
+    let answer = patroni.config().await;
+    answer.is_ok_and(|answer| answer.status.is_success())
+}
+
+/// Patroni makes no cluster of which etcd says that it has been made: it waits for its leader, for ever where
+/// nobody has its data.
+fn waits_for_a_leader(spec: &Spec, status: &Status) -> HostError {
+    let cluster = &status.patroni.scope;
+    HostError::new(format!(
+        "the instance {} does not serve: its Patroni waits for a leader of {cluster}, for the keys in etcd say \
+         that {cluster} has been made, and no member has its data",
+        spec.instance
+    ))
+    .with_hint(format!(
+        "if a member that has the data is away, bring it back; if {cluster} shall begin anew and empty: stop \
+         {} on every member, delete what etcd keeps of it (`sudo patronictl -c DIRECTORY remove {cluster}`, with \
+         the directory that `systemctl cat {0}` names), then apply",
+        spec.api.unit
+    ))
 }
 
 /// Whether an instance with this status does its work.

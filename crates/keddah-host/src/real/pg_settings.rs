@@ -1,10 +1,11 @@
 //! Where a running server has its settings from, and `ALTER SYSTEM RESET`.
 
 use crate::HostError;
+use crate::real::archiver;
 use crate::rest::Patroni;
 use crate::sql::{Purpose, Session, Unreachable, parameter_name};
 use keddah_resource::kind::pg_settings::Setting;
-use keddah_resource::kind::postmaster::{Observed, Spec};
+use keddah_resource::kind::postmaster::{Observed, Spec, Unarchived};
 use serde::Deserialize;
 use std::collections::BTreeMap;
 
@@ -63,14 +64,14 @@ struct Row {
     at_start: bool,
 }
 
-/// The settings that are not what Patroni was given, by name.
+/// The settings that are not what Patroni was given, by name; and, asked on the way, what is not archived.
 ///
 /// # Errors
 /// When the server runs and does not answer.
-pub async fn read(spec: &Spec) -> Result<Vec<Setting>, HostError> {
+pub async fn read(spec: &Spec) -> Result<(Vec<Setting>, Option<Unarchived>), HostError> {
     let session = match Session::open(&spec.connection, "postgres", Purpose::Observe).await {
         Ok(session) => session,
-        Err(Unreachable::NotYet { .. }) => return Ok(Vec::new()),
+        Err(Unreachable::NotYet { .. }) => return Ok((Vec::new(), None)),
         Err(Unreachable::Failed(error)) => return Err(error),
     };
     let rows: Vec<Row> = session.rows(LAST_LINES).await?;
@@ -79,13 +80,12 @@ pub async fn read(spec: &Spec) -> Result<Vec<Setting>, HostError> {
         .iter()
         .map(|(name, value)| (name.to_ascii_lowercase(), value.as_str()))
         .collect();
-    Ok(rows
-        .into_iter()
-        .filter_map(|row| {
-            let wanted = declared.get(&row.name).copied();
-            strays(row, wanted)
-        })
-        .collect())
+    let unarchived = archiver::unarchived(&session).await?;
+    let settings = rows.into_iter().filter_map(|row| {
+        let wanted = declared.get(&row.name).copied();
+        strays(row, wanted)
+    });
+    Ok((settings.collect(), unarchived))
 }
 
 /// What a line says that differs from what is declared.

@@ -1,15 +1,24 @@
 //! pgBackRest as the account that owns the repository runs it.
 
 use super::accounts::Accounts;
+use super::repository;
 use crate::HostError;
 use crate::command::{Command, Output};
+use keddah_core::Secret;
 use serde::Deserialize;
-use std::path::Path;
+use std::fs::{self, OpenOptions};
+use std::io::Write;
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt, fchown};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 use tokio::time::{Instant, sleep};
 
 /// What pgBackRest exits with when another one holds the stanza's lock.
 const LOCK_HELD: i32 = 50;
+
+/// pgBackRest's code for a repository that cannot be read ("other"): its passphrase is another, say.
+const UNREADABLE: i64 = 99;
 
 /// Between two attempts to get the lock.
 const STEP: Duration = Duration::from_secs(1);
@@ -24,6 +33,14 @@ pub(crate) struct Info {
     /// The systems that it has held, the one it takes now last.
     #[serde(default)]
     db: Vec<Database>,
+    #[serde(default)]
+    repo: Vec<Repo>,
+}
+
+/// One of a stanza's repositories; Keddah configures one.
+#[derive(Debug, Clone, Deserialize)]
+struct Repo {
+    status: Status,
 }
 
 /// A system that a stanza is or was for.
@@ -37,17 +54,33 @@ struct Database {
 #[derive(Debug, Clone, Deserialize)]
 pub(crate) struct Status {
     pub code: i64,
+    #[serde(default)]
+    pub message: String,
 }
 
 #[derive(Debug, Clone, Deserialize)]
 struct Backup {
     #[serde(rename = "type")]
     sort: String,
+    #[serde(default)]
+    label: String,
     /// Whether pages with wrong checksums were found in it.
     #[serde(default)]
     error: Option<bool>,
     #[serde(default)]
     timestamp: Times,
+    /// The backups that it is based on.
+    #[serde(default)]
+    reference: Option<Vec<String>>,
+    #[serde(default)]
+    archive: Segments,
+}
+
+/// The WAL of the time of a backup.
+#[derive(Debug, Clone, Default, Deserialize)]
+struct Segments {
+    #[serde(default)]
+    start: Option<String>,
 }
 
 /// When a backup began and ended, in seconds since 1970.
@@ -58,10 +91,23 @@ struct Times {
 }
 
 impl Info {
-    /// Full backups in which no page was broken.
-    pub fn full_backups(&self) -> u32 {
-        let good = |backup: &&Backup| backup.sort == "full" && backup.error != Some(true);
+    /// Full backups in which no page was broken, without those of which something is missing.
+    pub fn full_backups(&self, missing: &[String]) -> u32 {
+        let good = |backup: &&Backup| {
+            backup.sort == "full" && backup.error != Some(true) && !missing.contains(&backup.label)
+        };
         u32::try_from(self.backup.iter().filter(good).count()).unwrap_or(u32::MAX)
+    }
+
+    /// What is listed, to be compared with what is there.
+    pub fn listed(&self) -> Vec<repository::Backup> {
+        let listed = self.backup.iter().map(|backup| repository::Backup {
+            label: backup.label.clone(),
+            stop: Some(backup.timestamp.stop),
+            timeline: backup.archive.start.as_deref().and_then(repository::timeline),
+            needs: backup.reference.clone().unwrap_or_default(),
+        });
+        listed.collect()
     }
 
     /// All backups.
@@ -80,9 +126,130 @@ impl Info {
     }
 }
 
-/// pgBackRest with these arguments.
-pub(crate) fn pgbackrest(account: &str) -> Command {
-    Command::new("runuser").args(["-u", account, "--", "pgbackrest"])
+/// Where a configuration stands while pgBackRest works under it: in memory, gone at the next start.
+const RUN: &str = "/run/keddah-pgbackrest";
+
+/// pgBackRest for one stanza, under the node's own configuration or under one that is not in its place
+/// yet. Its file, with the passwords in it, is for the account alone, and goes with this.
+pub(crate) struct Configured<'a> {
+    account: &'a str,
+    stanza: &'a str,
+    file: Option<PathBuf>,
+}
+
+impl Drop for Configured<'_> {
+    fn drop(&mut self) {
+        if let Some(path) = &self.file {
+            // Whoever cleared it away has done what is wanted.
+            let _ = fs::remove_file(path);
+        }
+    }
+}
+
+impl<'a> Configured<'a> {
+    /// Under this configuration; an empty one stands for the node's own.
+    ///
+    /// # Errors
+    /// When its file cannot be written.
+    pub fn new(
+        account: &'a str,
+        stanza: &'a str,
+        configuration: &Secret,
+    ) -> Result<Self, HostError> {
+        Self::within(Path::new(RUN), account, stanza, configuration)
+    }
+
+    fn within(
+        directory: &Path,
+        account: &'a str,
+        stanza: &'a str,
+        configuration: &Secret,
+    ) -> Result<Self, HostError> {
+        static WRITTEN: AtomicU64 = AtomicU64::new(0);
+        if configuration.is_empty() {
+            return Ok(Self { account, stanza, file: None });
+        }
+        let accounts = Accounts::read()?;
+        let user = accounts
+            .user(account)
+            .ok_or_else(|| HostError::new(format!("the account {account} does not exist")))?;
+        // Whatever this process's mask is, the account must get through.
+        let open = fs::Permissions::from_mode(0o755);
+        fs::create_dir_all(directory)
+            .and_then(|()| fs::set_permissions(directory, open))
+            .map_err(|error| HostError::path("make", directory, &error))?;
+        let number = WRITTEN.fetch_add(1, Ordering::Relaxed);
+        let path = directory.join(format!("pgbackrest-{}-{number}.conf", std::process::id()));
+        let failed = |error: std::io::Error| HostError::path("write", &path, &error);
+        // What an agent of the same number has left that was killed.
+        let _ = fs::remove_file(&path);
+        let mut options = OpenOptions::new();
+        let mut file =
+            options.write(true).create_new(true).mode(0o600).open(&path).map_err(failed)?;
+        let own = Self { account, stanza, file: Some(path.clone()) };
+        fchown(&file, Some(user.uid), Some(user.gid)).map_err(failed)?;
+        file.write_all(configuration.reveal().as_bytes()).map_err(failed)?;
+        Ok(own)
+    }
+
+    /// pgBackRest for the stanza.
+    pub fn command(&self) -> Command {
+        let stanza = format!("--stanza={}", self.stanza);
+        let command = Command::new("runuser").args(["-u", self.account, "--", "pgbackrest"]);
+        let command = match &self.file {
+            Some(path) => command.arg(format!("--config={}", path.display())),
+            None => command,
+        };
+        command.arg(stanza)
+    }
+
+    /// What is known of the stanza; `None` when the repository has never heard of it.
+    ///
+    /// # Errors
+    /// When the repository does not answer, or cannot be read.
+    pub async fn info(&self) -> Result<Option<Info>, HostError> {
+        let text = self
+            .command()
+            .args(["--output=json", "--log-level-console=off", "--log-level-stderr=error", "info"])
+            .succeed()
+            .await?;
+        let Some(info) = parse(&text, self.stanza)? else { return Ok(None) };
+        if info.status.code != UNREADABLE {
+            return Ok(Some(info));
+        }
+        let why = info.repo.iter().map(|repo| repo.status.message.as_str()).collect::<Vec<_>>();
+        Err(HostError::new(format!("the backups of {} cannot be listed", self.stanza))
+            .with_log(&why.join("\n"))
+            .with_hint(
+                "is the repository within reach, with these keys? A repository that was made with another \
+                 cipher_type or cipher_pass is not read with this one: give the new one another path",
+            ))
+    }
+
+    /// Runs a command that needs the stanza's lock; while another one has it, waits, and lets `done`
+    /// see whether that other one has made it unnecessary.
+    ///
+    /// # Errors
+    /// When the command fails, or the lock is not free in time.
+    pub async fn with_lock(
+        &self,
+        command: &Command,
+        patience: Duration,
+        done: fn(&Info) -> bool,
+    ) -> Result<(), HostError> {
+        let deadline = Instant::now() + patience;
+        loop {
+            let output: Output = command.run().await?;
+            match output.code {
+                0 => return Ok(()),
+                LOCK_HELD if Instant::now() < deadline => sleep(STEP).await,
+                _ => return Err(command.failure(&output)),
+            }
+            if self.info().await?.is_some_and(|info| done(&info)) {
+                return Ok(());
+            }
+        }
+    }
 }
 
 /// Why pgBackRest cannot be asked yet.
@@ -96,43 +263,10 @@ pub(crate) fn not_yet(account: &str) -> Result<Option<String>, HostError> {
     Ok((!installed).then(|| "pgBackRest is not installed yet".to_owned()))
 }
 
-/// What is known of a stanza; `None` when the repository has never heard of it.
-pub(crate) async fn info(account: &str, stanza: &str) -> Result<Option<Info>, HostError> {
-    let stanza_option = format!("--stanza={stanza}");
-    let text = pgbackrest(account)
-        .args(["--output=json", "--log-level-console=off", "--log-level-stderr=error"])
-        .args([&stanza_option, "info"])
-        .succeed()
-        .await?;
-    parse(&text, stanza)
-}
-
 fn parse(text: &str, stanza: &str) -> Result<Option<Info>, HostError> {
     let all: Vec<Info> = serde_json::from_str(text)
         .map_err(|error| HostError::new(format!("pgbackrest info cannot be read: {error}")))?;
     Ok(all.into_iter().find(|info| info.name == stanza))
-}
-
-/// Runs a command that needs the stanza's lock; while another one has it, waits, and lets `done`
-/// see whether that other one has made it unnecessary.
-pub(crate) async fn with_lock(
-    command: &Command,
-    patience: Duration,
-    (account, stanza): (&str, &str),
-    done: fn(&Info) -> bool,
-) -> Result<(), HostError> {
-    let deadline = Instant::now() + patience;
-    loop {
-        let output: Output = command.run().await?;
-        match output.code {
-            0 => return Ok(()),
-            LOCK_HELD if Instant::now() < deadline => sleep(STEP).await,
-            _ => return Err(command.failure(&output)),
-        }
-        if info(account, stanza).await?.is_some_and(|info| done(&info)) {
-            return Ok(());
-        }
-    }
 }
 
 #[cfg(test)]
@@ -140,13 +274,45 @@ mod tests {
     use super::*;
 
     #[test]
+    fn a_configuration_is_for_its_account_alone_and_goes_with_its_use() {
+        use std::os::unix::fs::MetadataExt;
+        let scratch = tempfile::tempdir().unwrap();
+        let directory = scratch.path().join("run");
+        let me = rustix::process::getuid().as_raw();
+        let accounts = Accounts::read().unwrap();
+        let root = accounts.user("postgres").filter(|_| me == 0);
+        let user = root.or(accounts.users.iter().find(|user| user.uid == me)).unwrap();
+        let text = Secret::new("[global]\nrepo1-cipher-pass=hidden\n");
+        let own = Configured::within(&directory, &user.name, "pg-test", &text).unwrap();
+        let path = own.file.clone().unwrap();
+        let about = fs::metadata(&path).unwrap();
+        assert_eq!((about.uid(), about.mode() & 0o777), (user.uid, 0o600));
+        assert_eq!(fs::metadata(&directory).unwrap().mode() & 0o777, 0o755);
+        assert_eq!(fs::read_to_string(&path).unwrap(), text.reveal());
+        let line = format!("{:?}", own.command());
+        assert!(line.contains(&format!("--config={}", path.display())), "{line}");
+        assert!(!line.contains("hidden"), "{line}");
+        drop(own);
+        assert!(!path.exists());
+        let none = Configured::within(&directory, &user.name, "pg-test", &Secret::default());
+        let line = format!("{:?}", none.unwrap().command());
+        assert!(!line.contains("--config"), "the node's own: {line}");
+    }
+
+    #[test]
     fn full_backups_are_counted_without_broken_ones() {
         let text = r#"[{"backup":[
             {"type":"full","error":false,"label":"20260101-000000F","timestamp":{"start":5,"stop":7}},
-            {"type":"incr","error":false},{"type":"full","error":true},{"type":"full"}],
+            {"type":"incr","error":false,"label":"20260101-000000F_20260102-000000I",
+             "archive":{"start":"0000001A0000000000000007","stop":null},"prior":"20260101-000000F",
+             "reference":["20260101-000000F"]},{"type":"full","error":true,"reference":null},{"type":"full"}],
             "name":"pg-test","status":{"code":0,"lock":{"backup":{"held":false}},"message":"ok"}}]"#;
         let info = parse(text, "pg-test").unwrap().unwrap();
-        assert_eq!((info.status.code, info.full_backups(), info.newest()), (0, 2, Some(7)));
+        assert_eq!((info.status.code, info.full_backups(&[]), info.newest()), (0, 2, Some(7)));
+        let gone = ["20260101-000000F".to_owned()];
+        assert_eq!(info.full_backups(&gone), 1, "its files are gone");
+        let listed = info.listed();
+        assert_eq!((listed[1].timeline, &listed[1].needs[..]), (Some(26), &gone[..]));
         assert!(parse(text, "pg-meta").unwrap().is_none());
         assert!(parse("[]", "pg-test").unwrap().is_none());
         let missing = r#"[{"backup":[],"db":[],"name":"pg-test",

@@ -1,9 +1,11 @@
 //! pgBackRest stanzas.
 
-use super::pgbackrest::{info, not_yet, pgbackrest, with_lock};
+use super::instance_facts::system_of;
+use super::pgbackrest::{Configured, not_yet};
 use crate::{HostError, RealHost};
 use keddah_resource::kind::stanza::{Observed, Spec};
 use keddah_resource::{Difference, Observation};
+use std::path::Path;
 use std::time::Duration;
 
 /// pgBackRest's code for a stanza that the repository has never heard of.
@@ -28,12 +30,12 @@ async fn look(spec: &Spec) -> Result<Observation, HostError> {
     if let Some(because) = not_yet(&spec.account)? {
         return Ok(Observation::NotYet { because });
     }
-    Ok(Observation::Known(Observed { status: status(spec).await? }.into()))
-}
-
-async fn status(spec: &Spec) -> Result<i64, HostError> {
-    let info = info(&spec.account, &spec.stanza).await?;
-    Ok(info.map_or(MISSING, |info| info.status.code))
+    let pgbackrest = Configured::new(&spec.account, &spec.stanza, &spec.configuration)?;
+    let info = pgbackrest.info().await?;
+    let takes = info.as_ref().and_then(|info| info.systems().pop());
+    let system = system_of(Path::new(&spec.data_directory))?;
+    let status = info.map_or(MISSING, |info| info.status.code);
+    Ok(Observation::Known(Observed { status, takes, system }.into()))
 }
 
 /// Makes the stanza; pgBackRest leaves one alone that is as it should be.
@@ -43,17 +45,19 @@ pub async fn apply(
     _observed: &Observed,
     _difference: &Difference,
 ) -> Result<(), HostError> {
-    let stanza = format!("--stanza={}", spec.stanza);
+    let pgbackrest = Configured::new(&spec.account, &spec.stanza, &spec.configuration)?;
     let online = if spec.online { "--online" } else { "--no-online" };
-    let command = pgbackrest(&spec.account)
-        .args([&stanza, online, "--log-level-console=warn", "stanza-create"])
+    let command = pgbackrest
+        .command()
+        .args([online, "--log-level-console=warn", "stanza-create"])
         .patience(PATIENCE);
-    let whose = (spec.account.as_str(), spec.stanza.as_str());
-    let made = with_lock(&command, PATIENCE, whose, |info| matches!(info.status.code, 0 | 2));
-    made.await.map_err(|error| {
+    let made =
+        pgbackrest.with_lock(&command, PATIENCE, |info| matches!(info.status.code, 0 | 2)).await;
+    made.map_err(|error| {
         if error.log.iter().any(|line| line.contains(OTHER_CLUSTER)) {
             error.with_hint(format!(
-                "the repository holds backups of another cluster under the name {}: move them away",
+                "the repository holds backups of another system under the name {}: give `pgbackrest_repo` \
+                 another path, or move them away",
                 spec.stanza
             ))
         } else {

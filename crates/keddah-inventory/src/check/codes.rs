@@ -56,6 +56,7 @@ pub const CODES: &[(&str, &str)] = &[
     ),
     ("bad-hosts-line", "A line for hosts files or DNS is not an address and its names."),
     ("bad-instance", "An entry of `pg_instances` cannot be an instance of its host."),
+    ("bad-repository", "An option of the backup repository is one that pgBackRest refuses."),
     ("bad-rule", "An access rule cannot be turned into lines of its program's file."),
     ("bad-selector", "A service's selector is no JMESPath expression."),
     ("bad-service", "A service that HAProxy would not take, or that leads nowhere."),
@@ -103,6 +104,7 @@ pub const CODES: &[(&str, &str)] = &[
     ("unknown-parameter", "There is no parameter of this name."),
     ("unknown-placeholder", "A placeholder resembles a parameter's name, but is none."),
     ("unknown-repository", "Backups shall go to a repository that is not defined."),
+    ("unknown-repository-option", "An option of the backup repository is misspelt."),
     ("unknown-role", "A role that does not exist is a group, an owner, or in a rule."),
     (
         "unknown-template",

@@ -12,6 +12,7 @@ mod objects;
 mod parameters;
 mod passwords;
 mod repeated;
+mod repository;
 mod secrets;
 mod several_instances;
 mod virtual_addresses;
@@ -48,6 +49,7 @@ pub fn check(sources: &SourceMap, inventory: &Inventory) -> Vec<Diagnostic> {
     network::check(&mut report);
     virtual_addresses::check(&mut report);
     durability::check(&mut report);
+    repository::check(&mut report);
     names::check(&mut report);
     passwords::check(&mut report);
     let mut diagnostics = report.diagnostics;

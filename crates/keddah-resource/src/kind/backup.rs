@@ -3,6 +3,7 @@
 
 use crate::difference::Fields;
 use crate::{Action, Class, Difference};
+use keddah_core::Secret;
 use serde::{Deserialize, Serialize};
 
 /// What should be.
@@ -17,16 +18,27 @@ pub struct Spec {
     /// When the newest backup must have ended at the earliest, in seconds since 1970: for the last
     /// backup of a cluster that goes. `None` when any full backup will do.
     pub not_before: Option<i64>,
+    /// Whether WAL goes to this repository from now on: what was written before is not there, so no
+    /// backup that is there leads on to it.
+    #[serde(default)]
+    pub moves: bool,
     /// How many full backups the repository keeps from now on; `None` where it counts days, or keeps
     /// all. pgBackRest deletes what is more than that after the next backup.
     #[serde(default)]
     pub keeps: Option<u32>,
+    /// The whole configuration under which pgBackRest will work when the plan is done: the node's own may
+    /// still name the place that the backups leave. Nothing for the node's own.
+    #[serde(with = "keddah_core::expose", default)]
+    pub configuration: Secret,
+    /// The repository, where it is a directory of the node: whether what it lists is there is looked at.
+    #[serde(default)]
+    pub repository: Option<String>,
 }
 
 /// What is.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Observed {
-    /// Number of full backups in the repository.
+    /// Number of full backups in the repository, without those whose files are gone.
     pub full_backups: u32,
     /// When the newest backup of any sort ended, in seconds since 1970; 0 without one.
     pub newest: i64,
@@ -47,6 +59,7 @@ impl Spec {
         let late = self.not_before.filter(|&time| observed.newest < time);
         let reason = match late {
             _ if observed.full_backups == 0 => "there is no full backup to recover from",
+            Some(_) if self.moves => "WAL goes here from now on, and no backup here leads on to it",
             Some(_) => "the last backup before the cluster goes",
             None => return None,
         };

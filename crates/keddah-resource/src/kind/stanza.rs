@@ -1,6 +1,7 @@
 //! A pgBackRest stanza: the name under which a cluster's backups and WAL are kept.
 
-use crate::Difference;
+use crate::{Action, Class, Difference};
+use keddah_core::Secret;
 use serde::{Deserialize, Serialize};
 
 /// What should be.
@@ -10,17 +11,32 @@ pub struct Spec {
     pub stanza: String,
     /// The account that runs pgBackRest.
     pub account: String,
-    /// Whether PostgreSQL on this node takes writes. On a replica's node the stanza is made from
-    /// its files alone, so that WAL is archived from the moment the replica becomes the primary.
+    /// Whether PostgreSQL on this node is asked when the stanza is made. Otherwise it is made from its
+    /// files alone: on a replica's node, so that WAL is archived from the moment the replica becomes the
+    /// primary; and of a cluster that exists, whose server may have another port by now.
     pub online: bool,
+    /// The whole configuration under which pgBackRest will work when the plan is done. The stanza is made
+    /// under it before it is in its place, so that WAL is archived all the time when a cluster's
+    /// repository becomes another one. Nothing for the node's own.
+    #[serde(with = "keddah_core::expose", default)]
+    pub configuration: Secret,
+    /// Where the server's files are: a stanza is for one system.
+    #[serde(default)]
+    pub data_directory: String,
 }
 
 /// What is.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Observed {
     /// pgBackRest's own word for it: `status.code` of `pgbackrest info`; 0 is ok, 2 is "no valid
     /// backups", 1 is "missing stanza path".
     pub status: i64,
+    /// The identifier of the system whose WAL it takes, where it takes any.
+    #[serde(default)]
+    pub takes: Option<String>,
+    /// The identifier of the system whose files are on the node, where there are any.
+    #[serde(default)]
+    pub system: Option<String>,
 }
 
 impl Spec {
@@ -31,12 +47,58 @@ impl Spec {
 
     /// Compares.
     pub fn diff(&self, observed: &Observed) -> Option<Difference> {
-        (!matches!(observed.status, 0 | 2))
+        let Observed { status, takes, system } = observed;
+        if let (Some(takes), Some(system)) = (takes, system)
+            && takes != system
+        {
+            let name = &self.stanza;
+            let difference = Difference::new(
+                Action::Update,
+                Class::InPlace,
+                "the repository takes another system's WAL under this name",
+            );
+            return Some(difference.impossible(format!(
+                "{name} is system {system}, and the repository keeps backups and WAL of system {takes} under \
+                 that name: pgBackRest would archive nothing. Give `pgbackrest_repo` another path, or move \
+                 away what is there; only where this very cluster went through pg_upgrade: `sudo -u {} \
+                 pgbackrest --stanza={name} stanza-upgrade` on its primary, then a full backup",
+                self.account
+            )));
+        }
+        (!matches!(status, 0 | 2))
             .then(|| Difference::create("the repository does not know the cluster yet"))
     }
 
     /// After apply.
     pub fn settled(&self) -> Observed {
-        Observed { status: 2 }
+        Observed { status: 2, ..Observed::default() }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_stanza_of_another_system_is_told_before_it_is_used() {
+        let spec = Spec {
+            stanza: "pg-test".to_owned(),
+            account: "postgres".to_owned(),
+            online: false,
+            configuration: Secret::default(),
+            data_directory: "/pg/data".to_owned(),
+        };
+        let with = |status, takes: Option<&str>, system: Option<&str>| {
+            let name = |name: &str| name.to_owned();
+            spec.diff(&Observed { status, takes: takes.map(name), system: system.map(name) })
+        };
+        assert_eq!(with(0, Some("7"), Some("7")), None);
+        assert_eq!(with(2, None, Some("7")), None, "its list cannot be read");
+        assert_eq!(with(1, None, Some("7")).expect("it is made").impossible, None);
+        for status in [0, 2] {
+            let other = with(status, Some("6"), Some("7")).expect("it differs");
+            let why = other.impossible.expect("nothing could be archived");
+            assert!(why.starts_with("pg-test is system 7") && why.contains("system 6"), "{why}");
+        }
     }
 }

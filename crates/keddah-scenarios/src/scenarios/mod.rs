@@ -2,6 +2,7 @@
 
 mod again;
 mod aside;
+mod backups;
 mod connect;
 mod edits;
 mod etcd;
@@ -114,6 +115,11 @@ pub const SCENARIOS: &[Scenario] = &[
         name: "follow",
         about: "a virtual address and a name follow the primary, whatever becomes of the old one",
         run: follow::run,
+    },
+    Scenario {
+        name: "backups",
+        about: "backups go to another place and come back, and a node leads again: no gap unsaid",
+        run: backups::run,
     },
     Scenario {
         name: "lost",

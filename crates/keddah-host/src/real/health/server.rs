@@ -1,10 +1,11 @@
 //! An instance: its Patroni, a new session of its server, and the backups of the one that leads.
 
-use super::super::pgbackrest;
+use super::super::pgbackrest::{self, Configured};
 use super::within;
 use crate::HostError;
 use crate::rest::{self, MemberState};
 use crate::sql::{Purpose, Session, Unreachable};
+use keddah_core::Secret;
 use keddah_resource::health::{
     BackupHealth, PatroniHealth, PostgresHealth, ServerHealth, ServerProbe,
 };
@@ -91,9 +92,10 @@ async fn backups(probe: &ServerProbe) -> Result<BackupHealth, HostError> {
     if let Some(because) = pgbackrest::not_yet(account)? {
         return Err(HostError::new(because));
     }
-    let info = pgbackrest::info(account, &probe.cluster).await?;
+    let nowhere_else = Secret::default();
+    let info = Configured::new(account, &probe.cluster, &nowhere_else)?.info().await?;
     Ok(info.map_or_else(BackupHealth::default, |info| BackupHealth {
-        full: info.full_backups(),
+        full: info.full_backups(&[]),
         newest: info.newest(),
     }))
 }

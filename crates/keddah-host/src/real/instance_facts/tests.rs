@@ -24,7 +24,7 @@ fn probe(directory: &Path) -> InstanceProbe {
         data_root: path("data"),
         backup_root: path("backups"),
         repository: Some(path("pg/backup")),
-        backups: true,
+        place: keddah_resource::Place::new(),
     }
 }
 
@@ -117,6 +117,10 @@ async fn backups_are_found_once_and_where_nothing_runs() {
         let stanza = repository.join("backup").join(stanza);
         fs::create_dir_all(&stanza).unwrap();
         fs::write(stanza.join("backup.info"), BACKUP_INFO).unwrap();
+        for label in ["20261120-010000F", "20261120-010000F_20261121-010000I"] {
+            fs::create_dir(stanza.join(label)).unwrap();
+            fs::write(stanza.join(label).join("backup.manifest"), "").unwrap();
+        }
     }
     fs::create_dir_all(scratch.path().join("backups/pg-test-2-17/backup/pg-test")).unwrap();
     fs::create_dir(scratch.path().join("pg")).unwrap();
@@ -126,6 +130,12 @@ async fn backups_are_found_once_and_where_nothing_runs() {
     assert_eq!((found.backups, found.newest), (2, Some(1_763_690_000)));
     assert_eq!(found.systems, ["7300000000000000001"]);
     assert_eq!(found.place, repository.to_string_lossy());
+
+    // What is listed and not there brings nothing back.
+    let last = repository.join("backup/pg-test/20261120-010000F_20261121-010000I");
+    fs::remove_dir_all(&last).unwrap();
+    let found = local_backups(&probe).unwrap();
+    assert_eq!((found[0].backups, found[0].newest), (1, Some(1_763_600_500)));
 
     let encrypted = repository.join("backup/pg-test/backup.info");
     fs::write(&encrypted, [b'S', 0xff, 0, 1]).unwrap();
