@@ -283,7 +283,7 @@ fn programs_that_test_configuration_say_what_they_find() {
         assert!(!check.iter().any(|word| word == "-q"), "{check:?}");
         tested.insert(check[0].clone());
     }
-    assert_eq!(tested.into_iter().collect::<Vec<_>>(), ["dnsmasq", "haproxy", "visudo"]);
+    assert_eq!(tested.into_iter().collect::<Vec<_>>(), ["chronyd", "dnsmasq", "haproxy", "visudo"]);
 }
 
 /// The same password, set by somebody else, has another salt: it is kept, in PostgreSQL and in the pools'
