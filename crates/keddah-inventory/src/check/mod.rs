@@ -3,6 +3,7 @@
 mod access;
 mod codes;
 mod durability;
+mod effects;
 mod identity;
 mod instances;
 mod lockout;
@@ -39,6 +40,7 @@ pub fn check(sources: &SourceMap, inventory: &Inventory) -> Vec<Diagnostic> {
         seen: HashSet::new(),
     };
     parameters::check(&mut report);
+    effects::check(&mut report);
     identity::check(&mut report);
     instances::check(&mut report);
     objects::check(&mut report);

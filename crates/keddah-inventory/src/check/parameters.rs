@@ -44,15 +44,15 @@ pub(super) fn check(report: &mut Report<'_>) {
 }
 
 /// One group's, one host's or one instance's own variables.
-struct Layer<'inventory> {
-    vars: &'inventory IndexMap<Key, Value>,
+pub(super) struct Layer<'inventory> {
+    pub(super) vars: &'inventory IndexMap<Key, Value>,
     /// A host that sees them, to fill placeholders in with.
     host: Option<NodeName>,
     /// The port of the host's instance that they belong to.
     instance: Option<u16>,
 }
 
-fn layers(inventory: &Inventory) -> impl Iterator<Item = Layer<'_>> {
+pub(super) fn layers(inventory: &Inventory) -> impl Iterator<Item = Layer<'_>> {
     let groups = inventory.groups().map(|group| Layer {
         vars: &group.vars,
         host: inventory.members(&group.name).first().map(|host| host.name.clone()),
