@@ -51,6 +51,9 @@ pub struct Probe {
     /// Roles whose password verifiers are wanted.
     #[serde(default)]
     pub verifiers: Vec<crate::VerifierProbe>,
+    /// What its system is asked for.
+    #[serde(default)]
+    pub system: crate::SystemProbe,
 }
 
 /// Where an instance that a node should have keeps data and backups.
@@ -259,6 +262,9 @@ pub struct NodeFacts {
     /// Password verifiers of roles that the inventory declares, of each instance that serves.
     #[serde(default)]
     pub verifiers: Vec<crate::VerifierFacts>,
+    /// What its system has of what the inventory names.
+    #[serde(default)]
+    pub system: crate::SystemFacts,
 }
 
 impl NodeFacts {

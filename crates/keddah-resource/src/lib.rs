@@ -14,6 +14,7 @@ pub mod kind;
 mod ownership;
 pub mod private_key;
 pub mod scram;
+mod system_facts;
 mod verifiers;
 
 pub use aside::{ASIDE, AsideFacts, REMOVED};
@@ -27,4 +28,5 @@ pub use graph::{Cycle, DesiredFleet, Module, Resource, Trigger, TriggerAction, U
 pub use id::ResourceId;
 pub use kind::{Kind, Material, Observation, Observed, Spec};
 pub use ownership::{OwnershipFacts, ServiceFacts};
+pub use system_facts::{SystemFacts, SystemProbe};
 pub use verifiers::{RoleVerifier, VerifierFacts, VerifierProbe};

@@ -41,6 +41,7 @@ mod progress;
 mod stanza;
 mod symlink;
 mod sysctl;
+mod system;
 mod trust_anchor;
 mod unit;
 mod user;
