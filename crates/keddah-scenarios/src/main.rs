@@ -23,6 +23,7 @@ mod project;
 mod runner;
 mod sandbox;
 mod scenarios;
+mod values;
 mod world;
 
 use clap::{Parser, ValueEnum};

@@ -75,13 +75,11 @@ pub(super) const PG_BOOTSTRAP: &[Parameter] = &section(
             "Prefix in etcd below which Patroni and the virtual address manager keep their \
          keys.",
         ),
-        row(
-            "patroni_enabled",
-            Bool,
-            Levels::C,
-            YES,
-            "Whether the cluster is run by Patroni. Without it no instance is created.",
-        ),
+        row("patroni_enabled", Bool, Levels::C, YES, "Whether the cluster is run by Patroni.")
+            .decided(&Decision {
+                value: YES,
+                instead: "Patroni runs every instance; a host without `pg_seq` has none",
+            }),
         row(
             "patroni_mode",
             one_of(&["default", "pause", "remove"]),
