@@ -7,6 +7,7 @@ mod ca;
 mod codes;
 mod compiler;
 mod doors;
+mod durations;
 mod etcd;
 mod infra;
 mod node;

@@ -19,6 +19,7 @@ mod secrets;
 mod services;
 mod single;
 mod topology;
+mod values;
 
 pub use failover::deaths;
 
@@ -41,6 +42,11 @@ pub const SCENARIOS: &[Scenario] = &[
         name: "single",
         about: "one bare node becomes a PostgreSQL that is reached through its service",
         run: single::run,
+    },
+    Scenario {
+        name: "values",
+        about: "each value of each parameter: the programs take what comes of it",
+        run: values::run,
     },
     Scenario {
         name: "foreign",

@@ -176,6 +176,10 @@ pub struct Made {
     /// The fleet, or why there is none.
     pub fleet: Result<Compiled, Vec<Diagnostic>>,
     /// The same when an instance goes from the second node, or a member of etcd from the third.
+    #[cfg_attr(
+        not(test),
+        expect(dead_code, reason = "what a removal makes is looked at by tests")
+    )]
     pub removal: Option<Result<Compiled, Vec<Diagnostic>>>,
     /// The errors that `keddah check` finds, by their codes.
     pub errors: BTreeSet<&'static str>,

@@ -120,7 +120,8 @@ pub fn samples(parameter: &Parameter) -> Vec<Value> {
             words.iter().map(|&word| json!(word)).chain(numbers).collect()
         }
         ParameterType::Float { min, max } => vec![json!(min), json!((min + max) / 2.0), json!(max)],
-        ParameterType::Port => vec![json!(1), json!(65535)],
+        // Below that, only root listens (ip(7), ip_unprivileged_port_start).
+        ParameterType::Port => vec![json!(1024), json!(65535)],
         ParameterType::Size => ["1MiB", "8kB", "2GB"].map(|size| json!(size)).to_vec(),
         ParameterType::Interval | ParameterType::Duration => {
             ["5", "500ms", "90s", "1.5h", "15min", "2d", "3w", "1y"]
