@@ -26,7 +26,7 @@ const JUDGES: &[Judge] = &[
     Judge { name: "haproxy", files: &["/etc/haproxy/haproxy.cfg", "/etc/haproxy/auth.cfg"] },
     Judge { name: "patroni", files: &["/etc/patroni/conf.d/"] },
     Judge { name: "pgbouncer", files: &["/etc/pgbouncer/"] },
-    Judge { name: "pgbackrest", files: &["/etc/pgbackrest/"] },
+    Judge { name: "pgbackrest", files: &["/etc/pgbackrest/", "/etc/pgbackrest/conf.d/"] },
     Judge { name: "keepalived", files: &["/etc/keepalived/"] },
     Judge { name: "dnsmasq", files: &["/etc/dnsmasq.d/keddah.conf"] },
     Judge { name: "etcd", files: &["/etc/default/etcd", "/etc/etcd/bootstrap.env"] },
