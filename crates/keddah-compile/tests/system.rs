@@ -47,8 +47,16 @@ fn a_container_keeps_its_hosts_swap_and_modules() {
     let spared = kernel("node_disable_swap: true, node_kernel_modules: [ softdog ]", &container());
     assert!(!spared.without_swap && spared.modules.is_empty(), "{spared:?}");
     let told = compiled(&inventory("node_disable_swap: true"), &container());
+    assert_eq!(file(&told, NODE, "/etc/modules-load.d/keddah.conf"), None);
     assert!(told.notes.iter().any(|note| note.contains("node_disable_swap")), "{:?}", told.notes);
     assert!(!kernel("", &machine()).without_swap, "unasked");
+    // One whose /proc/sys can be written.
+    let mut privileged = machine();
+    for facts in privileged.values_mut() {
+        facts.system.container = true;
+    }
+    let spared = kernel("node_disable_swap: true, node_kernel_modules: [ softdog ]", &privileged);
+    assert!(!spared.without_swap && spared.modules.is_empty(), "{spared:?}");
 }
 
 #[test]

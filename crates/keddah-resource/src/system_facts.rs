@@ -16,6 +16,9 @@ pub struct SystemProbe {
 pub struct SystemFacts {
     /// Those of the modules that its kernel does not have.
     pub missing_modules: Vec<String>,
+    /// Whether it is a container: its kernel, with modules and swap, is its host's.
+    #[serde(default)]
+    pub container: bool,
     /// Whether it has the time zone; absent where it has none at all, before tzdata is installed.
     pub has_timezone: Option<bool>,
 }

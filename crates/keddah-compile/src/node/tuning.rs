@@ -65,7 +65,23 @@ impl Compiler<'_> {
             file::Spec::text("/etc/sysctl.d/90-keddah.conf", text, Permissions::root(0o644)),
         ));
         let mut modules = modules(node)?;
-        let without_swap = node.params.bool("node_disable_swap") && !node.facts.sysctl_read_only;
+        let container = node.facts.sysctl_read_only || node.facts.system.container;
+        let without_swap = node.params.bool("node_disable_swap") && !container;
+        if container {
+            // Both are the host's, and a list of modules would be wrong at every boot.
+            modules.clear();
+            let named = node.params.origin("node_kernel_modules") != ParamOrigin::Default;
+            let asked = [
+                ("node_kernel_modules", named),
+                ("node_disable_swap", node.params.bool("node_disable_swap")),
+            ];
+            for (name, _) in asked.into_iter().filter(|(_, asked)| *asked) {
+                self.notes.push(format!(
+                    "{}: {name} does nothing in a container, whose kernel is its host's",
+                    node.name
+                ));
+            }
+        }
         let list = if modules.is_empty() {
             file::Spec::absent(MODULES)
         } else {
@@ -78,14 +94,6 @@ impl Compiler<'_> {
         let list = self.fleet.add(Resource::new(&node.name, Module::Node, list));
         if node.facts.sysctl_read_only {
             self.untuned.push(node.name.to_string());
-            // They are the host's, whatever the file says.
-            modules.clear();
-            if node.params.bool("node_disable_swap") {
-                self.notes.push(format!(
-                    "{}: node_disable_swap does nothing in a container, whose swap is its host's",
-                    node.name
-                ));
-            }
         }
         let spec = sysctl::Spec { values, modules, without_swap };
         self.fleet.add(Resource::new(&node.name, Module::Node, spec).after([file, list]));

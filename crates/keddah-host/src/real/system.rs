@@ -22,8 +22,8 @@ const COMMENT: &str = "# keddah (node_disable_swap): ";
 pub(super) async fn gather(probe: &SystemProbe) -> Result<SystemFacts, HostError> {
     let zones = Path::new(ZONES);
     let mut missing_modules = Vec::new();
-    // A container has its host's modules, and no tool for them.
-    if !probe.modules.is_empty() && !super::sysctl::read_only()? {
+    let container = is_container().await?;
+    if !container {
         for module in &probe.modules {
             if !is_loaded(module) && !can_be_loaded(module).await? {
                 missing_modules.push(module.clone());
@@ -32,12 +32,29 @@ pub(super) async fn gather(probe: &SystemProbe) -> Result<SystemFacts, HostError
     }
     Ok(SystemFacts {
         missing_modules,
+        container,
         has_timezone: probe
             .timezone
             .as_ref()
             .filter(|_| zones.join("UTC").exists())
             .map(|zone| zones.join(zone).is_file()),
     })
+}
+
+/// Whether the kernel is somebody else's. Even a container whose `/proc/sys` can be written has its host's
+/// swap. What cannot be said counts as one: it is the answer that costs nothing.
+async fn is_container() -> Result<bool, HostError> {
+    if super::sysctl::read_only()? || !is_program("systemd-detect-virt") {
+        return Ok(true);
+    }
+    let command = Command::new("systemd-detect-virt").args(["--container", "--quiet"]);
+    Ok(command.run().await?.code == 0)
+}
+
+fn is_program(name: &str) -> bool {
+    ["/usr/sbin", "/usr/bin", "/sbin", "/bin"]
+        .iter()
+        .any(|path| Path::new(path).join(name).exists())
 }
 
 /// Modules that are not loaded, of those that should be.
@@ -66,6 +83,10 @@ fn is_built_in(list: &str, module: &str) -> bool {
 }
 
 async fn can_be_loaded(module: &str) -> Result<bool, HostError> {
+    // A kernel without modules comes without the tool for them.
+    if !is_program("modprobe") {
+        return Ok(false);
+    }
     let command = Command::new("modprobe").args(["--dry-run", "--quiet", "--", module]);
     Ok(command.run().await?.code == 0)
 }
@@ -92,7 +113,7 @@ pub(super) fn swaps() -> Result<BTreeSet<String>, HostError> {
 /// Stops swapping, now and at the next boot; the lines of `/etc/fstab` stay as comments.
 pub(super) async fn stop_swapping() -> Result<(), HostError> {
     // A container sees its host's swap, and would take it from everybody there.
-    if super::sysctl::read_only()? {
+    if is_container().await? {
         return Err(HostError::new("this is a container: its host's swap is not switched off"));
     }
     for device in active(&read(SWAPS)?) {
@@ -142,6 +163,23 @@ mod tests {
                          UUID=2\tnone swap\tsw 0 0\n\
                          #/swapfile none swap sw 0 0\n\
                          /dev/swap /srv/swap ext4 defaults 0 2\n";
+
+    #[tokio::test]
+    async fn this_machine_answers() {
+        let modules = vec!["a_module_that_nobody_makes".to_owned()];
+        let probe = SystemProbe { modules, timezone: Some("Nowhere/Atlantis".to_owned()) };
+        let facts = gather(&probe).await.unwrap();
+        assert_eq!(facts.missing_modules.is_empty(), facts.container, "{facts:?}");
+        assert_ne!(facts.has_timezone, Some(true));
+    }
+
+    #[tokio::test]
+    async fn a_containers_host_goes_on_to_swap() {
+        if is_container().await.unwrap() {
+            let error = stop_swapping().await.expect_err("it is refused");
+            assert!(error.to_string().contains("container"), "{error}");
+        }
+    }
 
     #[test]
     fn lines_that_swap_become_comments_and_no_others() {

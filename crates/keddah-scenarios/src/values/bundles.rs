@@ -40,9 +40,18 @@ const JUDGES: &[Judge] = &[
 /// PostgreSQL's parameters are no file: Patroni writes them.
 const SERVER: &str = "postgresql";
 
-/// Files by their names, in bundles by judge and hash, each with the values that it comes of.
+/// Files that belong together.
+#[derive(Debug)]
+struct Bundle {
+    /// Contents by name.
+    files: BTreeMap<String, String>,
+    /// The values that it comes of.
+    values: Vec<String>,
+}
+
+/// Bundles by judge and hash.
 #[derive(Debug, Default)]
-pub struct Bundles(BTreeMap<(&'static str, String), (BTreeMap<String, String>, Vec<String>)>);
+pub struct Bundles(BTreeMap<(&'static str, String), Bundle>);
 
 impl Bundles {
     /// Those of all values of all managed parameters, for nodes of a release.
@@ -107,8 +116,8 @@ impl Bundles {
         }
         let all: Vec<String> = files.iter().map(|(name, text)| format!("{name}\n{text}")).collect();
         let hash = digest(all.join("\n").as_bytes())[..12].to_owned();
-        let (_, values) = self.0.entry((judge, hash)).or_insert_with(|| (files, Vec::new()));
-        values.push(match &setting.value {
+        let new = || Bundle { files, values: Vec::new() };
+        self.0.entry((judge, hash)).or_insert_with(new).values.push(match &setting.value {
             Some(value) => format!("{}: {value}", setting.name),
             None => "nothing set".to_owned(),
         });
@@ -123,7 +132,7 @@ impl Bundles {
 
     /// Writes them below a directory, `JUDGE/HASH/FILE`.
     pub fn write(&self, directory: &Path) -> Outcome {
-        for ((judge, hash), (files, _)) in &self.0 {
+        for ((judge, hash), Bundle { files, .. }) in &self.0 {
             let bundle = directory.join(judge).join(hash);
             fs::create_dir_all(&bundle)?;
             for (name, text) in files {
@@ -137,7 +146,7 @@ impl Bundles {
     pub fn verdict(&self, said: &str) -> Outcome {
         let mut failure: Option<Failure> = None;
         let mut refused = 0;
-        for ((judge, hash), (_, values)) in &self.0 {
+        for ((judge, hash), Bundle { values, .. }) in &self.0 {
             if said.lines().any(|line| line == format!("{judge} {hash} ok")) {
                 continue;
             }
