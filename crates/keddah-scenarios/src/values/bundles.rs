@@ -2,7 +2,7 @@
 //! same bundle of many values is judged once.
 
 use super::fleet::{FIRST, Setting, make};
-use super::samples::samples;
+use super::samples::{entries, samples};
 use crate::failure::{Failure, Outcome};
 use keddah_compile::Compiled;
 use keddah_inventory::registry::{self, Support};
@@ -59,7 +59,7 @@ impl Bundles {
         let mut settings = vec![Setting::of("version", None)];
         for parameter in registry::all().chain(registry::extra()) {
             if parameter.support == Support::Managed {
-                let values = samples(parameter).into_iter();
+                let values = samples(parameter).into_iter().chain(entries(parameter));
                 settings.extend(values.map(|value| Setting::of(parameter.name, Some(value))));
             }
         }

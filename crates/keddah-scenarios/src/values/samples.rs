@@ -111,7 +111,61 @@ pub fn samples(parameter: &Parameter) -> Vec<Value> {
     if let Some(Value::Array(examples)) = examples(parameter.name) {
         return examples;
     }
-    match parameter.kind {
+    of_type(parameter.kind)
+}
+
+/// Entries of a structured parameter: each value of each field that has an enumeration or a range, beside
+/// the fields that an entry cannot do without.
+pub fn entries(parameter: &Parameter) -> Vec<Value> {
+    let ParameterType::List(structure) = parameter.kind else { return Vec::new() };
+    let entry = match parameter.name {
+        "pg_users" => json!({ "name": "dbuser_b", "password": "b", "pgbouncer": true }),
+        "pg_databases" => json!({ "name": "one" }),
+        "pg_services" => json!({ "name": "s", "port": 5555, "selector": "[]" }),
+        "pg_hba_rules" | "pgb_hba_rules" => {
+            json!({ "user": "all", "db": "all", "addr": "10.9.0.0/16", "auth": "pwd" })
+        }
+        "haproxy_services" => json!({ "name": "web", "port": 9999,
+            "servers": [{ "name": "a", "ip": "10.10.10.11", "port": 80 }] }),
+        _ => return Vec::new(),
+    };
+    let mut entries = Vec::new();
+    let mut with = |field: &str, value: Value| {
+        let mut entry = entry.clone();
+        entry[field] = value;
+        entries.push(json!([entry]));
+    };
+    for field in structure.fields {
+        let limited = matches!(
+            field.kind,
+            ParameterType::Choice { .. }
+                | ParameterType::Bool
+                | ParameterType::Integer { .. }
+                | ParameterType::IntegerOr { .. }
+                | ParameterType::Float { .. }
+                | ParameterType::Interval
+                | ParameterType::Size
+        );
+        if limited {
+            of_type(field.kind).into_iter().for_each(|value| with(field.name, value));
+        }
+    }
+    if parameter.name.ends_with("hba_rules") {
+        for address in ["local", "localhost", "intra", "infra", "cluster", "admin", "world", "all"]
+        {
+            with("addr", json!(address));
+        }
+        for user in ["${dbsu}", "${repl}", "${monitor}", "${admin}", "+dbrole_readonly", "dbuser_a"]
+        {
+            with("user", json!(user));
+        }
+        with("db", json!("replication"));
+    }
+    entries
+}
+
+fn of_type(kind: ParameterType) -> Vec<Value> {
+    match kind {
         ParameterType::Choice { values, .. } => values.iter().map(|&word| json!(word)).collect(),
         ParameterType::Bool => vec![json!(true), json!(false)],
         ParameterType::Integer { min, max } => vec![json!(min), json!(max)],
