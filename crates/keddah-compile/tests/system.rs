@@ -119,7 +119,7 @@ fn aliases_are_quoted() {
 }
 
 #[test]
-fn a_proxy_is_aptss_and_nothing_in_it_is_shown() {
+fn a_proxy_is_apts_and_no_login_in_it_is_shown() {
     let path = "/etc/apt/apt.conf.d/90keddah-proxy";
     assert_eq!(file(&compiled(&inventory(""), &container()), NODE, path), None);
     let vars = "proxy_env: { http_proxy: 'http://u:p@10.0.0.9:3128', no_proxy: 'localhost,*.x,10.0.0.0/8' }";
@@ -129,6 +129,13 @@ fn a_proxy_is_aptss_and_nothing_in_it_is_shown() {
     assert!(text.contains("Acquire::http::Proxy::localhost \"DIRECT\";\n"), "{text}");
     assert!(!text.contains("10.0.0.0") && !text.contains("https"), "{text}");
     assert!(!format!("{:?}", some.fleet).contains("u:p@"), "a password");
+    // Without a login, whoever asks apt something may read it.
+    let plain =
+        compiled(&inventory("proxy_env: { all_proxy: 'http://10.0.0.9:3128' }"), &container());
+    let found = plain.fleet.iter().find(|one| one.id.name == path).expect("it is there");
+    let Spec::File(found) = &found.spec else { panic!("a {}", found.spec.kind()) };
+    assert_eq!(found.present.as_ref().map(|one| one.permissions.mode), Some(0o644));
+    assert!(!found.is_secret());
     assert_eq!(refused("proxy_env: { http_proxy: 'x\"; Foo \"' }", &container()), "bad-proxy");
 }
 

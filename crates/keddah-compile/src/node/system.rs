@@ -141,11 +141,11 @@ impl Compiler<'_> {
                 }
             }
         }
-        let spec = if any {
-            // It may hold a password.
-            file::Spec::secret(PROXY, Secret::new(text), Permissions::root(0o600))
-        } else {
-            file::Spec::absent(PROXY)
+        let spec = match (any, text.contains('@')) {
+            (false, _) => file::Spec::absent(PROXY),
+            // A login; apt then works for root alone, who installs.
+            (true, true) => file::Spec::secret(PROXY, Secret::new(text), Permissions::root(0o600)),
+            (true, false) => file::Spec::text(PROXY, text, Permissions::root(0o644)),
         };
         Ok(self.fleet.add(Resource::new(&node.name, Module::Node, spec)))
     }
