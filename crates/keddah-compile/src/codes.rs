@@ -12,6 +12,9 @@ pub const CODES: &[(&str, &str)] = &[
     ("etcd-quorum", "Too few members of etcd answer for one to be struck or replaced."),
     ("etcd-rogue", "Members of etcd belong to two clusters."),
     ("etcd-unasked", "Whether a cluster of etcd exists cannot be said, so none is made."),
+    ("bad-alias", "An alias of `node_aliases` cannot be written for a shell."),
+    ("bad-module", "A kernel module has no name, or a node's kernel lacks it."),
+    ("bad-proxy", "A proxy of `proxy_env` has no address."),
     (
         "foreign-cluster",
         "A node's services were set up by somebody else, and Keddah does not take them over.",
@@ -52,7 +55,9 @@ pub const CODES: &[(&str, &str)] = &[
     ("second-etcd-cluster", "There are two etcd clusters, and one serves all."),
     ("template", "A template cannot be rendered, or does not yield what it should."),
     ("unavailable-version", "A node's package sources lack the PostgreSQL version asked for."),
+    ("unknown-package", "`pg_packages` names an alias that nobody knows, or a pattern."),
     ("unknown-repository", "Backups shall go to a repository that is not defined."),
     ("unfinished-recovery", "A restored backup would be started before its recovery has ended."),
+    ("unknown-timezone", "A node does not have the time zone of `node_timezone`."),
     ("unsupported-distribution", "A node runs a distribution that Keddah does not know."),
 ];

@@ -7,6 +7,7 @@ mod ca;
 mod codes;
 mod compiler;
 mod doors;
+mod durations;
 mod etcd;
 mod health;
 mod infra;
@@ -47,7 +48,8 @@ pub fn probes(inventory: &Inventory) -> BTreeMap<NodeName, Probe> {
             let params = Params::new(inventory, &host.name);
             let doors = doors.remove(&host.name).unwrap_or_default();
             let removed_in = removal::kept_in(&params);
-            let mut probe = Probe { doors, removed_in, ..Probe::default() };
+            let system = node::system::probe(&params);
+            let mut probe = Probe { doors, removed_in, system, ..Probe::default() };
             let mut instances = Params::instances(inventory, &host.name);
             instances.retain(|instance| instance.opt_str("pg_cluster").is_some());
             if !instances.is_empty() {
@@ -194,6 +196,7 @@ impl<'a> Compiler<'a> {
         let etcd = self.etcd(nodes)?;
         self.pgsql(nodes, &etcd)?;
         self.infra(nodes)?;
+        self.data_directories(nodes);
         self.haproxy_after_patroni(nodes);
         self.one_by_one(nodes);
         self.trust_last();

@@ -290,6 +290,7 @@ fn small_machine(node: &str) -> NodeFacts {
         removed: Vec::new(),
         verifiers: Vec::new(),
         repositories: Vec::new(),
+        system: keddah_resource::SystemFacts::default(),
     }
 }
 
@@ -311,9 +312,7 @@ fn absent(spec: &Spec) -> Observed {
         Spec::Directory(_) => directory::Observed { permissions: None, kept_already: false }.into(),
         Spec::File(_) => file::Observed { present: None }.into(),
         Spec::Symlink(_) => symlink::Observed::Absent.into(),
-        Spec::Sysctl(_) => {
-            sysctl::Observed { values: BTreeMap::new(), fixed: BTreeSet::new() }.into()
-        }
+        Spec::Sysctl(_) => sysctl::Observed::default().into(),
         Spec::Certificate(_) => certificate::Observed { present: None }.into(),
         Spec::TrustAnchor(_) => trust_anchor::Observed { trusted: false }.into(),
         Spec::Unit(_) => unit::Observed {

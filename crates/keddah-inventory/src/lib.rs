@@ -25,7 +25,7 @@ pub use instances::home as instance_home;
 pub use interpolate::{Interpolator, Unknown, has_placeholders, interpolate};
 pub use inventory::{Group, Host, HostVars, Inventory, Origin, Scope, Sourced};
 pub use load::load;
-pub use params::{ParamOrigin, Params, seconds, size_bytes};
+pub use params::{ParamOrigin, Params, milliseconds, seconds, size_bytes};
 pub use reference::params_reference;
 pub use schema::schema;
 pub use settings::{Refusal, refusal, setting_text};

@@ -260,6 +260,19 @@ pub fn seconds(text: &str) -> Option<u64> {
     Some((number * factor) as u64)
 }
 
+/// Reads a span of time as [`seconds`] does, in whole milliseconds.
+pub fn milliseconds(text: &str) -> Option<u64> {
+    let (number, unit) = split_unit(text)?;
+    let factor = match unit.as_str() {
+        "us" => 0.001,
+        "ms" => 1.0,
+        "" => 1_000.0,
+        _ => 1_000.0 * seconds(&format!("1{unit}"))? as f64,
+    };
+    // Spans people write are exact in a float; the cast saturates.
+    Some((number * factor).round() as u64)
+}
+
 fn split_unit(text: &str) -> Option<(f64, String)> {
     let text = text.trim();
     let end = text
@@ -325,6 +338,10 @@ mod tests {
         assert_eq!(size_bytes("x"), None);
         assert_eq!(seconds("1h"), Some(3600));
         assert_eq!(seconds("500ms"), Some(0));
+        let spans = ["500ms", "1.5h", "90s", "2w", "3", "250us"].map(milliseconds);
+        let expected = [500, 5_400_000, 90_000, 1_209_600_000, 3_000, 0];
+        assert_eq!(spans, expected.map(Some));
+        assert_eq!(milliseconds("5 parsecs"), None);
         assert_eq!(seconds("5 parsecs"), None);
     }
 }

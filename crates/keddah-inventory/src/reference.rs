@@ -15,8 +15,10 @@ pub fn params_reference() -> String {
          Every parameter of the inventory: where it is meant to be set (level G for everything under\n\
          `all.vars`, C for a cluster, I for an instance, A as an argument of one run), its default, and\n\
          what it does. A value may hold `${name}`, which stands for another parameter's value.\n\n\
-         Parameters marked † are read and checked, and have no effect yet. Parameters of modules marked\n\
-         ‡ belong to parts of the stack that Keddah does not manage: they are reported and ignored.\n",
+         Parameters marked † are read and checked, and have no effect yet. Those marked § Keddah decides\n\
+         itself, because another value would lose something or break a promise: what it does is said, and\n\
+         `keddah check` tells whoever writes another value. Parameters of modules marked ‡ belong to parts\n\
+         of the stack that Keddah does not manage: they are reported and ignored.\n",
     );
     let mut module: Option<Module> = None;
     let mut section = None;
@@ -46,7 +48,7 @@ pub fn params_reference() -> String {
 }
 
 fn row(page: &mut String, parameter: &Parameter) {
-    let mark = if parameter.support == Support::Accepted { " †" } else { "" };
+    let mark = mark(parameter);
     let default = match parameter.default.to_json() {
         None => String::new(),
         Some(json) => {
@@ -65,8 +67,27 @@ fn row(page: &mut String, parameter: &Parameter) {
         parameter.name,
         parameter.kind.name(),
         parameter.levels,
-        escape(parameter.description)
+        escape(&meaning(parameter))
     );
+}
+
+fn mark(parameter: &Parameter) -> &'static str {
+    match parameter.support {
+        Support::Accepted => " †",
+        Support::Decided(_) => " §",
+        Support::Managed | Support::Unmanaged => "",
+    }
+}
+
+/// What it does, and what happens instead.
+fn meaning(parameter: &Parameter) -> String {
+    let description = parameter.description;
+    match parameter.support {
+        Support::Decided(decision) => {
+            format!("{description} Keddah decides: {}.", decision.instead)
+        }
+        _ => description.to_owned(),
+    }
 }
 
 fn long_defaults(page: &mut String) {
@@ -147,8 +168,11 @@ fn older_names(page: &mut String) {
     for parameter in registry::extra() {
         let _ = writeln!(
             page,
-            "| `{}` | {} | {} |",
-            parameter.name, parameter.module, parameter.description
+            "| `{}`{} | {} | {} |",
+            parameter.name,
+            mark(parameter),
+            parameter.module,
+            escape(&meaning(parameter))
         );
     }
 }

@@ -51,6 +51,9 @@ pub struct Probe {
     /// Roles whose password verifiers are wanted.
     #[serde(default)]
     pub verifiers: Vec<crate::VerifierProbe>,
+    /// What its system is asked for.
+    #[serde(default)]
+    pub system: crate::SystemProbe,
 }
 
 /// Where an instance that a node should have keeps data and backups.
@@ -264,6 +267,9 @@ pub struct NodeFacts {
     /// What pgBackRest of the node is configured for, by cluster.
     #[serde(default)]
     pub repositories: Vec<crate::RepositoryFacts>,
+    /// What its system has of what the inventory names.
+    #[serde(default)]
+    pub system: crate::SystemFacts,
 }
 
 impl NodeFacts {

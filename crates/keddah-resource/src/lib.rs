@@ -16,6 +16,7 @@ mod ownership;
 pub mod private_key;
 mod repository;
 pub mod scram;
+mod system_facts;
 mod verifiers;
 
 pub use aside::{ASIDE, AsideFacts, REMOVED};
@@ -30,4 +31,5 @@ pub use id::ResourceId;
 pub use kind::{Kind, Material, Observation, Observed, Spec};
 pub use ownership::{OwnershipFacts, ServiceFacts};
 pub use repository::{PLACE_OPTIONS, Place, RepositoryFacts, with_defaults};
+pub use system_facts::{SystemFacts, SystemProbe};
 pub use verifiers::{RoleVerifier, VerifierFacts, VerifierProbe};

@@ -26,6 +26,7 @@ mod runner;
 mod sandbox;
 mod scenarios;
 mod side_by_side;
+mod values;
 mod world;
 
 use clap::{Parser, ValueEnum};

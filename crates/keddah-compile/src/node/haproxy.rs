@@ -2,6 +2,7 @@
 
 use crate::compiler::{Compiler, Node, Problem};
 use crate::doors::HAPROXY_USERS;
+use crate::durations::span;
 use crate::pgsql::place::Place;
 use crate::pgsql::services::{Listener, bind};
 use keddah_core::Secret;
@@ -39,8 +40,8 @@ impl Compiler<'_> {
             "haproxy/haproxy.cfg",
             json!({
                 "maxconn": maxconn,
-                "client_timeout": params.str("haproxy_client_timeout"),
-                "server_timeout": params.str("haproxy_server_timeout"),
+                "client_timeout": span(&params.str("haproxy_client_timeout")),
+                "server_timeout": span(&params.str("haproxy_server_timeout")),
                 "exporter_port": params.port("haproxy_exporter_port"),
                 "auth_enabled": authenticated,
                 "services": services,
@@ -49,8 +50,8 @@ impl Compiler<'_> {
         let userlist = self.render(
             "haproxy/auth.cfg",
             json!({
-                "username": params.str("haproxy_admin_username"),
-                "password": params.secret("haproxy_admin_password").reveal(),
+                "username": word(&params.str("haproxy_admin_username")),
+                "password": word(params.secret("haproxy_admin_password").reveal()),
             }),
         )?;
         let resource = |spec: file::Spec| {
@@ -139,6 +140,16 @@ impl Compiler<'_> {
             }
         }
     }
+}
+
+/// A word of HAProxy's configuration, in quotes where it would be more or less than that without (its
+/// manual, "Quoting and escaping").
+fn word(text: &str) -> String {
+    let plain = |letter: char| letter.is_ascii_graphic() && !"'\"\\#$".contains(letter);
+    if !text.is_empty() && text.chars().all(plain) {
+        return text.to_owned();
+    }
+    format!("'{}'", text.replace('\'', "'\\''"))
 }
 
 /// A service of `haproxy_services`.

@@ -2,6 +2,7 @@
 
 mod haproxy;
 mod resolver;
+pub(crate) mod system;
 mod tuning;
 pub(crate) mod vip;
 
@@ -21,18 +22,26 @@ impl Compiler<'_> {
         }
         let mut names: Vec<String> =
             node.release.node_packages().iter().map(|&name| name.to_owned()).collect();
-        names.extend(node.params.texts("node_packages").iter().flat_map(|line| words(line)));
+        for list in ["node_default_packages", "node_packages"] {
+            names.extend(node.params.texts(list).iter().flat_map(|line| words(line)));
+        }
+        names.extend(system::zone_package(&node.params));
         names.sort();
         names.dedup();
         // What is started later may bind an address before the node holds it, if the kernel lets.
         let kernel = ResourceId::new(&node.name, Kind::Sysctl, "sysctl");
-        self.fleet
-            .add(resource(packages::Spec { set: "node".to_owned(), names }.into()).after([kernel]));
+        let proxy = self.proxy(node)?;
+        self.fleet.add(
+            resource(packages::Spec { set: "node".to_owned(), names }.into())
+                .after([kernel, proxy]),
+        );
         self.hosts(node);
         self.time(node);
         self.administrator(node)?;
         self.crontab(node);
-        self.kernel(node);
+        self.kernel(node)?;
+        self.timezone(node)?;
+        self.aliases(node)?;
         self.haproxy(node)?;
         self.virtual_addresses(node)?;
         self.resolver(node);

@@ -1,11 +1,12 @@
 //! Kernel parameters and limits for a database node, as far as the kernel lets itself be tuned.
 
-use crate::compiler::{Compiler, Node};
+use crate::compiler::{Compiler, Node, Problem, problem};
+use keddah_inventory::ParamOrigin;
 use keddah_inventory::to_json;
 use keddah_resource::kind::directory::Permissions;
 use keddah_resource::kind::{file, sysctl};
 use keddah_resource::{Module, Resource};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
 
 /// Values for every database node ("Managing Kernel Resources" in PostgreSQL's manual, and the
@@ -32,7 +33,7 @@ const COMMON: &[(&str, &str)] = &[
 ];
 
 impl Compiler<'_> {
-    pub(super) fn kernel(&mut self, node: &Node<'_>) {
+    pub(super) fn kernel(&mut self, node: &Node<'_>) -> Result<(), Problem> {
         let mut values: BTreeMap<String, String> = BTreeMap::new();
         if node.params.str("node_tune") != "none" {
             values.extend(COMMON.iter().map(|&(name, value)| (name.to_owned(), value.to_owned())));
@@ -43,7 +44,7 @@ impl Compiler<'_> {
             let percent = if ratio < 1.0 { ratio * 100.0 } else { ratio };
             values.insert("vm.overcommit_ratio".to_owned(), format!("{percent:.0}"));
         }
-        let pages = node.params.int("node_hugepage_count");
+        let pages = huge_pages(node);
         if pages > 0 {
             values.insert("vm.nr_hugepages".to_owned(), pages.to_string());
         }
@@ -63,11 +64,39 @@ impl Compiler<'_> {
             Module::Node,
             file::Spec::text("/etc/sysctl.d/90-keddah.conf", text, Permissions::root(0o644)),
         ));
+        let mut modules = modules(node)?;
+        let container = node.facts.sysctl_read_only || node.facts.system.container;
+        let without_swap = node.params.bool("node_disable_swap") && !container;
+        if container {
+            // Both are the host's, and a list of modules would be wrong at every boot.
+            modules.clear();
+            let named = node.params.origin("node_kernel_modules") != ParamOrigin::Default;
+            let asked = [
+                ("node_kernel_modules", named),
+                ("node_disable_swap", node.params.bool("node_disable_swap")),
+            ];
+            for (name, _) in asked.into_iter().filter(|(_, asked)| *asked) {
+                self.notes.push(format!(
+                    "{}: {name} does nothing in a container, whose kernel is its host's",
+                    node.name
+                ));
+            }
+        }
+        let list = if modules.is_empty() {
+            file::Spec::absent(MODULES)
+        } else {
+            let mut text = String::from("# Written by Keddah; edit the inventory instead.\n");
+            modules.iter().for_each(|module| {
+                let _ = writeln!(text, "{module}");
+            });
+            file::Spec::text(MODULES, text, Permissions::root(0o644))
+        };
+        let list = self.fleet.add(Resource::new(&node.name, Module::Node, list));
         if node.facts.sysctl_read_only {
             self.untuned.push(node.name.to_string());
         }
-        self.fleet
-            .add(Resource::new(&node.name, Module::Node, sysctl::Spec { values }).after([file]));
+        let spec = sysctl::Spec { values, modules, without_swap };
+        self.fleet.add(Resource::new(&node.name, Module::Node, spec).after([file, list]));
         let limits = "# Written by Keddah: a connection is a file, and so is a relation.\n\
              * soft nofile 65536\n* hard nofile 1048576\n\
              * soft nproc unlimited\n* hard nproc unlimited\n\
@@ -81,5 +110,45 @@ impl Compiler<'_> {
                 Permissions::root(0o644),
             ),
         ));
+        Ok(())
     }
+}
+
+/// Which modules systemd loads at boot (modules-load.d(5)).
+const MODULES: &str = "/etc/modules-load.d/keddah.conf";
+
+/// `node_hugepage_count`, or the share of memory that `node_hugepage_ratio` says.
+fn huge_pages(node: &Node<'_>) -> i64 {
+    const BYTES: f64 = (2 << 20) as f64;
+    let count = node.params.int("node_hugepage_count");
+    let ratio = node.params.float("node_hugepage_ratio").clamp(0.0, 1.0);
+    if count > 0 || ratio == 0.0 {
+        return count;
+    }
+    // A page more or less does not matter.
+    (node.facts.memory_bytes as f64 * ratio / BYTES) as i64
+}
+
+/// `node_kernel_modules` without those that the kernel does not have. That one of the default list is
+/// missing is no mistake of the inventory's: small kernels lack them.
+fn modules(node: &Node<'_>) -> Result<BTreeSet<String>, Problem> {
+    let mut modules = BTreeSet::new();
+    let named = node.params.origin("node_kernel_modules") != ParamOrigin::Default;
+    for module in node.params.texts("node_kernel_modules") {
+        let span = node.params.span("node_kernel_modules");
+        let plain = |letter: char| letter.is_ascii_alphanumeric() || matches!(letter, '_' | '-');
+        if module.is_empty() || !module.chars().all(plain) {
+            let message = format!("`{module}` in `node_kernel_modules` is no name of a module");
+            return Err(problem("bad-module", span, message));
+        }
+        if !node.facts.system.missing_modules.contains(&module) {
+            modules.insert(module);
+        } else if named {
+            let message = format!("the kernel of {} has no module `{module}`", node.name);
+            return Err(Box::new(problem("bad-module", span, message).help(
+                "take it out of `node_kernel_modules` there, or install the kernel that has it",
+            )));
+        }
+    }
+    Ok(modules)
 }

@@ -1,6 +1,7 @@
 //! An instance's account, packages, directories and, where it shares its node, units (the layout of
 //! the PGSQL module: `/pg` leads to the cluster's directory, backups lie on a disk of their own).
 
+use super::further_packages::further;
 use super::{Cluster, Instance, place};
 use crate::ca::{CertificateFor, ETCD_CA_PATH};
 use crate::compiler::{Compiler, Problem};
@@ -53,7 +54,7 @@ impl Compiler<'_> {
         ));
         let sudo = params.str("pg_dbsu_sudo");
         self.sudoers(node, Module::Pgsql, &superuser, &sudo, account.clone())?;
-        let packages = self.pg_packages(cluster, instance, &account);
+        let packages = self.pg_packages(cluster, instance, &account)?;
 
         let owned = |mode| Permissions::new(&superuser, &superuser, mode);
         let mut directories = Vec::new();
@@ -209,7 +210,7 @@ impl Compiler<'_> {
         cluster: &Cluster<'_>,
         instance: &Instance<'_>,
         account: &ResourceId,
-    ) -> ResourceId {
+    ) -> Result<ResourceId, Problem> {
         let node = &instance.node;
         let params = &instance.member.params;
         let resource =
@@ -231,6 +232,7 @@ impl Compiler<'_> {
             .after([directory]),
         );
         let mut names = node.release.pgsql_packages(cluster.version);
+        names.extend(further(params, cluster.version)?);
         let extensions = PgDatabase::business(params)
             .into_iter()
             .flat_map(|database| database.extensions)
@@ -259,13 +261,13 @@ impl Compiler<'_> {
         }
         names.sort();
         names.dedup();
-        self.fleet.add(
+        Ok(self.fleet.add(
             resource(packages::Spec { set: instance.place.package_set(), names }.into()).after([
                 node.packages.clone(),
                 account.clone(),
                 no_cluster,
             ]),
-        )
+        ))
     }
 }
 

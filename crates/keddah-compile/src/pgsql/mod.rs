@@ -3,6 +3,7 @@
 mod aside;
 pub(crate) mod backup;
 mod birth;
+mod further_packages;
 mod hba;
 pub(crate) mod identity;
 pub(crate) mod layout;

@@ -2,6 +2,7 @@
 
 use super::layout::host_part;
 use crate::compiler::{Compiler, Node, Problem, problem};
+use crate::durations::span as whole;
 use keddah_core::Span;
 use keddah_inventory::model::{CheckPort, PgCluster, PgService, RtoPlan};
 use keddah_inventory::selector;
@@ -206,24 +207,4 @@ fn default_options(plan: &RtoPlan) -> String {
         whole(&plan.fastinter),
         plan.fall
     )
-}
-/// A time as HAProxy reads it, whose numbers have no fractions (its manual, "Time format"): the documents'
-/// plans have `0.5s`.
-fn whole(time: &str) -> String {
-    let seconds = time.strip_suffix('s').filter(|number| number.contains('.'));
-    match seconds
-        .and_then(|number| std::time::Duration::try_from_secs_f64(number.parse().ok()?).ok())
-    {
-        Some(duration) => format!("{}ms", duration.as_millis()),
-        None => time.to_owned(),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    #[test]
-    fn haproxy_reads_no_fractions_of_a_second() {
-        let times = ["0.5s", "1.5s", "2s", "500ms", "3"].map(super::whole);
-        assert_eq!(times, ["500ms", "1500ms", "2s", "500ms", "3"]);
-    }
 }

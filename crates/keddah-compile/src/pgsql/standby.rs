@@ -2,6 +2,7 @@
 
 use super::{Cluster, Instance};
 use crate::compiler::{Compiler, Problem, problem};
+use crate::durations;
 use keddah_core::NodeName;
 use keddah_inventory::model::{PgCluster, PgRole, upstream_of};
 use serde_json::{Map, Value, json};
@@ -44,7 +45,7 @@ impl Upstream {
 fn delay(params: &keddah_inventory::Params<'_>) -> Option<String> {
     let text = params.str("pg_delay");
     let behind = text.chars().any(|character| matches!(character, '1'..='9'));
-    behind.then_some(text)
+    behind.then(|| durations::span(&text))
 }
 
 impl<'a> Compiler<'a> {

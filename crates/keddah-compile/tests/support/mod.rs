@@ -39,6 +39,7 @@ pub fn facts() -> NodeFacts {
         removed: Vec::new(),
         verifiers: Vec::new(),
         repositories: Vec::new(),
+        system: keddah_resource::SystemFacts::default(),
     }
 }
 

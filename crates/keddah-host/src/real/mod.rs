@@ -44,6 +44,7 @@ mod repository;
 mod stanza;
 mod symlink;
 mod sysctl;
+mod system;
 mod trust_anchor;
 mod unit;
 mod user;

@@ -1,5 +1,6 @@
-//! Kernel parameters, through `/proc/sys`.
+//! What the kernel does: its parameters, through `/proc/sys`; modules and swap.
 
+use super::system;
 use crate::{HostError, RealHost};
 use keddah_resource::kind::sysctl::{Observed, Spec};
 use keddah_resource::{Difference, Observation};
@@ -66,10 +67,12 @@ fn look(spec: &Spec) -> Result<Observed, HostError> {
             Err(error) => return Err(HostError::path("read", &path, &error)),
         }
     }
-    Ok(Observed { values, fixed })
+    let absent_modules = system::absent(&spec.modules);
+    let swaps = if spec.without_swap { system::swaps()? } else { BTreeSet::new() };
+    Ok(Observed { values, fixed, absent_modules, swaps })
 }
 
-/// Sets those that differ.
+/// Sets what differs.
 pub async fn apply(
     _host: &RealHost,
     spec: &Spec,
@@ -83,6 +86,10 @@ pub async fn apply(
                 HostError::new(format!("the kernel does not take {name} = {wanted}: {error}"))
             })?;
         }
+    }
+    system::load(&observed.absent_modules).await?;
+    if spec.without_swap && !observed.swaps.is_empty() {
+        system::stop_swapping().await?;
     }
     Ok(())
 }
@@ -108,7 +115,7 @@ mod tests {
     fn a_parameter_that_the_kernel_lacks_is_left_out() {
         let names = ["kernel.pid_max", "kernel.no_such_parameter"];
         let values = names.map(|name| (name.to_owned(), "1".to_owned())).into();
-        let observed = look(&Spec { values }).unwrap();
+        let observed = look(&Spec { values, ..Spec::default() }).unwrap();
         assert!(observed.values["kernel.pid_max"].parse::<u64>().unwrap() > 1);
         assert_eq!(observed.values.len(), 1);
     }

@@ -3,6 +3,7 @@
 mod access;
 mod codes;
 mod durability;
+mod effects;
 mod identity;
 mod instances;
 mod lockout;
@@ -41,6 +42,7 @@ pub fn check(sources: &SourceMap, inventory: &Inventory) -> Vec<Diagnostic> {
         repeated: Repeated::default(),
     };
     parameters::check(&mut report);
+    effects::check(&mut report);
     identity::check(&mut report);
     instances::check(&mut report);
     objects::check(&mut report);

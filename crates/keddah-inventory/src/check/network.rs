@@ -35,7 +35,7 @@ const INFRA_PORTS: &[PortRow] = &[("dns_port", Some("dns_enabled"))];
 const ETCD_PORTS: &[PortRow] = &[("etcd_port", None), ("etcd_peer_port", None)];
 const PGSQL_PORTS: &[PortRow] = &[
     ("pg_port", None),
-    ("patroni_port", Some("patroni_enabled")),
+    ("patroni_port", None),
     ("pgbouncer_port", Some("pgbouncer_enabled")),
     ("pg_exporter_port", Some("pg_exporter_enabled")),
     ("pgbouncer_exporter_port", Some("pgbouncer_exporter_enabled")),

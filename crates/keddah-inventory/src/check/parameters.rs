@@ -44,8 +44,8 @@ pub(super) fn check(report: &mut Report<'_>) {
 }
 
 /// One group's, one host's or one instance's own variables.
-struct Layer<'inventory> {
-    vars: &'inventory IndexMap<Key, Value>,
+pub(super) struct Layer<'inventory> {
+    pub(super) vars: &'inventory IndexMap<Key, Value>,
     /// The group that they are of; none for a host's and an instance's.
     group: Option<&'inventory str>,
     /// A host that sees them, to fill placeholders in with.
@@ -66,7 +66,7 @@ impl Layer<'_> {
     }
 }
 
-fn layers(inventory: &Inventory) -> impl Iterator<Item = Layer<'_>> {
+pub(super) fn layers(inventory: &Inventory) -> impl Iterator<Item = Layer<'_>> {
     let groups = inventory.groups().map(|group| Layer {
         vars: &group.vars,
         group: Some(&group.name),

@@ -3,7 +3,7 @@
 use super::default::{NO, NONE, YES, int, text};
 use super::kind::ParameterType::{Bool, Password, Path, Port, Text};
 use super::kind::{integer, natural, one_of};
-use super::{Levels, Module, Parameter, Support, row, section};
+use super::{Decision, Levels, Module, Parameter, Support, row, section};
 
 pub(super) const ETCD: &[Parameter] = &section(
     Module::Etcd,
@@ -54,7 +54,12 @@ pub(super) const ETCD: &[Parameter] = &section(
             Levels::C,
             text("new"),
             "Whether the members form a new cluster or join a running one.",
-        ),
+        )
+.decided(&Decision {
+value: text("new"),
+            instead: "whether a cluster is made or joined follows from what its members hold: none is made \
+         where one exists",
+}),
         row(
             "etcd_election_timeout",
             integer(10, 50000),
@@ -75,7 +80,8 @@ pub(super) const ETCD: &[Parameter] = &section(
             Password,
             Levels::G,
             text("Etcd.Root"),
-            "Without effect: members and clients of etcd prove themselves by certificates of its own authority.",
+            "Without effect: members and clients of etcd prove themselves by certificates of its \
+         own authority.",
         ),
         row(
             "etcd_safeguard",
@@ -97,6 +103,7 @@ pub(super) const ETCD: &[Parameter] = &section(
             Levels::G_C_A,
             NO,
             "Whether removing a member uninstalls etcd's packages.",
-        ),
+        )
+.accepted(),
     ],
 );

@@ -3,7 +3,7 @@
 use super::default::{NO, NONE, int, text};
 use super::kind::ParameterType::{Bool, List, Mapping, Path, Port, Text, TextList, TextOrList};
 use super::kind::{any_of, integer, one_of};
-use super::{Levels, Module, Parameter, Support, row, section, structures};
+use super::{Decision, Levels, Module, Parameter, Support, row, section, structures};
 
 const NODE: &[Parameter] = &section(
     Module::Node,
@@ -44,7 +44,7 @@ const KEDDAH: &[Parameter] = &section(
 const PGSQL: &[Parameter] = &section(
     Module::Pgsql,
     "EXTRA",
-    Support::Accepted,
+    Support::Managed,
     [
         row(
             "pg_rto_plan",
@@ -85,13 +85,8 @@ const ETCD: &[Parameter] = &section(
     Module::Etcd,
     "EXTRA",
     Support::Accepted,
-    [row(
-        "etcd_clean",
-        Bool,
-        Levels::G_C_A,
-        NO,
-        "Once wiped members at set-up; Keddah never does, whatever it says.",
-    )],
+    [row("etcd_clean", Bool, Levels::G_C_A, NO, "Whether members are wiped at set-up.")
+        .decided(&Decision { value: NO, instead: "a member that has data keeps it" })],
 );
 
 const INFRA: &[Parameter] = &section(

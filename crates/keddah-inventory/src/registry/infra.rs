@@ -89,14 +89,15 @@ pub(super) const CA: &[Parameter] = &section(
 pub(super) const INFRA_ID: &[Parameter] = &section(
     Module::Infra,
     "INFRA_ID",
-    Support::Accepted,
+    Support::Managed,
     [
         row(
             "infra_seq",
             natural(),
             Levels::I,
             NONE,
-            "Number of this infrastructure node, unique among them.",
+            "Number of this infrastructure node, unique among them. Access rules call these nodes \
+         `infra`, Patroni obeys them, and their DNS servers know the clusters.",
         ),
         row(
             "infra_portal",
@@ -105,14 +106,16 @@ pub(super) const INFRA_ID: &[Parameter] = &section(
             json(r#"{"home": {"domain": "i.pigsty"}}"#),
             "Web services shown through the portal: a name to its domain, upstream endpoint \
          or directory, and options.",
-        ),
+        )
+        .accepted(),
         row(
             "infra_data",
             Path,
             Levels::G,
             text("/data/infra"),
             "Directory in which the infrastructure services keep their data.",
-        ),
+        )
+        .accepted(),
     ],
 );
 

@@ -77,14 +77,26 @@ impl fmt::Display for Module {
 }
 
 /// What Keddah does with a parameter.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Support {
     /// Acts on it.
     Managed,
     /// Reads and checks it; it has no effect yet.
     Accepted,
+    /// Decides itself what the parameter asks, from what is there: one value is what happens anyway,
+    /// and the others, which would lose something or break a promise, are not obeyed.
+    Decided(&'static Decision),
     /// Belongs to a part of the stack that Keddah does not manage: a warning, not an error.
     Unmanaged,
+}
+
+/// What Keddah does whatever a parameter says.
+#[derive(Debug, PartialEq)]
+pub struct Decision {
+    /// The value that says what happens.
+    pub value: Default,
+    /// What happens, in a sentence.
+    pub instead: &'static str,
 }
 
 /// Where a parameter is meant to be set: for everything, a cluster, an instance, or one run.
@@ -166,6 +178,12 @@ impl Parameter {
     /// Marks a row of a managed section that has no effect yet.
     const fn accepted(mut self) -> Self {
         self.support = Support::Accepted;
+        self
+    }
+
+    /// Marks a row of a managed section that Keddah decides itself.
+    const fn decided(mut self, decision: &'static Decision) -> Self {
+        self.support = Support::Decided(decision);
         self
     }
 }

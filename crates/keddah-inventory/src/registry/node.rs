@@ -6,7 +6,7 @@ use super::kind::ParameterType::{
     TextList, Username,
 };
 use super::kind::{any_of, integer, natural, number, one_of};
-use super::{Levels, Module, Parameter, Support, row, section, structures};
+use super::{Decision, Levels, Module, Parameter, Support, row, section, structures};
 
 pub(super) const NODE_ID: &[Parameter] = &section(
     Module::Node,
@@ -163,7 +163,8 @@ pub(super) const NODE_TUNE: &[Parameter] = &section(
             TextList,
             Levels::C,
             json(r#"["softdog", "ip_vs", "ip_vs_rr", "ip_vs_wrr", "ip_vs_sh"]"#),
-            "Kernel modules to load now and at boot.",
+            "Kernel modules to load now and at boot. Of the default ones those that the kernel has; \
+         containers have their host's.",
         ),
         row(
             "node_hugepage_count",
@@ -193,8 +194,7 @@ pub(super) const NODE_TUNE: &[Parameter] = &section(
             Levels::C,
             text("oltp"),
             "Tuning profile of the operating system.",
-        )
-        .accepted(),
+        ),
         row(
             "node_sysctl_params",
             Mapping,
@@ -233,8 +233,7 @@ pub(super) const NODE_SEC: &[Parameter] = &section(
             Levels::C,
             json(r#"["10.0.0.0/8", "192.168.0.0/16", "172.16.0.0/12"]"#),
             "Networks whose traffic is trusted, in CIDR notation.",
-        )
-        .accepted(),
+        ),
         row(
             "node_firewall_public_port",
             PortList,
@@ -256,7 +255,8 @@ pub(super) const NODE_ADMIN: &[Parameter] = &section(
             Path,
             Levels::C,
             text("/data"),
-            "Main data directory of the node, below which the modules keep theirs.",
+            "Main data directory of the node, below which the modules keep theirs. Made where the \
+         inventory names it; `pg_fs_main`, `pg_fs_backup` and `etcd_data` say where data goes.",
         ),
         row(
             "node_admin_enabled",
@@ -294,7 +294,8 @@ pub(super) const NODE_ADMIN: &[Parameter] = &section(
             YES,
             "Whether the administrator's accounts of the nodes may log in to each other over \
          SSH.",
-        ),
+        )
+        .accepted(),
         row(
             "node_admin_pk_current",
             Bool,
@@ -315,7 +316,7 @@ pub(super) const NODE_ADMIN: &[Parameter] = &section(
             Mapping,
             Levels::C,
             json("{}"),
-            "Shell aliases for the administrator, name to command.",
+            "Shell aliases for people who log in, name to command.",
         ),
     ],
 );
@@ -352,13 +353,18 @@ pub(super) const NODE_TIME: &[Parameter] = &section(
             Levels::C,
             YES,
             "Whether `/etc/crontab` is replaced rather than added to.",
-        ),
+        )
+.decided(&Decision {
+value: NO,
+instead: "`node_crontab` has a file of its own in `/etc/cron.d`, and `/etc/crontab` stays as it is",
+}),
         row(
             "node_crontab",
             TextList,
             Levels::C,
             json("[]"),
-            "Lines for `/etc/crontab`: five time fields, a user, and a command.",
+            "Lines for cron: five time fields, a user, and a command. They stand in a file of their \
+         own in `/etc/cron.d`.",
         ),
     ],
 );
@@ -449,14 +455,22 @@ pub(super) const HAPROXY: &[Parameter] = &section(
             Levels::G_C_A,
             NO,
             "Whether existing load balancer configuration is wiped first.",
-        ),
+        )
+        .decided(&Decision {
+            value: NO,
+            instead: "nothing is wiped: a configuration of somebody else's is refused, and stays",
+        }),
         row(
             "haproxy_reload",
             Bool,
             Levels::A,
             YES,
             "Whether HAProxy reloads when its configuration changes.",
-        ),
+        )
+        .decided(&Decision {
+            value: YES,
+            instead: "HAProxy reloads when its configuration changes, as the plan says",
+        }),
         row(
             "haproxy_auth_enabled",
             Bool,

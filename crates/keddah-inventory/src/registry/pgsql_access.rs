@@ -5,7 +5,7 @@ use super::kind::ParameterType::{
     Arguments, Bool, Cidr4, DatabaseUrl, List, Mapping, Path, Port, Text, TextList,
 };
 use super::kind::{any_of, integer, one_of};
-use super::{Levels, Module, Parameter, Support, defaults, row, section, structures};
+use super::{Decision, Levels, Module, Parameter, Support, defaults, row, section, structures};
 
 pub(super) const PG_BACKUP: &[Parameter] = &section(
     Module::Pgsql,
@@ -25,7 +25,11 @@ pub(super) const PG_BACKUP: &[Parameter] = &section(
             Levels::C,
             NONE,
             "Whether existing backups of the cluster are wiped when it is created anew.",
-        ),
+        )
+.decided(&Decision {
+value: NO,
+instead: "existing backups are never wiped; `keddah remove CLUSTER --destroy` deletes them",
+}),
         row(
             "pgbackrest_log_dir",
             Path,
@@ -338,7 +342,8 @@ pub(super) const PG_REMOVE: &[Parameter] = &section(
             Levels::G_C_A,
             YES,
             "Whether removing an instance uninstalls PostgreSQL's packages.",
-        ),
+        )
+        .accepted(),
         row(
             "pg_safeguard",
             Bool,

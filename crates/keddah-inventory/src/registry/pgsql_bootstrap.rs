@@ -6,7 +6,7 @@ use super::kind::ParameterType::{
     Text, TextList, Username,
 };
 use super::kind::{any_of, integer, integer_or, number, one_of};
-use super::{Levels, Module, Parameter, Support, defaults, row, section, structures};
+use super::{Decision, Levels, Module, Parameter, Support, defaults, row, section, structures};
 
 pub(super) const PG_BOOTSTRAP: &[Parameter] = &section(
     Module::Pgsql,
@@ -48,7 +48,8 @@ pub(super) const PG_BOOTSTRAP: &[Parameter] = &section(
             text("64MiB"),
             "Size of a placeholder file kept beside the data, to be deleted when a full disk \
          must be freed at once.",
-        ),
+        )
+        .accepted(),
         row(
             "pg_listen",
             IpList,
@@ -74,13 +75,11 @@ pub(super) const PG_BOOTSTRAP: &[Parameter] = &section(
             "Prefix in etcd below which Patroni and the virtual address manager keep their \
          keys.",
         ),
-        row(
-            "patroni_enabled",
-            Bool,
-            Levels::C,
-            YES,
-            "Whether the cluster is run by Patroni. Without it no instance is created.",
-        ),
+        row("patroni_enabled", Bool, Levels::C, YES, "Whether the cluster is run by Patroni.")
+            .decided(&Decision {
+                value: YES,
+                instead: "Patroni runs every instance; a host without `pg_seq` has none",
+            }),
         row(
             "patroni_mode",
             one_of(&["default", "pause", "remove"]),
@@ -309,7 +308,12 @@ pub(super) const PG_PROVISION: &[Parameter] = &section(
             Levels::G_C,
             text("pg-init"),
             "Name of the script that prepares the template databases.",
-        ),
+        )
+        .decided(&Decision {
+            value: text("pg-init"),
+            instead: "`pg_default_roles`, `pg_default_privileges`, `pg_default_schemas` and \
+         `pg_default_extensions` prepare the template database, and no script is run",
+        }),
         row(
             "pg_default_roles",
             List(&structures::ROLE),
@@ -346,7 +350,11 @@ pub(super) const PG_PROVISION: &[Parameter] = &section(
             Levels::A,
             YES,
             "Whether services reload when only their rules or settings changed.",
-        ),
+        )
+        .decided(&Decision {
+            value: YES,
+            instead: "services reload when their rules or settings change, as the plan says",
+        }),
         row(
             "pg_default_hba_rules",
             List(&structures::HBA),

@@ -257,7 +257,8 @@ pub(super) const PG_INSTALL: &[Parameter] = &section(
             YES,
             "Whether the superuser's accounts of one cluster's members may log in to each \
          other over SSH.",
-        ),
+        )
+        .accepted(),
         row(
             "pg_version",
             one_of(&["13", "14", "15", "16", "17", "18"]),
@@ -284,9 +285,10 @@ pub(super) const PG_INSTALL: &[Parameter] = &section(
             TextList,
             Levels::C,
             json(r#"["pgsql-main pgsql-common"]"#),
-            "Packages of the kernel and its companions. Aliases such as `pgsql-main` stand \
-         for what the distribution calls them; several names may share one entry, \
-         separated by blanks or commas.",
+            "Packages to install beside those that Keddah needs. Aliases such as `pgsql-main` stand \
+         for the latter, those of extensions for what the distribution calls them, `$v` for \
+         PostgreSQL's version; several names may share one entry, separated by blanks or \
+         commas.",
         ),
         row(
             "pg_extensions",

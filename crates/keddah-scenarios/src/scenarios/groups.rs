@@ -28,6 +28,7 @@ pub const GROUPS: &[Group] = &[
         &[
             "services",
             "again",
+            "status",
             "edits",
             "connect",
             "fields",
@@ -42,6 +43,8 @@ pub const GROUPS: &[Group] = &[
     works("aside", &["aside"]),
     works("etcd", &["etcd"]),
     works("instances", &["instances"]),
+    works("backups", &["backups"]),
+    works("values", &["values"]),
     works("small", &["single", "foreign", "secrets"]),
     measures("follow", &["follow"]),
     measures("failover", &["failover"]),

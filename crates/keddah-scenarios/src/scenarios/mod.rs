@@ -22,6 +22,7 @@ mod services;
 mod single;
 mod status;
 mod topology;
+mod values;
 
 pub use failover::deaths;
 pub use groups::{GROUPS, Group};
@@ -45,6 +46,11 @@ pub const SCENARIOS: &[Scenario] = &[
         name: "single",
         about: "one bare node becomes a PostgreSQL that is reached through its service",
         run: single::run,
+    },
+    Scenario {
+        name: "values",
+        about: "each value of each parameter: the programs take what comes of it",
+        run: values::run,
     },
     Scenario {
         name: "foreign",

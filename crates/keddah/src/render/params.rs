@@ -44,6 +44,10 @@ pub fn text(parameters: &[&Parameter], line: usize, theme: &Theme) -> String {
             Support::Accepted => {
                 text.push_str("  It is read and checked, and has no effect yet.\n")
             }
+            Support::Decided(decision) => {
+                let instead = indented(&format!("Keddah decides: {}.", decision.instead), 2, line);
+                let _ = writeln!(text, "  {instead}");
+            }
             Support::Unmanaged => {
                 text.push_str("  It belongs to a part of the stack that Keddah does not manage.\n");
             }
@@ -70,9 +74,14 @@ pub fn json(parameters: &[&Parameter]) -> Value {
             "level": parameter.levels.as_str(),
             "default": parameter.default.to_json(),
             "description": parameter.description,
+            "instead": match parameter.support {
+                Support::Decided(decision) => Some(decision.instead),
+                _ => None,
+            },
             "support": match parameter.support {
                 Support::Managed => "managed",
                 Support::Accepted => "accepted",
+                Support::Decided(_) => "decided",
                 Support::Unmanaged => "unmanaged",
             },
         })

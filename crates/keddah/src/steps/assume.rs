@@ -44,6 +44,7 @@ pub fn assumed_facts(inventory: &Inventory) -> BTreeMap<NodeName, NodeFacts> {
             removed: Vec::new(),
             verifiers: Vec::new(),
             repositories: Vec::new(),
+            system: keddah_resource::SystemFacts::default(),
         };
         (node, facts)
     });
