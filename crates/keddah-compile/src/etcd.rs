@@ -8,12 +8,12 @@ use crate::ca::{CertificateFor, ETCD_CA_PATH};
 use crate::compiler::{Compiler, Node, Problem};
 use crate::topology::EtcdMember;
 use birth::{Birth, Life};
-pub(crate) use strangers::{unknown, unknown_counts};
 use keddah_resource::kind::directory::{self, Permissions};
 use keddah_resource::kind::etcd_member::EtcdConnection;
 use keddah_resource::kind::{certificate, etcd_member, file, packages, unit};
 use keddah_resource::{Class, Kind, Module, Resource, ResourceId, Spec};
 use serde_json::json;
+pub(crate) use strangers::{unknown, unknown_counts};
 
 /// Where a member keeps its configuration and certificate.
 const DIRECTORY: &str = "/etc/etcd";

@@ -527,8 +527,7 @@ fn striking<'a>(
         );
         let help = "make the members that stay answer first (systemctl status etcd); where those that are \
                     lost are gone for ever, docs/operations.md, \"etcd without a quorum\", says the way";
-        let declared: Vec<EtcdMember> =
-            stay.iter().chain(gone.iter().copied()).cloned().collect();
+        let declared: Vec<EtcdMember> = stay.iter().chain(gone.iter().copied()).cloned().collect();
         let strangers = crate::etcd::unknown(etcd, &declared);
         let problem = problem("etcd-quorum", first.span, message).help(help);
         return Err(Box::new(match strangers.is_empty() {

@@ -39,8 +39,7 @@ fn nodes(
     members: &[EtcdMemberFacts],
 ) -> BTreeMap<NodeName, NodeFacts> {
     let node = |number: u8, serves: bool, etcd_has_data: bool| {
-        let etcd =
-            serves.then(|| EtcdFacts { cluster: "7".to_owned(), members: members.to_vec() });
+        let etcd = serves.then(|| EtcdFacts { cluster: "7".to_owned(), members: members.to_vec() });
         let name = NodeName::new(format!("10.10.10.{}", number + 9));
         (name, NodeFacts { etcd, etcd_has_data, ..facts() })
     };
@@ -69,8 +68,7 @@ fn order(fleet: &Compiled) -> Vec<String> {
 
 #[test]
 fn each_gets_its_vote_before_the_next_joins() {
-    let fleet =
-        compiled(&inventory(3, ""), &nodes(&[1], &[], &[2, 3], &[listed(1, false)]));
+    let fleet = compiled(&inventory(3, ""), &nodes(&[1], &[], &[2, 3], &[listed(1, false)]));
     assert_eq!(order(&fleet), ["etcd-2", "etcd-2-vote", "etcd-3", "etcd-3-vote"]);
     assert_eq!(spec(&fleet, &vote("etcd-2")).stage, Stage::Votes);
     let started = &resource(&fleet, "etcd-2-vote").expect("a vote").after;
@@ -110,7 +108,8 @@ fn one_that_stays_a_learner_gets_no_vote_until_it_shall_have_one() {
     assert_eq!(order(&compiled(&inventory(3, ", etcd_learner: false"), &found)), ["etcd-3-vote"]);
     // Nobody joins beside it.
     let found = nodes(&[1, 2], &[3], &[4], &members);
-    let problems = without(&inventory(4, STAYS), &found, &Removing::default()).expect_err("refused");
+    let problems =
+        without(&inventory(4, STAYS), &found, &Removing::default()).expect_err("refused");
     assert_eq!(problems[0].code, "etcd-learner");
     assert!(problems[0].message.contains("etcd-3"), "{problems:?}");
     // One that votes is told that it keeps its vote.

@@ -35,8 +35,7 @@ fn nodes(
     members: &[EtcdMemberFacts],
 ) -> BTreeMap<NodeName, NodeFacts> {
     let node = |last: u8, serves: bool| {
-        let etcd =
-            serves.then(|| EtcdFacts { cluster: "7".to_owned(), members: members.to_vec() });
+        let etcd = serves.then(|| EtcdFacts { cluster: "7".to_owned(), members: members.to_vec() });
         let facts = NodeFacts { etcd, etcd_has_data: serves, ..facts() };
         (NodeName::new(format!("10.10.10.{last}")), facts)
     };
@@ -64,7 +63,10 @@ fn nobody_joins_where_the_unknown_votes_could_take_the_quorum() {
     let joins = compiled(&text, &nodes(&[10, 11], &[12], &members));
     // etcd starts only where its list of members is the cluster's.
     let list = file(&joins, "10.10.10.12", "/etc/etcd/bootstrap.env").expect("it may join");
-    assert!(list.contains("=https://10.10.10.19:2380,etcd-3=") || list.contains("19:2380\n"), "{list}");
+    assert!(
+        list.contains("=https://10.10.10.19:2380,etcd-3=") || list.contains("19:2380\n"),
+        "{list}"
+    );
     members.push(listed(20, "etcd-10"));
     let problems = without(&text, &nodes(&[10, 11], &[12], &members), &Removing::default())
         .expect_err("of four, three are the quorum, and two are known");
@@ -81,10 +83,8 @@ fn nobody_is_struck_where_only_the_unknown_would_make_the_quorum() {
         listed(19, "etcd-9"),
         listed(20, "etcd-10"),
     ];
-    let removing = Removing {
-        etcd: BTreeSet::from([NodeName::new("10.10.10.12")]),
-        ..Removing::default()
-    };
+    let removing =
+        Removing { etcd: BTreeSet::from([NodeName::new("10.10.10.12")]), ..Removing::default() };
     let text = format!("{TWO}{THIRD}");
     let nodes = nodes(&[10, 11, 12], &[], &members);
     let problems = without(&text, &nodes, &removing).expect_err("of four two answer");

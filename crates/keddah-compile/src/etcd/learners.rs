@@ -19,9 +19,8 @@ pub(super) fn voters(etcd: &EtcdFacts) -> usize {
 /// In which order members are looked at: one that is a learner gets its vote before another joins, and one
 /// that stays a learner joins last.
 pub(super) fn turn(member: &EtcdMember, etcd: Option<&EtcdFacts>) -> u8 {
-    let is_learner = etcd
-        .and_then(listed)
-        .is_some_and(|learner| learner.peer_urls.contains(&member.peer_url()));
+    let is_learner =
+        etcd.and_then(listed).is_some_and(|learner| learner.peer_urls.contains(&member.peer_url()));
     match (is_learner, member.learner) {
         (true, _) => 0,
         (false, false) => 1,

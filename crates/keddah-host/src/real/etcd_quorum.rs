@@ -112,7 +112,8 @@ pub(super) async fn can_strike(
         return Ok(());
     }
     let left = voters(members) - 1;
-    let asked: Vec<&EtcdConnection> = std::iter::once(&spec.connection).chain(&spec.others).collect();
+    let asked: Vec<&EtcdConnection> =
+        std::iter::once(&spec.connection).chain(&spec.others).collect();
     let what = format!("{} is not struck from etcd's list", spec.member);
     enough(&what, left, &asked).await
 }

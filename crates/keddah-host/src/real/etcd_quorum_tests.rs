@@ -114,7 +114,8 @@ async fn converge(spec: &Spec) {
 #[tokio::test]
 async fn a_member_is_spared_struck_stopped_and_gets_its_vote_with_a_quorum_only() {
     let directory = tempfile::Builder::new().prefix("keddah-etcd-").tempdir().unwrap();
-    let [mut one, mut two, mut three, mut four] = ["m-1", "m-2", "m-3", "m-4"].map(Process::prepare);
+    let [mut one, mut two, mut three, mut four] =
+        ["m-1", "m-2", "m-3", "m-4"].map(Process::prepare);
     let all = cluster(&[&one, &two, &three]);
     for process in [&mut one, &mut two, &mut three] {
         process.start(&directory, &all, "new");

@@ -39,7 +39,10 @@ pub fn run(world: &mut World) -> Outcome {
         let words = listed.success()?.text().to_owned();
         let id = words.split_whitespace().nth(1).unwrap_or_default().to_owned();
         let planned = keddah.run(&["plan"])?;
-        says(&planned, "etcd lists a member that the inventory does not know: https://10.10.10.19:2380")?;
+        says(
+            &planned,
+            "etcd lists a member that the inventory does not know: https://10.10.10.19:2380",
+        )?;
         says(&planned, &format!("member remove {id}"))?;
         etcdctl(sandbox, 1, &format!("member remove {id}"))?.success()?;
         project.edit("etcd_cluster: etcd", "etcd_cluster: etcd, etcd_peer_port: 2480")?;
@@ -128,7 +131,8 @@ pub fn run(world: &mut World) -> Outcome {
         kept(sandbox, 2)
     })?;
     step("an etcd whose data is gone everywhere begins anew as the help says", || {
-        let query = "sudo -u postgres psql -Atc 'select system_identifier from pg_control_system()'";
+        let query =
+            "sudo -u postgres psql -Atc 'select system_identifier from pg_control_system()'";
         let before = sandbox.shell(1, query)?.success()?.text().to_owned();
         for node in [1, 2] {
             sandbox.shell(node, "systemctl stop etcd; rm -rf /data/etcd")?.success()?;
