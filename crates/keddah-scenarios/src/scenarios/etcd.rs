@@ -1,12 +1,13 @@
 //! etcd's members are lost, rebuilt, found in a cluster of their own, and dead for ever: nothing that
 //! exists is born a second time.
 
-use crate::command::Output;
+use crate::command::{Output, wait_until};
 use crate::ensure;
 use crate::failure::Outcome;
 use crate::keddah::{Keddah, expected, says};
 use crate::sandbox::{Image, Sandbox, address};
 use crate::world::{World, step};
+use std::time::Duration;
 
 const INVENTORY: &str = include_str!("../../inventories/etcd.yml");
 
@@ -31,13 +32,12 @@ pub fn run(world: &mut World) -> Outcome {
         Ok(())
     })?;
     step("a member that nobody declared is named, and another peer port is refused", || {
-        let listed = etcdctl(
-            sandbox,
-            1,
-            "member add --learner etcd-9 --peer-urls=https://10.10.10.19:2380",
-        )?;
-        let words = listed.success()?.text().to_owned();
-        let id = words.split_whitespace().nth(1).unwrap_or_default().to_owned();
+        // etcd takes another one only some seconds after the last one was connected.
+        let add = "member add --learner etcd-9 --peer-urls=https://10.10.10.19:2380";
+        let id = wait_until("etcd takes another member", Duration::from_secs(30), || {
+            let added = etcdctl(sandbox, 1, add)?.success()?.text().to_owned();
+            Ok(added.split_whitespace().nth(1).unwrap_or_default().to_owned())
+        })?;
         let planned = keddah.run(&["plan"])?;
         says(
             &planned,
