@@ -18,7 +18,7 @@ PACKAGES := systemd-container debootstrap iproute2 openssh-client debian-archive
             postgresql-client openssl procps e2fsprogs xfsprogs nftables
 # Clients of the scenarios: a Python and a JDBC driver, and a Java that runs a source file.
 CLIENT_PACKAGES := python3-psycopg libpostgresql-jdbc-java default-jdk-headless
-TEST_PACKAGES := postgresql patroni etcd-server python3-venv
+TEST_PACKAGES := postgresql patroni etcd-server etcd-client python3-venv
 # What of Debian is here, to be compared with that of the last green run.
 DEBIAN_PACKAGES := scripts/debian-packages
 DEBIAN_PACKAGES_HERE := $(SUITE) $(CACHE) $(PACKAGES) $(CLIENT_PACKAGES) $(TEST_PACKAGES)

@@ -6,6 +6,7 @@ pub const CODES: &[(&str, &str)] = &[
     ("cluster-paused", "A member of a cluster that is paused would go."),
     ("database-option", "An option of a database needs a newer PostgreSQL."),
     ("earlier-backups", "A cluster would be born over the backups of an earlier one."),
+    ("etcd-learner", "A member would join etcd while another one stays a learner."),
     ("etcd-leftover", "A node that is to join etcd has a member's data of another life."),
     ("etcd-lost", "No member of etcd has its data, and PostgreSQL has: none is made anew."),
     ("etcd-place", "A member of etcd that runs shall have its data, or be known, elsewhere."),

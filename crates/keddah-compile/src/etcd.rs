@@ -1,6 +1,8 @@
 //! The ETCD module: the consensus store, one member a node, TLS for peers and clients.
 
 mod birth;
+mod learners;
+mod strangers;
 
 use crate::ca::{CertificateFor, ETCD_CA_PATH};
 use crate::compiler::{Compiler, Node, Problem};
@@ -11,6 +13,7 @@ use keddah_resource::kind::etcd_member::EtcdConnection;
 use keddah_resource::kind::{certificate, etcd_member, file, packages, unit};
 use keddah_resource::{Class, Kind, Module, Resource, ResourceId, Spec};
 use serde_json::json;
+pub(crate) use strangers::{unknown, unknown_counts};
 
 /// Where a member keeps its configuration and certificate.
 const DIRECTORY: &str = "/etc/etcd";
@@ -28,31 +31,55 @@ fn connection(endpoint: String) -> EtcdConnection {
     }
 }
 
+/// How these members but some are asked.
+pub(crate) fn others(but: &[&EtcdMember], members: &[EtcdMember]) -> Vec<EtcdConnection> {
+    let others = members.iter().filter(|one| but.iter().all(|but| but.node != one.node));
+    others.map(|one| connection(format!("https://{}:{}", one.address, one.port))).collect()
+}
+
+/// Who says whether a member can stop for good, which they know by its client URL.
+pub(crate) fn staying(member: &EtcdMember, stays: &[EtcdMember]) -> unit::Quorum {
+    unit::Quorum {
+        own: connection(format!("https://{}:{}", member.address, member.port)),
+        others: others(&[member], stays),
+    }
+}
+
 /// Who says whether a member can be spared.
 fn quorum(member: &EtcdMember, members: &[EtcdMember]) -> unit::Quorum {
-    let others = members.iter().filter(|other| other.node != member.node);
     unit::Quorum {
         own: connection(format!("https://127.0.0.1:{}", member.port)),
-        others: others
-            .map(|one| connection(format!("https://{}:{}", one.address, one.port)))
-            .collect(),
+        others: others(&[member], members),
     }
 }
 
 impl Compiler<'_> {
     /// All members; returns their units, which whoever needs etcd waits for.
     pub(crate) fn etcd(&mut self, nodes: &[Node<'_>]) -> Result<Vec<ResourceId>, Problem> {
-        let mut members = self.topology.etcd.clone();
-        members.retain(|member| !self.input.removing.etcd.contains(&member.node));
+        let members = self.staying_members();
         let life = Life::of(&members, self.input.facts, self.has_postgres())?;
+        let strangers = life.etcd().map(|etcd| unknown(etcd, &self.topology.etcd));
+        let strangers = strangers.unwrap_or_default();
+        self.notes.extend(strangers.iter().map(|one| strangers::note(one)));
+        // Who stays a learner, and keeps others from joining.
+        let mut learner = life.etcd().and_then(learners::listed).map(learners::name);
+        let mut turns: Vec<&EtcdMember> = members.iter().collect();
+        turns.sort_by_key(|member| learners::turn(member, life.etcd()));
         let mut units = Vec::new();
         // Members that a joining one will find when its turn comes.
         let mut present = life.present();
         let mut previous_join: Option<ResourceId> = None;
         let mut previous_restart: Option<ResourceId> = None;
-        for member in &members {
+        for member in turns {
             let Some(node) = nodes.iter().find(|node| node.name == member.node) else { continue };
             let birth = life.birth(member)?;
+            if matches!(birth, Birth::Joins { .. }) {
+                let itself = life.is_learner(member);
+                if let Some(learner) = learner.as_ref().filter(|_| !itself) {
+                    return Err(learners::second(member, learner));
+                }
+                life.may_join(member, &strangers)?;
+            }
             let is_listed = present.iter().any(|one| one.node == member.node);
             if matches!(birth, Birth::Joins { .. }) && !is_listed {
                 present.push(member);
@@ -61,6 +88,14 @@ impl Compiler<'_> {
                 Birth::Together => members.iter().collect(),
                 Birth::Joins { .. } | Birth::Announced | Birth::Done => present.clone(),
             };
+            let mut initial: Vec<String> =
+                initial.iter().map(|one| format!("{}={}", one.name, one.peer_url())).collect();
+            if !matches!(birth, Birth::Together) {
+                // etcd compares the whole list with its own; of the names it takes any.
+                initial.extend(strangers.iter().zip(1..).filter_map(|(one, number)| {
+                    Some(format!("unknown-{number}={}", one.peer_urls.first()?))
+                }));
+            }
             let unit = self.etcd_member(node, member, &birth, &initial, previous_join.as_ref())?;
             if let Some(resource) = self.fleet.get_mut(&unit) {
                 if let Spec::Unit(unit) = &mut resource.spec {
@@ -71,9 +106,27 @@ impl Compiler<'_> {
             if matches!(birth, Birth::Joins { .. } | Birth::Announced) {
                 previous_join = Some(unit.clone());
             }
+            if let Some(spec) = life.vote(member, &birth, &members) {
+                let through = spec.0;
+                let vote = Resource::new(&through.node, Module::Etcd, spec.1)
+                    .in_cluster(&member.cluster)
+                    .after([unit.clone()]);
+                previous_join = Some(self.fleet.add(vote));
+                learner = None;
+            } else if member.learner && matches!(birth, Birth::Joins { .. } | Birth::Announced) {
+                learner = Some(member.name.clone());
+            } else if member.learner && life.votes(member) {
+                self.notes.push(learners::votes_already(member));
+            }
             units.push(unit);
         }
         Ok(units)
+    }
+
+    /// The declared members that do not go.
+    fn staying_members(&self) -> Vec<EtcdMember> {
+        let goes = |one: &EtcdMember| self.input.removing.etcd.contains(&one.node);
+        self.topology.etcd.iter().filter(|one| !goes(one)).cloned().collect()
     }
 
     /// Whether a cluster of PostgreSQL has data, or a node of it cannot be asked.
@@ -89,7 +142,7 @@ impl Compiler<'_> {
         node: &Node<'_>,
         member: &EtcdMember,
         birth: &Birth<'_>,
-        initial: &[&EtcdMember],
+        initial: &[String],
         previous_join: Option<&ResourceId>,
     ) -> Result<ResourceId, Problem> {
         let cluster = member.cluster.as_str();
@@ -144,7 +197,6 @@ impl Compiler<'_> {
                 },
             )
         };
-        let paths = (certificate.certificate_path.clone(), certificate.key_path.clone());
         // etcd reads renewed certificates by itself at the next handshake: no restart.
         let certificate =
             self.fleet.add(resource(certificate.into()).after([directory.clone(), trust.clone()]));
@@ -185,10 +237,7 @@ impl Compiler<'_> {
             let text = self.render(
                 "etcd/bootstrap.env",
                 json!({
-                    "members": initial
-                        .iter()
-                        .map(|one| format!("{}={}", one.name, one.peer_url()))
-                        .collect::<Vec<_>>(),
+                    "members": initial,
                     "state": if joins { "existing" } else { "new" },
                     "token": cluster,
                 }),
@@ -216,12 +265,9 @@ impl Compiler<'_> {
                     peer_url: member.peer_url(),
                     present: true,
                     replaces: replaces.clone(),
-                    connection: EtcdConnection {
-                        endpoint: format!("https://127.0.0.1:{}", through.port),
-                        ca_path: ETCD_CA_PATH.to_owned(),
-                        certificate_path: paths.0,
-                        key_path: paths.1,
-                    },
+                    stage: etcd_member::Stage::Listed,
+                    others: others(&[through, member], &self.staying_members()),
+                    connection: connection(format!("https://127.0.0.1:{}", through.port)),
                 },
             )
             .in_cluster(cluster)

@@ -449,6 +449,8 @@ impl<'a> Compiler<'a> {
                             peer_url: member.peer_url(),
                             present: false,
                             replaces: None,
+                            stage: etcd_member::Stage::Listed,
+                            others: crate::etcd::others(&[through, member], &stays),
                             connection: EtcdConnection {
                                 endpoint: format!("https://127.0.0.1:{}", through.port),
                                 ca_path: ETCD_CA_PATH.to_owned(),
@@ -469,8 +471,9 @@ impl<'a> Compiler<'a> {
             let resource = |spec: Spec| {
                 Resource::new(&node.name, Module::Etcd, spec).in_cluster(&member.cluster)
             };
-            let unit =
-                self.fleet.add(resource(unit::Spec::stopped("etcd.service").into()).after(struck));
+            let mut stopped = unit::Spec::stopped("etcd.service");
+            stopped.quorum = struck.is_some().then(|| crate::etcd::staying(member, &stays));
+            let unit = self.fleet.add(resource(stopped.into()).after(struck));
             if node.params.bool("etcd_rm_data") {
                 self.fleet.add(
                     resource(self.leaves(member.data_directory.clone()).into())
@@ -516,7 +519,7 @@ fn striking<'a>(
     let leaving = |one: &keddah_resource::EtcdMemberFacts| {
         gone.iter().any(|gone| one.peer_urls.contains(&gone.peer_url()))
     };
-    let left = etcd.members.iter().filter(|one| !leaving(one)).count();
+    let left = etcd.members.iter().filter(|one| !one.learner && !leaving(one)).count();
     let quorum = left / 2 + 1;
     let served = stay.iter().filter(|one| answers(one).is_some()).count();
     if served < quorum {
@@ -525,8 +528,15 @@ fn striking<'a>(
              stand still, and every PostgreSQL become read-only",
             gone.iter().map(|one| one.node.as_str()).collect::<Vec<_>>().join(", ")
         );
-        let help = "make the members that stay answer first (systemctl status etcd)";
-        return Err(Box::new(problem("etcd-quorum", first.span, message).help(help)));
+        let help = "make the members that stay answer first (systemctl status etcd); where those that are \
+                    lost are gone for ever, docs/operations.md, \"etcd without a quorum\", says the way";
+        let declared: Vec<EtcdMember> = stay.iter().chain(gone.iter().copied()).cloned().collect();
+        let strangers = crate::etcd::unknown(etcd, &declared);
+        let problem = problem("etcd-quorum", first.span, message).help(help);
+        return Err(Box::new(match strangers.is_empty() {
+            true => problem,
+            false => problem.help(crate::etcd::unknown_counts(&strangers)),
+        }));
     }
     Ok(Some(through))
 }

@@ -56,6 +56,8 @@ pub(crate) struct EtcdMember {
     pub election_timeout: i64,
     /// Milliseconds between heartbeats.
     pub heartbeat_interval: i64,
+    /// Whether it joins as a learner and stays one.
+    pub learner: bool,
 }
 
 impl EtcdMember {
@@ -99,6 +101,7 @@ impl<'a> Topology<'a> {
                         data_directory: params.str("etcd_data"),
                         election_timeout: params.int("etcd_election_timeout"),
                         heartbeat_interval: params.int("etcd_heartbeat_interval"),
+                        learner: params.bool("etcd_learner"),
                         node: member.node,
                     }
                 })

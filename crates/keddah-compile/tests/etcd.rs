@@ -38,6 +38,7 @@ fn listed(last: u8) -> EtcdMemberFacts {
         id: format!("{last}000"),
         name: format!("etcd-{}", last - 9),
         peer_urls: vec![format!("https://10.10.10.{last}:2380")],
+        learner: false,
     }
 }
 
@@ -106,6 +107,7 @@ fn a_rebuilt_member_takes_its_own_place_and_founds_nothing() {
     let listed = etcd_member::Observed {
         peer_url: Some(spec.peer_url.clone()),
         id: Some("11000".to_owned()),
+        learner: false,
     };
     let change = spec.diff(&listed).expect("the plan shows it");
     assert!(change.reason.contains("its data is gone"), "{change:?}");

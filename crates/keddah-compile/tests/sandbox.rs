@@ -176,6 +176,7 @@ fn a_member_joins_an_etcd_cluster_that_serves() {
             id: "1".to_owned(),
             name: "etcd-1".to_owned(),
             peer_urls: vec!["https://10.10.10.10:2380".to_owned()],
+            learner: false,
         }],
     });
     let joining = compiled(&text, &nodes);

@@ -324,7 +324,9 @@ fn absent(spec: &Spec) -> Observed {
         }
         .into(),
         Spec::EtcdKeys(_) => etcd_keys::Observed { keys: 0 }.into(),
-        Spec::EtcdMember(_) => etcd_member::Observed { peer_url: None, id: None }.into(),
+        Spec::EtcdMember(_) => {
+            etcd_member::Observed { peer_url: None, id: None, learner: false }.into()
+        }
         Spec::Stanza(_) => stanza::Observed { status: 1, ..stanza::Observed::default() }.into(),
         Spec::Backup(_) => backup::Observed { full_backups: 0, newest: 0 }.into(),
         Spec::Postmaster(_) => postmaster::Observed::default().into(),

@@ -182,6 +182,9 @@ pub struct EtcdMemberFacts {
     pub name: String,
     /// Its peer URLs.
     pub peer_urls: Vec<String>,
+    /// Whether it follows without a vote (etcd 3.4 and later, "Learner").
+    #[serde(default)]
+    pub learner: bool,
 }
 
 /// What a node's etcd says of its cluster; absent when it does not answer.

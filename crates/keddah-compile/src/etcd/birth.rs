@@ -1,9 +1,11 @@
 //! How each member of etcd comes to be: decided from the members that answer and from what lies in
 //! the data directories. Where these cannot be asked, nothing is born.
 
+use super::{connection, learners, others, unknown_counts};
 use crate::compiler::{Problem, problem};
 use crate::topology::EtcdMember;
 use keddah_core::NodeName;
+use keddah_resource::kind::etcd_member::{self, Stage};
 use keddah_resource::{ETCD_BOOTSTRAP, EtcdFacts, EtcdMemberFacts, NodeFacts};
 use std::collections::BTreeMap;
 
@@ -71,6 +73,74 @@ impl<'a> Life<'a> {
         self.members.iter().filter(|member| self.listed(member).is_some()).collect()
     }
 
+    /// What a member that answers says of the cluster.
+    pub(super) fn etcd(&self) -> Option<&'a EtcdFacts> {
+        self.serving.map(|(_, etcd)| etcd)
+    }
+
+    /// Whether a member is listed with a vote.
+    pub(super) fn votes(&self, member: &EtcdMember) -> bool {
+        self.listed(member).is_some_and(|listed| !listed.learner)
+    }
+
+    /// Whether a member is listed without a vote.
+    pub(super) fn is_learner(&self, member: &EtcdMember) -> bool {
+        self.listed(member).is_some_and(|listed| listed.learner)
+    }
+
+    /// The vote of a member that joins, or has joined and is still a learner, and through whom it gets it;
+    /// nothing where it votes, or stays a learner.
+    pub(super) fn vote(
+        &self,
+        member: &EtcdMember,
+        birth: &Birth<'a>,
+        members: &[EtcdMember],
+    ) -> Option<(&'a EtcdMember, etcd_member::Spec)> {
+        let (through, _) = self.serving?;
+        let is_learner = self.is_learner(member);
+        let replaces = match birth {
+            Birth::Joins { replaces, .. } => replaces.clone(),
+            Birth::Announced | Birth::Done if is_learner => None,
+            Birth::Announced | Birth::Done | Birth::Together => return None,
+        };
+        let spec = etcd_member::Spec {
+            member: member.name.clone(),
+            peer_url: member.peer_url(),
+            present: true,
+            replaces,
+            stage: Stage::Votes,
+            others: others(&[through, member], members),
+            connection: connection(format!("https://127.0.0.1:{}", through.port)),
+        };
+        (!member.learner).then_some((through, spec))
+    }
+
+    /// Whether those that are known can take one more among them.
+    ///
+    /// # Errors
+    /// `etcd-quorum` where only the votes of unknown members would make them a quorum.
+    pub(super) fn may_join(
+        &self,
+        member: &EtcdMember,
+        strangers: &[&EtcdMemberFacts],
+    ) -> Result<(), Problem> {
+        let Some(etcd) = self.etcd() else { return Ok(()) };
+        let (voters, served) = (learners::voters(etcd), self.answering());
+        let quorum = voters / 2 + 1;
+        let strangers: Vec<_> = strangers.iter().copied().filter(|one| !one.learner).collect();
+        if strangers.is_empty() || served >= quorum {
+            return Ok(());
+        }
+        let names: Vec<&str> = strangers.iter().map(|one| super::strangers::called(one)).collect();
+        let message = format!(
+            "etcd on {} can join only through a quorum of {quorum} of {voters} members, and {served} of those              that the inventory knows answer; it does not know {}",
+            member.node,
+            names.join(", ")
+        );
+        let help = unknown_counts(&strangers);
+        Err(Box::new(problem("etcd-quorum", member.span, message).help(help)))
+    }
+
     /// How a member whose node answers comes to be.
     ///
     /// # Errors
@@ -93,7 +163,7 @@ impl<'a> Life<'a> {
             Some(announced) if announced.name.is_empty() => Ok(Birth::Announced),
             Some(lost) => {
                 let served = self.answering();
-                let quorum = etcd.members.len() / 2 + 1;
+                let quorum = learners::voters(etcd) / 2 + 1;
                 if served < quorum {
                     return Err(too_few(member, served, quorum));
                 }
@@ -198,8 +268,8 @@ fn too_few(member: &EtcdMember, served: usize, quorum: usize) -> Problem {
          members; {served} answer",
         member.node
     );
-    let help = "make the other members answer first; where they are lost for good, etcd has to be \
-                restored from a snapshot (etcdctl snapshot restore)";
+    let help = "make the other members answer first; where they are lost for good, docs/operations.md, \
+                \"etcd without a quorum\", says the ways";
     Box::new(problem("etcd-quorum", member.span, message).help(help))
 }
 

@@ -37,6 +37,12 @@ pub(crate) struct Member {
     /// Where other members reach it.
     #[serde(rename = "peerURLs", default)]
     pub peer_urls: Vec<String>,
+    /// Where clients reach it; nowhere before it has started.
+    #[serde(rename = "clientURLs", default)]
+    pub client_urls: Vec<String>,
+    /// Whether it follows without a vote.
+    #[serde(rename = "isLearner", default)]
+    pub learner: bool,
 }
 
 /// What a member says when it is asked for all of them.

@@ -1,12 +1,13 @@
 //! Members in etcd's own list, by `etcdctl`.
 
 use super::etcd_gateway::{List, Member, address_and_port, list, members, missing_file};
+use super::etcd_quorum::can_strike;
 use super::unit::accepts;
 use crate::command::Command;
 use crate::sql::Unreachable;
 use crate::sql::grouped::{Answers, groups};
 use crate::{HostError, RealHost};
-use keddah_resource::kind::etcd_member::{EtcdConnection, Observed, Spec};
+use keddah_resource::kind::etcd_member::{EtcdConnection, Observed, Spec, Stage};
 use keddah_resource::{Difference, EtcdFacts, EtcdMemberFacts, Observation};
 use std::path::Path;
 use std::time::Duration;
@@ -14,6 +15,10 @@ use tokio::time::{Instant, sleep};
 
 /// How long a member may take to be well again before or after the list changes: some elections.
 const PATIENCE: Duration = Duration::from_secs(60);
+
+/// How long a new member may take to catch up before it votes: the whole state, some gigabytes at the
+/// most (etcd's quota), over the network and to the disk.
+const CATCHING_UP: Duration = Duration::from_secs(300);
 
 /// Between two attempts.
 const STEP: Duration = Duration::from_millis(500);
@@ -42,8 +47,12 @@ pub(crate) async fn facts(connection: &EtcdConnection) -> Option<EtcdFacts> {
         return None;
     }
     let List { header, members } = list(connection).await.ok()?;
-    let fact =
-        |Member { id, name, peer_urls }| EtcdMemberFacts { id: id.to_string(), name, peer_urls };
+    let fact = |Member { id, name, peer_urls, learner, client_urls: _ }| EtcdMemberFacts {
+        id: id.to_string(),
+        name,
+        peer_urls,
+        learner,
+    };
     let members = members.into_iter().map(fact).collect();
     Some(EtcdFacts { cluster: header.cluster_id, members })
 }
@@ -78,7 +87,8 @@ pub async fn observe(_host: &RealHost, specs: &[&Spec]) -> Vec<Result<Observatio
                 let found = find(&members, specs[*place]);
                 let peer_url = found.and_then(|member| member.peer_urls.first().cloned());
                 let id = found.map(|member| member.id.to_string());
-                Ok(Observation::Known(Observed { peer_url, id }.into()))
+                let learner = found.is_some_and(|member| member.learner);
+                Ok(Observation::Known(Observed { peer_url, id, learner }.into()))
             };
             places.iter().map(one).collect()
         });
@@ -104,7 +114,11 @@ pub async fn apply(
     _observed: &Observed,
     _difference: &Difference,
 ) -> Result<(), HostError> {
-    let deadline = Instant::now() + PATIENCE;
+    let patience = match spec.stage {
+        Stage::Listed => PATIENCE,
+        Stage::Votes => CATCHING_UP,
+    };
+    let deadline = Instant::now() + patience;
     loop {
         // Looked at each time: an order whose answer was lost may have been carried out.
         let attempt = match attempt(spec).await {
@@ -124,13 +138,27 @@ async fn attempt(spec: &Spec) -> Result<(), HostError> {
     let members = members(&spec.connection).await?;
     let found = find(&members, spec);
     let command = etcdctl(&spec.connection);
+    if spec.stage == Stage::Votes {
+        let Some(member) = found else {
+            return Err(HostError::new(format!("{} is no member of etcd", spec.member)));
+        };
+        if !member.learner {
+            return Ok(());
+        }
+        let promoted = command.args(["member", "promote", &format!("{:x}", member.id)]);
+        return promoted.succeed().await.map(drop);
+    }
     let peer_url = format!("--peer-urls={}", spec.peer_url);
     let command = match (spec.present, found) {
         (false, None) => return Ok(()),
         // etcdctl takes ids in hexadecimal digits, and lists them in decimal ones.
-        (false, Some(member)) => command.args(["member", "remove", &format!("{:x}", member.id)]),
-        (true, None) => command.args(["member", "add", &spec.member, &peer_url]),
+        (false, Some(member)) => {
+            can_strike(spec, &members, member).await?;
+            command.args(["member", "remove", &format!("{:x}", member.id)])
+        }
+        (true, None) => command.args(["member", "add", "--learner", &spec.member, &peer_url]),
         (true, Some(member)) if spec.replaces.as_ref() == Some(&member.id.to_string()) => {
+            can_strike(spec, &members, member).await?;
             let struck = command.args(["member", "remove", &format!("{:x}", member.id)]);
             struck.succeed().await?;
             return Box::pin(attempt(spec)).await;
@@ -153,7 +181,7 @@ pub(super) async fn healthy(connection: &EtcdConnection) -> Result<(), HostError
 
 /// Refusals that end by themselves when an election is over or a new member has caught up.
 fn passes(error: &HostError) -> bool {
-    const PASSING: [&str; 7] = [
+    const PASSING: [&str; 8] = [
         "not enough started members",
         "unhealthy cluster",
         "no leader",
@@ -161,6 +189,8 @@ fn passes(error: &HostError) -> bool {
         "request timed out",
         "deadline exceeded",
         "re-configuring cluster",
+        // A learner that has not caught up yet.
+        "in sync with leader",
     ];
     error.log.iter().any(|line| PASSING.iter().any(|words| line.contains(words)))
         || error.message.contains("endpoint health")
@@ -177,6 +207,8 @@ mod tests {
             id,
             name: name.to_owned(),
             peer_urls: vec![peer_url.to_owned()],
+            client_urls: Vec::new(),
+            learner: false,
         };
         let members = [
             member(1, "etcd-1", "https://10.10.10.10:2380"),
@@ -193,6 +225,8 @@ mod tests {
             peer_url: peer_url.to_owned(),
             present: true,
             replaces: None,
+            stage: Stage::Listed,
+            others: Vec::new(),
             connection: connection.clone(),
         };
         let id = |spec| find(&members, &spec).map(|member| member.id);

@@ -178,6 +178,9 @@ pub async fn apply(
     match (spec.running, state.runs()) {
         (false, _) => {
             if state.is_busy() {
+                if let Some(quorum) = &spec.quorum {
+                    etcd_quorum::can_stop(quorum).await?;
+                }
                 order(spec, "stop").await?;
             }
             host.owed().cross_out(Kind::Unit, unit, TriggerAction::Restart)

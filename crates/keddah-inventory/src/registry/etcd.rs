@@ -30,9 +30,9 @@ pub(super) const ETCD: &[Parameter] = &section(
             Bool,
             Levels::I_A,
             NO,
-            "Whether the member joins as a learner, which follows without a vote.",
-        )
-        .accepted(),
+            "Whether a member that joins a cluster stays a learner, which follows without a vote; \
+         every other one joins as a learner, too, and votes once it has caught up.",
+        ),
         row(
             "etcd_data",
             Path,

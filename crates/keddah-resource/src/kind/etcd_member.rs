@@ -20,6 +20,17 @@ pub struct EtcdConnection {
     pub key_path: String,
 }
 
+/// What of a member is meant.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Stage {
+    /// That it stands in the list.
+    #[default]
+    Listed,
+    /// That it votes: a learner that has caught up is promoted.
+    Votes,
+}
+
 /// What should be.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Spec {
@@ -33,6 +44,13 @@ pub struct Spec {
     /// and a member without data must not come back under the id of one that had (etcd's operations
     /// guide, "Runtime reconfiguration": remove the failed member, then add it anew).
     pub replaces: Option<String>,
+    /// Whether that is a place in the list or a vote. A new member joins as a learner, so that one that
+    /// does not start, or has not caught up, is none of those of which a quorum must answer.
+    #[serde(default)]
+    pub stage: Stage,
+    /// The other declared members that stay, of which enough must answer when one is struck.
+    #[serde(default)]
+    pub others: Vec<EtcdConnection>,
     /// Through whom to ask.
     pub connection: EtcdConnection,
 }
@@ -44,17 +62,37 @@ pub struct Observed {
     pub peer_url: Option<String>,
     /// Its id in decimal digits, when it is listed.
     pub id: Option<String>,
+    /// Whether it is listed as a learner.
+    #[serde(default)]
+    pub learner: bool,
+}
+
+/// The name of a member's vote, which is a resource of its own: it comes after the member's start.
+pub fn vote(member: &str) -> String {
+    format!("{member}-vote")
 }
 
 impl Spec {
     /// The member's name.
     pub fn name(&self) -> String {
-        self.member.clone()
+        match self.stage {
+            Stage::Listed => self.member.clone(),
+            Stage::Votes => vote(&self.member),
+        }
     }
 
     /// Compares.
     pub fn diff(&self, observed: &Observed) -> Option<Difference> {
         let mut fields = Fields::default();
+        if self.stage == Stage::Votes {
+            let struck = self.replaces.is_some() && self.replaces == observed.id;
+            if observed.peer_url.is_some() && !observed.learner && !struck {
+                return None;
+            }
+            fields.value("vote", &"no", &"yes");
+            let reason = "it joins as a learner, and votes once it has caught up";
+            return Difference::update(Class::InPlace, fields.0, reason);
+        }
         match (self.present, &observed.peer_url) {
             (false, None) => None,
             (false, Some(_)) => {
@@ -78,6 +116,7 @@ impl Spec {
 
     /// After apply.
     pub fn settled(&self) -> Observed {
-        Observed { peer_url: self.present.then(|| self.peer_url.clone()), id: None }
+        let learner = self.present && self.stage == Stage::Listed;
+        Observed { peer_url: self.present.then(|| self.peer_url.clone()), id: None, learner }
     }
 }

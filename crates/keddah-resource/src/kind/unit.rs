@@ -79,7 +79,7 @@ pub struct Spec {
     /// What must still hold when it is stopped.
     #[serde(default)]
     pub guard: Option<StopGuard>,
-    /// Of a member of etcd: who must be a quorum without it when it restarts.
+    /// Of a member of etcd: who must be a quorum without it when it restarts or stops.
     #[serde(default)]
     pub quorum: Option<Quorum>,
     /// How its process was started when it runs as declared; `None` where nobody can tell, as with

@@ -1,12 +1,13 @@
 //! etcd's members are lost, rebuilt, found in a cluster of their own, and dead for ever: nothing that
 //! exists is born a second time.
 
-use crate::command::Output;
+use crate::command::{Output, wait_until};
 use crate::ensure;
 use crate::failure::Outcome;
 use crate::keddah::{Keddah, expected, says};
 use crate::sandbox::{Image, Sandbox, address};
 use crate::world::{World, step};
+use std::time::Duration;
 
 const INVENTORY: &str = include_str!("../../inventories/etcd.yml");
 
@@ -29,6 +30,27 @@ pub fn run(world: &mut World) -> Outcome {
         rejoined(&keddah, 3)?;
         ensure!(members(sandbox)? != before, "the member came back under the id of the lost one");
         Ok(())
+    })?;
+    step("a member that nobody declared is named, and another peer port is refused", || {
+        // etcd takes another one only some seconds after the last one was connected.
+        let add = "member add --learner etcd-9 --peer-urls=https://10.10.10.19:2380";
+        let id = wait_until("etcd takes another member", Duration::from_secs(30), || {
+            let added = etcdctl(sandbox, 1, add)?.success()?.text().to_owned();
+            Ok(added.split_whitespace().nth(1).unwrap_or_default().to_owned())
+        })?;
+        let planned = keddah.run(&["plan"])?;
+        says(
+            &planned,
+            "etcd lists a member that the inventory does not know: https://10.10.10.19:2380",
+        )?;
+        says(&planned, &format!("member remove {id}"))?;
+        etcdctl(sandbox, 1, &format!("member remove {id}"))?.success()?;
+        project.edit("etcd_cluster: etcd", "etcd_cluster: etcd, etcd_peer_port: 2480")?;
+        let refused = keddah.run(&["apply", "--yes"])?;
+        ensure!(refused.code == Some(1), "not refused: {refused}");
+        says(&refused, "etcd-place")?;
+        project.edit("etcd_cluster: etcd, etcd_peer_port: 2480", "etcd_cluster: etcd")?;
+        keddah.plan()?.expect_empty()
     })?;
     step(
         "a member that became a cluster of its own is refused, and mended as the help says",
@@ -89,6 +111,46 @@ pub fn run(world: &mut World) -> Outcome {
         keddah.plan()?.expect_empty()?;
         kept(sandbox, 2)
     })?;
+    step("a quorum that is gone for ever is given up as docs/operations.md says", || {
+        sandbox.shell(2, "systemctl stop etcd; rm -rf /data/etcd")?.success()?;
+        let refused = keddah.run(&["apply", "--yes"])?;
+        says(&refused, "etcd-quorum")?;
+        says(&refused, "etcd without a quorum")?;
+        let forced = "systemctl stop etcd && cp -a /data/etcd /data/etcd.before && \
+             mkdir -p /run/systemd/system/etcd.service.d && \
+             printf '[Service]\\nEnvironment=ETCD_FORCE_NEW_CLUSTER=true\\n' \
+             > /run/systemd/system/etcd.service.d/force.conf && \
+             systemctl daemon-reload && systemctl start etcd && \
+             rm /run/systemd/system/etcd.service.d/force.conf && \
+             systemctl daemon-reload && systemctl restart etcd";
+        sandbox.shell(1, forced)?.success()?;
+        let applied = keddah.apply()?;
+        keddah.plan()?.expect_empty().map_err(|failure| failure.with(&applied))?;
+        let left = members(sandbox)?;
+        ensure!(voting(&left) == 2, "these are members:\n{left}");
+        kept(sandbox, 2)
+    })?;
+    step("an etcd whose data is gone everywhere begins anew as the help says", || {
+        let query =
+            "sudo -u postgres psql -Atc 'select system_identifier from pg_control_system()'";
+        let before = sandbox.shell(1, query)?.success()?.text().to_owned();
+        for node in [1, 2] {
+            sandbox.shell(node, "systemctl stop etcd; rm -rf /data/etcd")?.success()?;
+        }
+        let refused = keddah.run(&["apply", "--yes"])?;
+        says(&refused, "etcd-lost")?;
+        sandbox.shell(1, "systemctl stop patroni")?.success()?;
+        for node in [1, 2] {
+            sandbox.shell(node, "rm /etc/etcd/bootstrap.env")?.success()?;
+        }
+        let applied = keddah.apply()?;
+        keddah.plan()?.expect_empty().map_err(|failure| failure.with(&applied))?;
+        ensure!(voting(&members(sandbox)?) == 2, "etcd has not begun anew: {applied}");
+        let after = sandbox.shell(1, query)?.success()?.text().to_owned();
+        ensure!(before == after, "the system was {before}, and is {after}");
+        let writes = "sudo -u postgres psql -Atc 'create table again (); drop table again'";
+        sandbox.shell(1, writes)?.success().map(|_| ())
+    })?;
     world.discard();
     Ok(())
 }
@@ -98,9 +160,13 @@ fn rejoined(keddah: &Keddah<'_>, node: u8) -> Outcome {
     let applied = keddah.apply()?;
     keddah.plan()?.expect_empty().map_err(|failure| failure.with(&applied))?;
     let list = members(keddah.sandbox)?;
-    let started = list.lines().filter(|line| line.contains("started")).count();
-    ensure!(started == 3, "not all three are members:\n{list}");
+    ensure!(voting(&list) == 3, "not all three are members with a vote:\n{list}");
     kept(keddah.sandbox, node)
+}
+
+/// How many of a list have started and are no learners, which its last column says.
+fn voting(list: &str) -> usize {
+    list.lines().filter(|line| line.contains("started") && line.ends_with("false")).count()
 }
 
 /// A node's own member has what was written before.
