@@ -25,7 +25,7 @@ pub use codes::CODES;
 pub use compiler::{Compiled, Input, Removing};
 pub use pgsql::parameters::check_templates;
 pub use removal::{as_if_well, own_changes};
-pub use removal_notes::{etcd_members, without_what_goes};
+pub use removal_notes::{ask_what_goes, etcd_members, without_what_goes};
 pub use templates::{TemplateError, Templates};
 
 use compiler::{Compiler, Node, problem};

@@ -8,7 +8,7 @@ use crate::topology::EtcdMember;
 use keddah_core::NodeName;
 use keddah_inventory::model::{self, PgCluster, PgMember};
 use keddah_inventory::{Inventory, Params};
-use keddah_resource::{NodeFacts, PatroniFacts};
+use keddah_resource::{HeldSlot, HoldingsFacts, HoldingsProbe, NodeFacts, PatroniFacts, Probe};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// The members of etcd, who are asked before anything is taken away: a Patroni that is configured anew
@@ -16,6 +16,37 @@ use std::collections::{BTreeMap, BTreeSet};
 pub fn etcd_members(inventory: &Inventory) -> BTreeSet<NodeName> {
     let clusters = model::etcd_clusters(inventory).into_iter();
     clusters.flat_map(|cluster| cluster.members).map(|member| member.node).collect()
+}
+
+/// Has the members of clusters that lose one asked what they hold: sizes, slots, WAL not archived.
+pub fn ask_what_goes(
+    probes: &mut BTreeMap<NodeName, Probe>,
+    inventory: &Inventory,
+    removing: &Removing,
+) {
+    let clusters = model::pg_clusters(inventory).into_iter();
+    for cluster in clusters.filter(|one| removing.pgsql.contains_key(one.name.as_str())) {
+        for member in &cluster.members {
+            if let Some(probe) = probes.get_mut(&member.node) {
+                probe.holdings.push(HoldingsProbe {
+                    cluster: cluster.name.to_string(),
+                    connection: crate::pgsql::connection(&member.params),
+                });
+            }
+        }
+    }
+}
+
+/// A size for people.
+fn size(bytes: u64) -> String {
+    const UNITS: [&str; 5] = ["B", "KiB", "MiB", "GiB", "TiB"];
+    let mut unit = 0;
+    let mut left = bytes;
+    while left >= 10_240 && unit + 1 < UNITS.len() {
+        left /= 1_024;
+        unit += 1;
+    }
+    format!("{left} {}", UNITS[unit])
 }
 
 /// Facts in which the instances that go have never been: where the inventory is refused with them and
@@ -133,12 +164,67 @@ impl Compiler<'_> {
             let fate = fate("pg_rm_backup");
             self.notes.push(format!("{name}: {count} in {}{newest}: this {fate}", kept.place));
         }
+        self.note_holdings(cluster, member);
         let left = cluster.members.iter().filter(|one| !goes(removing, cluster, one)).count();
         self.notes.push(match left {
             0 => format!("{name} goes with the whole cluster: {} is no more", cluster.name),
             1 => format!("{} is left with one member, which has no standby", cluster.name),
             many => format!("{} is left with {many} members", cluster.name),
         });
+    }
+
+    /// Names what an instance holds and no member that stays has: databases of a cluster that goes as a
+    /// whole, replication slots, and WAL that is in no archive.
+    fn note_holdings(&mut self, cluster: &PgCluster<'_>, member: &PgMember<'_>) {
+        let of = |member: &PgMember<'_>| -> Option<&HoldingsFacts> {
+            let held = self.input.facts.get(&member.node)?.holdings.iter();
+            held.clone().find(|held| held.cluster == cluster.name.as_str())
+        };
+        let Some(held) = of(member) else { return };
+        let name = member.instance(&cluster.name);
+        if !held.unread.is_empty() {
+            let note = format!("{name} does not say what it holds: {}", held.unread);
+            self.notes.push(note);
+            return;
+        }
+        let staying: Vec<&PgMember<'_>> =
+            cluster.members.iter().filter(|one| !goes(self.input.removing, cluster, one)).collect();
+        let mut notes = Vec::new();
+        if staying.is_empty() && !held.databases.is_empty() {
+            let each: Vec<String> = held
+                .databases
+                .iter()
+                .map(|one| format!("{} ({})", one.name, size(one.bytes)))
+                .collect();
+            notes.push(format!("databases that go with {}: {}", cluster.name, each.join(", ")));
+        }
+        // A member's own slots on the others are Patroni's, and made anew.
+        let own: Vec<String> = cluster
+            .members
+            .iter()
+            .map(|one| one.instance(&cluster.name).to_lowercase().replace(['-', '.'], "_"))
+            .collect();
+        let elsewhere = |slot: &HeldSlot| {
+            let others = staying.iter().filter_map(|one| of(one));
+            others.flat_map(|held| &held.slots).any(|one| one.name == slot.name)
+        };
+        let lost: Vec<String> = held
+            .slots
+            .iter()
+            .filter(|slot| !own.contains(&slot.name) && !elsewhere(slot))
+            .map(|slot| {
+                let state = if slot.active { "active" } else { "inactive" };
+                format!("{} ({}, {state})", slot.name, slot.form)
+            })
+            .collect();
+        if !lost.is_empty() {
+            notes.push(format!("replication slots that only {name} has go: {}", lost.join(", ")));
+        }
+        if held.unarchived > 0 {
+            notes
+                .push(format!("{name} has WAL that is not archived: {} segments", held.unarchived));
+        }
+        self.notes.extend(notes);
     }
 
     /// An instance on a host that does not answer is forgotten by the others, unless it may be their

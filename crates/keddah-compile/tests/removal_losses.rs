@@ -6,7 +6,8 @@ mod support;
 use keddah_compile::{Compiled, Removing, as_if_well, own_changes, without_what_goes};
 use keddah_core::{NodeName, SourceMap};
 use keddah_resource::{
-    BackupFacts, DataFacts, EtcdFacts, EtcdMemberFacts, NodeFacts, PatroniFacts, Spec,
+    BackupFacts, DataFacts, DatabaseSize, EtcdFacts, EtcdMemberFacts, HeldSlot, HoldingsFacts,
+    NodeFacts, PatroniFacts, Spec,
 };
 use std::collections::{BTreeMap, BTreeSet};
 use support::{compiled, facts, file, without};
@@ -276,5 +277,38 @@ fn no_parameter_wipes_what_was_there_before() {
             );
             assert_eq!(place("/data/etcd"), moved("etcd_rm_data"), "{parameter}: {value}");
         }
+    }
+}
+
+#[test]
+fn what_only_one_member_holds_is_named() {
+    let mut facts = nodes(&[10, 11, 12]);
+    let slot =
+        |name: &str| HeldSlot { name: name.to_owned(), form: "logical".to_owned(), active: false };
+    let mut holds = |last: u8, slots: &[&str]| {
+        facts.get_mut(&node(last)).expect("a node").holdings = vec![HoldingsFacts {
+            cluster: "pg-test".to_owned(),
+            databases: vec![DatabaseSize { name: "app".to_owned(), bytes: 20 << 20 }],
+            slots: slots.iter().map(|name| slot(name)).collect(),
+            unarchived: 3,
+            unread: String::new(),
+        }];
+    };
+    holds(11, &["everywhere", "pg_test_3"]);
+    holds(13, &["everywhere", "here_only", "pg_test_1"]);
+    let removed = without(INVENTORY, &facts, &replica(13)).expect("it compiles");
+    for words in
+        ["only pg-test-3 has go: here_only (logical, inactive)", "not archived: 3 segments"]
+    {
+        assert!(noted(&removed, words), "{words}: {:#?}", removed.notes);
+    }
+    for words in ["everywhere", "pg_test_1", "databases that go"] {
+        assert!(!noted(&removed, words), "{words}: {:#?}", removed.notes);
+    }
+    let all = BTreeMap::from([("pg-test".to_owned(), BTreeSet::from([11, 12, 13].map(node)))]);
+    let all = Removing { pgsql: all, without_backup: true, ..Removing::default() };
+    let all = without(INVENTORY, &facts, &all).expect("it compiles");
+    for words in ["databases that go with pg-test: app (20 MiB)", "everywhere (logical"] {
+        assert!(noted(&all, words), "{words}: {:#?}", all.notes);
     }
 }

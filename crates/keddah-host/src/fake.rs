@@ -274,6 +274,7 @@ fn small_machine(node: &str) -> NodeFacts {
         asides: Vec::new(),
         removed: Vec::new(),
         verifiers: Vec::new(),
+        holdings: Vec::new(),
     }
 }
 

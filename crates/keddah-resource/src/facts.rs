@@ -51,6 +51,9 @@ pub struct Probe {
     /// Roles whose password verifiers are wanted.
     #[serde(default)]
     pub verifiers: Vec<crate::VerifierProbe>,
+    /// Instances that are asked what they hold; before a removal only.
+    #[serde(default)]
+    pub holdings: Vec<crate::HoldingsProbe>,
 }
 
 /// Where an instance that a node should have keeps data and backups.
@@ -259,6 +262,9 @@ pub struct NodeFacts {
     /// Password verifiers of roles that the inventory declares, of each instance that serves.
     #[serde(default)]
     pub verifiers: Vec<crate::VerifierFacts>,
+    /// What instances hold that were asked for it ([`Probe::holdings`]).
+    #[serde(default)]
+    pub holdings: Vec<crate::HoldingsFacts>,
 }
 
 impl NodeFacts {

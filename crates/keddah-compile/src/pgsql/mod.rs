@@ -96,7 +96,7 @@ impl Cluster<'_> {
 }
 
 /// How an agent reaches PostgreSQL on its own node.
-fn connection(params: &Params<'_>) -> PgConnection {
+pub(crate) fn connection(params: &Params<'_>) -> PgConnection {
     PgConnection {
         socket_directory: params.str("pg_localhost"),
         port: params.port("pg_port"),

@@ -38,6 +38,7 @@ pub fn facts() -> NodeFacts {
         asides: Vec::new(),
         removed: Vec::new(),
         verifiers: Vec::new(),
+        holdings: Vec::new(),
     }
 }
 

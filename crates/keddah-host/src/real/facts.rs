@@ -1,6 +1,8 @@
 //! What this machine is.
 
-use super::{aside, etcd_member, hostname, instance_facts, ownership, packages, sysctl, verifiers};
+use super::{
+    aside, etcd_member, holdings, hostname, instance_facts, ownership, packages, sysctl, verifiers,
+};
 use crate::HostError;
 use crate::command::Command;
 use crate::rest::{CA, patroni_facts};
@@ -28,12 +30,13 @@ const CONTROL_GROUPS: [&str; 2] = ["/sys/fs/cgroup", "/sys/fs/cgroup/unified"];
 
 /// Gathers everything at the same time.
 pub(crate) async fn gather(probe: &Probe) -> Result<NodeFacts, HostError> {
-    let (interfaces, package_candidates, patroni, etcd, verifiers) = tokio::join!(
+    let (interfaces, package_candidates, patroni, etcd, verifiers, holdings) = tokio::join!(
         interfaces(),
         packages::candidates(&probe.packages),
         patroni(probe),
         etcd(probe),
         verifiers::gather(&probe.verifiers),
+        holdings::gather(&probe.holdings),
     );
     let uname = rustix::system::uname();
     let kept = instance_facts::gather(Path::new(PATRONI), &probe.instances).await?;
@@ -61,6 +64,7 @@ pub(crate) async fn gather(probe: &Probe) -> Result<NodeFacts, HostError> {
         data: kept.data,
         backups: kept.backups,
         verifiers: verifiers?,
+        holdings,
         watchdog: instance_facts::watchdog(Path::new("/dev/watchdog"))?,
         sandbox: sandbox_mark(Path::new(SANDBOX_MARK), 0),
         doors: doors(&probe.doors)?,

@@ -15,6 +15,7 @@ mod facts;
 mod file;
 mod haproxy;
 mod held;
+pub mod holdings;
 mod hostname;
 mod instance_facts;
 mod ownership;

@@ -43,6 +43,7 @@ pub fn assumed_facts(inventory: &Inventory) -> BTreeMap<NodeName, NodeFacts> {
             asides: Vec::new(),
             removed: Vec::new(),
             verifiers: Vec::new(),
+            holdings: Vec::new(),
         };
         (node, facts)
     });

@@ -23,5 +23,5 @@ pub use read::{Read, base_directory, checked, digest_of, read, refuse};
 pub use removal::still_allowed;
 pub use review::Reviewed;
 pub use selection::{Restart, Selection, SelectionArgs};
-pub use target::{complete, connect, observe_facts, some_answer};
+pub use target::{ask, complete, connect, observe_facts, some_answer};
 pub use trip::{Planned, plan};

@@ -43,7 +43,9 @@ pub async fn plan(
     let signer = Signer::load(context, inventory)?;
     let needed = steps::removal::needed(inventory, selection, removing);
     let mut fleet = steps::connect(context, inventory, &needed).await?;
-    let facts = steps::observe_facts(context, inventory, &mut fleet).await;
+    let mut probes = keddah_compile::probes(inventory);
+    keddah_compile::ask_what_goes(&mut probes, inventory, removing);
+    let facts = steps::ask(context, &probes, &mut fleet).await;
     steps::some_answer(&fleet, selection.nodes())?;
     let (Compiled { fleet: mut desired, mut notes, doors }, others) = if removing.is_empty() {
         (steps::compile(context, read, inventory, &facts, &signer, removing)?, None)
