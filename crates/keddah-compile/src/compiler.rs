@@ -53,6 +53,9 @@ pub struct Removing {
     pub deletes: bool,
     /// Hosts that lose what earlier removals have moved aside.
     pub removed: BTreeSet<NodeName>,
+    /// Whether only what is taken away is compiled, and nothing that the nodes that stay have to learn
+    /// of it: something else in the inventory is refused, which must not stop what may be its cure.
+    pub alone: bool,
 }
 
 impl Removing {
@@ -68,6 +71,12 @@ impl Removing {
     pub fn hosts(&self) -> BTreeSet<NodeName> {
         let postgres = self.pgsql.values().chain(self.asides.values()).flatten();
         postgres.chain(&self.etcd).chain(&self.removed).cloned().collect()
+    }
+
+    /// Hosts that lose an instance or a member of etcd: where one of them does not answer, that does
+    /// not keep it from being forgotten by the others.
+    pub fn leaving(&self) -> BTreeSet<NodeName> {
+        self.pgsql.values().flatten().chain(&self.etcd).cloned().collect()
     }
 
     /// Whether a cluster's instance on a node goes.

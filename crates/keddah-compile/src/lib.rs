@@ -18,6 +18,7 @@ mod parallel;
 mod pgsql;
 mod release;
 mod removal;
+mod removal_notes;
 mod templates;
 mod topology;
 
@@ -27,6 +28,7 @@ pub use compiler::{Compiled, Input, Removing};
 pub use health::{HealthQuestions, health};
 pub use pgsql::parameters::check_templates;
 pub use removal::{as_if_well, own_changes};
+pub use removal_notes::{ask_what_goes, etcd_members, without_what_goes};
 pub use templates::{TemplateError, Templates};
 
 use compiler::{Compiler, Node, problem};
@@ -111,10 +113,16 @@ pub fn compile(input: &Input<'_>) -> Result<Compiled, Vec<Diagnostic>> {
     let topology = Topology::of(input.inventory).map_err(|problem| vec![*problem])?;
     let mut nodes = Vec::new();
     let mut problems = Vec::new();
+    let leaving = input.removing.hosts();
     for host in input.inventory.hosts() {
         let Some(facts) = input.facts.get(&host.name) else { continue };
+        // Of a removal alone, what is wrong with other nodes is no concern.
+        let concerned = !input.removing.alone || leaving.contains(&host.name);
         let params = Params::new(input.inventory, &host.name);
         let Some(release) = Release::of(facts) else {
+            if !concerned {
+                continue;
+            }
             problems.push(*problem(
                 "unsupported-distribution",
                 host.span,
@@ -125,9 +133,11 @@ pub fn compile(input: &Input<'_>) -> Result<Compiled, Vec<Diagnostic>> {
             ));
             continue;
         };
-        problems
-            .extend(ownership::foreign(&topology, host, &params, facts).map(|problem| *problem));
-        problems.extend(second_copy(&topology, &host.name, facts).map(|problem| *problem));
+        if concerned {
+            let foreign = ownership::foreign(&topology, host, &params, facts);
+            problems.extend(foreign.map(|problem| *problem));
+            problems.extend(second_copy(&topology, &host.name, facts).map(|problem| *problem));
+        }
         let hostname = hostname(&topology, &params, facts);
         nodes.push(Node {
             address: host.name.as_str().to_owned(),
@@ -187,6 +197,9 @@ impl<'a> Compiler<'a> {
     fn fleet_of(&mut self, nodes: &[Node<'a>]) -> Result<(), compiler::Problem> {
         if !self.input.removing.is_empty() {
             self.removals(nodes)?;
+        }
+        if self.input.removing.alone {
+            return Ok(());
         }
         let written = self.authorities();
         self.in_parts(nodes, |part, node| {

@@ -66,7 +66,7 @@ pub(crate) fn kept_in(params: &Params<'_>) -> Vec<String> {
 }
 
 /// Whether a member is taken away.
-fn goes(removing: &Removing, cluster: &PgCluster<'_>, member: &PgMember<'_>) -> bool {
+pub(crate) fn goes(removing: &Removing, cluster: &PgCluster<'_>, member: &PgMember<'_>) -> bool {
     removing.instance(&member.node, cluster.name.as_str())
 }
 
@@ -154,8 +154,10 @@ impl<'a> Compiler<'a> {
         for cluster in &self.topology.clusters {
             for member in cluster.members.iter().filter(|one| goes(removing, cluster, one)) {
                 let Some(node) = nodes.iter().find(|node| node.name == member.node) else {
+                    self.forget_silent(cluster, member)?;
                     continue;
                 };
+                self.note_losses(cluster, member, node);
                 self.remove_instance(cluster, member, node)?;
             }
             self.forget_in_etcd(cluster, nodes);
@@ -465,6 +467,7 @@ impl<'a> Compiler<'a> {
             });
             // A host that is gone for ever is struck all the same.
             let Some(node) = nodes.iter().find(|node| node.name == member.node) else {
+                self.note_silent_etcd(member);
                 previous = struck.or(previous);
                 continue;
             };

@@ -291,6 +291,7 @@ fn small_machine(node: &str) -> NodeFacts {
         verifiers: Vec::new(),
         repositories: Vec::new(),
         system: keddah_resource::SystemFacts::default(),
+        holdings: Vec::new(),
     }
 }
 

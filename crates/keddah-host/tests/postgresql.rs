@@ -601,3 +601,34 @@ async fn stored_verifiers_are_told_of_declared_roles() {
     assert_eq!(one.role, "dbuser_meta");
     assert!(scram::matches(one.verifier.reveal(), "DBUser.Meta"));
 }
+
+/// Before a removal an instance says what goes with it: sizes, slots nobody reads from, WAL that waits.
+#[tokio::test]
+async fn an_instance_says_what_it_holds() {
+    if skipped() {
+        return;
+    }
+    let server =
+        Server::start("wal_level = logical\narchive_mode = on\narchive_command = 'false'\n").await;
+    let session = server.session("postgres").await;
+    session.execute("create database held").await.unwrap();
+    for statement in [
+        "select pg_create_logical_replication_slot('unread', 'pgoutput')",
+        "select pg_switch_wal()",
+    ] {
+        session.scalar(statement).await.unwrap();
+    }
+    let probe = keddah_resource::HoldingsProbe {
+        cluster: "pg-meta".to_owned(),
+        connection: server.connection.clone(),
+    };
+    let told = keddah_host::real::holdings::gather(&[probe]).await;
+    let [told] = &told[..] else { panic!("{told:?}") };
+    assert_eq!(told.unread, "");
+    let held = told.databases.iter().find(|one| one.name == "held").expect("the database");
+    assert!(held.bytes > 1 << 20, "{held:?}");
+    assert!(told.databases.iter().all(|one| one.name != "template0"));
+    let [slot] = &told.slots[..] else { panic!("{told:?}") };
+    assert_eq!((slot.name.as_str(), slot.form.as_str(), slot.active), ("unread", "logical", false));
+    assert!(told.unarchived >= 1, "{told:?}");
+}

@@ -54,6 +54,9 @@ pub struct Probe {
     /// What its system is asked for.
     #[serde(default)]
     pub system: crate::SystemProbe,
+    /// Instances that are asked what they hold; before a removal only.
+    #[serde(default)]
+    pub holdings: Vec<crate::HoldingsProbe>,
 }
 
 /// Where an instance that a node should have keeps data and backups.
@@ -273,6 +276,9 @@ pub struct NodeFacts {
     /// What its system has of what the inventory names.
     #[serde(default)]
     pub system: crate::SystemFacts,
+    /// What instances hold that were asked for it ([`Probe::holdings`]).
+    #[serde(default)]
+    pub holdings: Vec<crate::HoldingsFacts>,
 }
 
 impl NodeFacts {

@@ -10,6 +10,7 @@ mod door;
 mod facts;
 mod graph;
 pub mod health;
+mod holdings;
 mod id;
 pub mod kind;
 mod ownership;
@@ -27,6 +28,7 @@ pub use facts::{
     InstanceFacts, InstanceProbe, Interface, MADE_MARK, NodeFacts, PatroniFacts, Probe, is_leading,
 };
 pub use graph::{Cycle, DesiredFleet, Module, Resource, Trigger, TriggerAction, UnknownDependency};
+pub use holdings::{DatabaseSize, HeldSlot, HoldingsFacts, HoldingsProbe};
 pub use id::ResourceId;
 pub use kind::{Kind, Material, Observation, Observed, Spec};
 pub use ownership::{OwnershipFacts, ServiceFacts};

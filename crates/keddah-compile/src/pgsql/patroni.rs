@@ -233,7 +233,7 @@ impl Compiler<'_> {
             .topology
             .etcd
             .iter()
-            .filter(|member| !self.input.removing.etcd.contains(&member.node))
+            .filter(|member| !self.is_struck(member))
             .map(|member| format!("{}:{}", member.address, member.port))
             .collect();
         // A copy that cannot be rewound may be the only one of commits that a former primary took

@@ -40,6 +40,7 @@ pub fn facts() -> NodeFacts {
         verifiers: Vec::new(),
         repositories: Vec::new(),
         system: keddah_resource::SystemFacts::default(),
+        holdings: Vec::new(),
     }
 }
 

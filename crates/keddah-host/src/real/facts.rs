@@ -1,7 +1,8 @@
 //! What this machine is.
 
 use super::{
-    aside, etcd_member, hostname, instance_facts, ownership, packages, sysctl, system, verifiers,
+    aside, etcd_member, holdings, hostname, instance_facts, ownership, packages, sysctl, system,
+    verifiers,
 };
 use crate::HostError;
 use crate::command::Command;
@@ -30,13 +31,14 @@ const CONTROL_GROUPS: [&str; 2] = ["/sys/fs/cgroup", "/sys/fs/cgroup/unified"];
 
 /// Gathers everything at the same time.
 pub(crate) async fn gather(probe: &Probe) -> Result<NodeFacts, HostError> {
-    let (interfaces, package_candidates, patroni, etcd, verifiers, offered) = tokio::join!(
+    let (interfaces, package_candidates, patroni, etcd, verifiers, offered, holdings) = tokio::join!(
         interfaces(),
         packages::candidates(&probe.packages),
         patroni(probe),
         etcd(probe),
         verifiers::gather(&probe.verifiers),
         system::gather(&probe.system),
+        holdings::gather(&probe.holdings),
     );
     let uname = rustix::system::uname();
     let kept = instance_facts::gather(Path::new(PATRONI), &probe.instances).await?;
@@ -66,6 +68,7 @@ pub(crate) async fn gather(probe: &Probe) -> Result<NodeFacts, HostError> {
         repositories: kept.repositories,
         verifiers: verifiers?,
         system: offered?,
+        holdings,
         watchdog: instance_facts::watchdog(Path::new("/dev/watchdog"))?,
         sandbox: sandbox_mark(Path::new(SANDBOX_MARK), 0),
         doors: doors(&probe.doors)?,

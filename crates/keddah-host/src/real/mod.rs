@@ -17,6 +17,7 @@ mod file;
 mod haproxy;
 mod health;
 mod held;
+pub mod holdings;
 mod hostname;
 mod instance_facts;
 mod ownership;

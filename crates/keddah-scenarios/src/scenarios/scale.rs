@@ -141,7 +141,13 @@ pub fn run(world: &mut World) -> Outcome {
             };
             psql("CREATE DATABASE waits")?;
             project.edit(DATABASES, &format!("{DATABASES}{WAITS}"))?;
-            keddah.run(&["remove", &name, "--confirm", &name])?.success()?;
+            let removed = keddah.run(&["remove", &name, "--confirm", &name])?.success()?;
+            for words in [
+                "other change waits for `keddah apply`",
+                "pg-test-4: its data, /data/postgres/pg-test-",
+            ] {
+                ensure!(removed.stdout.contains(words), "`{words}` is not said: {removed}");
+            }
             let there = psql("SELECT count(*) FROM pg_database WHERE datname = 'waits'")?;
             ensure!(there.text() == "1", "the removal has dropped a database");
             keddah.plan()?.contains(&expected("pg-database", "waits").action("delete"))?;
@@ -175,7 +181,32 @@ pub fn run(world: &mut World) -> Outcome {
             project.edit(LAST, &format!("{LAST}{NEW}"))?;
             keddah.apply()?;
             keddah.plan()?.expect_empty()?;
+            wait_healthy(sandbox, 2, 4, Duration::from_secs(60)).map(|_| ())
+        })?;
+        step(
+            "its node is gone for ever: the others forget it, and what stays on it is said",
+            || {
+                sandbox.stop(5, true)?;
+                let removed = keddah.run(&["remove", &name, "--confirm", &name, "--json"])?;
+                let removed = removed.success()?;
+                for words in ["10.10.10.14 does not answer", "pg_test_4", "/data/postgres"] {
+                    ensure!(removed.stdout.contains(words), "`{words}` is not said: {removed}");
+                }
+                let backends = sandbox.shell(2, "cat /etc/haproxy/*.cfg")?.success()?;
+                ensure!(!backends.text().contains("10.10.10.14"), "HAProxy still knows it");
+                // The same in other words has nothing left to do.
+                let again =
+                    keddah.run(&["remove", "pg-test-4", "--confirm", "pg-test-4"])?.success()?;
+                ensure!(again.stdout.contains("Nothing to change"), "something is left: {again}");
+                project.edit(NEW, "")?;
+                keddah.plan()?.expect_empty()?;
+                wait_healthy(sandbox, 2, 3, Duration::from_secs(60)).map(|_| ())
+            },
+        )?;
+        step("it comes back all the same, and is removed with what it has", || {
+            sandbox.start(5)?;
             wait_healthy(sandbox, 2, 4, Duration::from_secs(60))?;
+            project.edit(LAST, &format!("{LAST}{NEW}"))?;
             keddah.run(&["remove", &name, "--confirm", &name, "--destroy", &name])?.success()?;
             let left = left_behind(sandbox)?;
             ensure!(left.is_empty(), "something is left on node-5: {left}");

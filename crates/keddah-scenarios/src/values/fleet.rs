@@ -167,6 +167,7 @@ fn facts(codename: &str, node: &str, name: &str, container: bool) -> NodeFacts {
         asides: Vec::new(),
         removed: Vec::new(),
         repositories: Vec::new(),
+        holdings: Vec::new(),
         verifiers: Vec::new(),
         system: keddah_resource::SystemFacts::default(),
     }

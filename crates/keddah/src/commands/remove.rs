@@ -84,7 +84,7 @@ pub async fn run(context: &Context, args: RemoveArgs) -> Result<ExitCode, Comman
     let affected = affected(&inventory, &removing);
 
     let selection = Selection::nodes_only(affected, restart);
-    let planned = steps::plan(context, &mut read, &inventory, &selection, &removing).await?;
+    let mut planned = steps::plan(context, &mut read, &inventory, &selection, &removing).await?;
     let plan = &planned.plan;
 
     render::plan::announce(&context.output, plan, &planned.health, full);
@@ -98,6 +98,8 @@ pub async fn run(context: &Context, args: RemoveArgs) -> Result<ExitCode, Comman
     let typed = (!confirmed).then(|| name.clone());
     let approval = Approval { yes: confirmed, allowance, typed, command: String::new() };
     steps::approve(context, plan, &planned.desired, approval)?;
+    steps::still_allowed(context, &mut read, &inventory, &mut planned, &removing).await?;
+    let plan = &planned.plan;
     let report = steps::carry_out(context, &planned, "keddah remove", full).await?;
     let now = planned.health_without(context, &removing).await;
     Ok(render::report::show(&context.output, plan, &report, &now))

@@ -45,6 +45,7 @@ pub fn assumed_facts(inventory: &Inventory) -> BTreeMap<NodeName, NodeFacts> {
             verifiers: Vec::new(),
             repositories: Vec::new(),
             system: keddah_resource::SystemFacts::default(),
+            holdings: Vec::new(),
         };
         (node, facts)
     });

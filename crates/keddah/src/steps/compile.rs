@@ -4,7 +4,7 @@ use crate::cli::Context;
 use crate::error::CommandError;
 use crate::steps::{Read, Signer, base_directory, refuse};
 use keddah_compile::{Compiled, Input, Removing, Templates};
-use keddah_core::NodeName;
+use keddah_core::{Diagnostic, NodeName};
 use keddah_inventory::{Inventory, Params};
 use keddah_resource::NodeFacts;
 use std::collections::{BTreeMap, BTreeSet};
@@ -22,6 +22,23 @@ pub fn compile(
     signer: &Signer,
     removing: &Removing,
 ) -> Result<Compiled, CommandError> {
+    attempt(context, inventory, facts, signer, removing)?.map_err(|problems| {
+        read.diagnostics = problems;
+        refuse(context, read)
+    })
+}
+
+/// The same, where a refusal is an answer to go on with.
+///
+/// # Errors
+/// When a file that the user brings cannot be read.
+pub fn attempt(
+    context: &Context,
+    inventory: &Inventory,
+    facts: &BTreeMap<NodeName, NodeFacts>,
+    signer: &Signer,
+    removing: &Removing,
+) -> Result<Result<Compiled, Vec<Diagnostic>>, CommandError> {
     let base = base_directory(context)?;
     let templates = templates(context)?;
     let input = Input {
@@ -36,10 +53,7 @@ pub fn compile(
         controller_group: context.environment.group.clone(),
         removing,
     };
-    keddah_compile::compile(&input).map_err(|problems| {
-        read.diagnostics = problems;
-        refuse(context, read)
-    })
+    Ok(keddah_compile::compile(&input))
 }
 
 /// Our templates, and the user's in place of ours.

@@ -10,7 +10,7 @@ use keddah_core::NodeName;
 use keddah_fleet::{Become, Controller, Fleet, Limits, SshTarget, Target, split};
 use keddah_inventory::{Data, Inventory, Params};
 use keddah_plan::{Failure, Plan};
-use keddah_resource::{DesiredFleet, NodeFacts};
+use keddah_resource::{DesiredFleet, NodeFacts, Probe};
 use sha2::{Digest, Sha256};
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::Read;
@@ -63,8 +63,17 @@ pub async fn observe_facts(
     inventory: &Inventory,
     fleet: &mut Fleet,
 ) -> BTreeMap<NodeName, NodeFacts> {
+    ask(context, &keddah_compile::probes(inventory), fleet).await
+}
+
+/// Asks every node these questions.
+pub async fn ask(
+    context: &Context,
+    probes: &BTreeMap<NodeName, Probe>,
+    fleet: &mut Fleet,
+) -> BTreeMap<NodeName, NodeFacts> {
     let _spinner = Spinner::start(&context.output, "asking the nodes what they are");
-    fleet.facts(&keddah_compile::probes(inventory)).await
+    fleet.facts(probes).await
 }
 
 /// Refuses to go on where not one of the selected nodes answers: nothing could be said of any.

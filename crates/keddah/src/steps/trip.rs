@@ -61,18 +61,21 @@ pub async fn plan(
     removing: &Removing,
 ) -> Result<Planned, CommandError> {
     let signer = Signer::load(context, inventory)?;
-    let needed = keddah_compile::needed(inventory, selection.nodes());
+    let needed = steps::removal::needed(inventory, selection, removing);
     let mut fleet = steps::connect(context, inventory, &needed).await?;
-    let facts = steps::observe_facts(context, inventory, &mut fleet).await;
+    let mut probes = keddah_compile::probes(inventory);
+    keddah_compile::ask_what_goes(&mut probes, inventory, removing);
+    let facts = steps::ask(context, &probes, &mut fleet).await;
     steps::some_answer(&fleet, selection.nodes())?;
-    let Compiled { fleet: mut desired, notes, doors } =
-        steps::compile(context, read, inventory, &facts, &signer, removing)?;
-    if !removing.is_empty() {
-        let (nothing, facts) = (Removing::default(), keddah_compile::as_if_well(facts, removing));
-        let stays = steps::compile(context, read, inventory, &facts, &signer, &nothing)?;
-        keddah_compile::own_changes(&mut desired, &stays.fleet);
-    }
+    let (Compiled { fleet: mut desired, mut notes, doors }, others) = if removing.is_empty() {
+        (steps::compile(context, read, inventory, &facts, &signer, removing)?, None)
+    } else {
+        steps::removal::compile(context, read, inventory, facts, &signer, removing)?
+    };
     selection.restrict(&mut desired);
+    if let Some(others) = others {
+        notes.extend(steps::removal::waiting(&fleet, others, selection).await?);
+    }
     let check = HealthCheck::of(context, inventory, selection, PATIENCE)?;
     let (observed, holders, health) = tokio::join!(
         fleet.observe(&desired),
@@ -84,6 +87,9 @@ pub async fn plan(
     plan.notes.extend(notes);
     plan.notes.extend(at_work(&holders));
     steps::complete(&mut plan, &desired, &fleet, selection.nodes());
+    // A host that is gone for ever is forgotten by the others all the same; notes say what stays.
+    let leaving = removing.leaving();
+    plan.unreachable.retain(|node, _| !leaving.contains(node));
     Ok(Planned { plan, desired, fleet, signer, doors, health, check })
 }
 
