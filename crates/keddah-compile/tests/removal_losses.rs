@@ -39,7 +39,12 @@ fn nodes(listed: &[u8]) -> BTreeMap<NodeName, NodeFacts> {
         .iter()
         .map(|last| EtcdMemberFacts {
             id: last.to_string(),
-            name: format!("etcd-{}", last - 9),
+            name: format!(
+                "etcd-{,
+            learner: false,
+        }",
+                last - 9
+            ),
             peer_urls: vec![format!("https://10.10.10.{last}:2380")],
         })
         .collect();
