@@ -39,13 +39,9 @@ fn nodes(listed: &[u8]) -> BTreeMap<NodeName, NodeFacts> {
         .iter()
         .map(|last| EtcdMemberFacts {
             id: last.to_string(),
-            name: format!(
-                "etcd-{,
-            learner: false,
-        }",
-                last - 9
-            ),
+            name: format!("etcd-{}", last - 9),
             peer_urls: vec![format!("https://10.10.10.{last}:2380")],
+            learner: false,
         })
         .collect();
     let says = [(10, None), (11, Some("primary")), (12, Some("replica")), (13, Some("replica"))];
