@@ -1,5 +1,6 @@
 //! The ETCD module: the consensus store, one member a node, TLS for peers and clients.
 
+pub(crate) mod access;
 mod birth;
 
 use crate::ca::{CertificateFor, ETCD_CA_PATH};
@@ -73,6 +74,7 @@ impl Compiler<'_> {
             }
             units.push(unit);
         }
+        self.etcd_root(nodes, &units);
         Ok(units)
     }
 
@@ -131,6 +133,8 @@ impl Compiler<'_> {
                 .after(data),
         );
         let certificate = certificate::Spec {
+            // With one, the agents' own questions to the JSON gateway would be refused.
+            common_name: String::new(),
             issuer: self.input.authorities.etcd.fingerprint.clone(),
             authority_path: ETCD_CA_PATH.to_owned(),
             ..self.certificate(

@@ -191,6 +191,7 @@ impl<'a> Compiler<'a> {
         })?;
         let etcd = self.etcd(nodes)?;
         self.pgsql(nodes, &etcd)?;
+        self.etcd_logins(nodes, &etcd);
         self.infra(nodes)?;
         self.haproxy_after_patroni(nodes);
         self.one_by_one(nodes);

@@ -75,7 +75,7 @@ pub(super) const ETCD: &[Parameter] = &section(
             Password,
             Levels::G,
             text("Etcd.Root"),
-            "Without effect: members and clients of etcd prove themselves by certificates of its own authority.",
+            "Password of etcd's root user, who makes a user for each cluster. A change of it is carried out in place.",
         ),
         row(
             "etcd_safeguard",

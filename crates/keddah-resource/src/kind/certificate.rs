@@ -14,7 +14,7 @@ pub struct Spec {
     pub certificate_path: String,
     /// Path of the PKCS#8 private key in PEM.
     pub key_path: String,
-    /// The subject's common name.
+    /// The subject's common name; empty for a certificate without one.
     pub common_name: String,
     /// DNS names it is valid for, sorted.
     pub dns_names: Vec<String>,
@@ -86,7 +86,17 @@ impl Spec {
             );
         }
         self.permissions.compare(&present.permissions, &mut fields);
+        if self.loses_its_name(present) {
+            let reason = "etcd refuses logins beside a certificate that has a common name";
+            return Difference::update(Class::Reload, fields.0, reason);
+        }
         Difference::update(Class::InPlace, fields.0, "the certificate differs")
+    }
+
+    /// Whether there is a common name and should be none. What is connected with such a certificate has
+    /// to connect anew, where a mere renewal concerns nobody who is connected already.
+    fn loses_its_name(&self, present: &ObservedCertificate) -> bool {
+        self.common_name.is_empty() && !present.common_name.is_empty()
     }
 
     /// Whether a change needs a new pair, or only other permissions.
