@@ -107,6 +107,7 @@ impl Member {
             cluster: cluster.to_owned(),
             instance: instance.to_owned(),
             connections: self.servers("").connections,
+            unit: "keddah-no-such.service".to_owned(),
             settled_seconds: 0,
         }
         .into()

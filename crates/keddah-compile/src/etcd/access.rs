@@ -16,7 +16,7 @@ use keddah_resource::kind::etcd_access::{self, Part};
 use keddah_resource::kind::etcd_auth::{self, ROOT, ROOT_PASSWORD_FILE, Servers};
 use keddah_resource::kind::etcd_member::EtcdConnection;
 use keddah_resource::kind::{etcd_login, file};
-use keddah_resource::{Class, Kind, Module, Resource, ResourceId, TriggerAction};
+use keddah_resource::{Kind, Module, Resource, ResourceId};
 
 /// A Patroni reads its configuration again at its next turn, and needs a moment for that turn.
 const TURN_SECONDS: u32 = 5;
@@ -172,25 +172,15 @@ impl Compiler<'_> {
                 cluster: name.to_owned(),
                 instance: client.instance.clone(),
                 connections: self.etcd_servers(&client.certificates, params).connections,
+                unit: client.patroni.name.clone(),
                 settled_seconds,
             };
             self.fleet.add(
                 resource(&client.node, login.into())
-                    .after([client.patroni.clone(), access.clone()])
+                    .after([client.patroni.clone(), client.certificate.clone(), access.clone()])
                     .after(etcd.iter().cloned()),
             );
             patronis.push(client.patroni.clone());
-            if client.runs {
-                // It stays connected as whom its earlier certificate named, and would be refused with
-                // that once logins are asked for, until etcd ends the connection.
-                if let Some(certificate) = self.fleet.get_mut(&client.certificate) {
-                    let mut named = certificate.clone();
-                    for unit in etcd {
-                        named = named.triggers(unit, TriggerAction::Restart, Class::Reload);
-                    }
-                    *certificate = named;
-                }
-            }
         }
         let mut by = access.clone();
         if exists {

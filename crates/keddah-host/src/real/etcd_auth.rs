@@ -199,8 +199,8 @@ async fn require(client: &Client<'_>, spec: &Spec, patience: Duration) -> Result
         );
         root.call("/v3/auth/disable", &json!({})).await.map_err(failed)?;
         return Err(HostError::new(message).with_hint(
-            "a connection that was made with an earlier certificate is not let in: restart etcd on one \
-             node after another, then apply again",
+            "a connection that was made with a certificate that has a common name is not let in: restart \
+             the Patroni, then apply again",
         ));
     }
     Ok(())

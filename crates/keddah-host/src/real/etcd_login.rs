@@ -1,7 +1,8 @@
 //! The key that says of a Patroni that it has its login.
 
 use super::etcd_client::{Client, Closed, asks_for_logins, enter, is_closed};
-use super::etcd_gateway::post_as;
+use super::etcd_gateway::{address_and_port, post_as};
+use super::reconnect::connect_anew;
 use crate::{HostError, RealHost};
 use base64::{Engine, engine::general_purpose::STANDARD};
 use futures_util::future::join_all;
@@ -9,6 +10,7 @@ use keddah_core::Secret;
 use keddah_resource::kind::etcd_login::{Observed, Spec};
 use keddah_resource::{Difference, Observation};
 use serde_json::json;
+use std::net::SocketAddr;
 use std::time::Duration;
 use tokio::time::sleep;
 
@@ -50,7 +52,8 @@ async fn found(spec: &Spec, client: Result<Client<'_>, Closed>) -> Result<Observ
     Ok(Observation::Known(Observed { known: value.is_some() }.into()))
 }
 
-/// Waits until the Patroni has read its configuration, and says so.
+/// Waits until the Patroni has read its configuration, ends its connections that may stem from an earlier
+/// certificate, and says so.
 ///
 /// # Errors
 /// When no member of etcd takes the key.
@@ -61,6 +64,11 @@ pub async fn apply(
     _difference: &Difference,
 ) -> Result<(), HostError> {
     sleep(Duration::from_secs(spec.settled_seconds.into())).await;
+    let endpoints = spec.connections.iter().filter_map(|one| address_and_port(&one.endpoint));
+    let peers: Vec<SocketAddr> = endpoints
+        .filter_map(|(address, port)| Some(SocketAddr::new(address.parse().ok()?, port)))
+        .collect();
+    connect_anew(&spec.unit, &peers).await?;
     let pair = json!({
         "key": STANDARD.encode(spec.key()),
         "value": STANDARD.encode("its Patroni has a login"),

@@ -42,6 +42,7 @@ mod policy;
 mod postmaster;
 mod process;
 mod progress;
+mod reconnect;
 mod stanza;
 mod symlink;
 mod sysctl;

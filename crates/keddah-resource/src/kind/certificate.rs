@@ -86,17 +86,7 @@ impl Spec {
             );
         }
         self.permissions.compare(&present.permissions, &mut fields);
-        if self.loses_its_name(present) {
-            let reason = "etcd refuses logins beside a certificate that has a common name";
-            return Difference::update(Class::Reload, fields.0, reason);
-        }
         Difference::update(Class::InPlace, fields.0, "the certificate differs")
-    }
-
-    /// Whether there is a common name and should be none. What is connected with such a certificate has
-    /// to connect anew, where a mere renewal concerns nobody who is connected already.
-    fn loses_its_name(&self, present: &ObservedCertificate) -> bool {
-        self.common_name.is_empty() && !present.common_name.is_empty()
     }
 
     /// Whether a change needs a new pair, or only other permissions.

@@ -1,5 +1,6 @@
-//! That an instance's Patroni has its login for etcd: a key in etcd says so, as long as etcd does not yet
-//! ask for logins. When every Patroni has its own, etcd can.
+//! That an instance's Patroni has its login for etcd, and is connected in a way that etcd takes a login
+//! from: a key in etcd says so, as long as etcd does not yet ask for logins. When every Patroni has its
+//! own, etcd can.
 
 use super::etcd_auth::evidence;
 use super::etcd_member::EtcdConnection;
@@ -15,6 +16,8 @@ pub struct Spec {
     pub instance: String,
     /// Ways to etcd's members; the first that answers is asked.
     pub connections: Vec<EtcdConnection>,
+    /// The unit of its Patroni.
+    pub unit: String,
     /// How long a Patroni that runs may take to read its configuration again, in seconds: it does so at
     /// its next turn.
     pub settled_seconds: u32,

@@ -117,7 +117,7 @@ fn members(sandbox: &Sandbox) -> Outcome<String> {
 
 fn etcdctl(sandbox: &Sandbox, node: u8, words: &str) -> Outcome<Output> {
     let line = format!(
-        "ETCDCTL_API=3 etcdctl --endpoints=https://127.0.0.1:2379 --cacert=/etc/pki/etcd-ca.crt \
+        "ETCDCTL_API=3 ETCDCTL_USER=\"root:$(cat /etc/etcd/root.password)\" etcdctl --endpoints=https://127.0.0.1:2379 --cacert=/etc/pki/etcd-ca.crt \
          --cert=/etc/etcd/server.crt --key=/etc/etcd/server.key {words}"
     );
     sandbox.shell(node, &line)
