@@ -4,9 +4,7 @@ mod support;
 
 use keddah_compile::{Compiled, needed};
 use keddah_core::{NodeName, SourceMap};
-use keddah_resource::{
-    EtcdFacts, EtcdMemberFacts, Kind, NodeFacts, PatroniFacts, ResourceId, Spec,
-};
+use keddah_resource::{EtcdFacts, EtcdMemberFacts, Kind, NodeFacts, PatroniFacts, Spec};
 use std::collections::{BTreeMap, BTreeSet};
 use support::{compiled, facts, file};
 
@@ -43,10 +41,7 @@ fn a_node_is_compiled_the_same_when_only_the_nodes_it_needs_answer() {
         fewer.retain(|node, _| needed.contains(node));
         let part = compiled(INVENTORY, &fewer);
         let of_node = |compiled: &Compiled| -> BTreeMap<_, Spec> {
-            // Whether etcd may ask for logins is looked at only where every node is asked.
-            let whole = |id: &ResourceId| id.kind == Kind::EtcdAuth && id.name == "logins";
             let resources = compiled.fleet.iter().filter(|one| one.id.node == *node);
-            let resources = resources.filter(|one| !whole(&one.id));
             resources.map(|one| (one.id.clone(), one.spec.clone())).collect()
         };
         assert_eq!(of_node(&part), of_node(&whole), "{node}");

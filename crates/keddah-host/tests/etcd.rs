@@ -7,7 +7,7 @@ mod scratch;
 use keddah_core::Secret;
 use keddah_host::{Host, HostError, RealHost};
 use keddah_resource::kind::etcd_access::{self, Part};
-use keddah_resource::kind::etcd_auth::{self, Servers, evidence, own_prefix};
+use keddah_resource::kind::etcd_auth::{self, Servers, own_prefix};
 use keddah_resource::kind::etcd_keys;
 use keddah_resource::kind::etcd_login;
 use keddah_resource::kind::etcd_member::EtcdConnection;
@@ -81,10 +81,9 @@ impl Member {
         etcd_auth::Spec { part, servers: self.servers(password) }.into()
     }
 
-    fn required(&self, served: &[&str], evidence: &[String]) -> Spec {
+    fn required(&self, served: &[&str]) -> Spec {
         let part = etcd_auth::Part::Required {
             served: served.iter().map(|&prefix| prefix.to_owned()).collect(),
-            evidence: evidence.to_vec(),
             patience_seconds: 3,
         };
         etcd_auth::Spec { part, servers: self.servers("first") }.into()
@@ -211,14 +210,20 @@ async fn one_clusters_login_reaches_nothing_of_anothers() {
         etcd.put(None, "/pg/pg-a2/leader"),
         "users alone change nothing for those who are there"
     );
-    let evidence = [evidence("pg-a", "pg-a-1"), evidence("pg-a2", "pg-a2-1")];
-    let required = etcd.required(&SERVED, &evidence);
+    for (cluster, seconds) in [("pg-a", 60), ("pg-a2", 60)] {
+        etcd.alive(&format!("/pg/{cluster}/members/{cluster}-1"), seconds);
+    }
+    let required = etcd.required(&SERVED);
     let why = etcd.because(&required).await;
-    assert!(why.contains("pg-a-1, pg-a2-1"), "{why}");
+    assert!(why.contains("pg-a-1, pg-a2-1") || why.contains("pg-a2-1, pg-a-1"), "{why}");
     etcd.converge(&etcd.login("pg-a", "pg-a-1")).await;
     let why = etcd.because(&required).await;
     assert!(!why.contains("pg-a-1") && why.contains("pg-a2-1"), "{why}");
     etcd.converge(&etcd.login("pg-a2", "pg-a2-1")).await;
+    // They are no Patronis, and end.
+    for key in ["/pg/pg-a/members/pg-a-1", "/pg/pg-a2/members/pg-a2-1"] {
+        assert!(etcd.put(None, key));
+    }
     etcd.converge(&required).await;
 
     assert!(etcd.put(A, "/pg/pg-a/leader") && etcd.get(A, "/pg/pg-a/leader"));
@@ -277,7 +282,7 @@ async fn roots_password_is_changed_from_the_one_before_and_another_is_said() {
     etcd.converge(&etcd.root("zero")).await;
     // Nobody asks for logins yet: the password is told by its mark.
     etcd.converge(&etcd.root("first")).await;
-    etcd.converge(&etcd.required(&[], &[])).await;
+    etcd.converge(&etcd.required(&[])).await;
     std::fs::write(etcd.password_file(), "first").unwrap();
     etcd.converge(&etcd.root("second")).await;
     assert!(etcd.put(Some(("root", "second")), "/x") && !etcd.put(Some(("root", "first")), "/x"));
@@ -302,10 +307,10 @@ async fn logins_are_taken_back_where_somebody_is_cut_off() {
     let etcd = Member::start().await;
     etcd.converge(&etcd.root("first")).await;
     etcd.alive("/pg/stranger/leader", 60);
-    let required = etcd.required(&SERVED, &[]);
+    let required = etcd.required(&SERVED);
     let why = etcd.because(&required).await;
     assert!(why.contains("/pg/stranger/leader"), "{why}");
-    let all = etcd.required(&[&SERVED[..], &["/pg/stranger/"]].concat(), &[]);
+    let all = etcd.required(&[&SERVED[..], &["/pg/stranger/"]].concat());
     let failed = etcd.try_to(&all).await.unwrap_err();
     assert!(failed.message.contains("/pg/stranger/leader"), "{failed:?}");
     assert!(etcd.put(None, "/pg/stranger/leader"), "it is let in as before");

@@ -1,8 +1,9 @@
 //! Logins in etcd: a user per PostgreSQL cluster that reaches that cluster's keys alone, root, and, when
 //! every Patroni has its login, that etcd asks for them.
 //!
-//! The order is the graph's: members of etcd, root, users; then each Patroni's configuration; last of all
-//! the demand for logins. On a fleet that is made it is the same as on one that serves.
+//! The order is the graph's: members of etcd, root, users; then the login of each Patroni that runs; then
+//! the demand for logins; then the Patronis that do not run yet: with a login, Patroni 4.0 does not start
+//! beside Debian's etcd 3.5 as long as that asks for none (it does not know the answer's form).
 
 use crate::ca::ETCD_CA_PATH;
 use crate::compiler::{Compiler, Node, Problem, problem};
@@ -33,6 +34,8 @@ pub(crate) struct Client {
     pub certificates: String,
     /// Its Patroni.
     pub patroni: ResourceId,
+    /// The file that has its login.
+    pub secrets: ResourceId,
     /// Whether that runs now.
     pub runs: bool,
 }
@@ -167,20 +170,22 @@ impl Compiler<'_> {
         );
         let mut patronis = Vec::new();
         for client in clients {
-            let settled_seconds = if client.runs { turn(params) + TURN_SECONDS } else { 0 };
+            patronis.push(client.patroni.clone());
+            if !client.runs {
+                continue;
+            }
             let login = etcd_login::Spec {
                 cluster: name.to_owned(),
                 instance: client.instance.clone(),
                 connections: self.etcd_servers(&client.certificates, params).connections,
                 unit: client.patroni.name.clone(),
-                settled_seconds,
+                settled_seconds: turn(params) + TURN_SECONDS,
             };
             self.fleet.add(
                 resource(&client.node, login.into())
-                    .after([client.patroni.clone(), client.certificate.clone(), access.clone()])
+                    .after([client.secrets.clone(), client.certificate.clone(), access.clone()])
                     .after(etcd.iter().cloned()),
             );
-            patronis.push(client.patroni.clone());
         }
         let mut by = access.clone();
         if exists {
@@ -218,44 +223,35 @@ impl Compiler<'_> {
         self.door(called, by, &nodes, presumed);
     }
 
-    /// That etcd asks for logins, once nobody is cut off by that: where a node cannot be asked, its
-    /// Patroni may have none yet.
+    /// That etcd asks for logins: what a Patroni that does not run waits for.
+    pub(crate) fn logins_id(&self) -> Option<ResourceId> {
+        let speaker = self.speaker()?;
+        Some(ResourceId::new(&speaker.node, Kind::EtcdAuth, "logins"))
+    }
+
+    /// That etcd asks for logins, once nobody who is alive in it is cut off by that.
     pub(crate) fn etcd_logins(&mut self, nodes: &[Node<'_>], etcd: &[ResourceId]) {
         let Some(speaker) = self.speaker().cloned() else { return };
         let Some(node) = nodes.iter().find(|node| node.name == speaker.node) else { return };
-        let members = || self.topology.clusters.iter().flat_map(|cluster| &cluster.members);
-        let silent = members().find(|member| !self.input.facts.contains_key(&member.node));
-        if let Some(silent) = silent {
-            self.notes.push(format!(
-                "whether etcd may ask for logins is not looked at while {} is not asked: its Patroni may \
-                 have none yet",
-                silent.node
-            ));
-            return;
-        }
-        let (mut served, mut evidence, mut longest) = (Vec::new(), Vec::new(), 0);
+        let (mut served, mut longest) = (Vec::new(), 0);
         for cluster in &self.topology.clusters {
-            let name = cluster.name.as_str();
             for member in &cluster.members {
-                served.extend(prefixes(&member.params, name));
-                evidence.push(etcd_auth::evidence(name, &member.instance(&cluster.name)));
+                served.extend(prefixes(&member.params, cluster.name.as_str()));
                 longest = longest.max(turn(&member.params));
             }
         }
-        for list in [&mut served, &mut evidence] {
-            list.sort();
-            list.dedup();
-        }
-        let before = |id: &ResourceId| {
-            matches!(id.kind, Kind::EtcdLogin | Kind::EtcdAccess)
-                || (id.kind == Kind::EtcdAuth && id.name == ROOT)
+        served.sort();
+        served.dedup();
+        let before = |resource: &&Resource| match &resource.spec {
+            keddah_resource::Spec::EtcdAccess(spec) => spec.part == Part::Role,
+            keddah_resource::Spec::EtcdLogin(_) => true,
+            _ => resource.id.kind == Kind::EtcdAuth,
         };
         let before: Vec<ResourceId> =
-            self.fleet.iter().map(|one| one.id.clone()).filter(before).collect();
+            self.fleet.iter().filter(before).map(|one| one.id.clone()).collect();
         let spec = etcd_auth::Spec {
             part: etcd_auth::Part::Required {
                 served,
-                evidence,
                 patience_seconds: 2 * longest + TURN_SECONDS,
             },
             servers: self.servers_beside(&speaker, &node.params),

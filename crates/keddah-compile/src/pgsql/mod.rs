@@ -20,6 +20,7 @@ mod standby;
 pub(crate) mod verifier;
 
 use crate::compiler::{Compiler, Node, Problem, problem};
+use crate::doors::patroni_secrets;
 use crate::etcd::access;
 use crate::release::POSTGRESQL_VERSIONS;
 use keddah_core::NodeName;
@@ -268,6 +269,9 @@ impl<'a> Compiler<'a> {
         for instance in &cluster.instances {
             let files = self.layout(cluster, instance)?;
             self.backup_files(cluster, instance, &files)?;
+            let runs = instance.node.facts.patroni_of(&cluster.name).is_some();
+            let waits = self.logins_id().filter(|_| !runs);
+            let etcd: Vec<ResourceId> = etcd.iter().cloned().chain(waits).collect();
             self.instance(cluster, instance, &files, &etcd)?;
             clients.push(access::Client {
                 instance: instance.name.clone(),
@@ -275,7 +279,8 @@ impl<'a> Compiler<'a> {
                 certificate: files.etcd_certificate.clone(),
                 certificates: instance.place.certificates(),
                 patroni: instance.patroni(),
-                runs: instance.node.facts.patroni_of(&cluster.name).is_some(),
+                secrets: instance.id(Kind::File, &patroni_secrets(&instance.place)),
+                runs,
             });
             self.pool(cluster, instance, &files)?;
             ready.push(instance.postmaster());

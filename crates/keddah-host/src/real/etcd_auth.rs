@@ -5,7 +5,7 @@ use crate::{HostError, RealHost};
 use base64::{Engine, engine::general_purpose::STANDARD};
 use futures_util::future::join_all;
 use keddah_core::Secret;
-use keddah_resource::kind::etcd_auth::{Observed, Part, ROOT, Servers, Spec};
+use keddah_resource::kind::etcd_auth::{Observed, Part, ROOT, Servers, Spec, evidence};
 use keddah_resource::{Difference, Observation};
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
@@ -41,9 +41,9 @@ async fn look(spec: &Spec) -> Result<Observation, HostError> {
             Observed::Root { present, password }
         }
         Part::Required { .. } if client.has_logged_in() => Observed::Required(true),
-        Part::Required { served, evidence, .. } => {
+        Part::Required { served, .. } => {
             let keys = keys(&client).await.map_err(unread)?;
-            if let Some(because) = too_early(&keys, served, evidence) {
+            if let Some(because) = too_early(&keys, served) {
                 return Ok(Observation::NotYet { because });
             }
             Observed::Required(false)
@@ -92,24 +92,27 @@ async fn keys(client: &Client<'_>) -> io::Result<BTreeMap<String, Option<String>
         .collect())
 }
 
-/// Why logins cannot be asked for yet: somebody would be cut off.
-fn too_early(
-    keys: &BTreeMap<String, Option<String>>,
-    served: &[String],
-    evidence: &[String],
-) -> Option<String> {
-    let instance = |key: &String| key.rsplit('/').next().unwrap_or_default().to_owned();
-    let without: Vec<String> =
-        evidence.iter().filter(|key| !keys.contains_key(*key)).map(instance).collect();
-    if !without.is_empty() {
-        return Some(format!("these have no login for etcd yet: {}", without.join(", ")));
+/// Why logins cannot be asked for yet: somebody who is alive would be cut off. A Patroni that does not run
+/// is not; it finds its login when it is started.
+fn too_early(keys: &BTreeMap<String, Option<String>>, served: &[String]) -> Option<String> {
+    let alive = || keys.iter().filter(|(_, lease)| lease.is_some()).map(|(key, _)| key.as_str());
+    let strange = |key: &&str| !served.iter().any(|prefix| key.starts_with(prefix.as_str()));
+    if let Some(stranger) = alive().find(strange) {
+        return Some(format!(
+            "etcd also serves somebody whom the inventory does not know, and who would be cut off: \
+             {stranger}"
+        ));
     }
-    let strange = |key: &&String| !served.iter().any(|prefix| key.starts_with(prefix.as_str()));
-    let alive = keys.iter().filter(|(_, lease)| lease.is_some()).map(|(key, _)| key);
-    let stranger = alive.filter(strange).map(String::as_str).next()?;
-    Some(format!(
-        "etcd also serves somebody whom the inventory does not know, and who would be cut off: {stranger}"
-    ))
+    let without: Vec<&str> = alive()
+        .filter_map(|key| {
+            // Patroni's own keys: `<namespace>/<cluster>/members/<instance>`.
+            let (cluster, instance) = key.split_once("/members/")?;
+            let cluster = cluster.rsplit('/').next()?;
+            (!keys.contains_key(&evidence(cluster, instance))).then_some(instance)
+        })
+        .collect();
+    (!without.is_empty())
+        .then(|| format!("these speak to etcd without a login as yet: {}", without.join(", ")))
 }
 
 /// Makes root, gives it its password, or asks for logins from now on.
@@ -234,19 +237,19 @@ mod tests {
     #[test]
     fn nobody_is_cut_off() {
         let served = ["/pg/pg-a/".to_owned(), "/keddah/pg-a/".to_owned()];
-        let evidence = ["/keddah/pg-a/logins/pg-a-1".to_owned()];
         let lease = Some("7".to_owned());
         let mut keys = BTreeMap::from([
             ("/pg/pg-a/leader".to_owned(), lease.clone()),
+            ("/pg/pg-a/members/pg-a-1".to_owned(), lease.clone()),
             // Left by somebody who is not alive.
-            ("/pg/pg-gone/config".to_owned(), None),
+            ("/pg/pg-gone/members/pg-gone-1".to_owned(), None),
         ]);
-        let why = too_early(&keys, &served, &evidence).expect("it has no login");
+        let why = too_early(&keys, &served).expect("it has no login");
         assert!(why.contains("pg-a-1"), "{why}");
-        keys.insert(evidence[0].clone(), None);
-        assert_eq!(too_early(&keys, &served, &evidence), None);
-        keys.insert("/pg/pg-a2/members/pg-a2-1".to_owned(), lease);
-        let why = too_early(&keys, &served, &evidence).expect("somebody else is alive");
-        assert!(why.contains("pg-a2-1"), "{why}");
+        keys.insert(evidence("pg-a", "pg-a-1"), None);
+        assert_eq!(too_early(&keys, &served), None);
+        keys.insert("/pg/pg-a2/leader".to_owned(), lease);
+        let why = too_early(&keys, &served).expect("somebody else is alive");
+        assert!(why.contains("/pg/pg-a2/leader"), "{why}");
     }
 }

@@ -12,7 +12,6 @@ use keddah_resource::{Difference, Observation};
 use serde_json::json;
 use std::net::SocketAddr;
 use std::time::Duration;
-use tokio::time::sleep;
 
 /// Looks for keys.
 pub async fn observe(_host: &RealHost, specs: &[&Spec]) -> Vec<Result<Observation, HostError>> {
@@ -52,8 +51,8 @@ async fn found(spec: &Spec, client: Result<Client<'_>, Closed>) -> Result<Observ
     Ok(Observation::Known(Observed { known: value.is_some() }.into()))
 }
 
-/// Waits until the Patroni has read its configuration, ends its connections that may stem from an earlier
-/// certificate, and says so.
+/// Makes the Patroni read its configuration, ends its connections that may stem from an earlier certificate,
+/// and says so.
 ///
 /// # Errors
 /// When no member of etcd takes the key.
@@ -63,12 +62,12 @@ pub async fn apply(
     _observed: &Observed,
     _difference: &Difference,
 ) -> Result<(), HostError> {
-    sleep(Duration::from_secs(spec.settled_seconds.into())).await;
     let endpoints = spec.connections.iter().filter_map(|one| address_and_port(&one.endpoint));
     let peers: Vec<SocketAddr> = endpoints
         .filter_map(|(address, port)| Some(SocketAddr::new(address.parse().ok()?, port)))
         .collect();
-    connect_anew(&spec.unit, &peers).await?;
+    let settled = Duration::from_secs(spec.settled_seconds.into());
+    connect_anew(&spec.unit, &peers, settled).await?;
     let pair = json!({
         "key": STANDARD.encode(spec.key()),
         "value": STANDARD.encode("its Patroni has a login"),

@@ -22,11 +22,16 @@ const SERVICES: &str = "/sys/fs/cgroup/system.slice";
 /// How long a connection that was ended may still be listed.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// Ends the connections of a unit's processes to these addresses, and sees to it that none of them lasts.
+/// Reloads a unit, and when it has had the time to settle, ends the connections of its processes to these
+/// addresses, and sees to it that none of them lasts.
 ///
 /// # Errors
 /// When one does.
-pub(super) async fn connect_anew(unit: &str, peers: &[SocketAddr]) -> Result<(), HostError> {
+pub(super) async fn connect_anew(
+    unit: &str,
+    peers: &[SocketAddr],
+    settled: Duration,
+) -> Result<(), HostError> {
     // A unit that does not run has no such file, and no connection.
     let processes =
         fs::read_to_string(format!("{SERVICES}/{unit}/cgroup.procs")).unwrap_or_default();
@@ -38,19 +43,21 @@ pub(super) async fn connect_anew(unit: &str, peers: &[SocketAddr]) -> Result<(),
     if processes.is_empty() {
         return Ok(());
     }
-    let before = established(peers).await?;
-    for pid in processes {
-        match disconnect(pid, peers) {
-            Ok(_) | Err(Errno::SRCH) => {}
-            // A container may keep its root from that (`pidfd_getfd`), and not from the other way, which
-            // needs `CONFIG_INET_DIAG_DESTROY`, as Debian's kernels have it. What counts is the outcome.
-            Err(_) => destroy(peers).await,
+    Command::new("systemctl").args(["reload", unit]).succeed().await?;
+    sleep(settled).await;
+    let before = established(&processes, peers).await?;
+    // A container may keep its root from that (`pidfd_getfd`), and not from the other way, which needs
+    // `CONFIG_INET_DIAG_DESTROY`, as Debian's kernels have it. What counts is the outcome.
+    let ended = processes.iter().map(|&pid| disconnect(pid, peers));
+    if ended.into_iter().any(|ended| matches!(ended, Err(error) if error != Errno::SRCH)) {
+        for connection in &before {
+            destroy(connection).await;
         }
     }
     let deadline = Instant::now() + PATIENCE;
     loop {
-        let now = established(peers).await?;
-        let lasting: Vec<&str> = before.intersection(&now).map(String::as_str).collect();
+        let now = established(&processes, peers).await?;
+        let lasting: Vec<&str> = before.intersection(&now).map(|one| one.own.as_str()).collect();
         if lasting.is_empty() {
             return Ok(());
         }
@@ -68,33 +75,43 @@ pub(super) async fn connect_anew(unit: &str, peers: &[SocketAddr]) -> Result<(),
     }
 }
 
-/// The own ends of all connections of this machine to these addresses.
-async fn established(peers: &[SocketAddr]) -> Result<BTreeSet<String>, HostError> {
-    let command = Command::new("ss").args(["-H", "-t", "-n", "state", "established"]);
+/// A connection by its two ends.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+struct Connection {
+    own: String,
+    peer: String,
+}
+
+/// The connections of these processes to these addresses.
+async fn established(
+    processes: &[Pid],
+    peers: &[SocketAddr],
+) -> Result<BTreeSet<Connection>, HostError> {
+    let command = Command::new("ss").args(["-H", "-t", "-n", "-p", "state", "established"]);
     let output = command.succeed().await?;
-    Ok(own_ends(&output, peers))
+    Ok(connections(&output, processes, peers))
 }
 
-/// From lines of Recv-Q, Send-Q, own address and port, peer's address and port.
-fn own_ends(output: &str, peers: &[SocketAddr]) -> BTreeSet<String> {
-    let ends = output.lines().filter_map(|line| {
+/// From lines of Recv-Q, Send-Q, own address and port, peer's address and port, and processes. etcd's own
+/// gateway is connected to these addresses, too, where a member stands on the same node.
+fn connections(output: &str, processes: &[Pid], peers: &[SocketAddr]) -> BTreeSet<Connection> {
+    let owners: Vec<String> =
+        processes.iter().map(|pid| format!(",pid={},", pid.as_raw_nonzero())).collect();
+    let found = output.lines().filter_map(|line| {
         let words: Vec<&str> = line.split_whitespace().collect();
-        let [_, _, own, peer, ..] = words.as_slice() else { return None };
-        let peer: SocketAddr = peer.parse().ok()?;
-        peers.contains(&peer).then(|| (*own).to_owned())
+        let [_, _, own, peer, users, ..] = words.as_slice() else { return None };
+        let is_wanted = peers.contains(&peer.parse().ok()?)
+            && owners.iter().any(|owner| users.contains(owner.as_str()));
+        is_wanted.then(|| Connection { own: (*own).to_owned(), peer: (*peer).to_owned() })
     });
-    ends.collect()
+    found.collect()
 }
 
-async fn destroy(peers: &[SocketAddr]) {
-    for peer in peers {
-        let port = format!("= :{}", peer.port());
-        let mut command =
-            Command::new("ss").args(["-K", "-t", "-n", "dst", &peer.ip().to_string()]);
-        command = command.args(["dport"]).args(port.split(' '));
-        // Whether it could is seen by what is left.
-        let _ = command.succeed().await;
-    }
+async fn destroy(connection: &Connection) {
+    let Connection { own, peer } = connection;
+    let command = Command::new("ss").args(["-K", "-t", "-n", "src", own, "dst", peer]);
+    // Whether it could is seen by what is left.
+    let _ = command.succeed().await;
 }
 
 /// How many there were.
@@ -135,13 +152,16 @@ mod tests {
     use std::net::{TcpListener, TcpStream};
 
     #[test]
-    fn own_ends_are_those_of_connections_to_the_named_addresses() {
-        let output = "0 0 10.10.10.11:33660  10.10.10.12:2379 \n\
-                      0 0 10.10.10.11:2379  10.10.10.12:40000\n\
-                      0 0 [::1]:5432 [::1]:40001\n";
+    fn a_connection_is_known_by_its_process_and_its_peer() {
+        let output = "0 0 10.10.10.11:33660  10.10.10.12:2379 users:((\"patroni\",pid=462,fd=4))\n\
+                      0 0 10.10.10.11:33661  10.10.10.12:2379 users:((\"etcd\",pid=360,fd=20))\n\
+                      0 0 10.10.10.11:33662  10.10.10.12:2379 users:((\"x\",pid=4620,fd=9))\n\
+                      0 0 10.10.10.11:33663  10.10.10.12:5432 users:((\"patroni\",pid=462,fd=5))\n\
+                      0 0 10.10.10.11:2379  10.10.10.12:40000\n";
         let peers = ["10.10.10.12:2379".parse().unwrap()];
-        let expected = BTreeSet::from(["10.10.10.11:33660".to_owned()]);
-        assert_eq!(own_ends(output, &peers), expected);
+        let found = connections(output, &[Pid::from_raw(462).unwrap()], &peers);
+        let own: Vec<&str> = found.iter().map(|one| one.own.as_str()).collect();
+        assert_eq!(own, ["10.10.10.11:33660"]);
     }
 
     #[test]

@@ -1,8 +1,8 @@
 //! etcd's own root user, and whether etcd lets in nobody without a login ("Role-based access control" in
 //! etcd's operations guide).
 //!
-//! Two resources: the root user comes before all others, and the demand for logins comes last, when each
-//! Patroni that the cluster of etcd serves has its login.
+//! Two resources: the root user comes before all others, and the demand for logins when each Patroni that
+//! is alive in etcd has its login.
 
 use super::etcd_member::EtcdConnection;
 use crate::difference::Fields;
@@ -53,8 +53,6 @@ pub enum Part {
         /// The prefixes of all clusters that the inventory knows: whoever else is alive in etcd would be
         /// cut off.
         served: Vec<String>,
-        /// The keys that say of each Patroni that it has its login.
-        evidence: Vec<String>,
         /// How long every Patroni may take until it has been heard of again, in seconds; if one is not,
         /// logins are not asked for after all.
         patience_seconds: u32,
@@ -147,8 +145,7 @@ mod tests {
 
     #[test]
     fn logins_are_asked_for_once() {
-        let part =
-            Part::Required { served: Vec::new(), evidence: Vec::new(), patience_seconds: 25 };
+        let part = Part::Required { served: Vec::new(), patience_seconds: 25 };
         let required = spec(part);
         assert_eq!(required.diff(&Observed::Required(false)).unwrap().fields[0].field(), "login");
         assert_eq!(required.diff(&required.settled()), None);
