@@ -172,17 +172,19 @@ impl Compiler<'_> {
         }
     }
 
-    /// A certificate with which a service on a node is let in by etcd: `etcd.crt` and `etcd.key`.
+    /// A certificate with which a service on a node is let in by etcd: `etcd.crt` and `etcd.key`. It has
+    /// no common name: as soon as logins are asked for, etcd's JSON gateway, through which Patroni speaks,
+    /// refuses whoever shows one (`embed/etcd.go` and `etcdhttp`, "CommonName of client sending a request
+    /// against gateway will be ignored").
     pub(crate) fn etcd_client_certificate(
         &self,
         directory: &str,
-        common_name: &str,
         owner: &str,
     ) -> certificate::Spec {
         certificate::Spec {
             certificate_path: format!("{directory}/etcd.crt"),
             key_path: format!("{directory}/etcd.key"),
-            common_name: common_name.to_owned(),
+            common_name: String::new(),
             dns_names: Vec::new(),
             addresses: Vec::new(),
             issuer: self.input.authorities.etcd.fingerprint.clone(),

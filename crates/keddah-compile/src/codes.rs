@@ -11,6 +11,7 @@ pub const CODES: &[(&str, &str)] = &[
     ("etcd-lost", "No member of etcd has its data, and PostgreSQL has: none is made anew."),
     ("etcd-place", "A member of etcd that runs shall have its data, or be known, elsewhere."),
     ("etcd-quorum", "Too few members of etcd answer for one to be struck or replaced."),
+    ("etcd-root", "A cluster's user in etcd would be etcd's root."),
     ("etcd-rogue", "Members of etcd belong to two clusters."),
     ("etcd-unasked", "Whether a cluster of etcd exists cannot be said, so none is made."),
     ("bad-alias", "An alias of `node_aliases` cannot be written for a shell."),

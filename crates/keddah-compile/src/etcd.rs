@@ -1,5 +1,6 @@
 //! The ETCD module: the consensus store, one member a node, TLS for peers and clients.
 
+pub(crate) mod access;
 mod birth;
 mod learners;
 mod strangers;
@@ -120,6 +121,7 @@ impl Compiler<'_> {
             }
             units.push(unit);
         }
+        self.etcd_root(nodes, &units);
         Ok(units)
     }
 
@@ -184,6 +186,8 @@ impl Compiler<'_> {
                 .after(data),
         );
         let certificate = certificate::Spec {
+            // With one, the agents' own questions to the JSON gateway would be refused.
+            common_name: String::new(),
             issuer: self.input.authorities.etcd.fingerprint.clone(),
             authority_path: ETCD_CA_PATH.to_owned(),
             ..self.certificate(

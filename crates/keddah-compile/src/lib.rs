@@ -208,6 +208,7 @@ impl<'a> Compiler<'a> {
         })?;
         let etcd = self.etcd(nodes)?;
         self.pgsql(nodes, &etcd)?;
+        self.etcd_logins(nodes, &etcd);
         self.infra(nodes)?;
         self.data_directories(nodes);
         self.haproxy_after_patroni(nodes);

@@ -2,6 +2,7 @@
 
 use crate::ca::ETCD_CA_PATH;
 use crate::compiler::{Compiler, Node, Problem, Removing, problem};
+use crate::etcd::access::patroni_prefix;
 use crate::pgsql::backup::{BACKUP_SECONDS, is_shared};
 use crate::pgsql::layout::unit_file;
 use crate::pgsql::place::Place;
@@ -126,7 +127,9 @@ fn is_what_a_cluster_holds(kind: Kind) -> bool {
         | Kind::PgPrivileges
         | Kind::PgBaseline
         | Kind::PgCensus
-        | Kind::PgGrants => true,
+        | Kind::PgGrants
+        | Kind::EtcdAuth
+        | Kind::EtcdLogin => true,
         Kind::Packages
         | Kind::User
         | Kind::Hostname
@@ -140,6 +143,7 @@ fn is_what_a_cluster_holds(kind: Kind) -> bool {
         | Kind::Unit
         | Kind::EtcdMember
         | Kind::EtcdKeys
+        | Kind::EtcdAccess
         | Kind::PgInstance
         | Kind::Postmaster
         | Kind::Stanza
@@ -304,23 +308,15 @@ impl<'a> Compiler<'a> {
         let Some((member, node)) = here else { return };
         let place = Place::of(cluster.name.as_str(), member);
         let certificates = place.certificates();
-        let connections: Vec<EtcdConnection> = self
-            .topology
-            .etcd
-            .iter()
-            .filter(|one| !removing.etcd.contains(&one.node))
-            .map(|one| EtcdConnection {
-                endpoint: format!("https://{}:{}", one.node, one.port),
-                ca_path: ETCD_CA_PATH.to_owned(),
-                certificate_path: format!("{certificates}/etcd.crt"),
-                key_path: format!("{certificates}/etcd.key"),
-            })
-            .collect();
-        if connections.is_empty() {
+        let mut servers = self.etcd_servers(&certificates, &member.params);
+        servers.connections.retain(|one| {
+            let gone = |node: &NodeName| one.endpoint.contains(&format!("//{node}:"));
+            !removing.etcd.iter().any(gone)
+        });
+        if servers.connections.is_empty() {
             return;
         }
-        let namespace = member.params.str("pg_namespace");
-        let prefix = format!("/{}/{}/", namespace.trim_matches('/'), cluster.name);
+        let prefix = patroni_prefix(&member.params, cluster.name.as_str());
         let stopped: Vec<ResourceId> = cluster
             .members
             .iter()
@@ -328,9 +324,10 @@ impl<'a> Compiler<'a> {
                 Some(ResourceId::new(&place_on(one)?, Kind::Unit, place.patroni_unit()))
             })
             .collect();
-        let spec = etcd_keys::Spec { prefix, connections };
+        let spec = etcd_keys::Spec { prefix, servers };
         let resource = Resource::new(&node, Module::Pgsql, Spec::from(spec));
         let keys = self.fleet.add(resource.in_cluster(cluster.name.as_str()).after(stopped));
+        let keys = self.no_etcd_access(cluster, &member.params, &node, &place, keys);
         for path in doomed(cluster, member) {
             let directory = ResourceId::new(&node, Kind::Directory, path);
             if let Some(directory) = self.fleet.get_mut(&directory) {

@@ -30,10 +30,13 @@ const OWN: &str = "  vars:
     pg_replication_password: c-3
     patroni_password: d-4
     haproxy_admin_password: e-5
+    etcd_root_password: f-6
+    pg_etcd_password: g-7
 ";
 
-const ROLES: [&str; 5] = [
+const ROLES: [&str; 6] = [
     "`pg_admin_password`",
+    "`pg_etcd_password` (the cluster's name)",
     "`pg_monitor_password`",
     "`pg_replication_password`",
     "user `same`",
@@ -52,7 +55,8 @@ fn on<'d>(doors: &'d [Door], node: &str) -> BTreeSet<&'d str> {
 #[test]
 fn everything_that_lets_somebody_in_by_a_public_password_is_one() {
     let doors = compiled(INVENTORY, &nodes()).doors;
-    assert_eq!(on(&doors, "10.10.10.10"), BTreeSet::from(["`haproxy_admin_password`"]));
+    let of_etcd = ["`etcd_root_password`", "`haproxy_admin_password`"];
+    assert_eq!(on(&doors, "10.10.10.10"), BTreeSet::from(of_etcd));
     let files = ["`haproxy_admin_password`", "`patroni_password`"];
     assert_eq!(on(&doors, "10.10.10.12"), BTreeSet::from(files));
     assert_eq!(on(&doors, "10.10.10.11"), files.into_iter().chain(ROLES).collect());
@@ -112,7 +116,8 @@ fn what_stands_in_a_file_already_is_not_opened() {
     let doors = compiled(INVENTORY, &facts).doors;
     assert_eq!(on(&doors, "10.10.10.12"), BTreeSet::new());
     assert_eq!(on(&doors, "10.10.10.11"), ROLES.into(), "roles are compared, not read from files");
-    assert!(doors.iter().all(|door| door.by.kind == Kind::PgRole), "{doors:?}");
+    let logins = [Kind::PgRole, Kind::EtcdAuth, Kind::EtcdAccess];
+    assert!(doors.iter().all(|door| logins.contains(&door.by.kind)), "{doors:?}");
 }
 
 #[test]

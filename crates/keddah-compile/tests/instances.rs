@@ -220,8 +220,10 @@ fn only_what_goes_as_a_whole_is_forgotten_in_etcd() {
     for node in ["10.10.10.10", "10.10.10.11"] {
         assert!(at(Kind::Unit, node, "patroni-pg-b.service") < forgotten, "Patroni writes on");
     }
+    let user = at(Kind::EtcdAccess, "10.10.10.10", "pg-b");
+    assert!(forgotten < user, "nobody may delete its keys any more");
     let data = at(Kind::Directory, "10.10.10.10", "/data/postgres/pg-b-17");
-    assert!(forgotten < data, "the certificate that etcd lets in is gone");
+    assert!(user < data, "the certificate that etcd lets in is gone");
 }
 
 #[test]

@@ -286,7 +286,12 @@ fn issue(error: rcgen::Error) -> PkiError {
 
 fn named(common_name: &str) -> DistinguishedName {
     let mut name = DistinguishedName::new();
-    name.push(DnType::CommonName, common_name);
+    if common_name.is_empty() {
+        // A subject needs some name, and etcd must find no common name: see `etcd_client_certificate`.
+        name.push(DnType::OrganizationName, "Keddah");
+    } else {
+        name.push(DnType::CommonName, common_name);
+    }
     name
 }
 

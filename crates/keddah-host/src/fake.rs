@@ -3,10 +3,10 @@
 use crate::{Host, HostError};
 use keddah_resource::health::{Asked, HealthProbe, NodeHealth};
 use keddah_resource::kind::{
-    backup, block, certificate, directory, etcd_keys, etcd_member, file, hostname, packages,
-    patroni_config, pg_baseline, pg_census, pg_database, pg_extension, pg_function, pg_grants,
-    pg_instance, pg_privileges, pg_role, pg_schema, postmaster, stanza, symlink, sysctl,
-    trust_anchor, unit, user,
+    backup, block, certificate, directory, etcd_access, etcd_auth, etcd_keys, etcd_login,
+    etcd_member, file, hostname, packages, patroni_config, pg_baseline, pg_census, pg_database,
+    pg_extension, pg_function, pg_grants, pg_instance, pg_privileges, pg_role, pg_schema,
+    postmaster, stanza, symlink, sysctl, trust_anchor, unit, user,
 };
 use keddah_resource::{
     Difference, Distribution, IdleListener, Kind, Material, NodeFacts, Observation, Observed,
@@ -325,6 +325,22 @@ fn absent(spec: &Spec) -> Observed {
         }
         .into(),
         Spec::EtcdKeys(_) => etcd_keys::Observed { keys: 0 }.into(),
+        Spec::EtcdAuth(spec) => match spec.part {
+            etcd_auth::Part::Root { .. } => {
+                etcd_auth::Observed::Root { present: false, password: false }
+            }
+            etcd_auth::Part::Required { .. } => etcd_auth::Observed::Required(false),
+        }
+        .into(),
+        Spec::EtcdAccess(_) => etcd_access::Observed {
+            user: false,
+            role: false,
+            roles: Vec::new(),
+            reaches: Vec::new(),
+            password: true,
+        }
+        .into(),
+        Spec::EtcdLogin(_) => etcd_login::Observed { known: false }.into(),
         Spec::EtcdMember(_) => {
             etcd_member::Observed { peer_url: None, id: None, learner: false }.into()
         }

@@ -16,6 +16,9 @@ pub fn opened<'d>(plan: &Plan, doors: &'d [Door]) -> BTreeSet<&'d str> {
     doors.iter().filter(opens).map(|door| door.password.as_str()).collect()
 }
 
+/// Logins that are there or not, whatever their password.
+const LOGINS: [Kind; 3] = [Kind::PgRole, Kind::EtcdAuth, Kind::EtcdAccess];
+
 fn opens(door: &Door, change: &PlannedChange) -> bool {
     if matches!(change.certainty, Certainty::NotYet { .. }) {
         return !door.presumed;
@@ -25,11 +28,13 @@ fn opens(door: &Door, change: &PlannedChange) -> bool {
         Action::Create => true,
         Action::Delete => false,
         // A role that is given the password. Of a file it is known that it has not got it.
-        Action::Update if change.id.kind == Kind::PgRole => difference.fields.iter().any(|field| {
-            matches!(field, FieldChange::Secret { field } if field == "password")
-                || matches!(field, FieldChange::Value { field, after, .. }
+        Action::Update if LOGINS.contains(&change.id.kind) => {
+            difference.fields.iter().any(|field| {
+                matches!(field, FieldChange::Secret { field } if field == "password")
+                    || matches!(field, FieldChange::Value { field, after, .. }
                     if field == "login" && after.as_deref() == Some("true"))
-        }),
+            })
+        }
         Action::Update => true,
     }
 }

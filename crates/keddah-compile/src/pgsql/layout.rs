@@ -162,7 +162,7 @@ impl Compiler<'_> {
             certificate = certificate.reloads(&instance.pgbouncer());
         }
         let certificate = self.fleet.add(certificate);
-        let etcd = self.etcd_client_certificate(&certificates, &instance.name, &superuser);
+        let etcd = self.etcd_client_certificate(&certificates, &superuser);
         let etcd_trust = instance.id(Kind::File, ETCD_CA_PATH);
         let etcd_certificate = self.fleet.add(
             resource(etcd.into())

@@ -23,6 +23,8 @@ mod standby;
 pub(crate) mod verifier;
 
 use crate::compiler::{Compiler, Node, Problem, problem};
+use crate::doors::patroni_secrets;
+use crate::etcd::access;
 use crate::release::POSTGRESQL_VERSIONS;
 use keddah_core::NodeName;
 use keddah_inventory::model::{PgCluster, PgMember};
@@ -279,12 +281,37 @@ impl<'a> Compiler<'a> {
         self.paused(cluster);
         self.repository(cluster)?;
         let mut ready = Vec::new();
+        let (mut etcd, mut clients) = (etcd.to_vec(), Vec::new());
+        let members = etcd.clone();
+        if !cluster.exists {
+            // Where a Patroni serves already, etcd knows its user, or asks for none.
+            etcd.push(ResourceId::new(&cluster.leader, Kind::EtcdAccess, &cluster.name));
+        }
         for instance in &cluster.instances {
             let files = self.layout(cluster, instance)?;
             self.backup_files(cluster, instance, &files)?;
-            self.instance(cluster, instance, &files, etcd)?;
+            let runs = instance.node.facts.patroni_of(&cluster.name).is_some();
+            let waits = self.logins_id().filter(|_| !runs);
+            let etcd: Vec<ResourceId> = etcd.iter().cloned().chain(waits).collect();
+            self.instance(cluster, instance, &files, &etcd)?;
+            clients.push(access::Client {
+                instance: instance.name.clone(),
+                node: instance.node.name.clone(),
+                certificate: files.etcd_certificate.clone(),
+                certificates: instance.place.certificates(),
+                patroni: instance.patroni(),
+                secrets: instance.id(Kind::File, &patroni_secrets(&instance.place)),
+                runs,
+            });
             self.pool(cluster, instance, &files)?;
             ready.push(instance.postmaster());
+        }
+        let leader = clients.iter().find(|client| client.node == cluster.leader);
+        if let (Some((model, _)), Some(leader)) =
+            (self.topology.instance_of(&cluster.name, &cluster.leader), leader)
+        {
+            let (params, exists) = (&cluster.params, cluster.exists);
+            self.etcd_access(model, params, exists, &clients, leader, &members)?;
         }
         let settled = self.patroni_config(cluster, &ready)?;
         self.cluster_backup(cluster, &settled)?;

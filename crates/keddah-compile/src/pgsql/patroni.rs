@@ -6,6 +6,7 @@ use super::standby::{self, DELAY, Upstream};
 use super::{Cluster, Instance, aside, connection, pause, place};
 use crate::compiler::{Compiler, Problem, problem};
 use crate::doors::patroni_secrets;
+use crate::etcd::access;
 use keddah_core::Secret;
 use keddah_inventory::Params;
 use keddah_inventory::model::{Dialect, RtoPlan};
@@ -83,7 +84,7 @@ impl Compiler<'_> {
                     .restarts(&postmaster),
             ),
         );
-        let text = yaml("passwords", &secrets(&instance.member.params, &superuser))?;
+        let text = yaml("passwords", &secrets(cluster, &instance.member.params))?;
         let secrets = self.fleet.add(
             resource(file::Spec::secret(patroni_secrets(place), Secret::new(text), owned()).into())
                 .after([directory.clone()])
@@ -418,7 +419,8 @@ fn listen(instance: &Instance<'_>) -> Value {
     })
 }
 
-fn secrets(params: &Params<'_>, superuser: &str) -> Value {
+fn secrets(cluster: &Cluster<'_>, params: &Params<'_>) -> Value {
+    let superuser = cluster.superuser();
     let replication = json!({
         "username": params.str("pg_replication_username"),
         "password": params.secret("pg_replication_password").reveal(),
@@ -439,6 +441,11 @@ fn secrets(params: &Params<'_>, superuser: &str) -> Value {
                 "username": params.str("patroni_username"),
                 "password": params.secret("patroni_password").reveal(),
             }
+        },
+        // As long as etcd asks for no login, Patroni does without.
+        "etcd3": {
+            "username": cluster.name,
+            "password": access::password(&cluster.params, &cluster.name).reveal(),
         },
         "postgresql": { "authentication": authentication },
     })

@@ -8,7 +8,8 @@ use crate::rest::converse;
 use http_body_util::Full;
 use hyper::Request;
 use hyper::body::Bytes;
-use hyper::header::{CONTENT_TYPE, HOST};
+use hyper::header::{AUTHORIZATION, CONTENT_TYPE, HOST, HeaderValue};
+use keddah_core::Secret;
 use keddah_resource::kind::etcd_member::EtcdConnection;
 use serde::{Deserialize, Deserializer};
 use serde_json::Value;
@@ -107,19 +108,39 @@ pub(crate) async fn post(
     path: &str,
     question: &Value,
 ) -> io::Result<Bytes> {
+    post_as(connection, path, question, None).await
+}
+
+/// The same, by somebody who has logged in.
+pub(crate) async fn post_as(
+    connection: &EtcdConnection,
+    path: &str,
+    question: &Value,
+    token: Option<&Secret>,
+) -> io::Result<Bytes> {
     let late = || io::Error::other(format!("no answer within {} s", PATIENCE.as_secs()));
-    let asked = tokio::time::timeout(PATIENCE, ask(connection, path, question)).await;
+    let asked = tokio::time::timeout(PATIENCE, ask(connection, path, question, token)).await;
     asked.map_err(|_| late())?
 }
 
-async fn ask(connection: &EtcdConnection, path: &str, question: &Value) -> io::Result<Bytes> {
+async fn ask(
+    connection: &EtcdConnection,
+    path: &str,
+    question: &Value,
+    token: Option<&Secret>,
+) -> io::Result<Bytes> {
     let (address, port) = address_and_port(&connection.endpoint)
         .ok_or_else(|| io::Error::other("the endpoint has no port"))?;
-    let request = Request::post(path)
+    let mut request = Request::post(path)
         .header(HOST, format!("{address}:{port}"))
-        .header(CONTENT_TYPE, "application/json")
-        .body(Full::<Bytes>::from(question.to_string()))
-        .map_err(io::Error::other)?;
+        .header(CONTENT_TYPE, "application/json");
+    if let Some(token) = token {
+        let mut token = HeaderValue::try_from(token.reveal()).map_err(io::Error::other)?;
+        token.set_sensitive(true);
+        request = request.header(AUTHORIZATION, token);
+    }
+    let request =
+        request.body(Full::<Bytes>::from(question.to_string())).map_err(io::Error::other)?;
     let stream = TcpStream::connect((address.as_str(), port)).await?;
     let answer = if connection.endpoint.starts_with("https://") {
         let name = ServerName::try_from(address).map_err(io::Error::other)?;

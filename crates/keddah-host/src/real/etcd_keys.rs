@@ -1,6 +1,7 @@
 //! Keys in etcd, over its JSON gateway: `etcdctl` is installed on etcd's own nodes only.
 
-use super::etcd_gateway::{missing_file, post};
+use super::etcd_client::{Closed, enter, refused};
+use super::etcd_gateway::missing_file;
 use crate::{HostError, RealHost};
 use base64::{Engine, engine::general_purpose::STANDARD};
 use keddah_resource::kind::etcd_keys::{Observed, Spec};
@@ -29,20 +30,20 @@ pub async fn observe(_host: &RealHost, specs: &[&Spec]) -> Vec<Result<Observatio
 }
 
 async fn count(spec: &Spec) -> Result<u64, HostError> {
-    if spec.connections.iter().all(|one| missing_file(one).is_some()) {
+    if spec.servers.connections.iter().all(|one| missing_file(one).is_some()) {
         // Without a certificate no Patroni has ever written anything from here.
         return Ok(0);
     }
     let mut question = range(&spec.prefix);
     question["count_only"] = json!(true);
-    counted(&ask(spec, "/v3/kv/range", &question).await?)
+    counted(ask(spec, "/v3/kv/range", &question).await?)
 }
 
-fn counted(answer: &[u8]) -> Result<u64, HostError> {
+fn counted(answer: Value) -> Result<u64, HostError> {
     let unreadable =
         |why: String| HostError::new(format!("etcd's count of keys cannot be read: {why}"));
     let Counted { count } =
-        serde_json::from_slice(answer).map_err(|error| unreadable(error.to_string()))?;
+        serde_json::from_value(answer).map_err(|error| unreadable(error.to_string()))?;
     count.parse().map_err(|_| unreadable(count))
 }
 
@@ -59,25 +60,20 @@ pub async fn apply(
     ask(spec, "/v3/kv/deleterange", &range(&spec.prefix)).await.map(drop)
 }
 
-async fn ask(spec: &Spec, path: &str, question: &Value) -> Result<Vec<u8>, HostError> {
-    let mut last = HostError::new("there is no member of etcd to ask");
-    for connection in &spec.connections {
-        match post(connection, path, question).await {
-            Ok(answer) => return Ok(answer.to_vec()),
-            Err(error) => {
-                last = HostError::new(format!(
-                    "etcd on {} does not answer for {}: {error}",
-                    connection.endpoint, spec.prefix
-                ));
-            }
-        }
-    }
-    Err(last)
+async fn ask(spec: &Spec, path: &str, question: &Value) -> Result<Value, HostError> {
+    let client = match enter(&spec.servers.connections, &spec.servers.root).await {
+        Ok(client) => client,
+        Err(Closed::NotYet(because)) => return Err(HostError::new(because)),
+        Err(Closed::WrongPassword) => return Err(refused()),
+    };
+    client.call(path, question).await.map_err(|error| {
+        HostError::new(format!("etcd does not answer for {}: {error}", spec.prefix))
+    })
 }
 
 /// All keys that begin with the prefix: the range ends before the first text that does not
 /// (etcd's API guide, "Range").
-fn range(prefix: &str) -> Value {
+pub(super) fn range(prefix: &str) -> Value {
     let mut end = prefix.as_bytes().to_vec();
     while let Some(last) = end.pop() {
         if last < u8::MAX {
@@ -101,9 +97,9 @@ mod tests {
 
     #[test]
     fn no_count_is_zero_and_one_that_is_no_number_is_not() {
-        assert_eq!(counted(br#"{"header":{}}"#).unwrap(), 0);
-        assert_eq!(counted(br#"{"header":{},"count":"12"}"#).unwrap(), 12);
-        assert!(counted(br#"{"count":"many"}"#).is_err());
-        assert!(counted(b"404 page not found").is_err());
+        assert_eq!(counted(json!({ "header": {} })).unwrap(), 0);
+        assert_eq!(counted(json!({ "header": {}, "count": "12" })).unwrap(), 12);
+        assert!(counted(json!({ "count": "many" })).is_err());
+        assert!(counted(json!("404 page not found")).is_err());
     }
 }

@@ -80,8 +80,7 @@ value: text("new"),
             Password,
             Levels::G,
             text("Etcd.Root"),
-            "Without effect: members and clients of etcd prove themselves by certificates of its \
-         own authority.",
+            "Password of etcd's root user, who makes a user for each cluster. A change of it is carried out in place.",
         ),
         row(
             "etcd_safeguard",

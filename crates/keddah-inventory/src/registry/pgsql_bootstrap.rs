@@ -267,7 +267,7 @@ pub(super) const PG_BOOTSTRAP: &[Parameter] = &section(
             Password,
             Levels::C,
             text(""),
-            "Password of the cluster's own etcd user; empty means the cluster's name.",
+            "Password of the cluster's own user in etcd, who reaches that cluster's keys alone; empty means the cluster's name.",
         ),
         row(
             "pgsodium_key",

@@ -14,7 +14,7 @@ pub struct Spec {
     pub certificate_path: String,
     /// Path of the PKCS#8 private key in PEM.
     pub key_path: String,
-    /// The subject's common name.
+    /// The subject's common name; empty for a certificate without one.
     pub common_name: String,
     /// DNS names it is valid for, sorted.
     pub dns_names: Vec<String>,

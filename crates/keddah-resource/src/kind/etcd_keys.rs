@@ -1,7 +1,7 @@
 //! What a cluster that is gone has left in etcd. Patroni takes a cluster of the same name for one that
 //! exists while `initialize` is there, and waits for its leader for ever.
 
-use super::etcd_member::EtcdConnection;
+use super::etcd_auth::Servers;
 use crate::{Class, Difference};
 use serde::{Deserialize, Serialize};
 
@@ -10,8 +10,8 @@ use serde::{Deserialize, Serialize};
 pub struct Spec {
     /// All keys that begin with this, such as `/pg/pg-test/`.
     pub prefix: String,
-    /// Ways to etcd's members; the first that answers is asked.
-    pub connections: Vec<EtcdConnection>,
+    /// How etcd is reached.
+    pub servers: Servers,
 }
 
 /// What is.

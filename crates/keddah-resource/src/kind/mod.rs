@@ -4,7 +4,10 @@ pub mod backup;
 pub mod block;
 pub mod certificate;
 pub mod directory;
+pub mod etcd_access;
+pub mod etcd_auth;
 pub mod etcd_keys;
+pub mod etcd_login;
 pub mod etcd_member;
 pub mod file;
 pub mod hostname;
@@ -149,6 +152,12 @@ kinds! {
     EtcdMember, etcd_member, "etcd-member";
     /// What a cluster that is gone has left in etcd.
     EtcdKeys, etcd_keys, "etcd-keys";
+    /// etcd's root user, or that etcd asks for logins.
+    EtcdAuth, etcd_auth, "etcd-auth";
+    /// A cluster's user in etcd, and what it reaches there.
+    EtcdAccess, etcd_access, "etcd-access";
+    /// That a Patroni has its login for etcd.
+    EtcdLogin, etcd_login, "etcd-login";
     /// A PostgreSQL instance under Patroni.
     PgInstance, pg_instance, "pg-instance";
     /// The running postmaster: reloads and restarts.

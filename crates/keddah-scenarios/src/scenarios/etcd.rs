@@ -1,12 +1,15 @@
 //! etcd's members are lost, rebuilt, found in a cluster of their own, and dead for ever: nothing that
 //! exists is born a second time.
 
+use crate::cluster::wait_healthy;
 use crate::command::{Output, wait_until};
 use crate::ensure;
 use crate::failure::Outcome;
 use crate::keddah::{Keddah, expected, says};
+use crate::postgres::superuser;
 use crate::sandbox::{Image, Sandbox, address};
 use crate::world::{World, step};
+use std::path::Path;
 use std::time::Duration;
 
 const INVENTORY: &str = include_str!("../../inventories/etcd.yml");
@@ -23,6 +26,24 @@ pub fn run(world: &mut World) -> Outcome {
         keddah.plan()?.expect_empty()?;
         etcdctl(sandbox, 1, "put /kept yes")?.success().map(|_| ())
     })?;
+    step("a cluster's certificate and login reach its own keys, and nobody else's", || {
+        alone(sandbox)
+    })?;
+    step(
+        "a fleet whose etcd asks for no logins is brought there, and no primary steps down",
+        || {
+            without_logins(sandbox, &project.directory)?;
+            let started = || superuser(sandbox, 1, "postgres", "SELECT pg_postmaster_start_time()");
+            let before = started()?;
+            keddah.plan()?.contains(&expected("etcd-login", "pg-one-1").action("create"))?;
+            let applied = keddah.apply()?;
+            keddah.plan()?.expect_empty().map_err(|failure| failure.with(&applied))?;
+            ensure!(started()? == before, "PostgreSQL was restarted: {applied}");
+            let log = sandbox.shell(1, "! grep -h Demoting /pg/log/patroni/patroni.log")?;
+            ensure!(log.code == Some(0), "{log}");
+            alone(sandbox)
+        },
+    )?;
     step("a node of etcd is rebuilt: its member is struck, and joins the same cluster", || {
         let before = members(sandbox)?;
         sandbox.shell(3, "systemctl stop etcd; rm -rf /data/etcd /etc/etcd")?.success()?;
@@ -155,6 +176,61 @@ pub fn run(world: &mut World) -> Outcome {
     Ok(())
 }
 
+/// etcdctl with the certificate and the login of the cluster `pg-one`.
+fn as_cluster(sandbox: &Sandbox, login: &str, words: &str) -> Outcome<Output> {
+    let line = format!(
+        "ETCDCTL_API=3 {login} etcdctl --endpoints=https://127.0.0.1:2379 --cacert=/etc/pki/etcd-ca.crt \
+         --cert=/pg/cert/etcd.crt --key=/pg/cert/etcd.key {words}"
+    );
+    sandbox.shell(1, &line)
+}
+
+fn alone(sandbox: &Sandbox) -> Outcome {
+    const LOGIN: &str = "ETCDCTL_USER=pg-one:pg-one";
+    let own = as_cluster(sandbox, LOGIN, "get --print-value-only /pg/pg-one/leader")?.success()?;
+    ensure!(own.text() == "pg-one-1", "it does not read its own leader: {own}");
+    as_cluster(sandbox, LOGIN, "put /keddah/pg-one/note yes")?.success()?;
+    for words in [
+        "get --prefix /pg/pg-two/",
+        "put /pg/pg-two/leader pg-one-1",
+        "put /pg/pg-one2/leader pg-one-1",
+        "get --prefix /pg",
+        "get --prefix /keddah-passwords/",
+    ] {
+        let refused = as_cluster(sandbox, LOGIN, words)?;
+        ensure!(refused.code != Some(0), "{words} is not refused: {refused}");
+        says(&refused, "permission denied")?;
+    }
+    let nobody = as_cluster(sandbox, "", "get /pg/pg-one/leader")?;
+    ensure!(nobody.code != Some(0), "no login is needed: {nobody}");
+    Ok(())
+}
+
+/// Makes it a fleet from before logins: etcd asks for none and knows no user, Patroni has none, and is
+/// connected by a certificate with a common name.
+fn without_logins(sandbox: &Sandbox, project: &Path) -> Outcome {
+    for words in
+        ["auth disable", "user delete pg-one", "role delete pg-one", "del --prefix /keddah"]
+    {
+        etcdctl(sandbox, 1, words)?.success()?;
+    }
+    let authority = |file| std::fs::read_to_string(project.join("files/pki/etcd").join(file));
+    let script = format!(
+        "set -e; cd /root; umask 077; cat > ca.crt <<'END'\n{}\nEND\ncat > ca.key <<'END'\n{}\nEND\n\
+         openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 900 \
+         -subj /CN=pg-one-1 -addext basicConstraints=critical,CA:FALSE -CA ca.crt -CAkey ca.key \
+         -keyout /pg/cert/etcd.key -out /pg/cert/etcd.crt 2>/dev/null\n\
+         rm ca.key; chown postgres: /pg/cert/etcd.*; chmod 644 /pg/cert/etcd.crt\n\
+         sed -i '/^etcd3:/{{N;N;d}}' /etc/patroni/conf.d/90-secrets.yml\n\
+         systemctl restart patroni; : > /pg/log/patroni/patroni.log",
+        authority("ca.crt")?.trim(),
+        authority("ca.key")?.trim(),
+    );
+    sandbox.shell(1, &script)?.success()?;
+    wait_healthy(sandbox, 1, 1, Duration::from_secs(60))?;
+    Ok(())
+}
+
 /// Applies, and finds the member in the cluster that was there before.
 fn rejoined(keddah: &Keddah<'_>, node: u8) -> Outcome {
     let applied = keddah.apply()?;
@@ -183,7 +259,7 @@ fn members(sandbox: &Sandbox) -> Outcome<String> {
 
 fn etcdctl(sandbox: &Sandbox, node: u8, words: &str) -> Outcome<Output> {
     let line = format!(
-        "ETCDCTL_API=3 etcdctl --endpoints=https://127.0.0.1:2379 --cacert=/etc/pki/etcd-ca.crt \
+        "ETCDCTL_API=3 ETCDCTL_USER=\"root:$(cat /etc/etcd/root.password)\" etcdctl --endpoints=https://127.0.0.1:2379 --cacert=/etc/pki/etcd-ca.crt \
          --cert=/etc/etcd/server.crt --key=/etc/etcd/server.key {words}"
     );
     sandbox.shell(node, &line)

@@ -39,7 +39,7 @@ pub fn run(world: &mut World) -> Outcome {
             sandbox
             .shell(
                 1,
-                "ETCDCTL_API=3 etcdctl --endpoints=https://127.0.0.1:2379 --cacert=/etc/pki/etcd-ca.crt \
+                "ETCDCTL_API=3 ETCDCTL_USER=\"root:$(cat /etc/etcd/root.password)\" etcdctl --endpoints=https://127.0.0.1:2379 --cacert=/etc/pki/etcd-ca.crt \
                  --cert=/etc/etcd/server.crt --key=/etc/etcd/server.key del --prefix /pg/pg-test/",
             )?
             .success()?;

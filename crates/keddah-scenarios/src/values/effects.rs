@@ -11,16 +11,15 @@ use std::path::Path;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-/// Parameters that act outside of compilation, and the file in which.
+/// Parameters that act outside of the compilation of a new fleet, and the file in which.
 const ELSEWHERE: &[(&str, &str)] = &[
     ("ca_create", "crates/keddah/src/steps/authority.rs"),
     ("ca_cn", "crates/keddah/src/steps/authority.rs"),
+    ("etcd_learner", "crates/keddah-compile/src/topology.rs"),
     ("etcd_safeguard", "crates/keddah/src/commands/remove.rs"),
+    ("keddah_accept", "crates/keddah-compile/src/health.rs"),
     ("pg_safeguard", "crates/keddah/src/commands/remove.rs"),
 ];
-
-/// Passwords of logins to etcd, which are given their effect with those logins.
-const OF_ETCD_LOGINS: &[&str] = &["etcd_root_password", "pg_etcd_password"];
 
 /// Parameters of which one value alone is run, and every other is refused by `keddah check`.
 const REFUSED: &[&str] = &["pg_mode"];
@@ -95,7 +94,6 @@ fn what_is_managed_acts_and_what_is_not_does_not() {
     let all: Vec<&'static Parameter> = registry::all().chain(registry::extra()).collect();
     let here: Vec<&'static Parameter> = all
         .into_iter()
-        .filter(|parameter| !OF_ETCD_LOGINS.contains(&parameter.name))
         .filter(|parameter| !ELSEWHERE.iter().any(|(name, _)| *name == parameter.name))
         .collect();
     let (acting, idle): (Vec<_>, Vec<_>) =

@@ -1,0 +1,318 @@
+//! Logins in etcd, against a real member of etcd: who reaches what, and that nobody is cut off.
+
+#![expect(clippy::unwrap_used, reason = "a test that cannot prepare its member has failed")]
+
+mod scratch;
+
+use keddah_core::Secret;
+use keddah_host::{Host, HostError, RealHost};
+use keddah_resource::kind::etcd_access::{self, Part};
+use keddah_resource::kind::etcd_auth::{self, Servers, own_prefix};
+use keddah_resource::kind::etcd_keys;
+use keddah_resource::kind::etcd_login;
+use keddah_resource::kind::etcd_member::EtcdConnection;
+use keddah_resource::{Difference, Observation, Observed, Spec};
+use std::net::TcpListener;
+use std::process::{Child, Command, Output, Stdio};
+use std::time::Duration;
+use tempfile::TempDir;
+
+struct Member {
+    directory: TempDir,
+    endpoint: String,
+    process: Child,
+    host: RealHost,
+}
+
+impl Drop for Member {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+fn free_port() -> u16 {
+    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+}
+
+impl Member {
+    async fn start() -> Self {
+        let directory = tempfile::Builder::new().prefix("keddah-etcd-").tempdir().unwrap();
+        let (client, peer) = (free_port(), free_port());
+        let endpoint = format!("http://127.0.0.1:{client}");
+        let data = directory.path().join("data");
+        let process = Command::new("/usr/bin/etcd")
+            .args(["--data-dir", data.to_str().unwrap()])
+            .args(["--listen-client-urls", &endpoint, "--advertise-client-urls", &endpoint])
+            .args(["--listen-peer-urls", &format!("http://127.0.0.1:{peer}")])
+            .args(["--initial-advertise-peer-urls", &format!("http://127.0.0.1:{peer}")])
+            .args(["--initial-cluster", &format!("default=http://127.0.0.1:{peer}")])
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        let host = RealHost::new(directory.path().join("state"));
+        let member = Self { directory, endpoint, process, host };
+        for _ in 0..100 {
+            if let Ok(Observation::Known(_)) = member.look(&member.root("first")).await {
+                return member;
+            }
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+        panic!("etcd does not start");
+    }
+
+    fn servers(&self, root: &str) -> Servers {
+        let connection = EtcdConnection {
+            endpoint: self.endpoint.clone(),
+            ca_path: String::new(),
+            certificate_path: String::new(),
+            key_path: String::new(),
+        };
+        Servers { connections: vec![connection], root: Secret::new(root) }
+    }
+
+    fn password_file(&self) -> String {
+        self.directory.path().join("root.password").to_str().unwrap().to_owned()
+    }
+
+    fn root(&self, password: &str) -> Spec {
+        let part = etcd_auth::Part::Root { password_file: self.password_file() };
+        etcd_auth::Spec { part, servers: self.servers(password) }.into()
+    }
+
+    fn required(&self, served: &[&str]) -> Spec {
+        let part = etcd_auth::Part::Required {
+            served: served.iter().map(|&prefix| prefix.to_owned()).collect(),
+            patience_seconds: 3,
+        };
+        etcd_auth::Spec { part, servers: self.servers("first") }.into()
+    }
+
+    fn access(&self, cluster: &str, password: &str, part: Part) -> Spec {
+        etcd_access::Spec {
+            user: cluster.to_owned(),
+            password: Secret::new(password),
+            prefixes: vec![own_prefix(cluster), format!("/pg/{cluster}/")],
+            part,
+            settled_seconds: 0,
+            servers: self.servers("first"),
+        }
+        .into()
+    }
+
+    fn login(&self, cluster: &str, instance: &str) -> Spec {
+        etcd_login::Spec {
+            cluster: cluster.to_owned(),
+            instance: instance.to_owned(),
+            connections: self.servers("").connections,
+            unit: "keddah-no-such.service".to_owned(),
+            settled_seconds: 0,
+        }
+        .into()
+    }
+
+    async fn look(&self, spec: &Spec) -> Result<Observation, HostError> {
+        self.host.observe(std::slice::from_ref(spec)).await.pop().unwrap()
+    }
+
+    async fn known(&self, spec: &Spec) -> Observed {
+        match self.look(spec).await {
+            Ok(Observation::Known(observed)) => observed,
+            other => panic!("{}: {other:?}", spec.name()),
+        }
+    }
+
+    async fn because(&self, spec: &Spec) -> String {
+        match self.look(spec).await {
+            Ok(Observation::NotYet { because }) => because,
+            other => panic!("{}: {other:?}", spec.name()),
+        }
+    }
+
+    async fn difference(&self, spec: &Spec) -> Option<Difference> {
+        spec.diff(&self.known(spec).await)
+    }
+
+    async fn try_to(&self, spec: &Spec) -> Result<(), HostError> {
+        let observed = self.known(spec).await;
+        let difference = spec.diff(&observed).expect("there is something to do");
+        self.host.apply(spec, &observed, &difference, None).await
+    }
+
+    /// Applies, and finds no difference left.
+    async fn converge(&self, spec: &Spec) {
+        self.try_to(spec).await.unwrap();
+        assert_eq!(self.difference(spec).await, None, "{}", spec.name());
+    }
+
+    /// A request as somebody else would make it: with a login, or without.
+    fn call(&self, login: Option<(&str, &str)>, path: &str, body: &str) -> Output {
+        let mut curl = Command::new("curl");
+        curl.args(["--silent", "--fail-with-body", "--max-time", "10"]);
+        if let Some((user, password)) = login {
+            let login = format!(r#"{{"name":"{user}","password":"{password}"}}"#);
+            let answer = self.call(None, "/v3/auth/authenticate", &login);
+            let answer: serde_json::Value = serde_json::from_slice(&answer.stdout).unwrap();
+            let Some(token) = answer.get("token").and_then(|token| token.as_str()) else {
+                return Command::new("false").output().unwrap();
+            };
+            curl.args(["--header", &format!("Authorization: {token}")]);
+        }
+        curl.args(["--data", body, &format!("{}{path}", self.endpoint)]).output().unwrap()
+    }
+
+    fn put(&self, login: Option<(&str, &str)>, key: &str) -> bool {
+        let body = format!(r#"{{"key":"{}","value":"eA=="}}"#, base64(key));
+        self.call(login, "/v3/kv/put", &body).status.success()
+    }
+
+    fn get(&self, login: Option<(&str, &str)>, key: &str) -> bool {
+        let body = format!(r#"{{"key":"{}"}}"#, base64(key));
+        self.call(login, "/v3/kv/range", &body).status.success()
+    }
+
+    /// A key of somebody who is alive, for as many seconds.
+    fn alive(&self, key: &str, seconds: u32) {
+        let lease = self.call(None, "/v3/lease/grant", &format!(r#"{{"TTL":"{seconds}"}}"#));
+        let lease: serde_json::Value = serde_json::from_slice(&lease.stdout).unwrap();
+        let body = format!(
+            r#"{{"key":"{}","value":"eA==","lease":{}}}"#,
+            base64(key),
+            lease.get("ID").unwrap()
+        );
+        assert!(self.call(None, "/v3/kv/put", &body).status.success());
+    }
+}
+
+fn base64(text: &str) -> String {
+    use base64::{Engine, engine::general_purpose::STANDARD};
+    STANDARD.encode(text)
+}
+
+const A: Option<(&str, &str)> = Some(("pg-a", "pg-a"));
+const SERVED: [&str; 4] = ["/pg/pg-a/", "/keddah/pg-a/", "/pg/pg-a2/", "/keddah/pg-a2/"];
+
+#[tokio::test]
+async fn one_clusters_login_reaches_nothing_of_anothers() {
+    if scratch::skipped() {
+        return;
+    }
+    let etcd = Member::start().await;
+    // Whatever is there before.
+    assert!(etcd.put(None, "/pg/pg-a/leader") && etcd.put(None, "/pg/pg-a2/leader"));
+    etcd.converge(&etcd.root("first")).await;
+    for cluster in ["pg-a", "pg-a2"] {
+        etcd.converge(&etcd.access(cluster, cluster, Part::Role)).await;
+        assert_eq!(etcd.difference(&etcd.access(cluster, cluster, Part::Password)).await, None);
+    }
+    assert!(
+        etcd.put(None, "/pg/pg-a2/leader"),
+        "users alone change nothing for those who are there"
+    );
+    for (cluster, seconds) in [("pg-a", 60), ("pg-a2", 60)] {
+        etcd.alive(&format!("/pg/{cluster}/members/{cluster}-1"), seconds);
+    }
+    let required = etcd.required(&SERVED);
+    let why = etcd.because(&required).await;
+    assert!(why.contains("pg-a-1, pg-a2-1") || why.contains("pg-a2-1, pg-a-1"), "{why}");
+    etcd.converge(&etcd.login("pg-a", "pg-a-1")).await;
+    let why = etcd.because(&required).await;
+    assert!(!why.contains("pg-a-1") && why.contains("pg-a2-1"), "{why}");
+    etcd.converge(&etcd.login("pg-a2", "pg-a2-1")).await;
+    // They are no Patronis, and end.
+    for key in ["/pg/pg-a/members/pg-a-1", "/pg/pg-a2/members/pg-a2-1"] {
+        assert!(etcd.put(None, key));
+    }
+    etcd.converge(&required).await;
+
+    assert!(etcd.put(A, "/pg/pg-a/leader") && etcd.get(A, "/pg/pg-a/leader"));
+    assert!(etcd.put(A, "/keddah/pg-a/x"));
+    for key in ["/pg/pg-a2/leader", "/pg/pg-a", "/keddah/pg-a2/x", "/keddah-passwords/pg-a", "/x"] {
+        assert!(!etcd.put(A, key) && !etcd.get(A, key), "{key}");
+    }
+    assert!(!etcd.put(None, "/pg/pg-a/leader") && !etcd.get(None, "/pg/pg-a/leader"));
+    let own = format!(r#"{{"user":"pg-a","role":"{}"}}"#, "pg-a2");
+    assert!(!etcd.call(A, "/v3/auth/user/grant", &own).status.success());
+
+    // What the next plan sees, and a cluster that comes later.
+    for spec in [etcd.root("first"), etcd.access("pg-a", "pg-a", Part::Role), required] {
+        assert_eq!(etcd.difference(&spec).await, None, "{}", spec.name());
+    }
+    assert_eq!(
+        etcd.difference(&etcd.login("pg-b", "pg-b-1")).await,
+        None,
+        "it needs no key any more"
+    );
+    etcd.converge(&etcd.access("pg-b", "other", Part::Role)).await;
+    assert!(etcd.put(Some(("pg-b", "other")), "/pg/pg-b/leader"));
+
+    // Somebody widens a role, and gives root's part away.
+    let root = Some(("root", "first"));
+    let wide = format!(
+        r#"{{"name":"pg-a","perm":{{"permType":"READWRITE","key":"{}","range_end":"{}"}}}}"#,
+        base64("/pg/pg-a"),
+        base64("/pg/pg-b")
+    );
+    assert!(etcd.call(root, "/v3/auth/role/grant", &wide).status.success());
+    let grant = r#"{"user":"pg-a","role":"root"}"#;
+    assert!(etcd.call(root, "/v3/auth/user/grant", grant).status.success());
+    assert!(etcd.put(A, "/pg/pg-a2/leader"));
+    etcd.converge(&etcd.access("pg-a", "pg-a", Part::Role)).await;
+    assert!(!etcd.put(A, "/pg/pg-a2/leader") && etcd.put(A, "/pg/pg-a/leader"));
+
+    // Another password for one.
+    etcd.converge(&etcd.access("pg-a", "another", Part::Password)).await;
+    assert!(!etcd.put(A, "/pg/pg-a/leader"));
+    assert!(etcd.put(Some(("pg-a", "another")), "/pg/pg-a/leader"));
+
+    // It goes as a whole, and leaves nothing.
+    let prefix = "/pg/pg-b/".to_owned();
+    etcd.converge(&etcd_keys::Spec { prefix, servers: etcd.servers("first") }.into()).await;
+    etcd.converge(&etcd.access("pg-b", "", Part::Absent)).await;
+    assert!(!etcd.put(Some(("pg-b", "other")), "/pg/pg-b/leader"));
+}
+
+#[tokio::test]
+async fn roots_password_is_changed_from_the_one_before_and_another_is_said() {
+    if scratch::skipped() {
+        return;
+    }
+    let etcd = Member::start().await;
+    etcd.converge(&etcd.root("zero")).await;
+    // Nobody asks for logins yet: the password is told by its mark.
+    etcd.converge(&etcd.root("first")).await;
+    etcd.converge(&etcd.required(&[])).await;
+    std::fs::write(etcd.password_file(), "first").unwrap();
+    etcd.converge(&etcd.root("second")).await;
+    assert!(etcd.put(Some(("root", "second")), "/x") && !etcd.put(Some(("root", "first")), "/x"));
+    std::fs::write(etcd.password_file(), "second").unwrap();
+    // Somebody else changes it.
+    let login = r#"{"name":"root","password":"unknown"}"#;
+    let root = Some(("root", "second"));
+    assert!(etcd.call(root, "/v3/auth/user/changepw", login).status.success());
+    let refused = etcd.look(&etcd.root("second")).await.unwrap_err();
+    assert!(refused.message.contains("`etcd_root_password`"), "{refused:?}");
+    assert!(refused.hint.unwrap().contains("operations.md"));
+    let why = etcd.because(&etcd.access("pg-a", "pg-a", Part::Role)).await;
+    assert!(why.contains("`etcd_root_password`"), "{why}");
+    assert!(!etcd.put(A, "/pg/pg-a/x"), "nothing was made");
+}
+
+#[tokio::test]
+async fn logins_are_taken_back_where_somebody_is_cut_off() {
+    if scratch::skipped() {
+        return;
+    }
+    let etcd = Member::start().await;
+    etcd.converge(&etcd.root("first")).await;
+    etcd.alive("/pg/stranger/leader", 60);
+    let required = etcd.required(&SERVED);
+    let why = etcd.because(&required).await;
+    assert!(why.contains("/pg/stranger/leader"), "{why}");
+    let all = etcd.required(&[&SERVED[..], &["/pg/stranger/"]].concat());
+    let failed = etcd.try_to(&all).await.unwrap_err();
+    assert!(failed.message.contains("/pg/stranger/leader"), "{failed:?}");
+    assert!(etcd.put(None, "/pg/stranger/leader"), "it is let in as before");
+    assert!(etcd.difference(&all).await.is_some());
+}
