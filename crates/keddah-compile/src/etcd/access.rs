@@ -48,12 +48,18 @@ pub(crate) fn password(params: &Params<'_>, cluster: &str) -> Secret {
 
 /// What a cluster's user reaches, sorted.
 fn prefixes(params: &Params<'_>, cluster: &str) -> Vec<String> {
-    vec![etcd_auth::own_prefix(cluster), patroni_prefix(params, cluster)]
+    let mut prefixes = vec![etcd_auth::own_prefix(cluster), patroni_prefix(params, cluster)];
+    prefixes.sort();
+    prefixes.dedup();
+    prefixes
 }
 
 /// Where Patroni keeps a cluster's state. The slash at its end keeps `pg-test2` apart from `pg-test`.
 pub(crate) fn patroni_prefix(params: &Params<'_>, cluster: &str) -> String {
-    format!("/{}/{cluster}/", params.str("pg_namespace").trim_matches('/'))
+    match params.str("pg_namespace").trim_matches('/') {
+        "" => format!("/{cluster}/"),
+        namespace => format!("/{namespace}/{cluster}/"),
+    }
 }
 
 fn turn(params: &Params<'_>) -> u32 {
