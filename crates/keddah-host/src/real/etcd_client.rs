@@ -11,8 +11,10 @@ use keddah_resource::kind::etcd_auth::{MARKS, ROOT};
 use keddah_resource::kind::etcd_member::EtcdConnection;
 use keddah_resource::kind::file::digest;
 use serde_json::{Value, json};
+use std::collections::BTreeMap;
 use std::io;
 use std::time::Duration;
+use tokio::sync::Mutex;
 use tokio::time::sleep;
 
 /// What etcd says to whoever has no login and needs one (`api/v3rpc/rpctypes`), the last to those whose
@@ -56,7 +58,7 @@ pub(super) async fn enter<'a>(
     for connection in connections {
         let answer = match asks_for_logins(connection).await {
             Ok(false) => Ok(None),
-            Ok(true) => authenticate(connection, ROOT, root).await.map(Some),
+            Ok(true) => token(connection, ROOT, root).await.map(Some),
             Err(error) => Err(error),
         };
         match answer {
@@ -110,6 +112,32 @@ pub(super) fn is_closed(error: &io::Error) -> bool {
 /// Whether an error of etcd's has these words.
 pub(super) fn says(error: &io::Error, words: &str) -> bool {
     error.to_string().contains(words)
+}
+
+/// Tokens of this process's logins, by endpoint and user, each with the password that it was got for. A
+/// login costs etcd a bcrypt, and a plan looks at many users.
+static TOKENS: Mutex<BTreeMap<(String, String), (Secret, Secret)>> =
+    Mutex::const_new(BTreeMap::new());
+
+/// A token: one that etcd still knows, or that of a new login. Those who come at the same time wait for
+/// one login.
+async fn token(connection: &EtcdConnection, user: &str, password: &Secret) -> io::Result<Secret> {
+    let mut tokens = TOKENS.lock().await;
+    let place = (connection.endpoint.clone(), user.to_owned());
+    if let Some((earlier, token)) = tokens.get(&place)
+        && earlier == password
+    {
+        let mut question = key(MARKS);
+        question["serializable"] = json!(true);
+        question["count_only"] = json!(true);
+        if post_as(connection, "/v3/kv/range", &question, Some(token)).await.is_ok() {
+            return Ok(token.clone());
+        }
+    }
+    tokens.remove(&place);
+    let token = authenticate(connection, user, password).await?;
+    tokens.insert(place, (password.clone(), token.clone()));
+    Ok(token)
 }
 
 async fn authenticate(

@@ -248,7 +248,7 @@ fn not_into_the_sick(sandbox: &Sandbox, keddah: &Keddah<'_>) -> Outcome {
 fn accepted(sandbox: &Sandbox, keddah: &Keddah<'_>) -> Outcome {
     let before = keddah.project.text()?;
     let node = TEST[2];
-    sandbox.shell(node, "systemctl stop pgbouncer")?.success()?;
+    sandbox.shell(node, "systemctl stop chrony")?.success()?;
     keddah
         .project
         .edit("pg_offline_query: true", "pg_offline_query: true, keddah_accept: [service-down]")?;
@@ -256,7 +256,7 @@ fn accepted(sandbox: &Sandbox, keddah: &Keddah<'_>) -> Outcome {
     let wrong = keddah.project.edit("[service-down]", "[service-dwon]");
     let misspelt = keddah.run(&["status"])?;
     keddah.project.write(&before)?;
-    sandbox.shell(node, "systemctl start pgbouncer")?.success()?;
+    sandbox.shell(node, "systemctl start chrony")?.success()?;
     wrong?;
     says(&told.expect(&[0])?, "accepted]")?;
     says(&misspelt.expect(&[2])?, "did you mean `service-down`?")?;
