@@ -511,6 +511,12 @@ fn nothing_restarts_into_a_sick_cluster_but_the_sick_member_itself() {
     assert_eq!(in_the_way(&reload, &health), [], "nobody notices");
     let removal = plan(Kind::PgInstance, "pg-2", 2, Action::Delete, Class::Destroy);
     assert_eq!(in_the_way(&removal, &health).len(), 1);
+    let mut down = World::well();
+    down.silence(1);
+    down.node(3).servers[0].server = Asked::unknown("PostgreSQL does not run");
+    down.patroni(3).state = "stopped".to_owned();
+    let start = plan(Kind::PgInstance, "pg-3", 3, Action::Update, Class::Restart);
+    assert_eq!(in_the_way(&start, &down.judged()), [], "it does not serve: nobody loses it");
     let well = World::well().judged();
     assert_eq!(in_the_way(&plan_of_another, &well), []);
 }

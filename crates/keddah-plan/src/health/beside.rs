@@ -90,6 +90,13 @@ pub fn in_the_way<'a>(plan: &'a Plan, health: &'a Health) -> Vec<InTheWay<'a>> {
             continue;
         };
         let concerned = instance(change, cluster);
+        // A member that does not serve is restarted at nobody's cost.
+        if concerned.is_some_and(|member| !matches!(member.state.as_str(), "running" | "streaming"))
+            && change.difference.class < Class::Stop
+        {
+            continue;
+        }
+        let concerned = concerned.map(|member| &member.instance);
         for finding in health.findings.iter().filter(|finding| finding.counts()) {
             let about = finding.cluster.as_ref() == Some(&cluster.name)
                 || finding.name.starts_with("etcd-");
@@ -118,10 +125,13 @@ fn disrupts(change: &PlannedChange) -> bool {
     ends && server && change.certainty == Certainty::Known
 }
 
-/// The instance that a change is about.
-fn instance<'a>(change: &PlannedChange, cluster: &'a ClusterHealth) -> Option<&'a String> {
-    let member = |member: &&super::MemberHealth| {
-        member.instance == change.id.name || member.node == change.id.node
-    };
-    cluster.members.iter().find(member).map(|member| &member.instance)
+/// The member that a change is about.
+fn instance<'a>(
+    change: &PlannedChange,
+    cluster: &'a ClusterHealth,
+) -> Option<&'a super::MemberHealth> {
+    cluster
+        .members
+        .iter()
+        .find(|member| member.instance == change.id.name || member.node == change.id.node)
 }
