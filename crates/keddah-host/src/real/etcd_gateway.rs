@@ -102,6 +102,22 @@ pub(crate) async fn list(connection: &EtcdConnection) -> Result<List, HostError>
         .map_err(|error| failed(error.to_string()))
 }
 
+/// The leader's id as a member knows it; 0 for none (`Maintenance.Status`, for which nobody has to log in).
+pub(crate) async fn leader(connection: &EtcdConnection) -> Result<u64, HostError> {
+    #[derive(Deserialize)]
+    struct Status {
+        #[serde(default, deserialize_with = "digits")]
+        leader: u64,
+    }
+    let failed = |why: io::Error| {
+        HostError::new(format!("etcd on {} does not say who leads: {why}", connection.endpoint))
+    };
+    let body = post(connection, "/v3/maintenance/status", &serde_json::json!({})).await;
+    let status: Result<Status, _> =
+        body.and_then(|body| serde_json::from_slice(&body).map_err(io::Error::other));
+    Ok(status.map_err(failed)?.leader)
+}
+
 /// What one member answers to a question.
 pub(crate) async fn post(
     connection: &EtcdConnection,

@@ -1,7 +1,7 @@
 //! Members in etcd's own list, by `etcdctl`.
 
 use super::etcd_client::reads_with_consent;
-use super::etcd_gateway::{List, Member, address_and_port, list, members, missing_file};
+use super::etcd_gateway::{List, Member, address_and_port, leader, list, members, missing_file};
 use super::etcd_quorum::can_strike;
 use super::unit::accepts;
 use crate::command::Command;
@@ -144,7 +144,6 @@ pub async fn apply(
 async fn attempt(spec: &Spec) -> Result<(), HostError> {
     let members = members(&spec.connection).await?;
     let found = find(&members, spec);
-    let command = etcdctl(&spec.connection);
     if spec.stage == Stage::Votes {
         let Some(member) = found else {
             return Err(HostError::new(format!("{} is no member of etcd", spec.member)));
@@ -152,9 +151,22 @@ async fn attempt(spec: &Spec) -> Result<(), HostError> {
         if !member.learner {
             return Ok(());
         }
-        let promoted = command.args(["member", "promote", &format!("{:x}", member.id)]);
+        // The leader alone knows whether it has caught up. What another member hands on to it comes
+        // there without a login, and is refused until the time is over where etcd asks for logins
+        // (`etcdserver`, `promoteMember` and `promoteMemberHTTP`).
+        let leader = leader(&spec.connection).await?;
+        let leads = members.iter().find(|one| one.id == leader);
+        let urls = leads.into_iter().flat_map(|one| &one.client_urls);
+        let endpoint = urls.into_iter().find(|url| !url.contains("//127.")).ok_or_else(|| {
+            // It passes, as an election does.
+            HostError::new("etcd has no leader that clients could ask")
+        })?;
+        let connection = EtcdConnection { endpoint: endpoint.clone(), ..spec.connection.clone() };
+        let promoted =
+            etcdctl(&connection).args(["member", "promote", &format!("{:x}", member.id)]);
         return promoted.succeed().await.map(drop);
     }
+    let command = etcdctl(&spec.connection);
     let peer_url = format!("--peer-urls={}", spec.peer_url);
     let command = match (spec.present, found) {
         (false, None) => return Ok(()),
