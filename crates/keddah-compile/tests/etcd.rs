@@ -5,7 +5,7 @@ mod support;
 use keddah_compile::{Removing, as_if_well};
 use keddah_core::{Diagnostic, NodeName};
 use keddah_resource::kind::etcd_member;
-use keddah_resource::{DataFacts, EtcdFacts, EtcdMemberFacts, Kind, NodeFacts, Spec};
+use keddah_resource::{DataFacts, EtcdFacts, EtcdMemberFacts, Kind, NodeFacts, PatroniFacts, Spec};
 use std::collections::{BTreeMap, BTreeSet};
 use support::{compiled, facts, file, without};
 
@@ -279,4 +279,40 @@ fn an_etcd_that_would_start_empty_is_refused() {
     gone.get_mut(&NodeName::new("10.10.10.12")).expect("a node").etcd_configured = true;
     let problems = without(&text, &gone, &Removing::default()).expect_err("it is refused");
     assert_eq!(problems[0].code, "etcd-lost");
+}
+
+#[test]
+fn an_etcd_that_is_moved_to_another_host_is_not_born_a_second_time() {
+    let gone = |text: String, line: &str| text.replace(&format!("        {line}\n"), "");
+    let text = gone(INVENTORY.to_owned(), "10.10.10.10: { etcd_seq: 1 }");
+    let text = gone(text, "10.10.10.12: { etcd_seq: 3 }");
+    let text = format!(
+        "{text}    pg-a:\n      hosts: {{ 10.10.10.10: {{ pg_seq: 1, pg_role: primary }} }}\n      \
+         vars: {{ pg_cluster: pg-a }}\n"
+    );
+    assert_eq!(text.matches("etcd_seq").count(), 1, "{text}");
+    let mut facts = nodes([Empty, Empty, Empty], &[]);
+    let first = facts.get_mut(&NodeName::new("10.10.10.10")).expect("a node");
+    let path = "/data/postgres/pg-a-17/data".to_owned();
+    first.data.push(DataFacts { path, version: Some(17), ..DataFacts::default() });
+    without(&text, &facts, &Removing::default()).expect("nothing is known of another etcd");
+    // The host that was a member stands in no group of etcd's any more.
+    let mut known = facts.clone();
+    known.get_mut(&NodeName::new("10.10.10.10")).expect("a node").etcd_configured = true;
+    // Or it is gone, and a Patroni runs, whose state is somewhere.
+    let mut runs = facts;
+    let first = runs.get_mut(&NodeName::new("10.10.10.10")).expect("a node");
+    first.patroni.push(PatroniFacts {
+        tls: false,
+        role: "primary".to_owned(),
+        state: "running".to_owned(),
+        scope: "pg-a".to_owned(),
+        system_identifier: String::new(),
+        paused: false,
+    });
+    for facts in [known, runs] {
+        let problems = without(&text, &facts, &Removing::default()).expect_err("it is refused");
+        assert_eq!(problems[0].code, "etcd-lost", "{problems:?}");
+        assert!(problems[0].help.join(" ").contains("to move etcd"), "{problems:?}");
+    }
 }

@@ -201,14 +201,20 @@ impl<'a> Life<'a> {
                     .to_owned(),
             ));
         }
-        let configured = |one: &&EtcdMember| {
-            self.facts.get(&one.node).is_some_and(|facts| facts.etcd_configured)
-        };
-        if with_data.is_empty()
-            && self.serves_data
-            && self.members.iter().any(|one| configured(&one))
-        {
-            return Err(lost(member));
+        if with_data.is_empty() && self.serves_data {
+            let configured = |one: &&EtcdMember| {
+                self.facts.get(&one.node).is_some_and(|facts| facts.etcd_configured)
+            };
+            if self.members.iter().any(|one| configured(&one)) {
+                return Err(lost(member));
+            }
+            // A Patroni that runs has its state in an etcd, and that is none of these; so may one that was
+            // configured on a node which the inventory does not count among the members any more.
+            let mut others = self.facts.iter().filter(|(_, facts)| facts.etcd_configured);
+            let other = others.next().map(|(node, _)| node);
+            if other.is_some() || self.facts.values().any(|facts| !facts.patroni.is_empty()) {
+                return Err(moved(member, other));
+            }
         }
         Ok(Birth::Together)
     }
@@ -306,6 +312,18 @@ fn other_url(member: &EtcdMember) -> Problem {
     );
     Box::new(problem("etcd-place", member.span, message).help(
         "put `etcd_peer_port` and the host's address back as they were: the others know it by them",
+    ))
+}
+
+fn moved(member: &EtcdMember, other: Option<&NodeName>) -> Problem {
+    let there = other.map(|node| format!(" ({node} has been a member)")).unwrap_or_default();
+    let message = format!(
+        "none of the members that the inventory gives etcd has ever been one, and PostgreSQL has data: the \
+         clusters' state is in another etcd{there}, and a new and empty one would take its place"
+    );
+    Box::new(problem("etcd-lost", member.span, message).help(
+        "to move etcd: keep the old members in the inventory, add the new ones beside them and apply, then \
+         `keddah remove` the old ones one by one",
     ))
 }
 

@@ -156,12 +156,15 @@ async fn attempt(spec: &Spec) -> Result<(), HostError> {
         // (`etcdserver`, `promoteMember` and `promoteMemberHTTP`).
         let leader = leader(&spec.connection).await?;
         let leads = members.iter().find(|one| one.id == leader);
-        let urls = leads.into_iter().flat_map(|one| &one.client_urls);
-        let endpoint = urls.into_iter().find(|url| !url.contains("//127.")).ok_or_else(|| {
+        let urls: Vec<&String> = leads.into_iter().flat_map(|one| &one.client_urls).collect();
+        // Its loopback address is another machine's, unless all of them are on this one.
+        let elsewhere = urls.iter().find(|url| !url.contains("//127."));
+        let endpoint = elsewhere.or(urls.first()).ok_or_else(|| {
             // It passes, as an election does.
             HostError::new("etcd has no leader that clients could ask")
         })?;
-        let connection = EtcdConnection { endpoint: endpoint.clone(), ..spec.connection.clone() };
+        let connection =
+            EtcdConnection { endpoint: (*endpoint).clone(), ..spec.connection.clone() };
         let promoted =
             etcdctl(&connection).args(["member", "promote", &format!("{:x}", member.id)]);
         return promoted.succeed().await.map(drop);

@@ -26,7 +26,7 @@ pub struct StatusArgs {
     #[arg(short = 'w', long)]
     watch: bool,
 
-    /// Seconds after which what has not answered counts as unknown
+    /// Seconds (1 to 300) after which what has not answered counts as unknown
     #[arg(long, value_name = "SECONDS", default_value_t = 4,
           value_parser = clap::value_parser!(u16).range(1..=300))]
     timeout: u16,
