@@ -10,7 +10,7 @@ use keddah_core::NodeName;
 use keddah_fleet::{Fleet, Holder};
 use keddah_inventory::Inventory;
 use keddah_plan::Plan;
-use keddah_plan::health::Health;
+use keddah_plan::health::{Finding, Health};
 use keddah_resource::{DesiredFleet, Door};
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -33,9 +33,22 @@ pub struct Planned {
 }
 
 impl Planned {
-    /// How it does now.
+    /// How it does now. What the changes themselves have brought about, such as a standby that does not
+    /// stream yet, gets some time to end by itself.
     pub async fn health_now(&self, context: &Context) -> Health {
-        self.check.judge(context, &self.fleet).await
+        let deadline = tokio::time::Instant::now() + SETTLING;
+        loop {
+            let health = self.check.judge(context, &self.fleet).await;
+            let is_new = |finding: &&Finding| {
+                let same = |one: &Finding| (one.name, &one.place) == (finding.name, &finding.place);
+                finding.counts() && !self.health.findings.iter().any(same)
+            };
+            let settled = !health.findings.iter().any(|finding| is_new(&finding));
+            if settled || tokio::time::Instant::now() >= deadline {
+                return health;
+            }
+            tokio::time::sleep(STEP).await;
+        }
     }
 
     /// How what stays does, now that something is gone.
@@ -43,6 +56,13 @@ impl Planned {
         self.check.without(removing).judge(context, &self.fleet).await
     }
 }
+
+/// How long what an apply has brought about may take to end: a standby that was just cloned streams once
+/// it has replayed what the archive has.
+const SETTLING: Duration = Duration::from_secs(20);
+
+/// Between two looks.
+const STEP: Duration = Duration::from_millis(300);
 
 /// How long a plan waits for what a node says of its health; what is silent is a finding.
 const PATIENCE: Duration = Duration::from_secs(3);
