@@ -208,11 +208,9 @@ impl<'a> Life<'a> {
             if self.members.iter().any(|one| configured(&one)) {
                 return Err(lost(member));
             }
-            // A Patroni that runs has its state in an etcd, and that is none of these; so may one that was
-            // configured on a node which the inventory does not count among the members any more.
+            // A node that was a member, and that the inventory does not count among them any more.
             let mut others = self.facts.iter().filter(|(_, facts)| facts.etcd_configured);
-            let other = others.next().map(|(node, _)| node);
-            if other.is_some() || self.facts.values().any(|facts| !facts.patroni.is_empty()) {
+            if let Some((other, _)) = others.next() {
                 return Err(moved(member, other));
             }
         }
@@ -315,11 +313,11 @@ fn other_url(member: &EtcdMember) -> Problem {
     ))
 }
 
-fn moved(member: &EtcdMember, other: Option<&NodeName>) -> Problem {
-    let there = other.map(|node| format!(" ({node} has been a member)")).unwrap_or_default();
+fn moved(member: &EtcdMember, other: &NodeName) -> Problem {
     let message = format!(
         "none of the members that the inventory gives etcd has ever been one, and PostgreSQL has data: the \
-         clusters' state is in another etcd{there}, and a new and empty one would take its place"
+         clusters' state is in the etcd that {other} has been a member of, and a new and empty one would take \
+         its place"
     );
     Box::new(problem("etcd-lost", member.span, message).help(
         "to move etcd: keep the old members in the inventory, add the new ones beside them and apply, then \
