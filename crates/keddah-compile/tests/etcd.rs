@@ -5,7 +5,7 @@ mod support;
 use keddah_compile::{Removing, as_if_well};
 use keddah_core::{Diagnostic, NodeName};
 use keddah_resource::kind::etcd_member;
-use keddah_resource::{DataFacts, EtcdFacts, EtcdMemberFacts, Kind, NodeFacts, PatroniFacts, Spec};
+use keddah_resource::{DataFacts, EtcdFacts, EtcdMemberFacts, Kind, NodeFacts, Spec};
 use std::collections::{BTreeMap, BTreeSet};
 use support::{compiled, facts, file, without};
 
