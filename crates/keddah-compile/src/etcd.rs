@@ -23,7 +23,7 @@ const DIRECTORY: &str = "/etc/etcd";
 const OPEN_FILES: u64 = 65_536;
 
 /// How a member is asked for its health from another one's node.
-fn connection(endpoint: String) -> EtcdConnection {
+pub(crate) fn connection(endpoint: String) -> EtcdConnection {
     EtcdConnection {
         endpoint,
         ca_path: ETCD_CA_PATH.to_owned(),

@@ -4,8 +4,9 @@
 use crate::node::vip;
 use crate::pgsql::backup::is_shared;
 use crate::pgsql::place::Place;
+use crate::pgsql::standby;
 use crate::topology::Topology;
-use crate::{ETCD_CA_PATH, infra, pgsql};
+use crate::{etcd, infra, pgsql};
 use keddah_core::{ClusterName, Diagnostic, NodeName};
 use keddah_inventory::model::{
     self, PgCluster, PgMember, PgRole, PgService, PgUser, RtoPlan, State,
@@ -15,7 +16,6 @@ use keddah_resource::health::{
     Accepted, Expected, ExpectedCluster, ExpectedEtcd, ExpectedMember, HealthProbe, LoginDoor,
     LoginProbe, ServerProbe, SharedAddress,
 };
-use keddah_resource::kind::etcd_member::EtcdConnection;
 use std::collections::BTreeMap;
 
 /// What should be, and the questions that tell whether it is.
@@ -70,8 +70,7 @@ fn clusters(topology: &Topology<'_>) -> Vec<ExpectedCluster> {
                 instance: member.instance(&cluster.name),
                 node: member.node.clone(),
                 port: member.params.port("pg_port"),
-                delayed: member.role == PgRole::Delayed
-                    || member.params.opt_str("pg_delay").is_some_and(|delay| delay != "0"),
+                delayed: member.role == PgRole::Delayed || standby::delay(&member.params).is_some(),
             };
             ExpectedCluster {
                 follows: cluster.upstream().is_some(),
@@ -87,14 +86,13 @@ fn clusters(topology: &Topology<'_>) -> Vec<ExpectedCluster> {
         .collect()
 }
 
-/// Standbys that commits wait for, as `pgsql::standby::synchronous` configures it.
+/// Standbys that commits wait for.
 fn synchronous(params: &Params<'_>) -> i64 {
-    let waits = match params.str("patroni_synchronous_mode").as_str() {
-        "on" | "quorum" => true,
-        "off" => false,
-        _ => params.str("pg_conf").starts_with("crit") || params.size_bytes("pg_rpo") == 0,
-    };
-    if waits { params.int("patroni_synchronous_node_count").max(1) } else { 0 }
+    if standby::waits_for_standbys(params) {
+        params.int("patroni_synchronous_node_count").max(1)
+    } else {
+        0
+    }
 }
 
 fn addresses(topology: &Topology<'_>, inventory: &Inventory) -> Vec<SharedAddress> {
@@ -215,12 +213,7 @@ fn probe(
         }
     }
     if let Some(member) = topology.etcd.iter().find(|member| member.node == *node) {
-        probe.etcd = Some(EtcdConnection {
-            endpoint: format!("https://127.0.0.1:{}", member.port),
-            ca_path: ETCD_CA_PATH.to_owned(),
-            certificate_path: "/etc/etcd/server.crt".to_owned(),
-            key_path: "/etc/etcd/server.key".to_owned(),
-        });
+        probe.etcd = Some(etcd::connection(format!("https://127.0.0.1:{}", member.port)));
         probe.directories.push(member.data_directory.clone());
         probe.certificates.push("/etc/etcd/server.crt".to_owned());
         probe.units.push("etcd.service".to_owned());

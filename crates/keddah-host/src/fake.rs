@@ -252,6 +252,7 @@ impl Host for FakeHost {
             units: Asked::Told(Vec::new()),
             addresses: Asked::Told(Vec::new()),
             logins: Vec::new(),
+            logins_untried: Vec::new(),
             idle_listeners: Asked::Told(Vec::new()),
         }
     }
@@ -348,8 +349,7 @@ fn absent(spec: &Spec) -> Observed {
         Spec::Backup(_) => backup::Observed { full_backups: 0, newest: 0 }.into(),
         Spec::Postmaster(_) => postmaster::Observed::default().into(),
         Spec::PgInstance(_) => {
-            pg_instance::Observed { initialized: false, state: None, role: None, streams: None }
-                .into()
+            pg_instance::Observed { initialized: false, state: None, role: None }.into()
         }
         Spec::PatroniConfig(_) => {
             patroni_config::Observed { document: serde_json::Map::new(), known: None }.into()

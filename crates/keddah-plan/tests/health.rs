@@ -187,6 +187,7 @@ fn answer(number: u8) -> Answer {
             login(&format!("pg-{number}"), LoginDoor::Pool),
             login("pg-primary", LoginDoor::PooledService),
         ],
+        logins_untried: Vec::new(),
         idle_listeners: Asked::Told(Vec::new()),
     };
     Answer { health: Asked::Told(health), asked: NOW * 1000, answered: NOW * 1000 + 80 }
@@ -312,6 +313,19 @@ const BREAKS: &[Break] = &[
     (&["no-leader"], |world| world.server(1).in_recovery = true),
     (&["no-synchronous-standby"], |world| world.patroni(1).synchronous = Some(Vec::new())),
     (&["etcd-member-down", "node-unknown"], |world| world.silence(3)),
+    (&["node-unknown"], |world| {
+        world.node(3).idle_listeners = Asked::unknown("HAProxy does not answer");
+    }),
+    (&["node-unknown"], |world| world.node(3).addresses = Asked::unknown("`ip` hangs")),
+    (&["node-unknown"], |world| {
+        world.node(3).logins_untried = vec!["pg-primary".to_owned()];
+    }),
+    (&[], |world| {
+        // A cluster that follows another one is backed up where it is written.
+        world.expected.clusters[0].backups = false;
+        world.node(1).servers[0].backups =
+            Some(Asked::Told(BackupHealth { full: 0, newest: None }));
+    }),
     (&["not-streaming"], |world| world.patroni(3).streams = Some(false)),
     (&["not-streaming"], |world| {
         // Patroni 3 does not say; the server does.

@@ -129,6 +129,9 @@ pub struct NodeHealth {
     /// The logins that there was time for.
     #[serde(default)]
     pub logins: Vec<LoginHealth>,
+    /// What the others would have led to.
+    #[serde(default)]
+    pub logins_untried: Vec<String>,
     /// Listeners of its HAProxy that lead nowhere; none where there is no HAProxy.
     pub idle_listeners: Asked<Vec<IdleListener>>,
 }

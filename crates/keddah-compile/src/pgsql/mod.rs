@@ -19,7 +19,7 @@ mod privileges;
 mod repository;
 mod roles;
 pub(crate) mod services;
-mod standby;
+pub(crate) mod standby;
 pub(crate) mod verifier;
 
 use crate::compiler::{Compiler, Node, Problem, problem};

@@ -42,7 +42,7 @@ impl Upstream {
 }
 
 /// `pg_delay` where it says that an instance stays behind.
-fn delay(params: &keddah_inventory::Params<'_>) -> Option<String> {
+pub(crate) fn delay(params: &keddah_inventory::Params<'_>) -> Option<String> {
     let text = params.str("pg_delay");
     let behind = text.chars().any(|character| matches!(character, '1'..='9'));
     behind.then(|| durations::span(&text))
@@ -190,14 +190,11 @@ fn cascades_from(cluster: &Cluster<'_>, instance: &Instance<'_>) -> Option<Strin
 /// workload's template or `pg_rpo` says that nothing may be lost.
 pub(super) fn synchronous(cluster: &Cluster<'_>) -> Result<Vec<(&'static str, Value)>, Problem> {
     let params = &cluster.params;
-    let mode = match params.str("patroni_synchronous_mode").as_str() {
-        "on" => json!(true),
-        "off" => json!(false),
-        "quorum" => {
-            quorum_is_known(cluster)?;
-            json!("quorum")
-        }
-        _ => json!(params.str("pg_conf").starts_with("crit") || params.size_bytes("pg_rpo") == 0),
+    let mode = if params.str("patroni_synchronous_mode") == "quorum" {
+        quorum_is_known(cluster)?;
+        json!("quorum")
+    } else {
+        json!(waits_for_standbys(params))
     };
     let count = params.int("patroni_synchronous_node_count");
     let strict = params.bool("patroni_synchronous_mode_strict");
@@ -207,6 +204,15 @@ pub(super) fn synchronous(cluster: &Cluster<'_>) -> Result<Vec<(&'static str, Va
         ("synchronous_node_count", if count > 1 { json!(count) } else { Value::Null }),
         ("synchronous_mode_strict", if strict { json!(true) } else { Value::Null }),
     ])
+}
+
+/// Whether commits wait for standbys, by `patroni_synchronous_mode`.
+pub(crate) fn waits_for_standbys(params: &keddah_inventory::Params<'_>) -> bool {
+    match params.str("patroni_synchronous_mode").as_str() {
+        "on" | "quorum" => true,
+        "off" => false,
+        _ => params.str("pg_conf").starts_with("crit") || params.size_bytes("pg_rpo") == 0,
+    }
 }
 
 /// Quorum commit came with Patroni 4.0; older ones take the word for plain `true`.

@@ -102,20 +102,48 @@ pub(crate) async fn list(connection: &EtcdConnection) -> Result<List, HostError>
         .map_err(|error| failed(error.to_string()))
 }
 
-/// The leader's id as a member knows it; 0 for none (`Maintenance.Status`, for which nobody has to log in).
-pub(crate) async fn leader(connection: &EtcdConnection) -> Result<u64, HostError> {
-    #[derive(Deserialize)]
-    struct Status {
-        #[serde(default, deserialize_with = "digits")]
-        leader: u64,
-    }
+/// What `Maintenance.Status` answers (etcd's `rpc.proto`), for which nobody has to log in. What is zero or
+/// empty, the gateway leaves out.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub(crate) struct Status {
+    /// The member that answers, and its cluster.
+    pub header: StatusHeader,
+    /// etcd's version.
+    pub version: String,
+    /// The size of the store in bytes, in decimal digits.
+    #[serde(rename = "dbSize")]
+    pub size: String,
+    /// The leader's id as the member knows it; 0 for none.
+    #[serde(deserialize_with = "digits")]
+    pub leader: u64,
+    /// What it complains of, alarms included.
+    pub errors: Vec<String>,
+    /// Whether it has no vote.
+    #[serde(rename = "isLearner")]
+    pub learner: bool,
+}
+
+/// What stands above such an answer, in decimal digits.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub(crate) struct StatusHeader {
+    /// The cluster's id.
+    pub cluster_id: String,
+    /// The member's id.
+    pub member_id: String,
+}
+
+/// What a member says of itself.
+///
+/// # Errors
+/// When it does not answer, or in an unknown form.
+pub(crate) async fn status(connection: &EtcdConnection) -> Result<Status, HostError> {
     let failed = |why: io::Error| {
-        HostError::new(format!("etcd on {} does not say who leads: {why}", connection.endpoint))
+        HostError::new(format!("etcd on {} does not say how it is: {why}", connection.endpoint))
     };
     let body = post(connection, "/v3/maintenance/status", &serde_json::json!({})).await;
-    let status: Result<Status, _> =
-        body.and_then(|body| serde_json::from_slice(&body).map_err(io::Error::other));
-    Ok(status.map_err(failed)?.leader)
+    body.and_then(|body| serde_json::from_slice(&body).map_err(io::Error::other)).map_err(failed)
 }
 
 /// What one member answers to a question.

@@ -1,7 +1,7 @@
 //! Members in etcd's own list, by `etcdctl`.
 
 use super::etcd_client::reads_with_consent;
-use super::etcd_gateway::{List, Member, address_and_port, leader, list, members, missing_file};
+use super::etcd_gateway::{List, Member, address_and_port, list, members, missing_file, status};
 use super::etcd_quorum::can_strike;
 use super::unit::accepts;
 use crate::command::Command;
@@ -154,7 +154,7 @@ async fn attempt(spec: &Spec) -> Result<(), HostError> {
         // The leader alone knows whether it has caught up. What another member hands on to it comes
         // there without a login, and is refused until the time is over where etcd asks for logins
         // (`etcdserver`, `promoteMember` and `promoteMemberHTTP`).
-        let leader = leader(&spec.connection).await?;
+        let leader = status(&spec.connection).await?.leader;
         let leads = members.iter().find(|one| one.id == leader);
         let urls: Vec<&String> = leads.into_iter().flat_map(|one| &one.client_urls).collect();
         // Its loopback address is another machine's, unless all of them are on this one.

@@ -38,9 +38,8 @@ async fn look(spec: &Spec) -> Result<Observation, HostError> {
         Err(NoAnswer::NotRunning) => None,
         Err(NoAnswer::Failed(error)) => return Err(error),
     };
-    let streams = status.as_ref().and_then(Status::streams);
     let (state, role) = status.map(|status| (status.state, status.role)).unzip();
-    Ok(Observation::Known(Observed { initialized, state, role, streams }.into()))
+    Ok(Observation::Known(Observed { initialized, state, role }.into()))
 }
 
 /// How far an instance that does not serve yet has come.

@@ -113,7 +113,10 @@ pub(super) fn judge(
         if let Some(server) = member.server {
             contents(expected, server, findings);
         }
-        if let Some(backups) = &answered.backups {
+        // One that follows another cluster is backed up there.
+        if cluster.backups
+            && let Some(backups) = &answered.backups
+        {
             backed_up(cluster, backups, now, findings);
         }
         if let Some(patroni) = member.patroni.filter(|one| one.heard_dcs > 0) {

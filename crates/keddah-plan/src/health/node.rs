@@ -31,6 +31,30 @@ pub(super) fn judge(node: &NodeName, answer: &Answer, findings: &mut Vec<Finding
             return;
         }
     };
+    if let Asked::Unknown { because } = &health.idle_listeners {
+        findings.push(Finding::of(
+            "node-unknown",
+            node.as_str(),
+            format!("which of its services have servers is not known: {because}"),
+            "`systemctl status haproxy` there, and its log",
+        ));
+    }
+    if let Asked::Unknown { because } = &health.addresses {
+        findings.push(Finding::of(
+            "node-unknown",
+            node.as_str(),
+            format!("which addresses it holds is not known: {because}"),
+            "see what keeps the machine from answering: load, memory, disks",
+        ));
+    }
+    if !health.logins_untried.is_empty() {
+        findings.push(Finding::of(
+            "node-unknown",
+            node.as_str(),
+            format!("there was no time to log in to {}", health.logins_untried.join(", ")),
+            "others took it all: the findings say which; a longer `--timeout` tries these, too",
+        ));
+    }
     clock(node, answer, health, findings);
     disks(node, &health.disks, findings);
     certificates(node, health, answer.answered / 1000, findings);

@@ -44,9 +44,6 @@ pub struct Observed {
     pub state: Option<String>,
     /// Patroni's `role`, when it answers.
     pub role: Option<String>,
-    /// Whether a replica that serves receives what is written; `None` where that is not known.
-    #[serde(default)]
-    pub streams: Option<bool>,
 }
 
 impl Spec {
@@ -97,7 +94,7 @@ impl Spec {
 
     /// After apply.
     pub fn settled(&self) -> Observed {
-        Observed { initialized: true, state: Some("running".to_owned()), role: None, streams: None }
+        Observed { initialized: true, state: Some("running".to_owned()), role: None }
     }
 }
 
@@ -117,7 +114,7 @@ mod tests {
             }))
             .expect("a spec");
             let state = state.map(str::to_owned);
-            let present = Observed { initialized, state, role: None, streams: None };
+            let present = Observed { initialized, state, role: None };
             spec.diff(&present).map(|difference| difference.impossible.is_some())
         };
         assert_eq!(impossible(true, false, None), Some(true));

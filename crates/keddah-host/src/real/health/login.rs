@@ -9,9 +9,12 @@ use tokio_postgres::{Config, NoTls, SimpleQueryMessage};
 /// A login that takes longer than this is none for whoever waits for it.
 const PATIENCE: Duration = Duration::from_secs(1);
 
-/// One after the other, so that a role with few connections is enough. What an earlier one that hangs
-/// leaves no time for is not tried, and not told.
-pub(super) async fn look(probes: &[LoginProbe], patience: Duration) -> Vec<LoginHealth> {
+/// One after the other, so that a role with few connections is enough; and the names of those that earlier
+/// ones have left no time for.
+pub(super) async fn look(
+    probes: &[LoginProbe],
+    patience: Duration,
+) -> (Vec<LoginHealth>, Vec<String>) {
     let end = Instant::now() + patience;
     let mut found = Vec::new();
     for probe in probes {
@@ -25,7 +28,8 @@ pub(super) async fn look(probes: &[LoginProbe], patience: Duration) -> Vec<Login
         };
         found.push(LoginHealth { name: probe.name.clone(), door: probe.door, answer });
     }
-    found
+    let untried = probes[found.len()..].iter().map(|probe| probe.name.clone()).collect();
+    (found, untried)
 }
 
 async fn login(probe: &LoginProbe) -> Asked<LoginAnswer> {

@@ -5,13 +5,12 @@ mod login;
 mod machine;
 mod server;
 
-use super::etcd_gateway::{missing_file, post};
+use super::etcd_gateway::{Status, missing_file, status};
 use super::haproxy;
 use crate::HostError;
 use futures_util::future::join_all;
 use keddah_resource::health::{Asked, EtcdHealth, HealthProbe, NodeHealth};
 use keddah_resource::kind::etcd_member::EtcdConnection;
-use serde::Deserialize;
 use std::fmt::Display;
 use std::future::Future;
 use std::time::Duration;
@@ -41,7 +40,8 @@ pub async fn look(probe: &HealthProbe) -> NodeHealth {
         certificates: machine::certificates(&probe.certificates),
         units,
         addresses,
-        logins,
+        logins: logins.0,
+        logins_untried: logins.1,
         idle_listeners: listeners,
     }
 }
@@ -61,42 +61,15 @@ async fn within<T, E: Display>(
     }
 }
 
-/// What `Maintenance.Status` answers (etcd's `rpc.proto`); 64-bit numbers are texts there.
-#[derive(Debug, Default, Deserialize)]
-#[serde(default)]
-struct Status {
-    header: StatusHeader,
-    version: String,
-    #[serde(rename = "dbSize")]
-    size: String,
-    leader: String,
-    errors: Vec<String>,
-    #[serde(rename = "isLearner")]
-    learner: bool,
-}
-
-#[derive(Debug, Default, Deserialize)]
-#[serde(default)]
-struct StatusHeader {
-    cluster_id: String,
-    member_id: String,
-}
-
 async fn etcd(connection: &EtcdConnection) -> Result<EtcdHealth, HostError> {
     if let Some(path) = missing_file(connection) {
         return Err(HostError::new(format!("{path} does not exist")));
     }
-    let question = serde_json::json!({});
-    let body = post(connection, "/v3/maintenance/status", &question)
-        .await
-        .map_err(|error| HostError::new(format!("etcd on {}: {error}", connection.endpoint)))?;
-    let Status { header, version, size, leader, errors, learner } =
-        serde_json::from_slice(&body)
-            .map_err(|error| HostError::new(format!("etcd answers in an unknown form: {error}")))?;
+    let Status { header, version, size, leader, errors, learner } = status(connection).await?;
     Ok(EtcdHealth {
         cluster: header.cluster_id,
         member: header.member_id,
-        leader: if leader.is_empty() { "0".to_owned() } else { leader },
+        leader: leader.to_string(),
         size: size.parse().unwrap_or_default(),
         errors,
         version,
@@ -115,12 +88,12 @@ mod tests {
                 "dbSize":"24576","leader":"5","raftIndex":"9","dbSizeInUse":"20480"}"#,
         )
         .unwrap();
-        assert_eq!((status.leader.as_str(), status.size.as_str()), ("5", "24576"));
+        assert_eq!((status.leader, status.size.as_str()), (5, "24576"));
         let alone: Status = serde_json::from_str(
             r#"{"header":{"cluster_id":"77"},"errors":["etcdserver: no leader"]}"#,
         )
         .unwrap();
-        assert!(alone.leader.is_empty() && alone.errors.len() == 1);
+        assert!(alone.leader == 0 && alone.errors.len() == 1);
     }
 
     #[tokio::test]
