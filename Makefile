@@ -88,6 +88,7 @@ drill: packages scenarios ## field trials at full length, some fifteen minutes; 
 docs: ## write the reference pages anew from the sources
 	@UPDATE_DOCS=1 cargo test --quiet -p keddah-inventory --test reference
 	@UPDATE_DOCS=1 cargo test --quiet -p keddah-compile --test diagnostics
+	@UPDATE_DOCS=1 cargo test --quiet -p keddah-plan --test health
 
 clean: ## build products
 	@cargo clean

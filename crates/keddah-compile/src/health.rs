@@ -9,14 +9,14 @@ use crate::topology::Topology;
 use crate::{etcd, infra, pgsql};
 use keddah_core::{ClusterName, Diagnostic, NodeName};
 use keddah_inventory::model::{
-    self, PgCluster, PgMember, PgRole, PgService, PgUser, RtoPlan, State,
+    self, DatabaseState, PgCluster, PgDatabase, PgMember, PgRole, PgService, PgUser, RtoPlan, State,
 };
 use keddah_inventory::{Inventory, Params, selector};
 use keddah_resource::health::{
-    Accepted, Expected, ExpectedCluster, ExpectedEtcd, ExpectedMember, HealthProbe, LoginDoor,
-    LoginProbe, ServerProbe, SharedAddress,
+    Accepted, ConfigurationProbe, Expected, ExpectedCluster, ExpectedEtcd, ExpectedMember, HealthProbe, LoginDoor,
+    LoginProbe, PortProbe, ServerProbe, SharedAddress,
 };
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// What should be, and the questions that tell whether it is.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -39,6 +39,11 @@ pub fn health(inventory: &Inventory, patience: u64) -> Result<HealthQuestions, B
         shared_addresses: addresses(&topology, inventory),
         ..Expected::default()
     };
+    let keys = |cluster: &PgCluster<'_>| {
+        let params = &cluster.primary().unwrap_or(&cluster.members[0]).params;
+        etcd::access::patroni_prefix(params, cluster.name.as_str())
+    };
+    expected.key_prefixes = topology.clusters.iter().map(keys).collect();
     for member in &topology.etcd {
         let (name, node) = (member.name.clone(), member.node.clone());
         expected.etcd.push(ExpectedEtcd { name, node });
@@ -51,6 +56,9 @@ pub fn health(inventory: &Inventory, patience: u64) -> Result<HealthQuestions, B
             .accepted
             .extend(accepted.map(|finding| Accepted { node: host.name.clone(), finding }));
         let mut probe = probe(&topology, inventory, &host.name, &params);
+        if probe.etcd.is_some() {
+            probe.namespaces = namespaces(&expected.key_prefixes);
+        }
         probe.patience = patience;
         expected.nodes.insert(host.name.clone());
         probes.insert(host.name.clone(), probe);
@@ -71,10 +79,15 @@ fn clusters(topology: &Topology<'_>) -> Vec<ExpectedCluster> {
                 node: member.node.clone(),
                 port: member.params.port("pg_port"),
                 delayed: member.role == PgRole::Delayed || standby::delay(&member.params).is_some(),
+                patroni_unit: Place::of(cluster.name.as_str(), member).patroni_unit(),
+                pool_unit: Place::of(cluster.name.as_str(), member).pgbouncer_unit(),
+                pool_port: member.params.port("pgbouncer_port"),
             };
             ExpectedCluster {
                 follows: cluster.upstream().is_some(),
                 members: cluster.members.iter().map(member).collect(),
+                leaving: Vec::new(),
+                databases: open_databases(params),
                 synchronous: synchronous(params),
                 most_lag: params.size_bytes("pg_rpo").try_into().unwrap_or(i64::MAX),
                 lease: RtoPlan::of(params).ttl,
@@ -84,6 +97,14 @@ fn clusters(topology: &Topology<'_>) -> Vec<ExpectedCluster> {
             }
         })
         .collect()
+}
+
+/// Databases that are declared, and not declared to be shut.
+fn open_databases(params: &Params<'_>) -> Vec<String> {
+    let open = |one: &PgDatabase| {
+        one.state == DatabaseState::Present && one.allowconn && one.connlimit != 0
+    };
+    PgDatabase::business(params).into_iter().filter(open).map(|one| one.name).collect()
 }
 
 /// Standbys that commits wait for.
@@ -170,6 +191,46 @@ fn services(probe: &mut HealthProbe, cluster: &PgCluster<'_>) {
     }
 }
 
+/// Where the keys of the clusters are, without the clusters' names: `/pg/` of `/pg/pg-test/`.
+fn namespaces(prefixes: &BTreeSet<String>) -> Vec<String> {
+    let above = |prefix: &String| {
+        let (namespace, _) = prefix.trim_end_matches('/').rsplit_once('/')?;
+        Some(format!("{namespace}/"))
+    };
+    let found: BTreeSet<String> = prefixes.iter().filter_map(above).collect();
+    found.into_iter().collect()
+}
+
+/// Ports of members on other nodes: those that services of this node lead to, and those that its own
+/// members copy from once another one leads.
+fn ports(probe: &mut HealthProbe, cluster: &PgCluster<'_>, node: &NodeName, serves: bool) {
+    let facts = cluster.facts();
+    let others = || cluster.members.iter().filter(|member| member.node != *node);
+    let mut add = |member: &PgMember<'_>, port: u16| {
+        let pool = port == member.params.port("pgbouncer_port");
+        let instance = member.instance(&cluster.name);
+        let door = if pool { LoginDoor::Pool } else { LoginDoor::Server };
+        if !probe.ports.iter().any(|one| one.instance == instance && one.port == port) {
+            probe.ports.push(PortProbe { instance, door, address: member.node.to_string(), port });
+        }
+    };
+    if cluster.members.iter().any(|member| member.node == *node) {
+        others().for_each(|member| add(member, member.params.port("pg_port")));
+    }
+    for service in PgService::all(&cluster.members[0].params).iter().filter(|_| serves) {
+        let chosen = [Some(&service.selector), service.backup.as_ref()].into_iter().flatten().flat_map(|selector| {
+            let chosen = selector::compile(selector).and_then(|one| one.select(&facts));
+            chosen.unwrap_or_default()
+        });
+        for at in chosen {
+            let member = &cluster.members[at];
+            if member.node != *node {
+                add(member, service.dest.port(&member.params));
+            }
+        }
+    }
+}
+
 /// The monitoring role, where the cluster has it.
 fn monitor(params: &Params<'_>) -> Option<String> {
     let name = params.str("pg_monitor_username");
@@ -194,6 +255,7 @@ fn probe(
             cluster: cluster.name.to_string(),
             patroni_port: member.params.port("patroni_port"),
             connection: pgsql::connection(&member.params),
+            data_directory: member.params.str("pg_data"),
             backups: member.params.bool("pgbackrest_enabled"),
         });
         for name in ["pg_data", "pg_fs_main", "pg_fs_backup"] {
@@ -207,6 +269,10 @@ fn probe(
         own_logins(&mut probe, member, &cluster.name);
         if member.params.bool("pgbouncer_enabled") {
             probe.units.push(place.pgbouncer_unit());
+            probe.configurations.push(ConfigurationProbe {
+                unit: place.pgbouncer_unit(),
+                files: place.pgbouncer_files(),
+            });
         }
         if member.params.bool("pg_vip_enabled") {
             probe.units.push(vip::UNIT.to_owned());
@@ -221,10 +287,17 @@ fn probe(
     for at in topology.served_by(node, inventory) {
         if params.bool("haproxy_enabled") {
             services(&mut probe, &topology.clusters[at]);
+            ports(&mut probe, &topology.clusters[at], node, true);
         }
+    }
+    for (cluster, _) in topology.instances_on(node) {
+        ports(&mut probe, cluster, node, false);
     }
     if params.bool("haproxy_enabled") && !topology.served_by(node, inventory).is_empty() {
         probe.units.push("haproxy.service".to_owned());
+        let files = ["/etc/haproxy/haproxy.cfg", "/etc/haproxy/auth.cfg"].map(str::to_owned);
+        let unit = "haproxy.service".to_owned();
+        probe.configurations.push(ConfigurationProbe { unit, files: files.to_vec() });
     }
     if params.bool("vip_enabled") {
         probe.units.push(vip::UNIT.to_owned());

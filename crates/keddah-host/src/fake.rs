@@ -253,6 +253,8 @@ impl Host for FakeHost {
             addresses: Asked::Told(Vec::new()),
             logins: Vec::new(),
             logins_untried: Vec::new(),
+            closed_ports: Vec::new(),
+            unloaded: Vec::new(),
             idle_listeners: Asked::Told(Vec::new()),
         }
     }

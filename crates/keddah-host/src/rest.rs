@@ -415,6 +415,9 @@ pub struct MemberState {
     /// Its name.
     #[serde(default)]
     pub name: String,
+    /// Its address.
+    #[serde(default)]
+    pub host: String,
     /// Its tags, such as `nosync`.
     #[serde(default)]
     pub tags: serde_json::Map<String, Value>,

@@ -8,8 +8,9 @@ use keddah_plan::health::{
 use keddah_plan::{Certainty, Plan, PlannedChange};
 use keddah_resource::health::{
     Accepted, ArchiverHealth, Asked, BackupHealth, CertificateHealth, DiskHealth, EtcdHealth,
-    Expected, ExpectedCluster, ExpectedEtcd, ExpectedMember, LoginAnswer, LoginDoor, LoginHealth,
-    NodeHealth, PatroniHealth, PostgresHealth, ServerHealth, SharedAddress, SlotHealth, UnitHealth,
+    ClosedPort, Expected, ExpectedCluster, ExpectedEtcd, ExpectedMember, KnownMember, LoginAnswer,
+    LoginDoor, LoginHealth, NodeHealth, PatroniHealth, PostgresHealth, ServerHealth, SharedAddress, SlotHealth, UnitHealth,
+    Unloaded,
 };
 use keddah_resource::{Action, Class, Difference, IdleListener, Kind, Module, ResourceId};
 use std::collections::BTreeSet;
@@ -34,11 +35,16 @@ impl World {
             node: node(number),
             port: 5432,
             delayed: false,
+            patroni_unit: "patroni.service".to_owned(),
+            pool_unit: "pgbouncer.service".to_owned(),
+            pool_port: 6432,
         });
         let cluster = ExpectedCluster {
             name: "pg".to_owned(),
             follows: false,
             members: members.collect(),
+            leaving: Vec::new(),
+            databases: vec!["app".to_owned()],
             synchronous: 1,
             most_lag: 1 << 20,
             lease: 30,
@@ -59,6 +65,7 @@ impl World {
             shared_addresses: vec![shared],
             nodes,
             accepted: Vec::new(),
+            key_prefixes: BTreeSet::from(["/pg/pg/".to_owned()]),
         };
         let answers = (1..=3).map(|number| (node(number), answer(number))).collect();
         Self { expected, answers }
@@ -119,6 +126,13 @@ fn answer(number: u8) -> Answer {
         streams: (!leads).then_some(true),
         heard_dcs: NOW - 3,
         synchronous: Some(vec!["pg-2".to_owned()]),
+        members: (1..=3)
+            .map(|number| KnownMember {
+                name: format!("pg-{number}"),
+                host: format!("10.0.0.{number}"),
+                leads: number == 1,
+            })
+            .collect(),
     };
     let server = PostgresHealth {
         in_recovery: !leads,
@@ -133,6 +147,7 @@ fn answer(number: u8) -> Answer {
             failed_at: Some(NOW - 900),
             failed_file: Some("000000040000000000000001".to_owned()),
             archived_at: Some(NOW - 60),
+            ..ArchiverHealth::default()
         }),
         idle_slots: vec![SlotHealth {
             name: "just_away".to_owned(),
@@ -141,7 +156,12 @@ fn answer(number: u8) -> Answer {
         }],
         transaction_age: 150_000_000,
         oldest_database: "postgres".to_owned(),
-        standbys: Vec::new(),
+        synchronous_names: if leads { "pg-2" } else { "" }.to_owned(),
+        synchronous_standbys: i64::from(leads),
+        waiting_commits: i64::from(leads),
+        longest_commit: i64::from(leads),
+        databases: vec!["postgres".to_owned(), "app".to_owned()],
+        ..PostgresHealth::default()
     };
     let etcd = EtcdHealth {
         cluster: "77".to_owned(),
@@ -151,6 +171,7 @@ fn answer(number: u8) -> Answer {
         errors: Vec::new(),
         version: "3.5.16".to_owned(),
         learner: false,
+        led: leads.then(|| Asked::Told(vec!["/pg/pg/".to_owned()])),
     };
     let backups = BackupHealth { full: 2, newest: Some(NOW - 12 * 3600) };
     let health = NodeHealth {
@@ -188,6 +209,8 @@ fn answer(number: u8) -> Answer {
             login("pg-primary", LoginDoor::PooledService),
         ],
         logins_untried: Vec::new(),
+        closed_ports: Vec::new(),
+        unloaded: Vec::new(),
         idle_listeners: Asked::Told(Vec::new()),
     };
     Answer { health: Asked::Told(health), asked: NOW * 1000, answered: NOW * 1000 + 80 }
@@ -208,6 +231,40 @@ fn addresses(world: &mut World, number: u8) -> &mut Vec<String> {
 type Break = (&'static [&'static str], fn(&mut World));
 
 const BREAKS: &[Break] = &[
+    (&["etcd-silent-keys"], |world| {
+        world.etcd(1).led = Some(Asked::unknown("root has another password"));
+    }),
+    (&["port-closed"], |world| {
+        world.node(3).closed_ports = vec![ClosedPort {
+            instance: "pg-2".to_owned(),
+            door: LoginDoor::Server,
+            port: 5432,
+            because: "connection timed out".to_owned(),
+        }];
+    }),
+    (&["read-only"], |world| world.server(1).read_only = true),
+    (&["replay-held"], |world| world.server(2).replay_paused = true),
+    (&["replay-held"], |world| world.server(3).apply_delay = 3_600_000),
+    (&["undeclared-cluster"], |world| {
+        world.etcd(1).led = Some(Asked::Told(vec!["/pg/pg/".to_owned(), "/pg/old/".to_owned()]));
+    }),
+    (&["undeclared-leader"], |world| {
+        for number in 1..=3 {
+            let stray = KnownMember { name: "pg-4".to_owned(), host: "10.0.0.4".to_owned(), leads: true };
+            world.patroni(number).members[0].leads = false;
+            world.patroni(number).members.push(stray);
+            world.patroni(number).role = "replica".to_owned();
+            world.patroni(number).streams = Some(true);
+            world.server(number).in_recovery = true;
+        }
+        addresses(world, 1).retain(|one| one != "10.0.0.9");
+        world.expected.shared_addresses.clear();
+    }),
+    (&["undeclared-member"], |world| {
+        let stray = KnownMember { name: "pg-4".to_owned(), host: "10.0.0.4".to_owned(), leads: false };
+        world.patroni(1).members.push(stray);
+    }),
+    (&["unsafe-setting"], |world| world.server(1).unsafe_settings = vec!["fsync = off".to_owned()]),
     (&["address-missing"], |world| {
         addresses(world, 1).retain(|one| one != "10.0.0.9");
     }),
@@ -216,11 +273,39 @@ const BREAKS: &[Break] = &[
         addresses(world, 2).push("10.0.0.9".to_owned());
     }),
     (&["address-twice"], |world| addresses(world, 3).push("10.0.0.9".to_owned())),
+    (&["altered-settings"], |world| world.server(2).altered = vec!["work_mem".to_owned()]),
     (&["archiving-fails"], |world| {
         world.server(1).archiver.as_mut().expect("it archives").archived_at = None;
     }),
     (&["archiving-fails"], |world| {
         world.server(1).archiver.as_mut().expect("it archives").failed_at = Some(NOW - 5);
+    }),
+    (&["archiving-late"], |world| {
+        world.server(1).archiver.as_mut().expect("it archives").waiting_seconds = 300;
+    }),
+    (&["archiving-elsewhere"], |world| {
+        world.server(1).other_archiver = Some("/bin/true".to_owned());
+    }),
+    (&["login-refused"], |world| {
+        // The pool that a service leads to is another node's, which nobody asked.
+        let refused = Some("SASL authentication failed".to_owned());
+        let answer = LoginAnswer { refused, ..LoginAnswer::default() };
+        world.node(2).logins[2].answer = Asked::Told(answer);
+    }),
+    (&["configuration-unloaded"], |world| {
+        world.node(2).unloaded = vec![Unloaded {
+            unit: "pgbouncer.service".to_owned(),
+            files: vec!["/etc/pgbouncer/userlist.txt".to_owned()],
+        }];
+    }),
+    (&["configuration-unloaded"], |world| {
+        world.server(3).unloaded = vec!["/pg/conf/pg_hba.conf".to_owned()];
+    }),
+    (&["node-unknown"], |world| {
+        // Nobody asked about it, and its cluster is asked about.
+        world.silence(3);
+        world.expected.nodes.remove(&node(3));
+        world.expected.etcd.retain(|member| member.node != node(3));
     }),
     (&["backup-missing"], |world| {
         world.node(1).servers[0].backups =
@@ -237,6 +322,12 @@ const BREAKS: &[Break] = &[
     (&["certificate-ends"], |world| world.node(2).certificates[0].ends = NOW + 20 * 86_400),
     (&["certificate-ended"], |world| world.node(2).certificates[0].ends = NOW + 2 * 86_400),
     (&["certificate-ended"], |world| world.node(2).certificates[0].ends = NOW - 1),
+    (&["commits-wait"], |world| {
+        world.server(1).synchronous_names = "ANY 2 (*)".to_owned();
+    }),
+    (&["commits-wait"], |world| world.server(1).synchronous_standbys = 0),
+    (&["commits-wait"], |world| world.server(1).longest_commit = 40),
+    (&["database-shut"], |world| world.server(1).databases.retain(|one| one != "app")),
     (&["clock-apart"], |world| {
         world.node(3).clock += 90_000;
         world.patroni(3).heard_dcs += 90;
@@ -274,13 +365,12 @@ const BREAKS: &[Break] = &[
     (&["lagging"], |world| world.server(3).position -= 200 << 20),
     (&["monitor-refused"], |world| {
         let refused = Some("password authentication failed".to_owned());
-        let answer = LoginAnswer { refused, wrong_password: true, paused: Vec::new() };
+        let answer = LoginAnswer { refused, wrong_password: true, ..LoginAnswer::default() };
         world.node(2).logins[0].answer = Asked::Told(answer);
     }),
-    (&[], |world| {
-        // Rules that do not let the role in are somebody's choice, and an answer.
+    (&["login-refused"], |world| {
         let refused = Some("no pg_hba.conf entry".to_owned());
-        let answer = LoginAnswer { refused, wrong_password: false, paused: Vec::new() };
+        let answer = LoginAnswer { refused, wrong_password: false, ..LoginAnswer::default() };
         world.node(2).logins[0].answer = Asked::Told(answer);
     }),
     (&["pool-paused"], |world| {
@@ -419,6 +509,21 @@ fn a_finding_that_is_accepted_is_shown_and_the_fleet_is_well() {
 }
 
 #[test]
+fn each_finding_can_be_accepted_where_it_is() {
+    for (at, (expected, breaks)) in BREAKS.iter().enumerate() {
+        let mut world = World::well();
+        breaks(&mut world);
+        for name in *expected {
+            let everywhere =
+                (1..=3).map(|number| Accepted { node: node(number), finding: (*name).to_owned() });
+            world.expected.accepted.extend(everywhere);
+        }
+        let health = world.judged();
+        assert!(health.is_well(), "break {at}, {expected:?}: {:#?}", health.findings);
+    }
+}
+
+#[test]
 fn a_fleet_of_which_nothing_answers_is_never_well() {
     let mut world = World::well();
     (1..=3).for_each(|number| world.silence(number));
@@ -448,11 +553,23 @@ fn a_silent_patroni_of_a_writable_server_does_not_make_its_cluster_leaderless() 
 
 #[test]
 fn the_page_for_whoever_is_on_call_has_every_finding_and_what_to_do() {
-    let page = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/findings.md");
-    let page = std::fs::read_to_string(page).expect("docs/findings.md");
-    for (name, severity, meaning) in FINDINGS {
-        let row = format!("| `{name}` | {severity} | {meaning} |");
-        assert!(page.contains(&row), "docs/findings.md lacks the row\n{row}");
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/findings.md");
+    let page = std::fs::read_to_string(path).expect("docs/findings.md");
+    let mut rows: Vec<String> = FINDINGS
+        .iter()
+        .map(|(name, severity, meaning)| format!("| `{name}` | {severity} | {meaning} |\n"))
+        .collect();
+    rows.sort();
+    let table = rows.concat();
+    let begins = page.find("| `").expect("the table");
+    let ends = begins + page[begins..].find("\n\n").expect("something below it") + 1;
+    if std::env::var_os("UPDATE_DOCS").is_some() {
+        let text = format!("{}{table}{}", &page[..begins], &page[ends..]);
+        std::fs::write(path, text).expect("docs/findings.md");
+    } else {
+        assert_eq!(&page[begins..ends], table, "`make docs` writes docs/findings.md anew");
+    }
+    for (name, ..) in FINDINGS {
         let heading = page.lines().filter(|line| line.starts_with("### "));
         let named = heading.flat_map(|line| line[4..].split(", ")).any(|word| word == *name);
         assert!(named, "docs/findings.md does not say what to do about {name}");

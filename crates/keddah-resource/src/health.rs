@@ -49,6 +49,16 @@ pub struct HealthProbe {
     pub units: Vec<String>,
     /// New logins to try, one after the other.
     pub logins: Vec<LoginProbe>,
+    /// Files that units have read, in order to tell whether they have read what stands there now.
+    #[serde(default)]
+    pub configurations: Vec<ConfigurationProbe>,
+    /// Ports of members on other nodes that clients of this one, or its HAProxy, need.
+    #[serde(default)]
+    pub ports: Vec<PortProbe>,
+    /// Where in etcd the keys of PostgreSQL's clusters are (`/pg/`); what leads there is wanted of the
+    /// member of etcd that leads itself.
+    #[serde(default)]
+    pub namespaces: Vec<String>,
     /// Milliseconds until what has not answered counts as unknown. All questions are asked at once.
     pub patience: u64,
 }
@@ -71,6 +81,50 @@ pub struct LoginProbe {
     pub password: keddah_core::Secret,
     /// The database; `pgbouncer` is a pool's own.
     pub database: String,
+}
+
+/// Files that a unit reads when it starts or is reloaded.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ConfigurationProbe {
+    /// The unit.
+    pub unit: String,
+    /// The files.
+    pub files: Vec<String>,
+}
+
+/// Files that were changed after the one that reads them has read them.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Unloaded {
+    /// The unit.
+    pub unit: String,
+    /// The files.
+    pub files: Vec<String>,
+}
+
+/// A port of a member on another node, of which one wants to know whether this node gets there.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PortProbe {
+    /// The instance.
+    pub instance: String,
+    /// Whose port it is: the server's or the pool's.
+    pub door: LoginDoor,
+    /// The other node's address.
+    pub address: String,
+    /// The port.
+    pub port: u16,
+}
+
+/// A port that a node does not reach.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ClosedPort {
+    /// The instance behind it.
+    pub instance: String,
+    /// Whose port it is.
+    pub door: LoginDoor,
+    /// The port.
+    pub port: u16,
+    /// What the kernel says.
+    pub because: String,
 }
 
 /// What a login goes through.
@@ -105,6 +159,10 @@ pub struct ServerProbe {
     pub patroni_port: u16,
     /// How the server is asked.
     pub connection: PgConnection,
+    /// Its data directory; the port that a server runs with stands in it, and may be another than the
+    /// declared one until it restarts.
+    #[serde(default)]
+    pub data_directory: String,
     /// Whether it has backups by pgBackRest, which are asked for there where it leads.
     pub backups: bool,
 }
@@ -132,6 +190,12 @@ pub struct NodeHealth {
     /// What the others would have led to.
     #[serde(default)]
     pub logins_untried: Vec<String>,
+    /// Units that do not use what their files say now.
+    #[serde(default)]
+    pub unloaded: Vec<Unloaded>,
+    /// Ports of other nodes that it does not reach.
+    #[serde(default)]
+    pub closed_ports: Vec<ClosedPort>,
     /// Listeners of its HAProxy that lead nowhere; none where there is no HAProxy.
     pub idle_listeners: Asked<Vec<IdleListener>>,
 }
@@ -166,6 +230,20 @@ pub struct PatroniHealth {
     pub heard_dcs: i64,
     /// Names of the standbys that commits wait for; `None` where it cannot ask etcd.
     pub synchronous: Option<Vec<String>>,
+    /// All members that run, as etcd knows them; none where it cannot ask etcd.
+    #[serde(default)]
+    pub members: Vec<KnownMember>,
+}
+
+/// A member of a cluster as Patroni knows it from etcd.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct KnownMember {
+    /// Its name.
+    pub name: String,
+    /// Its address.
+    pub host: String,
+    /// Whether it leads.
+    pub leads: bool,
 }
 
 /// What a server says of itself.
@@ -200,6 +278,42 @@ pub struct PostgresHealth {
     /// Standbys that stream from it: their `application_name`.
     #[serde(default)]
     pub standbys: Vec<String>,
+    /// Whether its files make new transactions read-only (`default_transaction_read_only`).
+    #[serde(default)]
+    pub read_only: bool,
+    /// Whether somebody has paused its replay (`pg_wal_replay_pause`).
+    #[serde(default)]
+    pub replay_paused: bool,
+    /// Milliseconds by which it replays later than it could (`recovery_min_apply_delay`).
+    #[serde(default)]
+    pub apply_delay: i64,
+    /// `synchronous_standby_names` of one that takes writes, where commits wait (`synchronous_commit`).
+    #[serde(default)]
+    pub synchronous_names: String,
+    /// Standbys that commits wait for, as the server itself sees them.
+    #[serde(default)]
+    pub synchronous_standbys: i64,
+    /// Sessions that wait for a standby's consent, and for how many seconds the longest of them does.
+    #[serde(default)]
+    pub waiting_commits: i64,
+    /// Those seconds.
+    #[serde(default)]
+    pub longest_commit: i64,
+    /// Settings that risk the data, such as `fsync = off`.
+    #[serde(default)]
+    pub unsafe_settings: Vec<String>,
+    /// `archive_command`, where WAL is archived by something other than pgBackRest.
+    #[serde(default)]
+    pub other_archiver: Option<String>,
+    /// Settings in effect that were made with `ALTER SYSTEM`.
+    #[serde(default)]
+    pub altered: Vec<String>,
+    /// Databases that take connections.
+    #[serde(default)]
+    pub databases: Vec<String>,
+    /// Configuration files that were changed after it has read them last.
+    #[serde(default)]
+    pub unloaded: Vec<String>,
 }
 
 /// What `pg_stat_archiver` says, in seconds since 1970.
@@ -211,6 +325,12 @@ pub struct ArchiverHealth {
     pub failed_file: Option<String>,
     /// When one was last archived.
     pub archived_at: Option<i64>,
+    /// Files that wait for it.
+    #[serde(default)]
+    pub waiting: i64,
+    /// For how many seconds the first of them has waited.
+    #[serde(default)]
+    pub waiting_seconds: i64,
 }
 
 /// A replication slot.
@@ -242,8 +362,11 @@ pub struct LoginAnswer {
     pub refused: Option<String>,
     /// Whether that was for its password.
     pub wrong_password: bool,
-    /// Databases that a pool holds back.
+    /// Databases whose clients a pool holds back until `RESUME`.
     pub paused: Vec<String>,
+    /// Databases that a pool lets nobody into until `ENABLE`.
+    #[serde(default)]
+    pub disabled: Vec<String>,
 }
 
 /// What a member of etcd says of itself (`Maintenance.Status`).
@@ -263,6 +386,10 @@ pub struct EtcdHealth {
     pub version: String,
     /// Whether it has no vote.
     pub learner: bool,
+    /// Where the clusters that have a leader keep their keys, such as `/pg/pg-test/`; `None` where
+    /// another member is asked, because that one leads etcd.
+    #[serde(default)]
+    pub led: Option<Asked<Vec<String>>>,
 }
 
 /// The newest backups of a cluster.
@@ -314,6 +441,8 @@ pub struct Expected {
     pub clusters: Vec<ExpectedCluster>,
     /// The members of etcd, by name.
     pub etcd: Vec<ExpectedEtcd>,
+    /// Where each cluster of the inventory, selected or not, keeps its keys in etcd.
+    pub key_prefixes: std::collections::BTreeSet<String>,
     /// Addresses that several nodes share, one of which holds it.
     pub shared_addresses: Vec<SharedAddress>,
     /// The nodes that are judged for themselves; others are asked for their clusters' sake only.
@@ -340,6 +469,10 @@ pub struct ExpectedCluster {
     pub follows: bool,
     /// Its members.
     pub members: Vec<ExpectedMember>,
+    /// Instances that are about to go: known, and not missed.
+    pub leaving: Vec<String>,
+    /// Databases that clients shall be able to connect to.
+    pub databases: Vec<String>,
     /// Standbys that commits wait for; 0 where they wait for none.
     pub synchronous: i64,
     /// Bytes of WAL that a standby may be behind before nobody fails over to it
@@ -364,6 +497,12 @@ pub struct ExpectedMember {
     pub port: u16,
     /// Whether it is to stay behind on purpose.
     pub delayed: bool,
+    /// The unit of its Patroni.
+    pub patroni_unit: String,
+    /// The unit of its pool.
+    pub pool_unit: String,
+    /// Its pool's port.
+    pub pool_port: u16,
 }
 
 /// A member of etcd.

@@ -66,6 +66,14 @@ impl Place {
         self.named(PGBOUNCER, |name| format!("{PGBOUNCER}/{name}"))
     }
 
+    /// Those that PgBouncer reads when it is reloaded.
+    pub fn pgbouncer_files(&self) -> Vec<String> {
+        let directory = self.pgbouncer_directory();
+        ["pgbouncer.ini", "database.txt", "useropts.txt", "pgb_hba.conf", "userlist.txt"]
+            .map(|name| format!("{directory}/{name}"))
+            .to_vec()
+    }
+
     /// The unit that runs PgBouncer.
     pub fn pgbouncer_unit(&self) -> String {
         self.named(PGBOUNCER_UNIT, |name| format!("pgbouncer-{name}.service"))

@@ -1,18 +1,20 @@
 //! Findings beside a plan: what a plan does not mend by itself, and what it must not be carried out into.
 
-use super::{ClusterHealth, Finding, Health};
+use super::{ClusterHealth, Finding, Health, MemberHealth};
 use crate::{Certainty, Plan, PlannedChange};
 use keddah_resource::{Action, Class, Kind};
 
 /// A cluster that is in this state loses more by a restart or a removal than it does without one: who
 /// restarts the last good member of a sick cluster ends its service.
 const IN_THE_WAY: &[&str] = &[
+    "commits-wait",
     "dcs-unheard",
     "etcd-no-quorum",
     "etcd-two-clusters",
     "member-down",
     "no-leader",
     "no-synchronous-standby",
+    "node-unknown",
     "not-streaming",
     "other-timeline",
     "server-silent",
@@ -47,9 +49,27 @@ fn mends(change: &PlannedChange, finding: &Finding, health: &Health) -> bool {
                 && instance_on(health, id.node.as_str(), &finding.place);
             let etcd = id.name == "etcd.service" && finding.name.starts_with("etcd-");
             let address = id.name == "keddah-vip.service" && finding.name.starts_with("address-");
-            own && finding.message.starts_with(&id.name) || member || etcd || address
+            // It is reloaded or restarted, and asked at its new port or with its new password then.
+            let pool = id.name.starts_with("pgbouncer")
+                && matches!(finding.name, "pool-silent" | "login-refused" | "monitor-refused")
+                && instance_on(health, id.node.as_str(), &finding.place);
+            let unloaded = finding.name == "configuration-unloaded"
+                && finding.place == id.node.as_str()
+                && finding.message.starts_with(&id.name);
+            let service = id.name == "haproxy.service" && finding.name == "service-silent";
+            own && finding.message.starts_with(&id.name)
+                || member
+                || etcd
+                || address
+                || pool
+                || unloaded
+                || service
         }
-        Kind::Postmaster => finding.name == "pending-restart" && finding.place == id.name,
+        Kind::Postmaster => {
+            matches!(finding.name, "pending-restart" | "port-closed" | "configuration-unloaded")
+                && finding.place == id.name
+        }
+        Kind::PgRole => finding.name == "monitor-refused" && finding.cluster == change.cluster,
         Kind::Certificate => {
             finding.name.starts_with("certificate-")
                 && finding.place == id.node.as_str()
@@ -98,8 +118,17 @@ pub fn in_the_way<'a>(plan: &'a Plan, health: &'a Health) -> Vec<InTheWay<'a>> {
         }
         let concerned = concerned.map(|member| &member.instance);
         for finding in health.findings.iter().filter(|finding| finding.counts()) {
+            // A member of which nothing is known is not there for clients either.
+            let silent = |member: &MemberHealth| {
+                finding.name == "node-unknown"
+                    && member.node.as_str() == finding.place
+                    && member.state == "unknown"
+                    && concerned.is_none_or(|instance| *instance != member.instance)
+            };
             let about = finding.cluster.as_ref() == Some(&cluster.name)
-                || finding.name.starts_with("etcd-");
+                    && finding.name != "node-unknown"
+                || finding.name.starts_with("etcd-")
+                || cluster.members.iter().any(silent);
             let itself = concerned.is_some_and(|instance| *instance == finding.place);
             let told =
                 found.iter().any(|one| one.finding == finding && one.cluster == cluster.name);

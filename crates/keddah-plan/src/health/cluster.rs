@@ -3,10 +3,11 @@
 use super::{Answers, Finding, bytes, server};
 use keddah_core::NodeName;
 use keddah_resource::health::{
-    Asked, ExpectedCluster, ExpectedMember, PatroniHealth, PostgresHealth, ServerHealth,
+    Asked, ExpectedCluster, ExpectedMember, KnownMember, PatroniHealth, PostgresHealth, ServerHealth,
 };
 use keddah_resource::is_leading;
 use serde::Serialize;
+use std::collections::BTreeMap;
 
 /// A backup of every night is late after this time, in seconds: two nights and some.
 const LATE_BACKUP: i64 = 50 * 3600;
@@ -16,6 +17,12 @@ const KEPT_BY_SLOT: i64 = 512 << 20;
 
 /// Where a standby is told to be behind in any case, whatever `pg_rpo` says: in bytes.
 const MUCH_LAG: i64 = 256 << 20;
+
+/// Seconds that a finished segment may wait for the archive before it is told.
+const LATE_ARCHIVER: i64 = 120;
+
+/// Seconds after which a commit that waits for a standby is stuck: a slow disk takes fewer.
+const LONG_COMMIT: i64 = 10;
 
 /// `autovacuum_freeze_max_age` is 200 million, after which a server vacuums whatever it takes; a database
 /// that is far beyond that is not vacuumed. At 2,147 million less 3 it refuses writes (PostgreSQL's
@@ -100,7 +107,8 @@ pub(super) fn judge(
             }
         })
         .collect();
-    leadership(cluster, &members, findings);
+    let stray = strays(cluster, &members, findings);
+    leadership(cluster, &members, stray, findings);
     let leader = members.iter().find(|member| member.leads());
     for (member, expected) in members.iter().zip(&cluster.members) {
         let Ok(answered) = server(answers, &expected.node, &expected.instance) else { continue };
@@ -111,7 +119,8 @@ pub(super) fn judge(
         }
         let now = answers.get(&expected.node).map_or(0, |answer| answer.answered / 1000);
         if let Some(server) = member.server {
-            contents(expected, server, findings);
+            contents(cluster, expected, server, findings);
+            settings(expected, member.leads(), server, findings);
         }
         // One that follows another cluster is backed up there.
         if cluster.backups
@@ -140,6 +149,9 @@ pub(super) fn judge(
         }
     }
     synchronous(cluster, &members, leader, findings);
+    if let Some((leader, server)) = leader.and_then(|one| Some((one, one.server?))) {
+        databases(cluster, leader.expected, server, findings);
+    }
     let paused = members.iter().any(|member| member.patroni.is_some_and(|one| one.paused));
     if paused {
         findings.push(Finding::of(
@@ -206,8 +218,48 @@ fn view(
     }
 }
 
+/// Members that run and that the inventory does not have: whatever is made from the inventory, load
+/// balancers first of all, leaves them out. The one that leads is returned.
+fn strays<'a>(
+    cluster: &ExpectedCluster,
+    members: &[Member<'a>],
+    findings: &mut Vec<Finding>,
+) -> Option<&'a KnownMember> {
+    let mut strays: BTreeMap<&str, &'a KnownMember> = BTreeMap::new();
+    for known in members.iter().filter_map(|member| member.patroni).flat_map(|one| &one.members) {
+        let declared = cluster.members.iter().any(|member| member.instance == known.name);
+        if !declared && !cluster.leaving.contains(&known.name) {
+            strays.entry(&known.name).or_insert(known);
+        }
+    }
+    for KnownMember { name, host, leads } in strays.values() {
+        let (finding, does) = if *leads {
+            ("undeclared-leader", "leads it")
+        } else {
+            ("undeclared-member", "is a member of it and may lead it at any time")
+        };
+        findings.push(Finding::of(
+            finding,
+            &cluster.name,
+            format!(
+                "{name} on {host} {does}, and the inventory does not have it: no service leads there"
+            ),
+            format!(
+                "put its host back into the inventory; where it is to go, `keddah remove {name}` takes it \
+                 away in good order first"
+            ),
+        ));
+    }
+    strays.into_values().find(|stray| stray.leads)
+}
+
 /// Who leads, asked of each: etcd's word is not enough.
-fn leadership(cluster: &ExpectedCluster, members: &[Member<'_>], findings: &mut Vec<Finding>) {
+fn leadership(
+    cluster: &ExpectedCluster,
+    members: &[Member<'_>],
+    stray: Option<&KnownMember>,
+    findings: &mut Vec<Finding>,
+) {
     let names = |of: &[&Member<'_>]| -> String {
         let names: Vec<&str> = of.iter().map(|one| one.expected.instance.as_str()).collect();
         names.join(" and ")
@@ -230,7 +282,9 @@ fn leadership(cluster: &ExpectedCluster, members: &[Member<'_>], findings: &mut 
         .iter()
         .filter(|member| member.patroni.is_none() && member.server.is_none())
         .collect();
-    if leading.is_empty() {
+    if leading.is_empty() && stray.is_some() {
+        // It has one, and that is told.
+    } else if leading.is_empty() {
         let message = if unknown.len() == members.len() {
             "nobody could be asked who leads: whether anybody can write is not known".to_owned()
         } else if unknown.is_empty() {
@@ -265,13 +319,13 @@ fn itself(
     answered: &ServerHealth,
     findings: &mut Vec<Finding>,
 ) {
-    let ExpectedMember { instance, node, .. } = member.expected;
+    let ExpectedMember { instance, node, patroni_unit: unit, .. } = member.expected;
     if let Asked::Unknown { because } = &answered.patroni {
         findings.push(Finding::of(
             "member-down",
             instance,
             format!("its Patroni does not answer: {because}"),
-            format!("`systemctl status patroni` and `journalctl -u patroni` on {node}"),
+            format!("`systemctl status {unit}` and `journalctl -u {unit}` on {node}"),
         ));
     }
     match &answered.server {
@@ -290,7 +344,7 @@ fn itself(
                     "member-down",
                     instance,
                     format!("its server does not serve: Patroni calls it `{}`", patroni.state),
-                    format!("its log, and `journalctl -u patroni` on {node}, say why"),
+                    format!("its log, and `journalctl -u {unit}` on {node}, say why"),
                 ));
             }
         }
@@ -316,7 +370,7 @@ fn following(
     member: &Member<'_>,
     findings: &mut Vec<Finding>,
 ) {
-    let ExpectedMember { instance, node, delayed, .. } = member.expected;
+    let ExpectedMember { instance, node, delayed, patroni_unit: unit, .. } = member.expected;
     let Some(server) = member.server.filter(|server| server.in_recovery) else { return };
     if member.streams() == Some(false) {
         findings.push(Finding::of(
@@ -324,7 +378,7 @@ fn following(
             instance,
             "it runs and receives nothing of what is written now; readers may be shown what is old",
             format!(
-                "its log and `journalctl -u patroni` on {node} say why; where the WAL that it needs is \
+                "its log and `journalctl -u {unit}` on {node} say why; where the WAL that it needs is \
                  gone, `patronictl reinit {} {instance}` clones it anew",
                 cluster.name
             ),
@@ -360,7 +414,12 @@ fn following(
 }
 
 /// What is in a server.
-fn contents(expected: &ExpectedMember, server: &PostgresHealth, findings: &mut Vec<Finding>) {
+fn contents(
+    cluster: &ExpectedCluster,
+    expected: &ExpectedMember,
+    server: &PostgresHealth,
+    findings: &mut Vec<Finding>,
+) {
     let ExpectedMember { instance, node, .. } = expected;
     if let Some(archiver) = &server.archiver
         && let Some(failed) = archiver.failed_at
@@ -379,6 +438,39 @@ fn contents(expected: &ExpectedMember, server: &PostgresHealth, findings: &mut V
             )
             .since(archiver.archived_at.unwrap_or_default()),
         );
+    }
+    if let Some(archiver) = server.archiver.as_ref().filter(|one| one.waiting_seconds > LATE_ARCHIVER) {
+        findings.push(Finding::of(
+            "archiving-late",
+            instance,
+            format!(
+                "{} of WAL wait for the archive, the first for {} s",
+                if archiver.waiting == 1 { "1 file".to_owned() } else { format!("{} files", archiver.waiting) },
+                archiver.waiting_seconds
+            ),
+            format!(
+                "what archives hangs, or is slower than what is written: the server's log on {node}, `ps -o \
+                 pid,etime,cmd -u postgres`, and the repository"
+            ),
+        ));
+    }
+    if let Some(command) = &server.other_archiver
+        && cluster.backups
+        && !server.in_recovery
+    {
+        findings.push(Finding::of(
+            "archiving-elsewhere",
+            instance,
+            format!(
+                "WAL is not archived by pgBackRest (`archive_command` is `{command}`): backups cannot be \
+                 brought beyond that"
+            ),
+            format!(
+                "`keddah apply -l {}` puts that right; then take a backup (`/pg/bin/pg-backup full`), for \
+                 what was written meanwhile is in no archive",
+                cluster.name
+            ),
+        ));
     }
     for slot in &server.idle_slots {
         let lost = slot.wal_status.as_deref() == Some("lost");
@@ -426,6 +518,155 @@ fn contents(expected: &ExpectedMember, server: &PostgresHealth, findings: &mut V
             instance,
             format!("{} of {} sessions are taken", server.connections, server.most_connections),
             "`pg_stat_activity` says by whom; clients belong behind the pool",
+        ));
+    }
+}
+
+/// Settings under which a server does not do what it is there for, whoever made them.
+fn settings(
+    expected: &ExpectedMember,
+    leads: bool,
+    server: &PostgresHealth,
+    findings: &mut Vec<Finding>,
+) {
+    let ExpectedMember { instance, node, delayed, .. } = expected;
+    if leads && server.read_only {
+        findings.push(Finding::of(
+            "read-only",
+            instance,
+            "each new transaction is read-only (`default_transaction_read_only`): nobody can write who \
+             does not say otherwise",
+            format!(
+                "`ALTER SYSTEM RESET default_transaction_read_only; SELECT pg_reload_conf()` on {node}, or \
+                 take it out of where it is set (`SELECT * FROM pg_file_settings`)"
+            ),
+        ));
+    }
+    if server.in_recovery && server.replay_paused {
+        findings.push(Finding::of(
+            "replay-held",
+            instance,
+            "somebody has paused its replay: it shows what is old, and cannot take over soon",
+            format!("`SELECT pg_wal_replay_resume()` on {node}"),
+        ));
+    } else if server.in_recovery && server.apply_delay > 0 && !delayed {
+        findings.push(Finding::of(
+            "replay-held",
+            instance,
+            format!(
+                "it replays {} s late (`recovery_min_apply_delay`), and the inventory does not say so",
+                server.apply_delay / 1000
+            ),
+            format!(
+                "`ALTER SYSTEM RESET recovery_min_apply_delay; SELECT pg_reload_conf()` on {node}; or \
+                 declare it (`pg_delay`)"
+            ),
+        ));
+    }
+    commits(instance, node, leads, server, findings);
+    if !server.unsafe_settings.is_empty() {
+        findings.push(Finding::of(
+            "unsafe-setting",
+            instance,
+            format!("it runs with {}: data may be lost or broken", server.unsafe_settings.join(", ")),
+            format!(
+                "`SELECT name, sourcefile FROM pg_settings` on {node} says where it is set: `ALTER SYSTEM \
+                 RESET`, or `pg_parameters`"
+            ),
+        ));
+    }
+    if !server.unloaded.is_empty() {
+        findings.push(Finding::of(
+            "configuration-unloaded",
+            instance,
+            format!(
+                "it does not use what its files say: {} changed after it has read them",
+                server.unloaded.join(", ")
+            ),
+            format!("`SELECT pg_reload_conf()` on {node}, if what they say is right"),
+        ));
+    }
+    if !server.altered.is_empty() {
+        findings.push(Finding::of(
+            "altered-settings",
+            instance,
+            format!("settings were made with ALTER SYSTEM: {}", server.altered.join(", ")),
+            "declare them in `pg_parameters` and `ALTER SYSTEM RESET` them, or accept this",
+        ));
+    }
+}
+
+/// Whether commits wait for somebody who is not there.
+fn commits(
+    instance: &str,
+    node: &NodeName,
+    leads: bool,
+    server: &PostgresHealth,
+    findings: &mut Vec<Finding>,
+) {
+    let wanted = standbys_wanted(&server.synchronous_names);
+    let stuck = server.longest_commit >= LONG_COMMIT;
+    if !leads || !(stuck || wanted > server.synchronous_standbys) {
+        return;
+    }
+    let waiting = match server.waiting_commits {
+        0 => String::new(),
+        1 => format!("; 1 session waits, for {} s by now", server.longest_commit),
+        many => format!("; {many} sessions wait, up to {} s by now", server.longest_commit),
+    };
+    let names = &server.synchronous_names;
+    findings.push(Finding::of(
+        "commits-wait",
+        instance,
+        format!(
+            "commits wait for a standby (`synchronous_standby_names` is `{names}`), and {} of {wanted} \
+             {} there{waiting}",
+            server.synchronous_standbys,
+            if server.synchronous_standbys == 1 { "is" } else { "are" },
+        ),
+        format!(
+            "bring the standby back; where the setting is not Patroni's (`SELECT name, sourcefile FROM \
+             pg_settings` on {node}): `ALTER SYSTEM RESET synchronous_standby_names; SELECT \
+             pg_reload_conf()`"
+        ),
+    ));
+}
+
+/// How many standbys have to agree (PostgreSQL's manual, `synchronous_standby_names`): `2 (a, b)`,
+/// `FIRST 2 (a, b)`, `ANY 2 (*)`, or one of a list.
+fn standbys_wanted(names: &str) -> i64 {
+    let names = names.trim();
+    if names.is_empty() {
+        return 0;
+    }
+    let Some((before, _)) = names.split_once('(') else { return 1 };
+    let number = before.split_whitespace().find_map(|word| word.parse().ok());
+    number.unwrap_or(1)
+}
+
+/// Databases that are declared and let nobody in.
+fn databases(
+    cluster: &ExpectedCluster,
+    leader: &ExpectedMember,
+    server: &PostgresHealth,
+    findings: &mut Vec<Finding>,
+) {
+    let shut: Vec<&str> = cluster
+        .databases
+        .iter()
+        .map(String::as_str)
+        .filter(|name| !server.databases.iter().any(|open| open == name))
+        .collect();
+    if !shut.is_empty() {
+        findings.push(Finding::of(
+            "database-shut",
+            &cluster.name,
+            format!("no connection is let into {}, or it is not there", shut.join(", ")),
+            format!(
+                "`keddah plan -l {}` says what differs (`datallowconn`, `datconnlimit` in pg_database \
+                 on {})",
+                cluster.name, leader.node
+            ),
         ));
     }
 }

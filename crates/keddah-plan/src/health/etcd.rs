@@ -4,7 +4,7 @@ use super::{Answers, Finding, bytes};
 use keddah_core::NodeName;
 use keddah_resource::health::{Asked, EtcdHealth, ExpectedEtcd};
 use serde::Serialize;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// What findings are about etcd as a whole.
 pub(super) const PLACE: &str = "etcd";
@@ -39,6 +39,7 @@ pub struct EtcdMemberHealth {
 
 pub(super) fn judge(
     expected: &[ExpectedEtcd],
+    prefixes: &BTreeSet<String>,
     answers: &Answers,
     findings: &mut Vec<Finding>,
 ) -> Option<EtcdClusterHealth> {
@@ -120,6 +121,11 @@ pub(super) fn judge(
             ));
         }
     }
+    if quorum {
+        for (member, health) in &answering {
+            strangers(member, health, prefixes, findings);
+        }
+    }
     if expected.len() == 1 {
         findings.push(Finding::of(
             "etcd-alone",
@@ -141,6 +147,39 @@ pub(super) fn judge(
         version: health.as_ref().ok().map(|health| health.version.clone()),
     };
     Some(EtcdClusterHealth { quorum, members: asked.iter().map(one).collect() })
+}
+
+/// Clusters that run and that the inventory does not have: a group that was taken out or renamed, or
+/// somebody else's.
+fn strangers(
+    member: &ExpectedEtcd,
+    health: &EtcdHealth,
+    prefixes: &BTreeSet<String>,
+    findings: &mut Vec<Finding>,
+) {
+    match &health.led {
+        Some(Asked::Told(led)) => {
+            for prefix in led.iter().filter(|prefix| !prefixes.contains(*prefix)) {
+                let name = prefix.trim_end_matches('/').rsplit('/').next().unwrap_or(prefix);
+                findings.push(Finding::of(
+                    "undeclared-cluster",
+                    PLACE,
+                    format!("the cluster {name} has a leader ({prefix}leader), and the inventory has no such cluster"),
+                    format!(
+                        "put it back into the inventory; where it is to go, `keddah remove {name}` while it \
+                         is there; another inventory's: accept this"
+                    ),
+                ));
+            }
+        }
+        Some(Asked::Unknown { because }) => findings.push(Finding::of(
+            "etcd-silent-keys",
+            &member.name,
+            format!("which clusters it holds could not be asked: {because}"),
+            "`keddah plan` says whether root's password is the declared one (`etcd_root_password`)",
+        )),
+        None => {}
+    }
 }
 
 fn told<'a>(member: &ExpectedEtcd, answers: &'a Answers) -> Result<&'a EtcdHealth, String> {

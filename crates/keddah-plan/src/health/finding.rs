@@ -36,6 +36,17 @@ pub const FINDINGS: &[(&str, Severity, &str)] = &[
     ),
     ("address-twice", Severity::Critical, "Several nodes hold one virtual address."),
     (
+        "altered-settings",
+        Severity::Note,
+        "Settings were made with `ALTER SYSTEM`; they win over the cluster's configuration.",
+    ),
+    (
+        "archiving-elsewhere",
+        Severity::Critical,
+        "WAL is archived by something other than pgBackRest: backups end there.",
+    ),
+    ("archiving-late", Severity::Warning, "WAL waits for the archive for minutes."),
+    (
         "archiving-fails",
         Severity::Critical,
         "WAL cannot be archived: it piles up, and no backup reaches to now.",
@@ -46,7 +57,18 @@ pub const FINDINGS: &[(&str, Severity, &str)] = &[
     ("certificate-ends", Severity::Warning, "A certificate ends soon."),
     ("certificate-ended", Severity::Critical, "A certificate has ended, or does so within days."),
     ("clock-apart", Severity::Warning, "A node's clock differs from that of this machine."),
+    (
+        "commits-wait",
+        Severity::Critical,
+        "Commits wait for a standby's consent, and nobody gives it.",
+    ),
+    (
+        "configuration-unloaded",
+        Severity::Warning,
+        "A program does not use what its files say now: they were changed after it has read them.",
+    ),
     ("connections-full", Severity::Warning, "Nearly all sessions of a server are taken."),
+    ("database-shut", Severity::Critical, "A declared database lets nobody in, or is not there."),
     (
         "dcs-unheard",
         Severity::Warning,
@@ -68,9 +90,11 @@ pub const FINDINGS: &[(&str, Severity, &str)] = &[
         "etcd has no majority: no cluster can fail over or change.",
     ),
     ("etcd-size", Severity::Warning, "etcd's store is near the size at which it takes no writes."),
+    ("etcd-silent-keys", Severity::Warning, "What etcd holds could not be asked."),
     ("etcd-two-clusters", Severity::Critical, "Members of etcd belong to different clusters."),
     ("idle-slot", Severity::Warning, "A replication slot that nobody uses keeps WAL."),
     ("lagging", Severity::Warning, "A standby is too far behind to take over."),
+    ("login-refused", Severity::Warning, "A server, pool or service refuses a new login."),
     ("member-down", Severity::Warning, "A member of a cluster does not run."),
     ("no-leader", Severity::Critical, "A cluster has no leader: nobody can write."),
     (
@@ -94,6 +118,13 @@ pub const FINDINGS: &[(&str, Severity, &str)] = &[
     ),
     ("pool-paused", Severity::Warning, "A pool holds its clients back."),
     ("pool-silent", Severity::Critical, "A pool takes connections and answers nothing."),
+    ("port-closed", Severity::Warning, "A node does not reach a port of a member elsewhere."),
+    ("read-only", Severity::Critical, "A leader makes each new transaction read-only."),
+    (
+        "replay-held",
+        Severity::Warning,
+        "A standby receives what is written, and holds back its replay.",
+    ),
     ("server-silent", Severity::Critical, "A server takes connections and answers nothing."),
     ("service-down", Severity::Warning, "A unit that should run does not."),
     ("service-leads-nowhere", Severity::Warning, "A service has no server behind it."),
@@ -109,6 +140,26 @@ pub const FINDINGS: &[(&str, Severity, &str)] = &[
         "A server is about to refuse writes for want of transaction ids.",
     ),
     ("two-writable", Severity::Critical, "Two members of a cluster take writes."),
+    (
+        "undeclared-cluster",
+        Severity::Warning,
+        "etcd holds a cluster with a leader that the inventory does not have.",
+    ),
+    (
+        "undeclared-leader",
+        Severity::Critical,
+        "A member leads that the inventory does not have: no service leads there.",
+    ),
+    (
+        "undeclared-member",
+        Severity::Warning,
+        "A member runs that the inventory does not have: no service leads there.",
+    ),
+    (
+        "unsafe-setting",
+        Severity::Warning,
+        "A server runs with a setting under which data may be lost or broken.",
+    ),
 ];
 
 /// One finding.

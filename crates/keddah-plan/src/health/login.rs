@@ -2,11 +2,14 @@
 
 use super::{Answers, Finding};
 use keddah_core::NodeName;
-use keddah_resource::health::{Asked, Expected, LoginDoor, LoginHealth, NodeHealth};
+use keddah_resource::health::{
+    Asked, Expected, ExpectedMember, LoginAnswer, LoginDoor, LoginHealth, NodeHealth,
+};
 use std::collections::BTreeMap;
 
 pub(super) fn judge(expected: &Expected, answers: &Answers, findings: &mut Vec<Finding>) {
     let mut silent: BTreeMap<&str, (&str, Vec<&str>)> = BTreeMap::new();
+    let mut refused: BTreeMap<&str, (&str, Vec<&str>)> = BTreeMap::new();
     for (node, answer) in answers.iter().filter(|(node, _)| expected.nodes.contains(*node)) {
         let Some(health) = answer.health.told() else { continue };
         for login in &health.logins {
@@ -19,35 +22,40 @@ pub(super) fn judge(expected: &Expected, answers: &Answers, findings: &mut Vec<F
                     }
                 }
                 Asked::Unknown { because } => own(node, health, login, because, findings),
-                // Through a service it may be another node's, which tells itself.
-                Asked::Told(_) if service => {}
-                Asked::Told(told) => {
-                    let name = &login.name;
-                    let pool = if login.door.is_pool() { "the pool of " } else { "" };
-                    if let Some(words) = told.refused.as_ref().filter(|_| told.wrong_password) {
-                        findings.push(Finding::of(
-                            "monitor-refused",
-                            name,
-                            format!("{pool}{name} does not let the monitoring role in: {words}"),
-                            format!("`keddah apply -l {node}` gives it the declared password"),
-                        ));
-                    }
-                    if !told.paused.is_empty() {
-                        findings.push(Finding::of(
-                            "pool-paused",
-                            name,
-                            format!(
-                                "its pool holds back the clients of {}",
-                                told.paused.join(", ")
-                            ),
-                            format!(
-                                "`RESUME` or `ENABLE` on its console, as postgres on {node}: \
-                                 `psql -p 6432 pgbouncer`"
-                            ),
-                        ));
+                Asked::Told(told) if service => {
+                    if let Some(words) = &told.refused {
+                        let entry = refused.entry(&login.name);
+                        entry.or_insert((words, Vec::new())).1.push(node.as_str());
                     }
                 }
+                Asked::Told(told) => {
+                    let member = expected
+                        .clusters
+                        .iter()
+                        .flat_map(|cluster| &cluster.members)
+                        .find(|member| member.instance == login.name);
+                    answered(node, member, login, told, findings);
+                }
             }
+        }
+    }
+    for (name, (words, nodes)) in refused {
+        // What one of its members says to a login is told of that one.
+        let cluster = super::cluster_of(expected, name);
+        let told = findings.iter().any(|finding| {
+            matches!(finding.name, "login-refused" | "monitor-refused" | "pool-paused")
+                && super::cluster_of(expected, &finding.place) == cluster
+        });
+        if !told {
+            findings.push(Finding::of(
+                "login-refused",
+                name,
+                format!(
+                    "a new login of the monitoring role through it is refused on {}: {words}",
+                    nodes.join(", ")
+                ),
+                "HAProxy's log says where it sent the login, and the log of that pool or server why",
+            ));
         }
     }
     for (name, (because, nodes)) in silent {
@@ -57,6 +65,58 @@ pub(super) fn judge(expected: &Expected, answers: &Answers, findings: &mut Vec<F
             format!("a new login through it fails on {}: {because}", nodes.join(", ")),
             "the findings about its cluster say what does not answer behind it; HAProxy's log says where \
              it sent the login",
+        ));
+    }
+}
+
+/// What a server or pool of the node itself said to a login.
+fn answered(
+    node: &NodeName,
+    member: Option<&ExpectedMember>,
+    login: &LoginHealth,
+    told: &LoginAnswer,
+    findings: &mut Vec<Finding>,
+) {
+    let name = &login.name;
+    let pool = if login.door.is_pool() { "the pool of " } else { "" };
+    match &told.refused {
+        Some(words) if told.wrong_password => findings.push(Finding::of(
+            "monitor-refused",
+            name,
+            format!("{pool}{name} does not let the monitoring role in: {words}"),
+            format!("`keddah apply -l {node}` gives it the declared password"),
+        )),
+        Some(words) => {
+            let unit = member.map_or("pgbouncer", |member| &member.pool_unit);
+            findings.push(Finding::of(
+                "login-refused",
+                name,
+                format!("{pool}{name} refuses a new login of the monitoring role: {words}"),
+                if login.door.is_pool() {
+                    format!("`systemctl reload {unit}` on {node} makes it read its lists again; its log says more")
+                } else {
+                    format!("the server's log on {node} says why; `SELECT pg_reload_conf()` makes it read its rules again")
+                },
+            ));
+        }
+        None => {}
+    }
+    for (databases, word) in [(&told.paused, "RESUME"), (&told.disabled, "ENABLE")] {
+        if databases.is_empty() {
+            continue;
+        }
+        let port = member.map_or(6432, |member| member.pool_port);
+        let commands: Vec<String> =
+            databases.iter().map(|database| format!("`{word} {database}`")).collect();
+        findings.push(Finding::of(
+            "pool-paused",
+            name,
+            format!("its pool holds back the clients of {}", databases.join(", ")),
+            format!(
+                "{} on its console, as postgres on {node}: `psql -p {port} pgbouncer`; `RESUME` alone \
+                 where that says that it is not paused",
+                commands.join(" and ")
+            ),
         ));
     }
 }

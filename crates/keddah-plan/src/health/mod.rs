@@ -9,6 +9,7 @@ mod etcd;
 mod finding;
 mod login;
 mod node;
+mod port;
 
 pub use beside::{InTheWay, beside, in_the_way};
 pub use cluster::{ClusterHealth, MemberHealth};
@@ -18,7 +19,7 @@ pub use finding::{FINDINGS, Finding, Severity};
 use keddah_core::NodeName;
 use keddah_resource::health::{Asked, Expected, NodeHealth, ServerHealth};
 use serde::Serialize;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// What one node answered, and when.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -60,11 +61,17 @@ pub fn judge(expected: &Expected, answers: &Answers) -> Health {
         .iter()
         .map(|cluster| cluster::judge(cluster, answers, &mut findings))
         .collect();
-    let etcd = etcd::judge(&expected.etcd, answers, &mut findings);
-    for (node, answer) in answers.iter().filter(|(node, _)| expected.nodes.contains(*node)) {
-        node::judge(node, answer, &mut findings);
+    let etcd = etcd::judge(&expected.etcd, &expected.key_prefixes, answers, &mut findings);
+    for (node, answer) in answers {
+        if expected.nodes.contains(node) {
+            node::judge(node, answer, &mut findings);
+        } else if has_member(expected, node) {
+            // For its cluster's sake: what is not known of a member is not well.
+            node::unknown(node, answer, &mut findings);
+        }
     }
     login::judge(expected, answers, &mut findings);
+    port::judge(expected, answers, &mut findings);
     node::services(expected, answers, &mut findings);
     node::addresses(expected, answers, &clusters, &mut findings);
     for finding in &mut findings {
@@ -74,6 +81,11 @@ pub fn judge(expected: &Expected, answers: &Answers) -> Health {
     findings.sort();
     findings.dedup();
     Health { clusters, etcd, findings }
+}
+
+fn has_member(expected: &Expected, node: &NodeName) -> bool {
+    let mut members = expected.clusters.iter().flat_map(|cluster| &cluster.members);
+    members.any(|member| member.node == *node)
 }
 
 /// The cluster that something is, or is a member or service of.
@@ -93,25 +105,37 @@ fn cluster_of(expected: &Expected, place: &str) -> Option<String> {
         .map(|cluster| cluster.name.clone())
 }
 
-/// Marks what the inventory says to be known: where the node, or one of the instances on it, is what
-/// the finding is about, or its cluster.
+/// Marks what the inventory says to be known: of a node, of an instance, member of etcd or address on
+/// it, or of a cluster or service that it has a part in.
 fn accept(expected: &Expected, findings: &mut [Finding]) {
     for finding in findings {
-        finding.accepted = expected.accepted.iter().any(|accepted| {
-            accepted.finding == finding.name && {
-                let node = &accepted.node;
-                let about_etcd = finding.place == etcd::PLACE
-                    && expected.etcd.iter().any(|one| one.node == *node);
-                let member = |cluster: &keddah_resource::health::ExpectedCluster| {
-                    cluster.members.iter().any(|member| {
-                        member.node == *node
-                            && (finding.place == cluster.name || finding.place == member.instance)
-                    })
-                };
-                finding.place == node.as_str() || about_etcd || expected.clusters.iter().any(member)
-            }
-        });
+        let concerned = concerned(expected, finding);
+        finding.accepted = expected
+            .accepted
+            .iter()
+            .any(|accepted| accepted.finding == finding.name && concerned.contains(&accepted.node));
     }
+}
+
+/// The nodes that a finding is about.
+fn concerned<'a>(expected: &'a Expected, finding: &'a Finding) -> BTreeSet<&'a NodeName> {
+    let place = finding.place.as_str();
+    let members = expected.clusters.iter().flat_map(|cluster| &cluster.members);
+    let instance: BTreeSet<&NodeName> =
+        members.filter(|member| member.instance == place).map(|member| &member.node).collect();
+    let etcd = expected.etcd.iter().filter(|one| one.name == place || place == etcd::PLACE);
+    let shared = expected.shared_addresses.iter().filter(|shared| shared.address == place);
+    let node = expected.nodes.iter().filter(|node| node.as_str() == place);
+    let mut nodes: BTreeSet<&NodeName> = node
+        .chain(etcd.map(|one| &one.node))
+        .chain(shared.flat_map(|shared| &shared.nodes))
+        .collect();
+    if instance.is_empty() {
+        let own = expected.clusters.iter().filter(|one| finding.cluster.as_ref() == Some(&one.name));
+        nodes.extend(own.flat_map(|cluster| &cluster.members).map(|member| &member.node));
+    }
+    nodes.extend(instance);
+    nodes
 }
 
 /// What a node answered of one of its instances, or why nothing.

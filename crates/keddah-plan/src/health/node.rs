@@ -18,19 +18,21 @@ const ENOUGH: u64 = 100 << 30;
 
 const DAY: i64 = 24 * 3600;
 
+/// Whether it answers.
+pub(super) fn unknown(node: &NodeName, answer: &Answer, findings: &mut Vec<Finding>) {
+    if let Asked::Unknown { because } = &answer.health {
+        findings.push(Finding::of(
+            "node-unknown",
+            node.as_str(),
+            format!("it could not be asked how it does: {because}"),
+            "see whether the machine runs and lets you log in",
+        ));
+    }
+}
+
 pub(super) fn judge(node: &NodeName, answer: &Answer, findings: &mut Vec<Finding>) {
-    let health = match &answer.health {
-        Asked::Told(health) => health,
-        Asked::Unknown { because } => {
-            findings.push(Finding::of(
-                "node-unknown",
-                node.as_str(),
-                format!("it could not be asked how it does: {because}"),
-                "see whether the machine runs and lets you log in",
-            ));
-            return;
-        }
-    };
+    unknown(node, answer, findings);
+    let Asked::Told(health) = &answer.health else { return };
     if let Asked::Unknown { because } = &health.idle_listeners {
         findings.push(Finding::of(
             "node-unknown",
@@ -59,6 +61,18 @@ pub(super) fn judge(node: &NodeName, answer: &Answer, findings: &mut Vec<Finding
     disks(node, &health.disks, findings);
     certificates(node, health, answer.answered / 1000, findings);
     units(node, health, findings);
+    for unloaded in &health.unloaded {
+        let unit = &unloaded.unit;
+        findings.push(Finding::of(
+            "configuration-unloaded",
+            node.as_str(),
+            format!(
+                "{unit} does not use what its files say: {} changed after it has read them",
+                unloaded.files.join(", ")
+            ),
+            format!("`systemctl reload {unit}` there, if what they say is right"),
+        ));
+    }
 }
 
 /// Services without a server, each once, however many nodes offer it.

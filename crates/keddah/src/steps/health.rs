@@ -75,7 +75,11 @@ impl HealthCheck {
         let expected = &mut check.questions.expected;
         for cluster in &mut expected.clusters {
             let name = cluster.name.clone();
-            cluster.members.retain(|member| !removing.instance(&member.node, &name));
+            let (going, staying): (Vec<_>, Vec<_>) = std::mem::take(&mut cluster.members)
+                .into_iter()
+                .partition(|member| removing.instance(&member.node, &name));
+            cluster.members = staying;
+            cluster.leaving.extend(going.into_iter().map(|member| member.instance));
         }
         expected.clusters.retain(|cluster| !cluster.members.is_empty());
         expected.etcd.retain(|member| !removing.etcd.contains(&member.node));

@@ -1,6 +1,9 @@
 //! New logins, as a client would make them: to the server, to its pool, through each service.
 
-use keddah_resource::health::{Asked, LoginAnswer, LoginHealth, LoginProbe};
+use super::server::running_place;
+use keddah_resource::health::{
+    Asked, LoginAnswer, LoginDoor, LoginHealth, LoginProbe, ServerProbe,
+};
 use std::time::Duration;
 use tokio::time::{Instant, timeout_at};
 use tokio_postgres::error::SqlState;
@@ -13,6 +16,7 @@ const PATIENCE: Duration = Duration::from_secs(1);
 /// ones have left no time for.
 pub(super) async fn look(
     probes: &[LoginProbe],
+    servers: &[ServerProbe],
     patience: Duration,
 ) -> (Vec<LoginHealth>, Vec<String>) {
     let end = Instant::now() + patience;
@@ -22,7 +26,8 @@ pub(super) async fn look(
             break;
         }
         let limit = end.min(Instant::now() + PATIENCE);
-        let answer = match timeout_at(limit, login(probe)).await {
+        let port = port(probe, servers);
+        let answer = match timeout_at(limit, login(probe, port)).await {
             Ok(answer) => answer,
             Err(_) => Asked::unknown("a new login gets no answer"),
         };
@@ -32,11 +37,22 @@ pub(super) async fn look(
     (found, untried)
 }
 
-async fn login(probe: &LoginProbe) -> Asked<LoginAnswer> {
+/// The port that a server runs with, which is another than the declared one until it restarts.
+fn port(probe: &LoginProbe, servers: &[ServerProbe]) -> u16 {
+    let own = |server: &&ServerProbe| {
+        probe.door == LoginDoor::Server && server.instance == probe.name
+    };
+    let server = servers.iter().find(own);
+    server
+        .and_then(|server| running_place(&server.data_directory))
+        .map_or(probe.port, |(port, _)| port)
+}
+
+async fn login(probe: &LoginProbe, port: u16) -> Asked<LoginAnswer> {
     let mut config = Config::new();
     config
         .host(&probe.address)
-        .port(probe.port)
+        .port(port)
         .user(&probe.user)
         .password(probe.password.reveal())
         .dbname(&probe.database)
@@ -45,7 +61,6 @@ async fn login(probe: &LoginProbe) -> Asked<LoginAnswer> {
         Ok(connected) => connected,
         Err(error) => {
             return match error.as_db_error() {
-                // It answers, and its rules are somebody's choice.
                 Some(words) => Asked::Told(LoginAnswer {
                     refused: Some(words.message().to_owned()),
                     wrong_password: *words.code() == SqlState::INVALID_PASSWORD,
@@ -56,11 +71,12 @@ async fn login(probe: &LoginProbe) -> Asked<LoginAnswer> {
         }
     };
     let driver = tokio::spawn(driver);
-    let paused = if probe.door.is_pool() { paused(&client).await } else { Vec::new() };
+    let (paused, disabled) =
+        if probe.door.is_pool() { held(&client).await } else { (Vec::new(), Vec::new()) };
     drop(client);
     // Says goodbye, so that the server's log has no broken connection.
     let _ = driver.await;
-    Asked::Told(LoginAnswer { paused, ..LoginAnswer::default() })
+    Asked::Told(LoginAnswer { paused, disabled, ..LoginAnswer::default() })
 }
 
 /// The reason below the wrapping words.
@@ -68,14 +84,17 @@ fn plain(error: &tokio_postgres::Error) -> String {
     std::error::Error::source(error).map_or_else(|| error.to_string(), ToString::to_string)
 }
 
-/// Databases that PgBouncer holds back (`SHOW DATABASES` in its manual: `paused`, `disabled`).
-async fn paused(client: &tokio_postgres::Client) -> Vec<String> {
+/// Databases that PgBouncer holds back, and those that it lets nobody into (`SHOW DATABASES` in its
+/// manual: `paused`, `disabled`).
+async fn held(client: &tokio_postgres::Client) -> (Vec<String>, Vec<String>) {
     let rows = client.simple_query("SHOW DATABASES").await.unwrap_or_default();
-    let held = |message: &SimpleQueryMessage| {
-        let SimpleQueryMessage::Row(row) = message else { return None };
-        let is_set = |column: &str| row.try_get(column).ok().flatten() == Some("1");
-        let held = is_set("paused") || is_set("disabled");
-        held.then(|| row.try_get("name").ok().flatten().unwrap_or_default().to_owned())
+    let with = |column: &str| {
+        let named = |message: &SimpleQueryMessage| {
+            let SimpleQueryMessage::Row(row) = message else { return None };
+            let set = row.try_get(column).ok().flatten() == Some("1");
+            set.then(|| row.try_get("name").ok().flatten().unwrap_or_default().to_owned())
+        };
+        rows.iter().filter_map(named).collect()
     };
-    rows.iter().filter_map(held).collect()
+    (with("paused"), with("disabled"))
 }

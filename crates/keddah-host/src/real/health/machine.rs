@@ -2,7 +2,9 @@
 
 use crate::HostError;
 use crate::command::Command;
-use keddah_resource::health::{Asked, CertificateHealth, DiskHealth, UnitHealth};
+use keddah_resource::health::{
+    Asked, CertificateHealth, ConfigurationProbe, DiskHealth, UnitHealth, Unloaded,
+};
 use std::collections::BTreeMap;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use x509_parser::pem::parse_x509_pem;
@@ -81,6 +83,53 @@ fn parse_units(text: &str, names: &[String]) -> Vec<UnitHealth> {
     blocks.collect()
 }
 
+/// Units whose files were changed after they started or were reloaded last: they do not use what stands
+/// there. That a file has the declared content does not say that anybody has read it.
+pub(super) async fn unloaded(probes: &[ConfigurationProbe]) -> Result<Vec<Unloaded>, HostError> {
+    if probes.is_empty() {
+        return Ok(Vec::new());
+    }
+    let names: Vec<&str> = probes.iter().map(|probe| probe.unit.as_str()).collect();
+    let text = Command::new("systemctl")
+        .args(["show", "--property=ActiveState,StateChangeTimestampMonotonic"])
+        .args(&names)
+        .succeed()
+        .await?;
+    let booted = clock() - uptime();
+    let found = text.split("\n\n").zip(probes).filter_map(|(block, probe)| {
+        let loaded = booted + loaded(block)?;
+        let files = probe.files.iter().filter(|path| changed(path).is_some_and(|at| at > loaded));
+        let files: Vec<String> = files.cloned().collect();
+        (!files.is_empty()).then(|| Unloaded { unit: probe.unit.clone(), files })
+    });
+    Ok(found.collect())
+}
+
+/// Milliseconds since the machine's start until a unit that runs has started or been reloaded last, after
+/// which systemd calls it active anew.
+fn loaded(block: &str) -> Option<i64> {
+    let of = |property: &str| {
+        let mut lines = block.lines().filter_map(|line| line.split_once('='));
+        lines.find(|(name, _)| *name == property).map(|(_, value)| value)
+    };
+    let runs = of("ActiveState") == Some("active");
+    let at: i64 = of("StateChangeTimestampMonotonic")?.parse().ok()?;
+    (runs && at > 0).then_some(at / 1000)
+}
+
+/// Milliseconds since the machine's start, as systemd counts them.
+fn uptime() -> i64 {
+    let now = rustix::time::clock_gettime(rustix::time::ClockId::Monotonic);
+    now.tv_sec * 1000 + now.tv_nsec / 1_000_000
+}
+
+/// When a file's content, name or owner last changed, in milliseconds since 1970: a copy that keeps its
+/// date does not hide that.
+fn changed(path: &str) -> Option<i64> {
+    let found = rustix::fs::stat(path).ok()?;
+    Some(found.st_ctime.saturating_mul(1000) + i64::try_from(found.st_ctime_nsec).ok()? / 1_000_000)
+}
+
 /// The IPv4 addresses of all interfaces.
 pub(super) async fn addresses() -> Result<Vec<String>, HostError> {
     let interfaces = crate::real::facts::interfaces().await?;
@@ -100,6 +149,16 @@ mod tests {
         let units = parse_units(text, &names);
         assert_eq!((units[0].state.as_str(), units[0].since), ("active", 1_700_000_000));
         assert_eq!((units[1].state.as_str(), units[1].since), ("failed", 0));
+    }
+
+    #[test]
+    fn what_a_unit_has_loaded_is_from_when_it_was_active_last() {
+        let block = "ActiveState=active\nStateChangeTimestampMonotonic=7000123";
+        assert_eq!(loaded(block), Some(7000));
+        assert_eq!(loaded("ActiveState=inactive\nStateChangeTimestampMonotonic=7000123"), None);
+        let scratch = tempfile::NamedTempFile::new().unwrap();
+        let path = scratch.path().to_str().unwrap();
+        assert!((clock() - changed(path).unwrap()).abs() < 60_000, "it was made just now");
     }
 
     #[tokio::test]

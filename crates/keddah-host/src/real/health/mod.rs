@@ -1,16 +1,15 @@
 //! How this machine does. Every question has the same limit of time and is asked beside the others,
 //! so that one that hangs costs no answer but its own.
 
+mod etcd;
 mod login;
 mod machine;
+mod ports;
 mod server;
 
-use super::etcd_gateway::{Status, missing_file, status};
 use super::haproxy;
-use crate::HostError;
 use futures_util::future::join_all;
-use keddah_resource::health::{Asked, EtcdHealth, HealthProbe, NodeHealth};
-use keddah_resource::kind::etcd_member::EtcdConnection;
+use keddah_resource::health::{Asked, HealthProbe, NodeHealth};
 use std::fmt::Display;
 use std::future::Future;
 use std::time::Duration;
@@ -21,17 +20,22 @@ pub async fn look(probe: &HealthProbe) -> NodeHealth {
     let servers = join_all(probe.servers.iter().map(|one| server::look(one, patience)));
     let etcd = async {
         match &probe.etcd {
-            Some(connection) => Some(within(patience, "etcd", etcd(connection)).await),
+            Some(connection) => {
+                let asked = etcd::look(connection, &probe.namespaces, patience);
+                Some(within(patience, "etcd", asked).await)
+            }
             None => None,
         }
     };
     let listeners = within(patience, "HAProxy", haproxy::idle_listeners(Duration::ZERO));
     let units = within(patience, "systemd", machine::units(&probe.units));
     let addresses = within(patience, "`ip`", machine::addresses());
+    let unloaded = within(patience, "systemd", machine::unloaded(&probe.configurations));
     let disks = machine::disks(&probe.directories, patience);
-    let logins = login::look(&probe.logins, patience);
-    let (servers, etcd, listeners, units, addresses, disks, logins) =
-        tokio::join!(servers, etcd, listeners, units, addresses, disks, logins);
+    let logins = login::look(&probe.logins, &probe.servers, patience);
+    let ports = ports::closed(&probe.ports, patience);
+    let (servers, etcd, listeners, units, addresses, disks, logins, closed_ports, unloaded) =
+        tokio::join!(servers, etcd, listeners, units, addresses, disks, logins, ports, unloaded);
     NodeHealth {
         clock: machine::clock(),
         servers,
@@ -42,6 +46,9 @@ pub async fn look(probe: &HealthProbe) -> NodeHealth {
         addresses,
         logins: logins.0,
         logins_untried: logins.1,
+        closed_ports,
+        // Of units that cannot be asked, `units` tells.
+        unloaded: unloaded.told().cloned().unwrap_or_default(),
         idle_listeners: listeners,
     }
 }
@@ -61,40 +68,10 @@ async fn within<T, E: Display>(
     }
 }
 
-async fn etcd(connection: &EtcdConnection) -> Result<EtcdHealth, HostError> {
-    if let Some(path) = missing_file(connection) {
-        return Err(HostError::new(format!("{path} does not exist")));
-    }
-    let Status { header, version, size, leader, errors, learner } = status(connection).await?;
-    Ok(EtcdHealth {
-        cluster: header.cluster_id,
-        member: header.member_id,
-        leader: leader.to_string(),
-        size: size.parse().unwrap_or_default(),
-        errors,
-        version,
-        learner,
-    })
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn what_a_member_says_is_read_also_without_a_leader() {
-        let status: Status = serde_json::from_str(
-            r#"{"header":{"cluster_id":"77","member_id":"5","raft_term":"3"},"version":"3.5.16",
-                "dbSize":"24576","leader":"5","raftIndex":"9","dbSizeInUse":"20480"}"#,
-        )
-        .unwrap();
-        assert_eq!((status.leader, status.size.as_str()), (5, "24576"));
-        let alone: Status = serde_json::from_str(
-            r#"{"header":{"cluster_id":"77"},"errors":["etcdserver: no leader"]}"#,
-        )
-        .unwrap();
-        assert!(alone.leader == 0 && alone.errors.len() == 1);
-    }
+    use crate::HostError;
 
     #[tokio::test]
     async fn what_hangs_is_unknown_and_says_who_it_was() {

@@ -7,9 +7,11 @@ use crate::rest::{self, MemberState};
 use crate::sql::{Purpose, Session, Unreachable};
 use keddah_core::Secret;
 use keddah_resource::health::{
-    BackupHealth, PatroniHealth, PostgresHealth, ServerHealth, ServerProbe,
+    BackupHealth, KnownMember, PatroniHealth, PostgresHealth, ServerHealth, ServerProbe,
 };
 use keddah_resource::is_leading;
+use keddah_resource::kind::PgConnection;
+use std::path::Path;
 use std::time::Duration;
 
 /// One row with all of it, so that it costs one session and one query. Functions that a standby or a
@@ -29,8 +31,11 @@ const QUESTION: &str = "select pg_is_in_recovery() as in_recovery, \
     current_setting('max_connections')::bigint as most_connections, \
     (select json_build_object( \
         'failed_at', extract(epoch from last_failed_time)::bigint, 'failed_file', last_failed_wal, \
-        'archived_at', extract(epoch from last_archived_time)::bigint) \
-     from pg_stat_archiver where current_setting('archive_mode') = 'always' \
+        'archived_at', extract(epoch from last_archived_time)::bigint, \
+        'waiting', waiting, 'waiting_seconds', coalesce(seconds, 0)) \
+     from pg_stat_archiver cross join lateral (select count(*) as waiting, \
+            max(extract(epoch from clock_timestamp() - modification))::bigint as seconds \
+         from pg_ls_archive_statusdir() where name like '%.ready') as ready where current_setting('archive_mode') = 'always' \
         or (current_setting('archive_mode') = 'on' and not pg_is_in_recovery())) as archiver, \
     (select coalesce(json_agg(json_build_object('name', slot_name, 'wal_status', wal_status, 'kept', \
         (case when pg_is_in_recovery() then pg_last_wal_replay_lsn() else pg_current_wal_lsn() end \
@@ -39,7 +44,34 @@ const QUESTION: &str = "select pg_is_in_recovery() as in_recovery, \
     (select max(age(datfrozenxid))::bigint from pg_database) as transaction_age, \
     (select datname from pg_database order by age(datfrozenxid) desc limit 1) as oldest_database, \
     (select coalesce(json_agg(application_name), '[]') from pg_stat_replication \
-        where state = 'streaming') as standbys";
+        where state = 'streaming') as standbys, \
+    coalesce((select setting::bool from pg_file_settings \
+        where lower(name) = 'default_transaction_read_only' and error is null \
+        order by seqno desc limit 1), false) as read_only, \
+    (pg_is_in_recovery() and pg_is_wal_replay_paused()) as replay_paused, \
+    (select setting::bigint from pg_settings where name = 'recovery_min_apply_delay') as apply_delay, \
+    (case when pg_is_in_recovery() or current_setting('synchronous_commit') in ('off', 'local') then '' \
+        else current_setting('synchronous_standby_names') end) as synchronous_names, \
+    (select count(*) from pg_stat_replication where state = 'streaming' \
+        and sync_state in ('sync', 'quorum')) as synchronous_standbys, \
+    (select count(*) from pg_stat_activity where wait_event = 'SyncRep') as waiting_commits, \
+    (select coalesce(max(extract(epoch from clock_timestamp() - state_change)), 0)::bigint \
+        from pg_stat_activity where wait_event = 'SyncRep') as longest_commit, \
+    (select coalesce(json_agg(name || ' = ' || setting order by name), '[]') from pg_settings \
+        where (name, setting) in (('fsync', 'off'), ('full_page_writes', 'off'), ('autovacuum', 'off'), \
+            ('zero_damaged_pages', 'on'), ('ignore_checksum_failure', 'on'), \
+            ('ignore_invalid_pages', 'on'))) as unsafe_settings, \
+    (select setting from pg_settings where name = 'archive_command' \
+        and current_setting('archive_mode') <> 'off' and setting !~ '\\mpgbackrest\\M') \
+        as other_archiver, \
+    (select coalesce(json_agg(name order by name), '[]') from pg_settings \
+        where sourcefile like '%/postgresql.auto.conf') as altered, \
+    (select coalesce(json_agg(datname), '[]') from pg_database \
+        where datallowconn and datconnlimit <> 0) as databases, \
+    (select coalesce(json_agg(path order by path), '[]') from (values \
+        (current_setting('hba_file')), (current_setting('ident_file')), (current_setting('config_file')), \
+        (current_setting('data_directory') || '/postgresql.auto.conf')) as files (path) \
+        where (pg_stat_file(path, true)).change > pg_conf_load_time()) as unloaded";
 
 pub(super) async fn look(probe: &ServerProbe, patience: Duration) -> ServerHealth {
     let patroni = within(patience, "Patroni", patroni(probe, patience));
@@ -68,6 +100,12 @@ async fn patroni(probe: &ServerProbe, patience: Duration) -> Result<PatroniHealt
         members.map(|member| member.name.clone()).collect()
     };
     let heard_dcs = status.dcs_last_seen;
+    let known = |member: &MemberState| KnownMember {
+        name: member.name.clone(),
+        host: member.host.clone(),
+        leads: matches!(member.role.as_str(), "leader" | "standby_leader"),
+    };
+    let runs = |member: &&MemberState| matches!(member.state.as_str(), "running" | "streaming");
     Ok(PatroniHealth {
         state: status.state,
         role: status.role,
@@ -76,15 +114,38 @@ async fn patroni(probe: &ServerProbe, patience: Duration) -> Result<PatroniHealt
         streams,
         heard_dcs,
         synchronous: members.as_ref().map(|all| names(&mut all.iter().filter(synchronous))),
+        members: members.iter().flatten().filter(runs).map(known).collect(),
     })
 }
 
 async fn server(probe: &ServerProbe) -> Result<PostgresHealth, HostError> {
-    let session = Session::open(&probe.connection, "postgres", Purpose::Observe)
+    let connection = running(probe);
+    let session = Session::open(&connection, "postgres", Purpose::Observe)
         .await
         .map_err(Unreachable::into_error)?;
     let rows: Vec<PostgresHealth> = session.rows(QUESTION).await?;
     rows.into_iter().next().ok_or_else(|| HostError::new("PostgreSQL answered without a row"))
+}
+
+/// How a server is reached that runs with another port than the declared one until it restarts.
+fn running(probe: &ServerProbe) -> PgConnection {
+    let mut connection = probe.connection.clone();
+    if let Some((port, directory)) = running_place(&probe.data_directory) {
+        connection.port = port;
+        connection.socket_directory = directory;
+    }
+    connection
+}
+
+/// The port and the socket's directory that a server runs with, from `postmaster.pid`: its fourth and
+/// fifth line (PostgreSQL's manual, "Database File Layout"; `pidfile.h`).
+pub(super) fn running_place(data_directory: &str) -> Option<(u16, String)> {
+    let path = Path::new(data_directory).join("postmaster.pid");
+    let text = std::fs::read_to_string(path).ok()?;
+    let mut lines = text.lines().skip(3);
+    let port = lines.next()?.trim().parse().ok()?;
+    let directory = lines.next()?.trim();
+    (!directory.is_empty()).then(|| (port, directory.to_owned()))
 }
 
 async fn backups(probe: &ServerProbe) -> Result<BackupHealth, HostError> {
@@ -103,6 +164,16 @@ async fn backups(probe: &ServerProbe) -> Result<BackupHealth, HostError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_server_is_asked_where_it_runs() {
+        let data = tempfile::tempdir().unwrap();
+        let path = data.path().to_str().unwrap();
+        assert_eq!(running_place(path), None);
+        let text = "71\n/pg/data\n1700000000\n5433\n/run/postgresql\n*\n  9 1\nready   \n";
+        std::fs::write(data.path().join("postmaster.pid"), text).unwrap();
+        assert_eq!(running_place(path), Some((5433, "/run/postgresql".to_owned())));
+    }
 
     #[test]
     fn a_row_is_read_as_postgresql_writes_it() {
