@@ -55,6 +55,10 @@ pub fn health(inventory: &Inventory, patience: u64) -> Result<HealthQuestions, B
         expected
             .accepted
             .extend(accepted.map(|finding| Accepted { node: host.name.clone(), finding }));
+        if params.str("patroni_mode") == "pause" {
+            let (node, finding) = (host.name.clone(), "paused".to_owned());
+            expected.accepted.push(Accepted { node, finding });
+        }
         let mut probe = probe(&topology, inventory, &host.name, &params);
         if probe.etcd.is_some() {
             probe.namespaces = namespaces(&expected.key_prefixes);

@@ -8,6 +8,7 @@ use keddah_core::{NodeName, Secret};
 use keddah_host::rest::{NoAnswer, Patroni, patroni_facts};
 use keddah_host::sql::{Purpose, Session};
 use keddah_host::{Host, HostError, RealHost};
+use keddah_resource::health::{Asked, HealthProbe, PostgresHealth, ServerProbe};
 use keddah_resource::kind::pg_instance::{self, Origin};
 use keddah_resource::kind::postmaster::{self, PatroniApi};
 use keddah_resource::kind::{PgConnection, patroni_config};
@@ -254,6 +255,7 @@ async fn a_cluster_under_patroni() {
     reloads(&cluster).await;
     altered_settings(&cluster).await;
     unarchived(&cluster).await;
+    unlike_what_is_declared(&cluster).await;
     refusals(&cluster).await;
     waits_for_a_leader(&mut cluster).await;
 }
@@ -330,46 +332,116 @@ async fn reloads(cluster: &Cluster) {
     cluster.converge(&spec).await;
 }
 
-/// A primary whose archiver fails is told, until it succeeds.
-async fn unarchived(cluster: &Cluster) {
-    let spec: Spec = cluster.postmaster().into();
-    let found = || async {
-        let (observed, _) = cluster.difference(&spec).await;
-        let Observed::Postmaster(present) = observed else { panic!("something else") };
-        present.unarchived
+/// What the server says of itself, in the one query that a look at its health costs.
+async fn health(cluster: &Cluster) -> PostgresHealth {
+    let probe = ServerProbe {
+        instance: "pg-scratch-1".to_owned(),
+        cluster: "pg-scratch".to_owned(),
+        patroni_port: cluster.api.port,
+        connection: cluster.connection.clone(),
+        data_directory: cluster.directory.path().join("data").to_str().unwrap().to_owned(),
+        backups: false,
     };
-    let archives = |command: &'static str| async move {
-        let session =
-            Session::open(&cluster.connection, "postgres", Purpose::Observe).await.unwrap();
-        session.execute(&format!("alter system set archive_command to '{command}'")).await.unwrap();
-        session.execute("select pg_reload_conf()").await.unwrap();
-        session.execute("select pg_switch_wal()").await.unwrap();
-    };
-    assert_eq!(found().await, None, "it archives nothing");
-    let session = Session::open(&cluster.connection, "postgres", Purpose::Observe).await.unwrap();
-    session.execute("alter system set archive_mode to on").await.unwrap();
-    drop(session);
-    Patroni::new(&cluster.api).restart(std::time::Duration::from_secs(60)).await.unwrap();
-    archives("/bin/false").await;
-    let mut told = None;
-    for _ in 0..150 {
-        told = found().await;
-        if told.is_some() {
-            break;
-        }
-        tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+    let probe = HealthProbe { servers: vec![probe], patience: 5000, ..HealthProbe::default() };
+    let health = cluster.host.health(&probe).await;
+    match &health.servers[0].server {
+        Asked::Told(server) => server.clone(),
+        Asked::Unknown { because } => panic!("{because}"),
     }
-    let told = told.expect("nothing gets into the archive");
-    assert!(told.segment.len() == 24 && told.archived.is_none() && told.waiting >= 1, "{told:?}");
-    assert!(told.failed.ends_with(" UTC"), "{told:?}");
-    archives("/bin/true").await;
+}
+
+/// Waits until the server says so.
+async fn says(cluster: &Cluster, about: &str, is: fn(&PostgresHealth) -> bool) {
     for _ in 0..150 {
-        if found().await.is_none() {
+        if is(&health(cluster).await) {
             return;
         }
         tokio::time::sleep(std::time::Duration::from_millis(100)).await;
     }
-    panic!("it archives, and is still told: {:?}", found().await);
+    panic!("{about}: {:?}", health(cluster).await);
+}
+
+/// Runs each statement for itself, as `ALTER SYSTEM` wants it.
+async fn executes(cluster: &Cluster, statements: &[&str]) {
+    let session = Session::open(&cluster.connection, "postgres", Purpose::Change).await.unwrap();
+    for statement in statements {
+        session.execute(statement).await.unwrap();
+    }
+}
+
+/// A primary whose archiver fails is told, until it succeeds; and so is one that archives elsewhere.
+async fn unarchived(cluster: &Cluster) {
+    const RELOAD: &str = "select pg_reload_conf()";
+    const SWITCH: &str = "select pg_switch_wal()";
+    let well = health(cluster).await;
+    assert_eq!((&well.archiver, &well.other_archiver), (&None, &None), "it archives nothing");
+    executes(cluster, &["alter system set archive_mode to on"]).await;
+    Patroni::new(&cluster.api).restart(std::time::Duration::from_secs(60)).await.unwrap();
+    let set = "alter system set archive_command to '/bin/false'";
+    executes(cluster, &[set, RELOAD, SWITCH]).await;
+    says(cluster, "nothing gets into the archive", |server| {
+        let archiver = server.archiver.clone().unwrap_or_default();
+        archiver.failed_at.is_some() && archiver.archived_at.is_none() && archiver.waiting >= 1
+    })
+    .await;
+    assert_eq!(health(cluster).await.other_archiver.as_deref(), Some("/bin/false"));
+    let set = "alter system set archive_command to '/bin/true'";
+    executes(cluster, &[set, RELOAD, SWITCH]).await;
+    says(cluster, "it archives", |server| {
+        let archiver = server.archiver.clone().unwrap_or_default();
+        archiver.archived_at >= archiver.failed_at && archiver.waiting == 0
+    })
+    .await;
+}
+
+/// Settings by which a server that answers does not do what it is there for.
+async fn unlike_what_is_declared(cluster: &Cluster) {
+    const RELOAD: &str = "select pg_reload_conf()";
+    let well = health(cluster).await;
+    // Patroni's scratch cluster runs without it, so that it is quick.
+    assert!(!well.read_only && well.unsafe_settings == ["fsync = off"], "{well:?}");
+    assert!(well.synchronous_names.is_empty() && well.unloaded.is_empty(), "{well:?}");
+    let shut = ["create database shut", "alter database shut allow_connections off"];
+    executes(cluster, &shut).await;
+    executes(
+        cluster,
+        &[
+            "alter system set default_transaction_read_only to on",
+            "alter system set full_page_writes to off",
+            "alter system set synchronous_standby_names to 'nobody'",
+        ],
+    )
+    .await;
+    let before = health(cluster).await;
+    assert!(before.unloaded.iter().any(|path| path.ends_with("postgresql.auto.conf")), "{before:?}");
+    executes(cluster, &[RELOAD]).await;
+    says(cluster, "the settings are in effect", |server| {
+        server.read_only
+            && server.unsafe_settings == ["fsync = off", "full_page_writes = off"]
+            && server.synchronous_names == "nobody"
+            && server.synchronous_standbys == 0
+            && server.altered.contains(&"full_page_writes".to_owned())
+            && server.unloaded.is_empty()
+    })
+    .await;
+    let databases = health(cluster).await.databases;
+    assert!(databases.contains(&"postgres".to_owned()), "{databases:?}");
+    assert!(!databases.contains(&"shut".to_owned()), "{databases:?}");
+    executes(
+        cluster,
+        &[
+            "alter system reset default_transaction_read_only",
+            "alter system reset full_page_writes",
+            "alter system reset synchronous_standby_names",
+            RELOAD,
+        ],
+    )
+    .await;
+    says(cluster, "they are gone", |server| {
+        !server.read_only && server.synchronous_names.is_empty()
+    })
+    .await;
+    executes(cluster, &["drop database shut"]).await;
 }
 
 /// `ALTER SYSTEM` wins over what Patroni writes: for what is declared it is taken back.

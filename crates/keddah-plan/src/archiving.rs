@@ -1,5 +1,5 @@
-//! Primaries that do not get their WAL into the archive: no change of a plan mends that by itself, and
-//! "Nothing to change" must not hide it.
+//! Archiving that begins again: what was written meanwhile is in no archive. That a primary does not get its
+//! WAL into the archive now is a finding (`health`).
 
 use crate::Outcome;
 use keddah_resource::kind::patroni_config;
@@ -11,36 +11,7 @@ pub(crate) fn notes(
     desired: &DesiredFleet,
     observed: &BTreeMap<ResourceId, Outcome>,
 ) -> Vec<String> {
-    let named = |resource: &Resource| {
-        let Spec::Postmaster(spec) = &resource.spec else { return None };
-        let Some(Outcome::Observed(Observed::Postmaster(present))) = observed.get(&resource.id)
-        else {
-            return None;
-        };
-        let unarchived = present.unarchived.as_ref()?;
-        let last = match &unarchived.archived {
-            Some(archived) => format!("the last that succeeded was at {archived}"),
-            None => "none ever was".to_owned(),
-        };
-        let waiting = match unarchived.waiting {
-            1 => "1 segment waits".to_owned(),
-            many => format!("{many} segments wait"),
-        };
-        Some(format!(
-            "{} on {} does not get its WAL into the archive: {} failed at {}, {last}, {waiting}. Backups cannot \
-             be brought beyond that, and its disk fills; PostgreSQL's log there says why (`sudo -u {} pgbackrest \
-             --stanza={} check` says it, too)",
-            spec.instance,
-            resource.id.node,
-            unarchived.segment,
-            unarchived.failed,
-            spec.connection.superuser,
-            resource.cluster.as_deref().unwrap_or_default(),
-        ))
-    };
-    let mut notes: Vec<String> = desired.iter().filter_map(named).collect();
-    notes.extend(desired.iter().filter_map(|resource| resumed(resource, desired, observed)));
-    notes
+    desired.iter().filter_map(|resource| resumed(resource, desired, observed)).collect()
 }
 
 /// Archiving that begins again: what was written meanwhile is in no archive, and the backups that are there
@@ -81,37 +52,7 @@ mod tests {
     use keddah_core::NodeName;
     use keddah_resource::Module;
     use keddah_resource::kind::backup;
-    use keddah_resource::kind::postmaster::{self, Unarchived};
     use serde_json::json;
-
-    #[test]
-    fn a_primary_whose_wal_is_not_archived_is_named() {
-        let spec: postmaster::Spec = serde_json::from_value(json!({
-            "instance": "pg-test-1", "patience_seconds": 30, "settled_seconds": 1, "restarts": true,
-            "api": {"unit": "patroni.service", "address": "127.0.0.1", "port": 8008, "ca_path": null,
-                    "username": "u", "password": "p"},
-            "connection": {"socket_directory": "/run", "port": 5432, "superuser": "postgres"},
-        }))
-        .expect("a spec");
-        let mut desired = DesiredFleet::default();
-        let resource = Resource::new(&NodeName::new("a"), Module::Pgsql, spec);
-        let id = desired.add(resource.in_cluster("pg-test"));
-        let with = |unarchived: Option<Unarchived>| {
-            let present = postmaster::Observed { running: true, unarchived, ..Default::default() };
-            notes(&desired, &BTreeMap::from([(id.clone(), Outcome::Observed(present.into()))]))
-        };
-        assert!(with(None).is_empty());
-        let never = Unarchived {
-            segment: "000000010000000000000001".to_owned(),
-            failed: "2026-11-27 10:20:00 UTC".to_owned(),
-            archived: None,
-            waiting: 3,
-        };
-        let told = with(Some(never)).remove(0);
-        assert!(told.starts_with("pg-test-1 on a does not get its WAL into the archive"), "{told}");
-        assert!(told.contains("none ever was, 3 segments wait"), "{told}");
-        assert!(told.contains("--stanza=pg-test check"), "{told}");
-    }
 
     #[test]
     fn a_backup_is_due_where_wal_was_not_archived_for_a_while() {

@@ -278,7 +278,6 @@ impl<'a> Compiler<'a> {
         self.not_over_backups(cluster)?;
         Self::not_twice(cluster)?;
         self.lost_members(cluster);
-        self.paused(cluster);
         self.repository(cluster)?;
         let mut ready = Vec::new();
         let (mut etcd, mut clients) = (etcd.to_vec(), Vec::new());

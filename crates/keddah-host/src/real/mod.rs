@@ -1,7 +1,6 @@
 //! The machine that this process runs on: one file per kind, each with `observe` and `apply`.
 
 pub(crate) mod accounts;
-mod archiver;
 mod aside;
 mod backup;
 mod block;

@@ -1,11 +1,10 @@
 //! Where a running server has its settings from, and `ALTER SYSTEM RESET`.
 
 use crate::HostError;
-use crate::real::archiver;
 use crate::rest::Patroni;
 use crate::sql::{Purpose, Session, Unreachable, parameter_name};
 use keddah_resource::kind::pg_settings::Setting;
-use keddah_resource::kind::postmaster::{Observed, Spec, Unarchived};
+use keddah_resource::kind::postmaster::{Observed, Spec};
 use serde::Deserialize;
 use std::collections::BTreeMap;
 
@@ -64,14 +63,14 @@ struct Row {
     at_start: bool,
 }
 
-/// The settings that are not what Patroni was given, by name; and, asked on the way, what is not archived.
+/// The settings that are not what Patroni was given, by name.
 ///
 /// # Errors
 /// When the server runs and does not answer.
-pub async fn read(spec: &Spec) -> Result<(Vec<Setting>, Option<Unarchived>), HostError> {
+pub async fn read(spec: &Spec) -> Result<Vec<Setting>, HostError> {
     let session = match Session::open(&spec.connection, "postgres", Purpose::Observe).await {
         Ok(session) => session,
-        Err(Unreachable::NotYet { .. }) => return Ok((Vec::new(), None)),
+        Err(Unreachable::NotYet { .. }) => return Ok(Vec::new()),
         Err(Unreachable::Failed(error)) => return Err(error),
     };
     let rows: Vec<Row> = session.rows(LAST_LINES).await?;
@@ -80,12 +79,11 @@ pub async fn read(spec: &Spec) -> Result<(Vec<Setting>, Option<Unarchived>), Hos
         .iter()
         .map(|(name, value)| (name.to_ascii_lowercase(), value.as_str()))
         .collect();
-    let unarchived = archiver::unarchived(&session).await?;
     let settings = rows.into_iter().filter_map(|row| {
         let wanted = declared.get(&row.name).copied();
         strays(row, wanted)
     });
-    Ok((settings.collect(), unarchived))
+    Ok(settings.collect())
 }
 
 /// What a line says that differs from what is declared.

@@ -30,9 +30,8 @@ async fn look(host: &RealHost, spec: &Spec) -> Result<Observation, HostError> {
         Err(NoAnswer::Failed(error)) => return Err(error),
     };
     let owes_reload = host.owed().has(Kind::Postmaster, &spec.instance, TriggerAction::Reload)?;
-    let (settings, unarchived) =
-        if running { pg_settings::read(spec).await? } else { Default::default() };
-    let observed = Observed { running, pending_restart, owes, owes_reload, settings, unarchived };
+    let settings = if running { pg_settings::read(spec).await? } else { Vec::new() };
+    let observed = Observed { running, pending_restart, owes, owes_reload, settings };
     Ok(Observation::Known(observed.into()))
 }
 

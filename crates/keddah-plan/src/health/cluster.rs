@@ -157,7 +157,8 @@ pub(super) fn judge(
         findings.push(Finding::of(
             "paused",
             &cluster.name,
-            "Patroni is paused: nobody takes over when the leader dies",
+            "Patroni is paused: nobody takes over when the leader dies, and no member is made or started; \
+             restarts and settings that are planned are carried out all the same",
             "when the work is done that it was paused for: `patronictl resume` on one of its nodes",
         ));
     }

@@ -125,7 +125,11 @@ fn concerned<'a>(expected: &'a Expected, finding: &'a Finding) -> BTreeSet<&'a N
         members.filter(|member| member.instance == place).map(|member| &member.node).collect();
     let etcd = expected.etcd.iter().filter(|one| one.name == place || place == etcd::PLACE);
     let shared = expected.shared_addresses.iter().filter(|shared| shared.address == place);
-    let node = expected.nodes.iter().filter(|node| node.as_str() == place);
+    let everywhere = expected.clusters.iter().flat_map(|cluster| &cluster.members);
+    let node = everywhere
+        .map(|member| &member.node)
+        .chain(&expected.nodes)
+        .filter(|node| node.as_str() == place);
     let mut nodes: BTreeSet<&NodeName> = node
         .chain(etcd.map(|one| &one.node))
         .chain(shared.flat_map(|shared| &shared.nodes))

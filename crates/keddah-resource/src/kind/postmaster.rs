@@ -25,19 +25,6 @@ pub struct PatroniApi {
     pub password: Secret,
 }
 
-/// WAL that a primary cannot archive (`pg_stat_archiver`): its last attempt has failed.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Unarchived {
-    /// The segment that failed last.
-    pub segment: String,
-    /// When, in UTC.
-    pub failed: String,
-    /// When one was archived last; absent where none ever was.
-    pub archived: Option<String>,
-    /// How many segments wait.
-    pub waiting: i64,
-}
-
 /// What should be.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Spec {
@@ -81,9 +68,6 @@ pub struct Observed {
     /// Settings of this server that are not what Patroni was given.
     #[serde(default)]
     pub settings: Vec<Setting>,
-    /// What it does not get into the archive.
-    #[serde(default)]
-    pub unarchived: Option<Unarchived>,
 }
 
 impl Spec {
