@@ -7,13 +7,14 @@ mod server;
 
 use super::etcd_gateway::{Status, missing_file, status};
 use super::haproxy;
-use crate::HostError;
+use crate::{HostError, round};
 use futures_util::future::join_all;
 use keddah_resource::health::{Asked, EtcdHealth, HealthProbe, NodeHealth};
 use keddah_resource::kind::etcd_member::EtcdConnection;
 use std::fmt::Display;
 use std::future::Future;
 use std::time::Duration;
+use tokio::time::Instant;
 
 /// Asks the machine.
 pub async fn look(probe: &HealthProbe) -> NodeHealth {
@@ -52,10 +53,12 @@ async fn within<T, E: Display>(
     who: &str,
     question: impl Future<Output = Result<T, E>>,
 ) -> Asked<T> {
+    let begun = Instant::now();
     match tokio::time::timeout(patience, question).await {
         Ok(Ok(answer)) => Asked::Told(answer),
         Ok(Err(error)) => Asked::unknown(error.to_string()),
         Err(_) => {
+            round::waited_since(begun);
             Asked::unknown(format!("{who} did not answer within {:.1} s", patience.as_secs_f64()))
         }
     }
