@@ -8,7 +8,7 @@ use crate::converge::{converge, failure};
 use crate::frame;
 use crate::lock::{LockError, NodeLock, holder};
 use crate::protocol::{Answer, Ask, Hello, MARKER, PROTOCOL, Request, Response, Welcome};
-use keddah_host::Host;
+use keddah_host::{Host, Round};
 use keddah_plan::Failure;
 use std::cell::{Cell, RefCell};
 use std::path::PathBuf;
@@ -49,6 +49,9 @@ struct Agent<H> {
     lock_path: Option<PathBuf>,
     lock: RefCell<Option<NodeLock>>,
     stopping: Cell<bool>,
+    patience: Duration,
+    /// What belongs to one look at this machine: who was silent is not asked again.
+    round: RefCell<Option<Arc<Round>>>,
 }
 
 async fn converse<H: Host + 'static>(
@@ -59,7 +62,9 @@ async fn converse<H: Host + 'static>(
 ) -> Result<(), FrameError> {
     writer.write_all(format!("{MARKER}\n").as_bytes()).await.map_err(FrameError::Io)?;
     writer.flush().await.map_err(FrameError::Io)?;
-    let Some(Hello { protocol, build }) = frame::read(&mut reader).await? else { return Ok(()) };
+    let Some(Hello { protocol, build, patience }) = frame::read(&mut reader).await? else {
+        return Ok(());
+    };
     let welcome = Welcome { protocol: PROTOCOL, build: settings.build.clone() };
     frame::write(&mut writer, &welcome).await?;
     if protocol != PROTOCOL || build != settings.build {
@@ -72,6 +77,8 @@ async fn converse<H: Host + 'static>(
         lock_path: settings.lock_path,
         lock: RefCell::new(None),
         stopping: Cell::new(false),
+        patience: Duration::from_millis(patience),
+        round: RefCell::default(),
     });
     let (answers, mut queue) = mpsc::unbounded_channel::<Response>();
     let writing = tokio::task::spawn_local(async move {
@@ -89,7 +96,8 @@ async fn converse<H: Host + 'static>(
                 let (agent, answers) = (agent.clone(), answers.clone());
                 running.spawn_local(async move {
                     let answer = agent.answer(ask).await;
-                    let _ = answers.send(Response { number, answer });
+                    let spent = agent.spent();
+                    let _ = answers.send(Response { number, answer, spent });
                 });
             }
             Ok(None) => break Ok(()),
@@ -116,14 +124,31 @@ impl<H: Host> Agent<H> {
         self.lock_path.is_none() || self.lock.borrow().is_some()
     }
 
+    /// The round that a question belongs to: what a machine is asked first begins one.
+    fn round(&self, begins: bool) -> Arc<Round> {
+        let current = self.round.borrow().clone().filter(|_| !begins);
+        let round = current.unwrap_or_else(|| Round::new(self.patience));
+        if begins {
+            *self.round.borrow_mut() = Some(round.clone());
+        }
+        round
+    }
+
+    fn spent(&self) -> u64 {
+        let spent = self.round.borrow().as_ref().map_or(Duration::ZERO, |round| round.spent());
+        u64::try_from(spent.as_millis()).unwrap_or(u64::MAX)
+    }
+
     async fn answer(&self, ask: Ask) -> Answer {
         match ask {
-            Ask::Facts(probe) => match self.host.facts(&probe).await {
+            Ask::Facts(probe) => match self.round(true).within(self.host.facts(&probe)).await {
                 Ok(facts) => Answer::Facts(Box::new(facts)),
                 Err(error) => Answer::Failed(failure(error)),
             },
-            Ask::Observe(specs) => {
-                let observed = self.host.observe(&specs).await;
+            Ask::Observe { specs, spent } => {
+                let round = self.round(false);
+                round.spent_elsewhere(Duration::from_millis(spent));
+                let observed = round.within(self.host.observe(&specs)).await;
                 Answer::Observed(observed.into_iter().map(|one| one.map_err(failure)).collect())
             }
             Ask::Holder => {
@@ -137,6 +162,8 @@ impl<H: Host> Agent<H> {
                 }
                 match NodeLock::take(path, &holder).await {
                     Ok(lock) => {
+                        // What is asked from here on is about what has changed.
+                        *self.round.borrow_mut() = None;
                         *self.lock.borrow_mut() = Some(lock);
                         Answer::Locked
                     }
@@ -160,7 +187,10 @@ impl<H: Host> Agent<H> {
                     Err(error) => Answer::Failed(failure(error)),
                 }
             }
-            Ask::Health(probe) => Answer::Health(Box::new(self.host.health(&probe).await)),
+            Ask::Health(probe) => {
+                let health = self.round(false).within(self.host.health(&probe)).await;
+                Answer::Health(Box::new(health))
+            }
             Ask::Converge(request) => match converge(&*self.host, &request, &self.stopping).await {
                 Ok(class) => Answer::Converged(class),
                 Err(failure) => Answer::Failed(failure),
@@ -188,6 +218,8 @@ mod tests {
             lock_path: Some(lock_path.clone()),
             lock: RefCell::new(None),
             stopping: Cell::new(false),
+            patience: Duration::from_secs(1),
+            round: RefCell::default(),
         };
         let owe = || Ask::Owe {
             target: ResourceId::new(&NodeName::new("node"), Kind::Unit, "etcd.service"),

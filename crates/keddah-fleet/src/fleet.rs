@@ -10,10 +10,72 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
+use tokio::time::{Instant, timeout};
 
 /// Connections that are being opened at the same time: each is a process of OpenSSH and some
 /// cryptography on this machine; more at once make none of them faster.
 const CONNECTING: usize = 64;
+
+/// After this time, a login that has not come to its end waits for others rather than works here: it
+/// no longer keeps anybody from beginning.
+const WORKING: Duration = Duration::from_millis(300);
+
+/// What nodes are asked as soon as they are reached, each without waiting for the others.
+#[derive(Debug, Clone, Default)]
+pub struct FirstQuestions {
+    /// What they are.
+    pub facts: BTreeMap<NodeName, Probe>,
+    /// How they do.
+    pub health: BTreeMap<NodeName, HealthProbe>,
+    /// How long the second answer is waited for.
+    pub patience: Duration,
+}
+
+/// What they answered.
+#[derive(Debug, Clone, Default)]
+pub struct FirstAnswers {
+    /// What they are, those who said it.
+    pub facts: BTreeMap<NodeName, NodeFacts>,
+    /// How each of them does.
+    pub health: BTreeMap<NodeName, Told>,
+}
+
+/// How a node does, and when it was asked.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Told {
+    /// What it said, or why it did not.
+    pub health: Asked<NodeHealth>,
+    /// How long after the beginning it was asked.
+    pub after: Duration,
+    /// How long it took to answer.
+    pub took: Duration,
+}
+
+impl Told {
+    fn nothing(why: Option<&Failure>) -> Self {
+        let because = why.map_or("it was not asked", |failure| &failure.message);
+        let health = Asked::unknown(because);
+        Self { health, after: Duration::ZERO, took: Duration::ZERO }
+    }
+
+    async fn by(
+        session: &Session,
+        probe: &HealthProbe,
+        patience: Duration,
+        begun: Instant,
+    ) -> Self {
+        let after = begun.elapsed();
+        let health = match timeout(patience, session.health(probe)).await {
+            Ok(Ok(health)) => Asked::Told(health),
+            Ok(Err(error)) => Asked::unknown(lost(error).message),
+            Err(_) => Asked::unknown(format!(
+                "its agent did not answer within {:.0} s",
+                patience.as_secs_f64()
+            )),
+        };
+        Self { health, after, took: begun.elapsed().saturating_sub(after) }
+    }
+}
 
 /// The nodes that can be talked to, and why the others cannot.
 #[derive(Debug, Default)]
@@ -28,27 +90,76 @@ impl Fleet {
         controller: &Arc<Controller>,
         targets: impl IntoIterator<Item = (NodeName, Target)>,
     ) -> Self {
+        Self::connect_and_ask(controller, targets, FirstQuestions::default()).await.0
+    }
+
+    /// Opens a conversation with each of these nodes, and puts the first questions to each as soon as it
+    /// is reached: one that is silent, and another that cannot be reached, are waited for side by side.
+    pub async fn connect_and_ask(
+        controller: &Arc<Controller>,
+        targets: impl IntoIterator<Item = (NodeName, Target)>,
+        questions: FirstQuestions,
+    ) -> (Self, FirstAnswers) {
+        let FirstQuestions { facts: mut probes, health, patience } = questions;
+        let begun = Instant::now();
+        controller.arrivals.note();
         let gate = Arc::new(Semaphore::new(CONNECTING));
         let mut connecting = JoinSet::new();
         for (node, target) in targets {
             let (controller, gate) = (controller.clone(), gate.clone());
+            let (probe, health) = (probes.remove(&node), health.get(&node).cloned());
             connecting.spawn(async move {
-                let _permit = gate.acquire().await;
-                let session = controller.connect(&node, &target).await;
-                (node, session)
+                let session = match reach(&controller, &gate, &node, &target).await {
+                    Ok(session) => session,
+                    Err(failure) => return (node, Err(failure)),
+                };
+                let facts = async {
+                    match probe {
+                        Some(probe) => Some(session.facts(&probe).await),
+                        None => None,
+                    }
+                };
+                let told = async {
+                    match health {
+                        Some(probe) => Some(Told::by(&session, &probe, patience, begun).await),
+                        None => None,
+                    }
+                };
+                let (facts, told) = tokio::join!(facts, told);
+                (node, Ok((session, facts, told)))
             });
         }
         let mut fleet = Self::default();
+        let mut answers = FirstAnswers::default();
         while let Some(joined) = connecting.join_next().await {
-            match joined {
-                Ok((_, Ok(session))) => fleet.add(session),
-                Ok((node, Err(failure))) => {
+            let (node, reached) = match joined {
+                Ok(joined) => joined,
+                Err(panic) => std::panic::resume_unwind(panic.into_panic()),
+            };
+            match reached {
+                Ok((session, facts, told)) => {
+                    answers.health.extend(told.map(|told| (node.clone(), told)));
+                    match facts.transpose() {
+                        Ok(facts) => {
+                            fleet.add(session);
+                            answers.facts.extend(facts.map(|facts| (node, facts)));
+                        }
+                        // One that cannot say what it is counts as unreachable from here on.
+                        Err(error) => {
+                            fleet.unreachable.insert(node, lost(error));
+                        }
+                    }
+                }
+                Err(failure) => {
                     fleet.unreachable.insert(node, failure);
                 }
-                Err(panic) => std::panic::resume_unwind(panic.into_panic()),
             }
         }
-        fleet
+        for node in health.into_keys() {
+            let why = fleet.unreachable.get(&node);
+            answers.health.entry(node).or_insert_with(|| Told::nothing(why));
+        }
+        (fleet, answers)
     }
 
     /// Adds a conversation that is already open.
@@ -94,36 +205,25 @@ impl Fleet {
         all
     }
 
-    /// How each of these nodes does, at the latest when `patience` is over, and how long each took to
-    /// say so. A node that did not say it is unknown.
+    /// How each of these nodes does, at the latest when `patience` is over. A node that did not say it is
+    /// unknown.
     pub async fn health(
         &self,
         probes: &BTreeMap<NodeName, HealthProbe>,
         patience: Duration,
-    ) -> BTreeMap<NodeName, (Asked<NodeHealth>, Duration)> {
+    ) -> BTreeMap<NodeName, Told> {
+        let begun = Instant::now();
         let mut all = BTreeMap::new();
         let mut asking = JoinSet::new();
         for (node, probe) in probes {
             let Some(session) = self.sessions.get(node).cloned() else {
-                let failure = self.unreachable.get(node).cloned();
-                let because =
-                    failure.map_or_else(|| "it was not asked".to_owned(), |one| one.message);
-                all.insert(node.clone(), (Asked::unknown(because), Duration::ZERO));
+                all.insert(node.clone(), Told::nothing(self.unreachable.get(node)));
                 continue;
             };
             let probe = probe.clone();
             asking.spawn(async move {
-                let begun = tokio::time::Instant::now();
-                let asked = tokio::time::timeout(patience, session.health(&probe)).await;
-                let answer = match asked {
-                    Ok(Ok(health)) => Asked::Told(health),
-                    Ok(Err(error)) => Asked::unknown(lost(error).message),
-                    Err(_) => Asked::unknown(format!(
-                        "its agent did not answer within {:.0} s",
-                        patience.as_secs_f64()
-                    )),
-                };
-                (session.node().clone(), (answer, begun.elapsed()))
+                let told = Told::by(&session, &probe, patience, begun).await;
+                (session.node().clone(), told)
             });
         }
         while let Some(joined) = asking.join_next().await {
@@ -166,6 +266,9 @@ impl Fleet {
         for resource in desired.iter() {
             by_node.entry(&resource.id.node).or_default().push(resource);
         }
+        // They were asked side by side before, so the longest silence is what it has cost.
+        let spent = self.sessions.values().map(|session| session.spent()).max();
+        let spent = spent.unwrap_or_default();
         let mut outcomes = BTreeMap::new();
         let mut asking = JoinSet::new();
         for (node, resources) in by_node {
@@ -178,7 +281,7 @@ impl Fleet {
                 continue;
             };
             let specs: Vec<Spec> = resources.iter().map(|one| one.spec.clone()).collect();
-            asking.spawn(async move { (ids, session.observe(specs).await) });
+            asking.spawn(async move { (ids, session.observe(specs, spent).await) });
         }
         while let Some(joined) = asking.join_next().await {
             match joined {
@@ -219,6 +322,36 @@ impl Fleet {
         }
         all
     }
+}
+
+/// Opens a conversation, when there is a place for it.
+async fn reach(
+    controller: &Controller,
+    gate: &Arc<Semaphore>,
+    node: &NodeName,
+    target: &Target,
+) -> Result<Session, Failure> {
+    let limit = controller.limits.opening;
+    let turn = controller.arrivals.within(limit, gate.clone().acquire_owned()).await;
+    let Some(permit) = turn else {
+        return Err(Failure::new(format!(
+            "{node} is out of reach: it was not tried within {} s, for too many others do not answer",
+            limit.as_secs_f64()
+        )));
+    };
+    let connecting = controller.connect(node, target);
+    tokio::pin!(connecting);
+    let session = match timeout(WORKING, &mut connecting).await {
+        Ok(session) => session,
+        Err(_) => {
+            drop(permit);
+            connecting.await
+        }
+    };
+    if session.is_ok() {
+        controller.arrivals.note();
+    }
+    session
 }
 
 fn lost(error: SessionError) -> Failure {

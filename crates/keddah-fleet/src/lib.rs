@@ -11,6 +11,7 @@
 //! and it ends when the conversation does.
 
 pub mod agent;
+mod arrivals;
 mod bootstrap;
 mod converge;
 mod execute;
@@ -26,10 +27,11 @@ mod transport;
 #[cfg(test)]
 mod transport_tests;
 
+pub use arrivals::Arrivals;
 pub use execute::{ExecuteError, Execution, Stop, execute};
-pub use fleet::Fleet;
+pub use fleet::{FirstAnswers, FirstQuestions, Fleet, Told};
 pub use frame::{FrameError, MAXIMUM_FRAME};
-pub use limits::Limits;
+pub use limits::{LOOKING, Limits, nodes_part};
 pub use lock::NodeLock;
 pub use protocol::{Holder, PROTOCOL};
 pub use session::{Session, SessionError};

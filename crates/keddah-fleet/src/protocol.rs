@@ -49,6 +49,9 @@ impl fmt::Display for Holder {
 pub(crate) struct Hello {
     pub protocol: u32,
     pub build: String,
+    /// How many milliseconds the agent waits for what is silent when it looks.
+    #[serde(default)]
+    pub patience: u64,
 }
 
 /// The agent's answer.
@@ -71,8 +74,9 @@ pub(crate) struct Request {
 pub(crate) enum Ask {
     /// What the node is.
     Facts(Probe),
-    /// What is there, for each of these.
-    Observe(Vec<Spec>),
+    /// What is there, for each of these; so many milliseconds have been spent on silence by whoever was
+    /// asked before, here or elsewhere.
+    Observe { specs: Vec<Spec>, spent: u64 },
     /// Who changes this node at the moment.
     Holder,
     /// Let nobody else change this node until the conversation ends.
@@ -107,6 +111,9 @@ pub(crate) struct Converge {
 pub(crate) struct Response {
     pub number: u64,
     pub answer: Answer,
+    /// How many milliseconds the node has spent on silence while it was looked at.
+    #[serde(default)]
+    pub spent: u64,
 }
 
 /// What the agent answers.

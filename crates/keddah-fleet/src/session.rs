@@ -1,7 +1,8 @@
 //! The controller's end of one conversation: many requests in flight over one stream.
 
+use crate::arrivals::Arrivals;
 use crate::frame;
-use crate::limits::Limits;
+use crate::limits::{Limits, nodes_part};
 use crate::protocol::{
     Answer, Ask, Converge, Hello, Holder, MARKER, PROTOCOL, Request, Response, Welcome,
 };
@@ -50,11 +51,11 @@ impl std::error::Error for SessionError {}
 /// the node, by what they do.
 fn patience(ask: &Ask, limits: &Limits) -> Option<Duration> {
     match ask {
-        Ask::Facts(_) | Ask::Observe(_) | Ask::Holder | Ask::Owe { .. } | Ask::Health(_) => {
-            Some(limits.answer)
-        }
+        Ask::Holder | Ask::Owe { .. } => Some(limits.answer),
         Ask::IdleListeners { patience } => Some(limits.answer + Duration::from_millis(*patience)),
         Ask::Lock(_) | Ask::Converge(_) => None,
+        // As long as its agent is alive, which bounds what it waits for.
+        Ask::Facts(_) | Ask::Observe { .. } | Ask::Health(_) => None,
     }
 }
 
@@ -76,12 +77,13 @@ pub(crate) enum Opening {
 pub(crate) async fn opening_within(
     reader: &mut (impl AsyncRead + Unpin),
     missing: &str,
+    arrivals: &Arrivals,
     limit: Duration,
 ) -> std::io::Result<Opening> {
     let mut printed = Vec::new();
-    match tokio::time::timeout(limit, opening(reader, missing, &mut printed)).await {
-        Ok(opened) => opened,
-        Err(_) => Ok(Opening::Late(String::from_utf8_lossy(&printed).trim().to_owned())),
+    match arrivals.within(limit, opening(reader, missing, &mut printed)).await {
+        Some(opened) => opened,
+        None => Ok(Opening::Late(String::from_utf8_lossy(&printed).trim().to_owned())),
     }
 }
 
@@ -125,6 +127,8 @@ pub struct Session {
     pending: Pending,
     next: AtomicU64,
     limits: Limits,
+    /// Milliseconds that the node has spent on silence.
+    spent: Arc<AtomicU64>,
     /// Why the connection ended, told by whoever holds the process behind it.
     epitaph: Arc<Mutex<Option<Failure>>>,
 }
@@ -141,7 +145,9 @@ impl Session {
         mut writer: impl AsyncWrite + Unpin + Send + 'static,
         limits: Limits,
     ) -> Result<Self, Failure> {
-        let hello = Hello { protocol: PROTOCOL, build: build.to_owned() };
+        let patience = nodes_part(limits.looking).as_millis();
+        let patience = u64::try_from(patience).unwrap_or(u64::MAX);
+        let hello = Hello { protocol: PROTOCOL, build: build.to_owned(), patience };
         let broken = |error: crate::FrameError| Failure::new(format!("{node}: {error}"));
         frame::write(&mut writer, &hello).await.map_err(broken)?;
         let welcome: Option<Welcome> = frame::read(&mut reader).await.map_err(broken)?;
@@ -163,12 +169,15 @@ impl Session {
             let _ = writer.shutdown().await;
         });
         let answers = pending.clone();
+        let spent = Arc::new(AtomicU64::new(0));
+        let silence = spent.clone();
         let epitaph = Arc::new(Mutex::new(None));
         let cause = epitaph.clone();
         tokio::spawn(async move {
             loop {
                 match frame::read::<Response>(&mut reader).await {
-                    Ok(Some(Response { number, answer })) => {
+                    Ok(Some(Response { number, answer, spent })) => {
+                        silence.store(spent, Ordering::Relaxed);
                         let waiting = lock(&answers).as_mut().and_then(|map| map.remove(&number));
                         if let Some(waiting) = waiting {
                             let _ = waiting.send(answer);
@@ -185,7 +194,7 @@ impl Session {
             lock(&answers).take();
         });
         let next = AtomicU64::new(0);
-        Ok(Self { node: node.clone(), outgoing, pending, next, limits, epitaph })
+        Ok(Self { node: node.clone(), outgoing, pending, next, limits, spent, epitaph })
     }
 
     /// Opens a conversation over streams whose other end is an agent, as in a test.
@@ -215,7 +224,7 @@ impl Session {
         let limit = limits.opening;
         let began = Instant::now();
         // No shell is involved, so nothing can say that the agent is missing.
-        match opening_within(&mut reader, "\0", limit).await {
+        match opening_within(&mut reader, "\0", &Arrivals::default(), limit).await {
             Ok(Opening::Agent) => {
                 let greeted = Self::greet(node, build, reader, writer, limits);
                 tokio::time::timeout_at(began + limit, greeted)
@@ -251,8 +260,17 @@ impl Session {
     }
 
     async fn ask(&self, ask: Ask) -> Result<Answer, SessionError> {
+        let Limits { pulse, answer, looking, .. } = self.limits;
+        if matches!(ask, Ask::Facts(_) | Ask::Observe { .. } | Ask::Health(_)) {
+            let (pulse, limit) = (looking / 4, looking - looking / 4);
+            return match tokio::time::timeout(answer, self.ask_while_alive(ask, pulse, limit)).await
+            {
+                Ok(answer) => answer,
+                Err(_) => Err(self.silent(answer)),
+            };
+        }
         let Some(limit) = patience(&ask, &self.limits) else {
-            return self.ask_while_alive(ask).await;
+            return self.ask_while_alive(ask, pulse, answer).await;
         };
         match tokio::time::timeout(limit, self.ask_for_ever(ask)).await {
             Ok(answer) => answer,
@@ -262,10 +280,14 @@ impl Session {
 
     /// Waits for what may take long, as long as the agent answers another question meanwhile: it serves
     /// requests side by side, so one that answers none is frozen, or its machine is.
-    async fn ask_while_alive(&self, ask: Ask) -> Result<Answer, SessionError> {
+    async fn ask_while_alive(
+        &self,
+        ask: Ask,
+        pulse: Duration,
+        limit: Duration,
+    ) -> Result<Answer, SessionError> {
         let asked = self.ask_for_ever(ask);
         tokio::pin!(asked);
-        let Limits { pulse, answer: limit, .. } = self.limits;
         loop {
             let alive = async {
                 tokio::time::sleep(pulse).await;
@@ -276,7 +298,7 @@ impl Session {
                 answer = &mut asked => return answer,
                 answers = alive => {
                     if !answers {
-                        return Err(self.silent(limit));
+                        return Err(self.silent(pulse + limit));
                     }
                 }
             }
@@ -286,9 +308,9 @@ impl Session {
     fn silent(&self, limit: Duration) -> SessionError {
         SessionError::Lost(
             Failure::new(format!(
-                "{} is connected and has not answered for {} s",
+                "{} is connected and has not answered for {:.0} s",
                 self.node,
-                limit.as_secs()
+                limit.as_secs_f64()
             ))
             .hint("look at its load, its disks and its memory"),
         )
@@ -344,13 +366,23 @@ impl Session {
         }
     }
 
-    /// What is there, in the order of the specs.
+    /// Milliseconds that the node has spent on silence, as far as is known.
+    pub(crate) fn spent(&self) -> u64 {
+        self.spent.load(Ordering::Relaxed)
+    }
+
+    /// What is there, in the order of the specs; `spent` is the time that was spent on silence before,
+    /// here or elsewhere.
     ///
     /// # Errors
     /// When the node is lost; what cannot be looked at is an outcome of its own.
-    pub async fn observe(&self, specs: Vec<Spec>) -> Result<Vec<Outcome>, SessionError> {
+    pub async fn observe(
+        &self,
+        specs: Vec<Spec>,
+        spent: u64,
+    ) -> Result<Vec<Outcome>, SessionError> {
         let count = specs.len();
-        match self.ask(Ask::Observe(specs)).await? {
+        match self.ask(Ask::Observe { specs, spent }).await? {
             Answer::Observed(observed) if observed.len() == count => Ok(observed
                 .into_iter()
                 .map(|one| match one {
@@ -437,7 +469,12 @@ pub(crate) fn late(node: &NodeName, limit: Duration, printed: &str) -> Failure {
         limit.as_secs()
     ));
     failure.log = printed.lines().map(str::to_owned).collect();
-    failure.hint("something in its login waits (a script in /etc/profile.d or ~/.bashrc, a prompt)")
+    let waits = "something in its login waits (a script in /etc/profile.d or ~/.bashrc, a prompt)";
+    failure.hint(if printed.is_empty() {
+        format!("it is down or out of the network's reach, or {waits}; a longer `--timeout` waits for it")
+    } else {
+        waits.to_owned()
+    })
 }
 
 /// A poisoned lock means that another task panicked; the data, a map or an option, is whole.
@@ -452,7 +489,8 @@ mod tests {
     #[tokio::test]
     async fn greetings_of_the_shell_are_skipped_and_quoted() {
         async fn opening(text: &mut &[u8]) -> Opening {
-            opening_within(text, "missing", Limits::default().opening).await.unwrap()
+            let limit = Limits::default().opening;
+            opening_within(text, "missing", &Arrivals::default(), limit).await.unwrap()
         }
         let mut text = &b"Welcome!\nno mail.\nprompt> keddah-agent-1\nrest"[..];
         assert!(matches!(opening(&mut text).await, Opening::Agent));
@@ -468,7 +506,8 @@ mod tests {
     async fn a_login_that_waits_ends_with_what_it_printed() {
         let (mut ours, mut theirs) = tokio::io::duplex(1024);
         theirs.write_all(b"maintenance tonight\ncontinue? [y/N] ").await.unwrap();
-        let opened = opening_within(&mut ours, "missing", Duration::from_millis(50)).await;
+        let (arrivals, limit) = (Arrivals::default(), Duration::from_millis(50));
+        let opened = opening_within(&mut ours, "missing", &arrivals, limit).await;
         let Ok(Opening::Late(text)) = opened else { panic!("{opened:?}") };
         assert_eq!(text, "maintenance tonight\ncontinue? [y/N]");
         let failure = late(&NodeName::new("a"), Duration::from_secs(60), &text);

@@ -1,5 +1,6 @@
 //! Reaching a node: by the user's own OpenSSH, by sudo on this machine, or within this process.
 
+use crate::arrivals::Arrivals;
 use crate::bootstrap::{self, MISSING};
 use crate::limits::Limits;
 use crate::session::{Opening, Session, late, lock, opening_within};
@@ -16,7 +17,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::process::{Child, ChildStdin, ChildStdout, Command};
-use tokio::time::{Instant, timeout, timeout_at};
+use tokio::time::timeout;
 
 /// Seconds until a node that does not answer counts as out of reach.
 const CONNECT_SECONDS: u32 = 10;
@@ -86,6 +87,8 @@ pub struct Controller {
     pub secure_shell: PathBuf,
     /// How long nodes are waited for.
     pub limits: Limits,
+    /// Who has been reached.
+    pub arrivals: Arrivals,
 }
 
 impl Controller {
@@ -107,7 +110,7 @@ impl Controller {
                 command.args(["agent", "--build", &self.build]);
                 let process = Process::start(&mut command)?;
                 process
-                    .converse(node, &self.build, "sudo", self.limits.opening, self.limits)
+                    .converse(node, self, "sudo", self.limits.opening)
                     .await
                     .map(Conversation::session)?
                     .ok_or_else(|| Failure::new(format!("{node}: the agent did not start")))
@@ -142,15 +145,13 @@ impl Controller {
     async fn ssh(&self, node: &NodeName, target: &SshTarget) -> Result<Session, Failure> {
         let run = bootstrap::run(&self.build, target.become_root);
         let socket = self.control_directory.join(socket_name(target));
-        let limits = self.limits;
-        let mut until = Instant::now() + limits.opening;
+        let opening = self.limits.opening;
         for attempt in 0.. {
             let shared = socket.exists();
-            let rest = until.saturating_duration_since(Instant::now());
             // A shared connection has logged in already; what it does not do soon, a new one may.
-            let limit = if shared && attempt == 0 { rest / 2 } else { rest };
+            let limit = if shared && attempt == 0 { opening / 2 } else { opening };
             let process = Process::start(&mut self.ssh_command(target, &run))?;
-            let conversation = process.converse(node, &self.build, "ssh", limit, limits).await;
+            let conversation = process.converse(node, self, "ssh", limit).await;
             if shared && conversation.is_err() && attempt == 0 {
                 // The shared connection may lead to a machine that was switched off since.
                 let _ = std::fs::remove_file(&socket);
@@ -167,7 +168,7 @@ impl Controller {
                 Conversation::Open(session) => return Ok(session),
                 Conversation::Missing if attempt < 2 => {
                     self.install(node, target).await?;
-                    until = Instant::now() + limits.opening;
+                    self.arrivals.note();
                 }
                 Conversation::Missing => break,
             }
@@ -336,21 +337,22 @@ impl Process {
         }
     }
 
-    /// Waits for the agent's first words for `opening`, which may be less than the whole limit.
+    /// Waits for the agent's first words until nobody has arrived for `opening`, which may be less than
+    /// the whole limit.
     async fn converse(
         self,
         node: &NodeName,
-        build: &str,
+        controller: &Controller,
         program: &'static str,
         opening: Duration,
-        limits: Limits,
     ) -> Result<Conversation, Failure> {
         let Self { mut child, stdin, mut stdout, stderr } = self;
-        let began = Instant::now();
-        let printed = match opening_within(&mut stdout, MISSING, opening).await {
+        let Controller { build, limits, arrivals, .. } = controller;
+        let limits = *limits;
+        let printed = match opening_within(&mut stdout, MISSING, arrivals, opening).await {
             Ok(Opening::Agent) => {
                 let greeted = Session::greet(node, build, stdout, stdin, limits);
-                let Ok(greeted) = timeout_at(began + opening, greeted).await else {
+                let Some(greeted) = arrivals.within(opening, greeted).await else {
                     let _ = child.start_kill();
                     return Err(late(node, opening, ""));
                 };

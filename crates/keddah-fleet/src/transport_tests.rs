@@ -2,7 +2,9 @@
 
 use crate::protocol::{Answer, Ask, MARKER, PROTOCOL, Request, Response, Welcome};
 use crate::transport::socket_name;
-use crate::{Become, Controller, Holder, Limits, Session, SessionError, SshTarget, Target, frame};
+use crate::{
+    Arrivals, Become, Controller, Holder, Limits, Session, SessionError, SshTarget, Target, frame,
+};
 use keddah_core::NodeName;
 use keddah_plan::Failure;
 use std::os::unix::fs::PermissionsExt;
@@ -23,6 +25,7 @@ fn limits() -> Limits {
         opening: FOR_EVER,
         copying: short,
         ending: short,
+        looking: short,
         answer: short,
         pulse: Duration::from_millis(50),
     }
@@ -67,6 +70,7 @@ impl Bench {
             state_directory: directory.clone(),
             secure_shell,
             limits,
+            arrivals: Arrivals::default(),
         };
         Self { directory, controller }
     }
@@ -214,9 +218,9 @@ async fn an_agent_that_takes_long_and_answers_meanwhile_is_waited_for() {
                 // It takes longer than the limit of a question.
                 _ if pulses < 20 => {
                     pulses += 1;
-                    Response { number, answer: Answer::Held(None) }
+                    Response { number, answer: Answer::Held(None), spent: 0 }
                 }
-                _ => Response { number: asked.unwrap(), answer: Answer::Locked },
+                _ => Response { number: asked.unwrap(), answer: Answer::Locked, spent: 0 },
             };
             frame::write(&mut stream, &response).await.unwrap();
         }

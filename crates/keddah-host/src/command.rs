@@ -1,6 +1,6 @@
 //! Runs programs: a fixed environment, a time limit, and secrets only through standard input.
 
-use crate::HostError;
+use crate::{HostError, round};
 use keddah_core::Secret;
 use rustix::process::{Pid, Signal, kill_process_group};
 use std::fs::File;
@@ -25,6 +25,7 @@ pub struct Command {
     input: Option<Secret>,
     patience: Duration,
     outlives_us: bool,
+    asks: Option<String>,
 }
 
 /// What a program left behind.
@@ -79,6 +80,7 @@ impl Command {
             input: None,
             patience: PATIENCE,
             outlives_us: false,
+            asks: None,
         }
     }
 
@@ -125,6 +127,26 @@ impl Command {
         self
     }
 
+    /// Whom it asks, where that may be silent: in a round it is not waited for longer than others.
+    #[must_use]
+    pub fn asks(mut self, who: impl Into<String>) -> Self {
+        self.asks = Some(who.into());
+        self
+    }
+
+    /// Waits for its end, or says how long that took.
+    async fn end<T>(&self, running: impl Future<Output = T>) -> Result<T, round::Silence> {
+        match &self.asks {
+            Some(who) => round::ask(who, Some(self.patience), running).await,
+            None => {
+                let waited = self.patience;
+                let ended = tokio::time::timeout(waited, running).await;
+                round::heard();
+                ended.map_err(|_| round::Silence { waited })
+            }
+        }
+    }
+
     /// Runs it and returns what it left, whatever the exit code.
     ///
     /// # Errors
@@ -161,16 +183,16 @@ impl Command {
         let text = |file: File| -> Result<String, HostError> {
             Ok(String::from_utf8_lossy(&content(file)?).into_owned())
         };
-        let status = match tokio::time::timeout(self.patience, running).await {
+        let status = match self.end(running).await {
             Ok(status) => status.map_err(|error| {
                 HostError::new(format!("lost track of {}: {error}", self.program))
             })?,
-            Err(_) => {
+            Err(silence) => {
                 group.0 = pid;
                 return Err(HostError::new(format!(
-                    "`{}` did not end within {} s",
+                    "`{}` did not end within {}",
                     self.line(),
-                    self.patience.as_secs()
+                    silence.seconds()
                 ))
                 .with_log(&format!("{}\n{}", text(said)?, text(complained)?)));
             }

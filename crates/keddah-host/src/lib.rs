@@ -7,12 +7,14 @@ mod masked;
 mod owed;
 pub mod real;
 pub mod rest;
+mod round;
 pub mod sql;
 
 pub use error::HostError;
 pub use fake::{FakeEvent, FakeHost};
 pub use owed::Owed;
 pub use real::RealHost;
+pub use round::Round;
 
 use keddah_resource::health::{HealthProbe, NodeHealth};
 use keddah_resource::{

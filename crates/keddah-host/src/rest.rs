@@ -1,6 +1,6 @@
 //! A small client for the Patroni REST API of this node.
 
-use crate::HostError;
+use crate::{HostError, round};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use http_body_util::{BodyExt, Full, Limited};
@@ -217,7 +217,9 @@ impl<'a> Patroni<'a> {
         body: Option<&Value>,
         patience: Duration,
     ) -> Result<Answer, NoAnswer> {
-        match tokio::time::timeout(patience, self.exchange(method, path, body)).await {
+        // It may answer of itself, and not for the DCS behind it.
+        let who = format!("Patroni on port {} {path}", self.api.port);
+        match round::ask(&who, Some(patience), self.exchange(method, path, body)).await {
             Ok(Err(error)) if error.kind() == io::ErrorKind::ConnectionRefused => {
                 Err(NoAnswer::NotRunning)
             }
@@ -227,9 +229,9 @@ impl<'a> Patroni<'a> {
                     "Patroni at {address}:{port}{path}: {error}"
                 )))
             }),
-            Err(_) => Err(NoAnswer::Failed(HostError::new(format!(
-                "Patroni did not answer {path} within {} s",
-                patience.as_secs()
+            Err(silence) => Err(NoAnswer::Failed(HostError::new(format!(
+                "Patroni did not answer {path} within {}",
+                silence.seconds()
             )))),
         }
     }
@@ -371,13 +373,14 @@ fn anonymous(port: u16) -> PatroniApi {
 pub async fn patroni_facts(port: u16, ca: Option<&str>) -> Option<PatroniFacts> {
     let api = anonymous(port);
     let client = Patroni::new(&api);
-    let ask = |ca| client.ask(Method::GET, "/patroni", None, ca);
-    let (tls, answer) = match tokio::time::timeout(PATIENCE, ask(None)).await {
+    let who = format!("Patroni on port {port} /patroni");
+    let ask = |ca| round::ask(&who, Some(PATIENCE), client.ask(Method::GET, "/patroni", None, ca));
+    let (tls, answer) = match ask(None).await {
         Ok(Ok(answer)) => (false, answer),
         Ok(Err(error)) if error.kind() == io::ErrorKind::ConnectionRefused => return None,
         Ok(Err(_)) => {
-            let answer = tokio::time::timeout(PATIENCE, ask(Some(ca?)));
-            (true, answer.await.ok()?.ok()?)
+            let answer = ask(Some(ca?)).await;
+            (true, answer.ok()?.ok()?)
         }
         Err(_) => return None,
     };

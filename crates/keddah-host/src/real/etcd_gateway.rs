@@ -3,8 +3,8 @@
 //! `etcdctl member list` asks for the cluster's consent, which there is none of between adding the
 //! second member and its start: two members need both.
 
-use crate::HostError;
 use crate::rest::converse;
+use crate::{HostError, round};
 use http_body_util::Full;
 use hyper::Request;
 use hyper::body::Bytes;
@@ -25,6 +25,10 @@ use tokio_rustls::rustls::{ClientConfig, RootCertStore, crypto};
 
 /// A member of this machine answers from memory.
 const PATIENCE: Duration = Duration::from_secs(5);
+
+/// What a member says of itself, whatever becomes of the others.
+const LIST: &str = "/v3/cluster/member/list";
+const STATUS: &str = "/v3/maintenance/status";
 
 /// A member.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
@@ -96,7 +100,7 @@ pub(crate) async fn list(connection: &EtcdConnection) -> Result<List, HostError>
         HostError::new(format!("etcd on {} does not list its members: {why}", connection.endpoint))
     };
     // The empty request means "what you know yourself".
-    let answer = post(connection, "/v3/cluster/member/list", &serde_json::json!({})).await;
+    let answer = post(connection, LIST, &serde_json::json!({})).await;
     answer
         .and_then(|body| parse(&body).map_err(io::Error::other))
         .map_err(|error| failed(error.to_string()))
@@ -142,7 +146,7 @@ pub(crate) async fn status(connection: &EtcdConnection) -> Result<Status, HostEr
     let failed = |why: io::Error| {
         HostError::new(format!("etcd on {} does not say how it is: {why}", connection.endpoint))
     };
-    let body = post(connection, "/v3/maintenance/status", &serde_json::json!({})).await;
+    let body = post(connection, STATUS, &serde_json::json!({})).await;
     body.and_then(|body| serde_json::from_slice(&body).map_err(io::Error::other)).map_err(failed)
 }
 
@@ -162,9 +166,20 @@ pub(crate) async fn post_as(
     question: &Value,
     token: Option<&Secret>,
 ) -> io::Result<Bytes> {
-    let late = || io::Error::other(format!("no answer within {} s", PATIENCE.as_secs()));
-    let asked = tokio::time::timeout(PATIENCE, ask(connection, path, question, token)).await;
-    asked.map_err(|_| late())?
+    let late = |silence: round::Silence| {
+        io::Error::other(format!("no answer within {}", silence.seconds()))
+    };
+    // It may answer of itself, and not for a majority; one that is silent of itself says nothing at all.
+    let member = format!("etcd at {}", connection.endpoint);
+    let who = match path {
+        LIST | STATUS => member,
+        _ => match round::silence(&member) {
+            Some(silence) => return Err(late(silence)),
+            None => member + path,
+        },
+    };
+    let asked = round::ask(&who, Some(PATIENCE), ask(connection, path, question, token)).await;
+    asked.map_err(late)?
 }
 
 async fn ask(

@@ -1,13 +1,13 @@
 //! What HAProxy says about its listeners: whether those that should lead somewhere do.
 
-use crate::HostError;
+use crate::{HostError, round};
 use keddah_resource::IdleListener;
 use std::collections::{BTreeMap, HashMap};
 use std::io::ErrorKind;
 use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::UnixStream;
-use tokio::time::{Instant, sleep, timeout};
+use tokio::time::{Instant, sleep};
 
 /// HAProxy's administration socket, as `templates/haproxy/haproxy.cfg` names it.
 const SOCKET: &str = "/run/haproxy/admin.sock";
@@ -43,7 +43,7 @@ async fn ask(question: &str) -> Result<Option<String>, HostError> {
         stream.read_to_string(&mut answer).await?;
         std::io::Result::Ok(answer)
     };
-    match timeout(PATIENCE, told).await {
+    match round::ask("HAProxy", Some(PATIENCE), told).await {
         Ok(Ok(answer)) => Ok(Some(answer)),
         Ok(Err(error))
             if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::ConnectionRefused) =>

@@ -40,6 +40,7 @@ mod pg_role;
 mod pg_schema;
 mod pg_settings;
 mod pgbackrest;
+mod pgbackrest_own;
 mod policy;
 mod postmaster;
 mod process;
@@ -63,6 +64,7 @@ use keddah_resource::{
     Spec, TriggerAction,
 };
 use pg_inside::Inside;
+pub(crate) use pgbackrest::Info;
 use std::path::PathBuf;
 use std::time::Duration;
 

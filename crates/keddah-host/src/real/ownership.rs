@@ -125,6 +125,7 @@ async fn loaded() -> Result<BTreeMap<String, Loaded>, HostError> {
         return Ok(BTreeMap::new());
     }
     let text = Command::new("systemctl")
+        .asks("systemd")
         .args(["--no-ask-password", "show", "--property"])
         .arg("Id,LoadState,FragmentPath,DropInPaths,ExecStart,MainPID,UnitFileState")
         .arg("--")

@@ -1,10 +1,12 @@
 //! pgBackRest as the account that owns the repository runs it.
 
 use super::accounts::Accounts;
+use super::pgbackrest_own::{self, is_own};
 use super::repository;
-use crate::HostError;
 use crate::command::{Command, Output};
+use crate::{HostError, round};
 use keddah_core::Secret;
+use keddah_resource::kind::file::digest;
 use serde::Deserialize;
 use std::fs::{self, OpenOptions};
 use std::io::Write;
@@ -135,6 +137,8 @@ pub(crate) struct Configured<'a> {
     account: &'a str,
     stanza: &'a str,
     file: Option<PathBuf>,
+    /// Its digest; empty for the node's own.
+    digest: String,
 }
 
 impl Drop for Configured<'_> {
@@ -167,12 +171,16 @@ impl<'a> Configured<'a> {
     ) -> Result<Self, HostError> {
         static WRITTEN: AtomicU64 = AtomicU64::new(0);
         if configuration.is_empty() {
-            return Ok(Self { account, stanza, file: None });
+            return Ok(Self { account, stanza, file: None, digest: String::new() });
         }
         let accounts = Accounts::read()?;
         let user = accounts
             .user(account)
             .ok_or_else(|| HostError::new(format!("the account {account} does not exist")))?;
+        let text = configuration.reveal();
+        if is_own(Path::new(pgbackrest_own::CONFIGURATION), user, stanza, text) {
+            return Ok(Self { account, stanza, file: None, digest: String::new() });
+        }
         // Whatever this process's mask is, the account must get through.
         let open = fs::Permissions::from_mode(0o755);
         fs::create_dir_all(directory)
@@ -186,9 +194,10 @@ impl<'a> Configured<'a> {
         let mut options = OpenOptions::new();
         let mut file =
             options.write(true).create_new(true).mode(0o600).open(&path).map_err(failed)?;
-        let own = Self { account, stanza, file: Some(path.clone()) };
+        let digest = digest(text.as_bytes());
+        let own = Self { account, stanza, file: Some(path.clone()), digest };
         fchown(&file, Some(user.uid), Some(user.gid)).map_err(failed)?;
-        file.write_all(configuration.reveal().as_bytes()).map_err(failed)?;
+        file.write_all(text.as_bytes()).map_err(failed)?;
         Ok(own)
     }
 
@@ -203,27 +212,19 @@ impl<'a> Configured<'a> {
         command.arg(stanza)
     }
 
-    /// What is known of the stanza; `None` when the repository has never heard of it.
+    /// What is known of the stanza; `None` when the repository has never heard of it. In a round of
+    /// looking, pgBackRest runs once for all who want to know it.
     ///
     /// # Errors
     /// When the repository does not answer, or cannot be read.
     pub async fn info(&self) -> Result<Option<Info>, HostError> {
-        let text = self
+        let name = format!("{}/{}/{}", self.account, self.stanza, self.digest);
+        let command = self
             .command()
             .args(["--output=json", "--log-level-console=off", "--log-level-stderr=error", "info"])
-            .succeed()
-            .await?;
-        let Some(info) = parse(&text, self.stanza)? else { return Ok(None) };
-        if info.status.code != UNREADABLE {
-            return Ok(Some(info));
-        }
-        let why = info.repo.iter().map(|repo| repo.status.message.as_str()).collect::<Vec<_>>();
-        Err(HostError::new(format!("the backups of {} cannot be listed", self.stanza))
-            .with_log(&why.join("\n"))
-            .with_hint(
-                "is the repository within reach, with these keys? A repository that was made with another \
-                 cipher_type or cipher_pass is not read with this one: give the new one another path",
-            ))
+            .asks(format!("the repository of {name}"));
+        let stanza = self.stanza.to_owned();
+        round::backups(name, async move { read(&command.succeed().await?, &stanza) }).await
     }
 
     /// Runs a command that needs the stanza's lock; while another one has it, waits, and lets `done`
@@ -261,6 +262,21 @@ pub(crate) fn not_yet(account: &str) -> Result<Option<String>, HostError> {
         .iter()
         .any(|path| Path::new(path).exists());
     Ok((!installed).then(|| "pgBackRest is not installed yet".to_owned()))
+}
+
+/// What is said of a stanza, where its repository can be read.
+fn read(text: &str, stanza: &str) -> Result<Option<Info>, HostError> {
+    let Some(info) = parse(text, stanza)? else { return Ok(None) };
+    if info.status.code != UNREADABLE {
+        return Ok(Some(info));
+    }
+    let why = info.repo.iter().map(|repo| repo.status.message.as_str()).collect::<Vec<_>>();
+    Err(HostError::new(format!("the backups of {stanza} cannot be listed"))
+        .with_log(&why.join("\n"))
+        .with_hint(
+            "is the repository within reach, with these keys? A repository that was made with another \
+             cipher_type or cipher_pass is not read with this one: give the new one another path",
+        ))
 }
 
 /// Reads what pgBackRest says of its stanzas.

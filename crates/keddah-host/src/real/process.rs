@@ -117,6 +117,7 @@ pub(super) async fn start_that_leads_elsewhere(
 /// What systemd says of a unit's command; `None` where it does not run, or does not know the unit.
 pub(super) async fn shown(unit: &str) -> Result<Option<String>, HostError> {
     let output = Command::new("systemctl")
+        .asks("systemd")
         .args(["--no-ask-password", "show", "--property"])
         .arg("LoadState,MainPID,FragmentPath,DropInPaths,ExecStart,Environment,EnvironmentFiles")
         .args(["--", unit])

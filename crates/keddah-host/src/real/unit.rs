@@ -96,7 +96,7 @@ fn paragraphs(text: &str) -> Vec<Properties<'_>> {
 }
 
 fn systemctl(verb: &str) -> Command {
-    Command::new("systemctl").args(["--no-ask-password", verb])
+    Command::new("systemctl").args(["--no-ask-password", verb]).asks("systemd")
 }
 
 async fn show(units: &[&str]) -> Result<String, HostError> {

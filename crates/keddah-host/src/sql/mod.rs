@@ -11,7 +11,7 @@ pub use parameter::{as_declared, assignments};
 pub use quote::{identifier, quote_array, quote_identifier, quote_literal};
 pub use transaction::Transaction;
 
-use crate::HostError;
+use crate::{HostError, round};
 use keddah_resource::kind::PgConnection;
 use serde::de::DeserializeOwned;
 use std::time::Duration;
@@ -79,6 +79,18 @@ impl Unreachable {
 pub struct Session {
     client: Client,
     database: String,
+    /// Who is asked, as a round knows it.
+    who: String,
+}
+
+/// A server, as a round knows it.
+pub(crate) fn server(port: u16) -> String {
+    format!("PostgreSQL on port {port}")
+}
+
+/// A database whose queries wait, for a lock or for ever, beside others that answer.
+fn database_on(database: &str, port: u16) -> String {
+    format!("the database {database} on port {port}")
 }
 
 impl Session {
@@ -91,12 +103,16 @@ impl Session {
         database: &str,
         purpose: Purpose,
     ) -> Result<Self, Unreachable> {
-        let opening = Self::open_socket(connection, database, purpose);
-        match tokio::time::timeout(CONNECT_PATIENCE, opening).await {
+        let port = connection.port;
+        let who = database_on(database, port);
+        if let Some(silence) = round::silence(&who) {
+            return Err(Unreachable::Failed(unanswered(&who, silence)));
+        }
+        let opening = Self::open_socket(connection, database, purpose, who);
+        match round::ask(&server(port), Some(CONNECT_PATIENCE), opening).await {
             Ok(session) => session,
             Err(_) => Err(Unreachable::Failed(HostError::new(format!(
-                "PostgreSQL on port {} accepts connections but does not answer",
-                connection.port
+                "PostgreSQL on port {port} accepts connections but does not answer"
             )))),
         }
     }
@@ -105,6 +121,7 @@ impl Session {
         connection: &PgConnection,
         database: &str,
         purpose: Purpose,
+        who: String,
     ) -> Result<Self, Unreachable> {
         let PgConnection { socket_directory, port, superuser } = connection;
         let path = peer::socket_path(socket_directory, *port);
@@ -148,7 +165,7 @@ impl Session {
         tokio::spawn(async move {
             let _ = driver.await;
         });
-        Ok(Self { client, database: database.to_owned() })
+        Ok(Self { client, database: database.to_owned(), who })
     }
 
     /// Opens a session for changes, on a server that takes them.
@@ -169,6 +186,11 @@ impl Session {
             )));
         }
         Ok(session)
+    }
+
+    /// Whether a query of it was given up: whoever looks does not wait for what waits itself.
+    pub(crate) fn is_silent(&self) -> bool {
+        round::silence(&self.who).is_some()
     }
 
     /// The database it is in.
@@ -194,7 +216,10 @@ impl Session {
     /// # Errors
     /// When the query fails.
     pub async fn scalar(&self, query: &str) -> Result<Option<String>, HostError> {
-        let messages = self.client.simple_query(query).await.map_err(|error| failed(&error))?;
+        let messages = round::ask(&self.who, None, self.client.simple_query(query)).await;
+        let messages = messages
+            .map_err(|silence| unanswered(&self.who, silence))?
+            .map_err(|error| failed(&error))?;
         Ok(messages.iter().find_map(|message| match message {
             SimpleQueryMessage::Row(row) => row.try_get(0).ok().flatten().map(str::to_owned),
             _ => None,
@@ -223,6 +248,13 @@ impl Session {
     pub(crate) fn client(&self) -> &Client {
         &self.client
     }
+}
+
+fn unanswered(who: &str, silence: round::Silence) -> HostError {
+    HostError::new(format!("a query in {who} got no answer within {}", silence.seconds()))
+        .with_hint(
+            "pg_stat_activity there says what it waits for; a longer `--timeout` waits for it",
+        )
 }
 
 /// Whether a failed `connect()` means that no server runs.

@@ -4,8 +4,8 @@ use crate::cli::Context;
 use crate::error::CommandError;
 use crate::render;
 use crate::steps::{
-    self, ALLOW_PUBLIC_PASSWORDS, Approval, Planned, PublicPasswords, Reviewed, Selection,
-    SelectionArgs,
+    self, ALLOW_PUBLIC_PASSWORDS, Approval, PatienceArgs, Planned, PublicPasswords, Reviewed,
+    Selection, SelectionArgs,
 };
 use clap::{Args, ValueEnum};
 use keddah_compile::Removing;
@@ -28,6 +28,9 @@ pub struct ApplyArgs {
 
     #[command(flatten)]
     selection: SelectionArgs,
+
+    #[command(flatten)]
+    patience: PatienceArgs,
 
     /// Do not ask
     #[arg(short = 'y', long)]
@@ -53,8 +56,17 @@ pub struct ApplyArgs {
 /// load → check → plan → lint → show → approve → execute → report
 pub async fn run(context: &Context, args: ApplyArgs) -> Result<ExitCode, CommandError> {
     let command = command_line(context, &args);
-    let ApplyArgs { plan_file, selection, yes, destroy, despite, allow_public_passwords, full } =
-        args;
+    let ApplyArgs {
+        plan_file,
+        selection,
+        patience,
+        yes,
+        destroy,
+        despite,
+        allow_public_passwords,
+        full,
+    } = args;
+    let patience = patience.patience();
     let reviewed = plan_file.as_deref().map(Reviewed::read).transpose()?;
     let selection = reviewed.as_ref().map_or(selection, |reviewed| reviewed.selection.clone());
     let context = match &reviewed {
@@ -65,7 +77,8 @@ pub async fn run(context: &Context, args: ApplyArgs) -> Result<ExitCode, Command
     let (mut read, inventory) = steps::checked(context)?;
     let selection = Selection::of(&selection, &inventory)?;
     let nothing = Removing::default();
-    let planned = steps::plan(context, &mut read, &inventory, &selection, &nothing).await?;
+    let planned =
+        steps::plan(context, &mut read, &inventory, &selection, &nothing, patience).await?;
     let Planned { plan, desired, signer, doors, health, .. } = &planned;
 
     render::plan::announce(&context.output, plan, health, full);
@@ -98,7 +111,8 @@ fn with_losses(command: &str, destroy: &[String]) -> String {
 
 /// The command as it was given, without what may be lost.
 fn command_line(context: &Context, args: &ApplyArgs) -> String {
-    let ApplyArgs { plan_file, selection, yes, allow_public_passwords, despite, .. } = args;
+    let ApplyArgs { plan_file, selection, patience, yes, allow_public_passwords, despite, .. } =
+        args;
     let mut words = vec!["keddah".to_owned(), "apply".to_owned()];
     let mut option = |name: &str, value: String| words.extend([name.to_owned(), quote(&value)]);
     if let Some(path) = &context.global.inventory {
@@ -112,6 +126,9 @@ fn command_line(context: &Context, args: &ApplyArgs) -> String {
     }
     if let Some(restart) = selection.restart.and_then(|how| how.to_possible_value()) {
         option("--restart", restart.get_name().to_owned());
+    }
+    if let Some(seconds) = patience.unusual() {
+        option("--timeout", seconds.to_string());
     }
     if !despite.is_empty() {
         option("--despite", despite.join(","));

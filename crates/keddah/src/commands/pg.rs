@@ -13,6 +13,10 @@ use keddah_resource::kind::{pg_grants, pg_privileges};
 use keddah_resource::{DesiredFleet, Kind, Module, Observed, Resource, ResourceId, Spec};
 use std::collections::{BTreeMap, BTreeSet};
 use std::process::ExitCode;
+use std::time::Duration;
+
+/// How long a server is waited for: who asks for every object of a large database has time.
+const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Look into PostgreSQL clusters
 #[derive(Debug, Args)]
@@ -54,7 +58,7 @@ async fn privileges(context: &Context, args: PrivilegesArgs) -> Result<ExitCode,
     let selection = members(&inventory, &cluster)?;
     let nothing = Removing::default();
     let Planned { plan, desired, fleet, .. } =
-        steps::plan(context, &mut read, &inventory, &selection, &nothing).await?;
+        steps::plan(context, &mut read, &inventory, &selection, &nothing, PATIENCE).await?;
 
     let ours = |resource: &&Resource| resource.cluster.as_deref() == Some(cluster.as_str());
     let mut models: BTreeMap<&str, (&Resource, &pg_privileges::Spec)> = BTreeMap::new();

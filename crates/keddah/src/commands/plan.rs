@@ -3,7 +3,9 @@
 use crate::cli::Context;
 use crate::error::CommandError;
 use crate::render::plan as render;
-use crate::steps::{self, Planned, PublicPasswords, Reviewed, Selection, SelectionArgs};
+use crate::steps::{
+    self, PatienceArgs, Planned, PublicPasswords, Reviewed, Selection, SelectionArgs,
+};
 use clap::Args;
 use keddah_compile::Removing;
 use keddah_fleet::quote;
@@ -19,6 +21,9 @@ pub struct PlanArgs {
     #[command(flatten)]
     selection: SelectionArgs,
 
+    #[command(flatten)]
+    patience: PatienceArgs,
+
     /// Write the plan to a file, to be reviewed and applied exactly as it is
     #[arg(short = 'o', long, value_name = "PLANFILE")]
     output: Option<PathBuf>,
@@ -33,8 +38,9 @@ pub async fn run(context: &Context, args: PlanArgs) -> Result<ExitCode, CommandE
     let (mut read, inventory) = steps::checked(context)?;
     let selection = Selection::of(&args.selection, &inventory)?;
     let nothing = Removing::default();
+    let patience = args.patience.patience();
     let Planned { plan, signer, doors, health, .. } =
-        steps::plan(context, &mut read, &inventory, &selection, &nothing).await?;
+        steps::plan(context, &mut read, &inventory, &selection, &nothing, patience).await?;
     if let Some(path) = &args.output {
         Reviewed::new(&plan, &args.selection, &read, &signer)?.write(path)?;
     }

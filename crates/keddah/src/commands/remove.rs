@@ -3,7 +3,7 @@
 use crate::cli::Context;
 use crate::error::CommandError;
 use crate::render;
-use crate::steps::{self, Approval, Restart, Selection, SelectionArgs};
+use crate::steps::{self, Approval, PatienceArgs, Restart, Selection, SelectionArgs};
 use clap::Args;
 use keddah_compile::Removing;
 use keddah_core::NodeName;
@@ -26,6 +26,9 @@ pub struct RemoveArgs {
     /// A host, a group, a cluster, or one instance such as pg-test-3
     #[arg(value_name = "HOST|CLUSTER|INSTANCE")]
     name: String,
+
+    #[command(flatten)]
+    patience: PatienceArgs,
 
     /// The same name once more, where there is no terminal to type it on
     #[arg(long, value_name = "NAME")]
@@ -59,7 +62,9 @@ pub struct RemoveArgs {
 
 /// The trip of the data, with some of the nodes on their way out.
 pub async fn run(context: &Context, args: RemoveArgs) -> Result<ExitCode, CommandError> {
-    let RemoveArgs { name, confirm, no_backup, destroy, aside, despite, restart, full } = args;
+    let RemoveArgs { name, patience, confirm, no_backup, destroy, aside, despite, restart, full } =
+        args;
+    let patience = patience.patience();
     let (mut read, inventory) = steps::checked(context)?;
     let other = [&confirm, &destroy].into_iter().flatten().find(|typed| **typed != name);
     if let Some(typed) = other {
@@ -84,7 +89,8 @@ pub async fn run(context: &Context, args: RemoveArgs) -> Result<ExitCode, Comman
     let affected = affected(&inventory, &removing);
 
     let selection = Selection::nodes_only(affected, restart);
-    let mut planned = steps::plan(context, &mut read, &inventory, &selection, &removing).await?;
+    let mut planned =
+        steps::plan(context, &mut read, &inventory, &selection, &removing, patience).await?;
     let plan = &planned.plan;
 
     render::plan::announce(&context.output, plan, &planned.health, full);

@@ -51,7 +51,7 @@ pub async fn run(context: &Context, args: StatusArgs) -> Result<ExitCode, Comman
     let (opening, answer) = (whole.mul_f64(0.55), whole.mul_f64(0.4));
     let check = HealthCheck::of(context, &inventory, &selection, answer)?;
     let nodes: BTreeSet<NodeName> = check.nodes().cloned().collect();
-    let limits = Limits { opening, answer, pulse: answer, ..Limits::default() };
+    let limits = Limits { opening, answer, pulse: answer, looking: answer, ..Limits::default() };
     loop {
         let begun = tokio::time::Instant::now();
         let fleet = steps::connect_within(context, &inventory, &nodes, limits).await?;

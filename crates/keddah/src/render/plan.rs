@@ -5,10 +5,10 @@ use crate::render::theme::{Meaning, Theme};
 use crate::render::{Output, change, counted, fold, status, wrap};
 use indexmap::IndexMap;
 use keddah_plan::health::{Finding, Health, beside};
-use keddah_plan::{Certainty, Failure, Plan, PlannedChange};
-use keddah_resource::{Class, Module, ResourceId};
+use keddah_plan::{Certainty, Failure, Plan, PlannedChange, Unobserved};
+use keddah_resource::{Class, Kind, Module, ResourceId};
 use serde_json::json;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
 
 /// Shows the answer of `keddah plan`.
@@ -164,12 +164,36 @@ fn unreachable(text: &mut String, plan: &Plan, theme: Theme) {
     }
 }
 
+/// So many that cannot be looked at for one reason are named one by one.
+const FEW: usize = 3;
+
 fn problems(text: &mut String, plan: &Plan, theme: Theme) {
     let error = theme.paint(Meaning::Error, "error:");
-    for unobserved in &plan.unobserved {
-        let failure = &unobserved.failure;
-        let _ = writeln!(text, "{error} {} cannot be looked at: {failure}", unobserved.id);
-        failure_details(text, failure, theme);
+    let mut alike: Vec<(&Failure, Vec<&ResourceId>)> = Vec::new();
+    for Unobserved { id, failure } in &plan.unobserved {
+        let same = alike.iter_mut().find(|(one, ids)| *one == failure && ids[0].node == id.node);
+        match same {
+            Some((_, ids)) => ids.push(id),
+            None => alike.push((failure, vec![id])),
+        }
+    }
+    for (failure, ids) in alike {
+        if ids.len() <= FEW {
+            for id in ids {
+                let _ = writeln!(text, "{error} {id} cannot be looked at: {failure}");
+                failure_details(text, failure, theme);
+            }
+        } else {
+            let (node, count) = (&ids[0].node, counted(ids.len(), "resource"));
+            let kinds: BTreeSet<Kind> = ids.iter().map(|id| id.kind).collect();
+            let kinds: Vec<String> = kinds.iter().map(Kind::to_string).collect();
+            let _ = writeln!(
+                text,
+                "{error} {node}: {count} cannot be looked at ({}): {failure}",
+                kinds.join(", ")
+            );
+            failure_details(text, failure, theme);
+        }
     }
     if !plan.blocked.is_empty() {
         let _ = writeln!(

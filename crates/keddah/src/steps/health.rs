@@ -5,12 +5,12 @@ use crate::error::CommandError;
 use crate::steps::Selection;
 use keddah_compile::{HealthQuestions, Removing};
 use keddah_core::NodeName;
-use keddah_fleet::Fleet;
+use keddah_fleet::{FirstQuestions, Fleet, Told, nodes_part};
 use keddah_inventory::{Inventory, registry};
 use keddah_plan::Plan;
 use keddah_plan::health::{Answer, Answers, FINDINGS, Finding, Health, in_the_way, judge};
 use keddah_resource::Class;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 /// What is asked of whom.
@@ -33,7 +33,7 @@ impl HealthCheck {
         patience: Duration,
     ) -> Result<Self, CommandError> {
         // The node's own waiting ends before ours.
-        let node = u64::try_from(patience.mul_f64(0.75).as_millis()).unwrap_or(u64::MAX);
+        let node = u64::try_from(nodes_part(patience).as_millis()).unwrap_or(u64::MAX);
         let mut questions = keddah_compile::health(inventory, node)
             .map_err(|problem| CommandError::user(problem.message))?;
         for accepted in &questions.expected.accepted {
@@ -100,13 +100,26 @@ impl HealthCheck {
 
     /// Asks those of them that can be reached, and judges.
     pub async fn judge(&self, context: &Context, fleet: &Fleet) -> Health {
-        let asked = context.environment.milliseconds();
-        let answered = fleet.health(&self.questions.probes, self.patience).await;
-        let answers: Answers = answered
+        let begun = context.environment.milliseconds();
+        let told = fleet.health(&self.questions.probes, self.patience).await;
+        self.judge_told(begun, told)
+    }
+
+    /// The questions, to be put together with others.
+    pub fn ask_with(&self, questions: FirstQuestions) -> FirstQuestions {
+        let health = self.questions.probes.clone();
+        FirstQuestions { health, patience: self.patience, ..questions }
+    }
+
+    /// Judges what was answered to them, by the clock of this machine when it was begun to ask.
+    pub fn judge_told(&self, begun: i64, told: BTreeMap<NodeName, Told>) -> Health {
+        let milliseconds = |time: Duration| i64::try_from(time.as_millis()).unwrap_or(i64::MAX);
+        let answers: Answers = told
             .into_iter()
-            .map(|(node, (health, took))| {
-                let took = i64::try_from(took.as_millis()).unwrap_or(i64::MAX);
-                (node, Answer { health, asked, answered: asked.saturating_add(took) })
+            .map(|(node, Told { health, after, took })| {
+                let asked = begun.saturating_add(milliseconds(after));
+                let answered = asked.saturating_add(milliseconds(took));
+                (node, Answer { health, asked, answered })
             })
             .collect();
         judge(&self.questions.expected, &answers)

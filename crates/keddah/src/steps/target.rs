@@ -7,7 +7,10 @@ use crate::render::counted;
 use crate::render::progress::Spinner;
 use keddah_compile::CONTROLLER;
 use keddah_core::NodeName;
-use keddah_fleet::{Become, Controller, Fleet, Limits, SshTarget, Target, split};
+use keddah_fleet::{
+    Arrivals, Become, Controller, FirstAnswers, FirstQuestions, Fleet, Limits, SshTarget, Target,
+    split,
+};
 use keddah_inventory::{Data, Inventory, Params};
 use keddah_plan::{Failure, Plan};
 use keddah_resource::{DesiredFleet, NodeFacts, Probe};
@@ -18,7 +21,8 @@ use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-/// Opens a conversation with these nodes of the inventory, and with this machine as the controller.
+/// Opens a conversation with these nodes of the inventory, and with this machine as the controller, and
+/// puts the first questions to each; none is waited for longer than `limits` say.
 ///
 /// # Errors
 /// When a host's variables make no sense, or this machine cannot be a controller. A node that is
@@ -27,16 +31,18 @@ pub async fn connect(
     context: &Context,
     inventory: &Inventory,
     nodes: &BTreeSet<NodeName>,
-) -> Result<Fleet, CommandError> {
+    limits: Limits,
+    questions: FirstQuestions,
+) -> Result<(Fleet, FirstAnswers), CommandError> {
     let mut targets = vec![(NodeName::new(CONTROLLER), Target::Controller)];
     for host in inventory.hosts().filter(|host| nodes.contains(&host.name)) {
         targets.push((host.name.clone(), target(context, inventory, &host.name)?));
     }
     let remote = targets.iter().any(|(_, target)| !matches!(target, Target::Controller));
-    let controller = Arc::new(controller(context, remote)?);
+    let controller = Arc::new(Controller { limits, ..controller(context, remote)? });
     let count = counted(targets.len() - 1, "node");
-    let _spinner = Spinner::start(&context.output, &format!("reaching {count}"));
-    Ok(Fleet::connect(&controller, targets).await)
+    let _spinner = Spinner::start(&context.output, &format!("asking {count}"));
+    Ok(Fleet::connect_and_ask(&controller, targets, questions).await)
 }
 
 /// Opens a conversation with these nodes alone, none of which is waited for longer than `limits` say.
@@ -195,6 +201,7 @@ fn controller(context: &Context, remote: bool) -> Result<Controller, CommandErro
         state_directory: PathBuf::from(STATE_DIRECTORY),
         secure_shell: PathBuf::from("ssh"),
         limits: Limits::default(),
+        arrivals: Arrivals::default(),
     })
 }
 

@@ -7,7 +7,7 @@ use crate::render::counted;
 use crate::steps::{self, HealthCheck, Read, Selection, Signer};
 use keddah_compile::{Compiled, Removing};
 use keddah_core::NodeName;
-use keddah_fleet::{Fleet, Holder};
+use keddah_fleet::{FirstAnswers, FirstQuestions, Fleet, Holder, Limits};
 use keddah_inventory::Inventory;
 use keddah_plan::Plan;
 use keddah_plan::health::{Finding, Health};
@@ -64,10 +64,8 @@ const SETTLING: Duration = Duration::from_secs(20);
 /// Between two looks.
 const STEP: Duration = Duration::from_millis(300);
 
-/// How long a plan waits for what a node says of its health; what is silent is a finding.
-const PATIENCE: Duration = Duration::from_secs(3);
-
-/// connect → observe facts → compile → observe → plan. Where something is in `removing`, the plan is
+/// connect → observe facts and health → compile → observe → plan. What is silent is waited for as long as
+/// `patience`, and is a finding. Where something is in `removing`, the plan is
 /// that of taking it away, and of nothing else.
 ///
 /// # Errors
@@ -79,13 +77,22 @@ pub async fn plan(
     inventory: &Inventory,
     selection: &Selection,
     removing: &Removing,
+    patience: Duration,
 ) -> Result<Planned, CommandError> {
     let signer = Signer::load(context, inventory)?;
     let needed = steps::removal::needed(inventory, selection, removing);
-    let mut fleet = steps::connect(context, inventory, &needed).await?;
     let mut probes = keddah_compile::probes(inventory);
     keddah_compile::ask_what_goes(&mut probes, inventory, removing);
-    let facts = steps::ask(context, &probes, &mut fleet).await;
+    let mut questions = FirstQuestions { facts: probes, ..FirstQuestions::default() };
+    // How nodes do is asked beside what they are: neither needs the other's answers.
+    let check = HealthCheck::of(context, inventory, selection, patience);
+    if let Ok(check) = &check {
+        questions = check.ask_with(questions);
+    }
+    let begun = context.environment.milliseconds();
+    let limits = Limits::looking(patience);
+    let (fleet, FirstAnswers { facts, health }) =
+        steps::connect(context, inventory, &needed, limits, questions).await?;
     steps::some_answer(&fleet, selection.nodes())?;
     let (Compiled { fleet: mut desired, mut notes, doors }, others) = if removing.is_empty() {
         (steps::compile(context, read, inventory, &facts, &signer, removing)?, None)
@@ -96,12 +103,11 @@ pub async fn plan(
     if let Some(others) = others {
         notes.extend(steps::removal::waiting(&fleet, others, selection).await?);
     }
-    let check = HealthCheck::of(context, inventory, selection, PATIENCE)?;
-    let (observed, holders, health) = tokio::join!(
-        fleet.observe(&desired),
-        fleet.holders(selection.nodes()),
-        check.judge(context, &fleet)
-    );
+    // What compiling says of such an inventory says more.
+    let check = check?;
+    let health = check.judge_told(begun, health);
+    let (observed, holders) =
+        tokio::join!(fleet.observe(&desired), fleet.holders(selection.nodes()));
     signer.guard(&observed)?;
     let mut plan = keddah_plan::plan(&desired, &observed)?;
     plan.notes.extend(notes);

@@ -2,6 +2,7 @@
 
 use crate::HostError;
 use crate::command::Command;
+use futures_util::future::join_all;
 use keddah_resource::health::{
     Asked, CertificateHealth, ConfigurationProbe, DiskHealth, UnitHealth, Unloaded,
 };
@@ -19,19 +20,17 @@ pub(super) fn clock() -> i64 {
 /// The file systems of those directories that exist. One that hangs, such as a network's, answers for
 /// itself only: the others are there in time.
 pub(super) async fn disks(directories: &[String], patience: Duration) -> Vec<Asked<DiskHealth>> {
-    let mut found = Vec::new();
-    for directory in directories {
+    let look = |directory: &String| {
         let path = directory.clone();
-        let looked =
-            tokio::time::timeout(patience, tokio::task::spawn_blocking(move || disk(&path)));
-        match looked.await {
-            Ok(Ok(None)) => {}
-            Ok(Ok(Some(disk))) => found.push(Asked::Told(disk)),
-            Ok(Err(error)) => found.push(Asked::unknown(format!("{directory}: {error}"))),
-            Err(_) => found.push(Asked::unknown(format!("the file system of {directory} hangs"))),
-        }
-    }
-    found
+        tokio::time::timeout(patience, tokio::task::spawn_blocking(move || disk(&path)))
+    };
+    let looked = join_all(directories.iter().map(look)).await;
+    let told = directories.iter().zip(looked).filter_map(|(directory, looked)| match looked {
+        Ok(Ok(disk)) => disk.map(Asked::Told),
+        Ok(Err(error)) => Some(Asked::unknown(format!("{directory}: {error}"))),
+        Err(_) => Some(Asked::unknown(format!("the file system of {directory} hangs"))),
+    });
+    told.collect()
 }
 
 fn disk(directory: &str) -> Option<DiskHealth> {
@@ -62,6 +61,7 @@ pub(super) async fn units(names: &[String]) -> Result<Vec<UnitHealth>, HostError
         return Ok(Vec::new());
     }
     let text = Command::new("systemctl")
+        .asks("systemd")
         .args(["show", "--timestamp=unix", "--property=Id,ActiveState,StateChangeTimestamp"])
         .args(names)
         .succeed()
@@ -91,6 +91,7 @@ pub(super) async fn unloaded(probes: &[ConfigurationProbe]) -> Result<Vec<Unload
     }
     let names: Vec<&str> = probes.iter().map(|probe| probe.unit.as_str()).collect();
     let text = Command::new("systemctl")
+        .asks("systemd")
         .args(["show", "--property=ActiveState,StateChangeTimestampMonotonic"])
         .args(&names)
         .succeed()

@@ -8,11 +8,13 @@ mod ports;
 mod server;
 
 use super::haproxy;
+use crate::round;
 use futures_util::future::join_all;
 use keddah_resource::health::{Asked, HealthProbe, NodeHealth};
 use std::fmt::Display;
 use std::future::Future;
 use std::time::Duration;
+use tokio::time::Instant;
 
 /// Asks the machine.
 pub async fn look(probe: &HealthProbe) -> NodeHealth {
@@ -59,10 +61,12 @@ async fn within<T, E: Display>(
     who: &str,
     question: impl Future<Output = Result<T, E>>,
 ) -> Asked<T> {
+    let begun = Instant::now();
     match tokio::time::timeout(patience, question).await {
         Ok(Ok(answer)) => Asked::Told(answer),
         Ok(Err(error)) => Asked::unknown(error.to_string()),
         Err(_) => {
+            round::waited_since(begun);
             Asked::unknown(format!("{who} did not answer within {:.1} s", patience.as_secs_f64()))
         }
     }

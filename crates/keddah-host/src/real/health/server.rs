@@ -13,6 +13,7 @@ use keddah_resource::is_leading;
 use keddah_resource::kind::PgConnection;
 use std::path::Path;
 use std::time::Duration;
+use tokio::time::Instant;
 
 /// One row with all of it, so that it costs one session and one query. Functions that a standby or a
 /// primary lacks are called on the other only (PostgreSQL's manual, "System Administration Functions").
@@ -74,15 +75,21 @@ const QUESTION: &str = "select pg_is_in_recovery() as in_recovery, \
         where (pg_stat_file(path, true)).change > pg_conf_load_time()) as unloaded";
 
 pub(super) async fn look(probe: &ServerProbe, patience: Duration) -> ServerHealth {
-    let patroni = within(patience, "Patroni", patroni(probe, patience));
+    let begun = Instant::now();
     let server = within(patience, "PostgreSQL", server(probe));
-    let (patroni, server) = tokio::join!(patroni, server);
-    let leads = patroni.told().is_some_and(|patroni| is_leading(&patroni.role));
-    let backups = if probe.backups && leads {
-        Some(within(patience, "pgBackRest", backups(probe)).await)
-    } else {
-        None
+    let patroni_and_backups = async {
+        let patroni = within(patience, "Patroni", patroni(probe, patience)).await;
+        let leads = patroni.told().is_some_and(|patroni| is_leading(&patroni.role));
+        let backups = if probe.backups && leads {
+            // All of it has one patience.
+            let rest = patience.saturating_sub(begun.elapsed());
+            Some(within(rest, "pgBackRest", backups(probe)).await)
+        } else {
+            None
+        };
+        (patroni, backups)
     };
+    let ((patroni, backups), server) = tokio::join!(patroni_and_backups, server);
     ServerHealth { instance: probe.instance.clone(), patroni, server, backups }
 }
 
