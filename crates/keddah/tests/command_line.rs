@@ -408,6 +408,44 @@ fn client_certificates_are_issued_for_their_owner_alone() {
     assert_eq!(scene.run(&["cert", "issue", "--cn", "../evil"]).code, 1);
 }
 
+/// A slip must not take a fleet out of sight and then call the rest well: `status` in a timer would be
+/// silent for ever.
+#[test]
+fn of_an_inventory_that_holds_nothing_nothing_is_well() {
+    let hosts = "{ etcd: { hosts: { 127.0.0.1: { etcd_seq: 1 } } } }";
+    for (name, text) in [
+        ("childs", format!("all:\n  childs: {hosts}\n")),
+        ("host", format!("all:\n  children: {}\n", hosts.replace("hosts", "host"))),
+        ("no hosts", format!("all:\n  children: {}\n", hosts.replace("hosts", "vars"))),
+        ("empty", String::new()),
+        ("nothing", "all:\n".to_owned()),
+        ("only variables", "all: { vars: { admin_ip: 127.0.0.1 } }\n".to_owned()),
+        ("no group", "all: { children: { etcd: } }\n".to_owned()),
+    ] {
+        let scene = Scene::new("nothing").with("keddah.yml", &text);
+        for command in [&["plan"][..], &["apply", "--yes"], &["status"], &["status", "--json"]] {
+            let outcome = scene.run(command);
+            let said = format!("{}{}", outcome.stdout, outcome.stderr);
+            assert_eq!(outcome.code, 1, "{name}: {command:?}: {said}");
+            assert!(!said.contains("ll is well") && !said.contains("\"well\": true"), "{said}");
+            assert!(said.contains("hosts") || said.contains("children"), "no way out: {said}");
+        }
+    }
+}
+
+#[test]
+fn what_is_skipped_in_an_inventory_is_told_and_not_merely_counted() {
+    let text = ONE_NODE.replace("  vars:\n    admin", "    pg-tset:\n  vars:\n    admin");
+    let scene = Scene::new("skipped").with("keddah.yml", &text);
+    for command in ["plan", "status"] {
+        let told = scene.run(&[command]).stderr;
+        assert!(told.contains("keddah.yml:7: group `pg-tset` has no host"), "{command}: {told}");
+    }
+    let nobody = scene.run(&["plan", "-l", "pg-tset"]);
+    assert_eq!(nobody.code, 1);
+    assert!(nobody.stderr.contains("no host is in `pg-tset`"), "{}", nobody.stderr);
+}
+
 /// A real agent in a process of its own, spoken to over its standard streams.
 #[test]
 fn an_agent_speaks_frames_and_ends_with_its_input() {

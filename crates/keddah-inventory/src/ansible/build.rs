@@ -1,6 +1,6 @@
 //! Walks the composed file the way Ansible's `yaml` inventory plugin does.
 
-use super::host_pattern;
+use super::{host_pattern, unexpected};
 use crate::inventory::{Group, Host, Inventory};
 use crate::value::{Data, Key, Value};
 use indexmap::IndexMap;
@@ -142,7 +142,7 @@ impl Builder {
         let single;
         let entries = match &content.data {
             Data::Map(entries) => entries,
-            Data::Null => return,
+            Data::Null if known => return,
             // One name alone is short for a mapping with that key.
             Data::String(text) | Data::Unsafe(text) if known => {
                 let key = Key { text: text.clone(), span: content.span };
@@ -166,7 +166,7 @@ impl Builder {
                     help,
                 );
             }
-            _ => return self.unexpected(group, section),
+            _ => return self.report(unexpected::judge(group, section, content)),
         };
         match section.text.as_str() {
             "vars" => {
@@ -186,20 +186,8 @@ impl Builder {
                     self.host(group, key, value);
                 }
             }
-            _ => self.unexpected(group, section),
+            _ => self.report(unexpected::judge(group, section, content)),
         }
-    }
-
-    fn unexpected(&mut self, group: &str, section: &Key) {
-        self.warning(
-            "group-unexpected-key",
-            section.span,
-            format!(
-                "`{}` means nothing directly in group `{group}`, so it is skipped",
-                section.text
-            ),
-            "only `hosts`, `children` and `vars` stand here; parameters go under `vars:`",
-        );
     }
 
     /// Reports a name that YAML reads as a number, a boolean or null.

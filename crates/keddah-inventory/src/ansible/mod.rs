@@ -6,7 +6,9 @@ mod build;
 mod host_pattern;
 mod listing;
 mod python_json;
+mod unexpected;
 
 pub(crate) use build::build;
 pub use listing::{graph, host_json, list_json};
 pub(crate) use python_json::python_float;
+pub(crate) use unexpected::meant as meant_section;

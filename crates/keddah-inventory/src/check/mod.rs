@@ -4,6 +4,7 @@ mod access;
 mod codes;
 mod durability;
 mod effects;
+mod hosts;
 mod identity;
 mod instances;
 mod lockout;
@@ -41,6 +42,7 @@ pub fn check(sources: &SourceMap, inventory: &Inventory) -> Vec<Diagnostic> {
         diagnostics: Vec::new(),
         repeated: Repeated::default(),
     };
+    hosts::check(&mut report);
     parameters::check(&mut report);
     effects::check(&mut report);
     identity::check(&mut report);

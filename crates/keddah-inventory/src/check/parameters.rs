@@ -116,6 +116,12 @@ fn count(
 }
 
 fn unknown(report: &mut Report<'_>, key: &Key) {
+    let told = |one: &Diagnostic| {
+        one.code == "misplaced-name" && one.primary.as_ref().map(|label| label.span) == key.span
+    };
+    if key.span.is_some() && report.diagnostics.iter().any(told) {
+        return;
+    }
     let mut diagnostic =
         error("unknown-parameter", key.span, format!("there is no parameter `{}`", key.text));
     diagnostic = match registry::suggest(&key.text) {

@@ -5,7 +5,7 @@ use crate::error::CommandError;
 use crate::render::status::{self as render, View};
 use crate::steps::{self, HealthCheck, Selection, SelectionArgs};
 use clap::Args;
-use keddah_core::{NodeName, Severity};
+use keddah_core::NodeName;
 use keddah_fleet::Limits;
 use std::collections::BTreeSet;
 use std::process::ExitCode;
@@ -39,12 +39,17 @@ const ROUND: Duration = Duration::from_secs(2);
 pub async fn run(context: &Context, args: StatusArgs) -> Result<ExitCode, CommandError> {
     let StatusArgs { limit, watch, timeout } = args;
     let mut read = steps::read(context)?;
-    let broken = read.diagnostics.iter().any(|one| one.severity == Severity::Error);
-    let Some(inventory) = read.inventory.take() else { return Err(steps::refuse(context, &read)) };
-    if broken {
-        // Whoever looks for what is wrong at night is not helped by a refusal for a mistake elsewhere.
-        context.output.warning("the inventory has errors; `keddah check` shows them");
-    }
+    let inventory = match read.inventory.take() {
+        Some(inventory) if inventory.hosts().next().is_some() => inventory,
+        // Of a fleet without a host nothing is known, least of all that it is well.
+        nothing => {
+            read.inventory = nothing;
+            return Err(steps::refuse(context, &read));
+        }
+    };
+    // Whoever looks for what is wrong at night is not helped by a refusal for a mistake elsewhere; but
+    // what could not be read is not looked at either.
+    let unread = steps::tell_what_is_missing(context, &read);
     let selection =
         Selection::of(&SelectionArgs { limit, ..SelectionArgs::default() }, &inventory)?;
     let whole = Duration::from_secs(u64::from(timeout));
@@ -59,6 +64,7 @@ pub async fn run(context: &Context, args: StatusArgs) -> Result<ExitCode, Comman
         let view = View {
             health: &health,
             nodes: selection.nodes().len(),
+            unread,
             now: context.environment.now(),
         };
         if watch && !context.output.is_json() {
@@ -66,7 +72,7 @@ pub async fn run(context: &Context, args: StatusArgs) -> Result<ExitCode, Comman
         }
         render::show(&context.output, &view);
         if !watch {
-            return Ok(if health.is_well() { ExitCode::SUCCESS } else { ExitCode::from(2) });
+            return Ok(if view.is_well() { ExitCode::SUCCESS } else { ExitCode::from(2) });
         }
         tokio::time::sleep_until(begun + ROUND).await;
     }

@@ -14,8 +14,17 @@ pub struct View<'a> {
     pub health: &'a Health,
     /// Nodes that were asked about.
     pub nodes: usize,
+    /// Errors of the inventory: what stands there is not known, and was not asked about.
+    pub unread: usize,
     /// Seconds since 1970.
     pub now: i64,
+}
+
+impl View<'_> {
+    /// Whether all that is declared was asked about, and is well.
+    pub fn is_well(&self) -> bool {
+        self.unread == 0 && self.health.is_well()
+    }
 }
 
 /// Shows it.
@@ -34,13 +43,15 @@ pub fn again(output: &Output) {
 
 fn json(view: &View<'_>) -> serde_json::Value {
     let mut json = serde_json::json!(view.health);
-    json["well"] = view.health.is_well().into();
+    json["well"] = view.is_well().into();
+    json["inventory_errors"] = view.unread.into();
     json["nodes"] = view.nodes.into();
     json["time"] = view.now.into();
     json
 }
 
-fn text(view: &View<'_>, theme: &Theme, width: usize) -> String {
+/// For people.
+pub fn text(view: &View<'_>, theme: &Theme, width: usize) -> String {
     let mut text = String::new();
     for cluster in &view.health.clusters {
         self::cluster(&mut text, cluster, theme);
@@ -175,11 +186,21 @@ pub fn finding(
 fn last_sentence(view: &View<'_>, theme: &Theme) -> String {
     let Health { clusters, findings, .. } = view.health;
     let what = format!("{} on {}", counted(clusters.len(), "cluster"), counted(view.nodes, "node"));
-    if view.health.is_well() {
+    if view.is_well() {
         return format!("{}\n", theme.paint(Meaning::Good, &format!("All is well: {what}.")));
     }
+    let unread = match view.unread {
+        0 => String::new(),
+        errors => format!(
+            "{}: what is wrong there was not looked at; `keddah check` shows it.\n",
+            theme.paint(Meaning::Error, &format!("The inventory has {}", counted(errors, "error")))
+        ),
+    };
     let counts: Vec<&Finding> = findings.iter().filter(|finding| finding.counts()).collect();
-    format!("{}; {what}.\n", verdict(&counts, theme))
+    if counts.is_empty() {
+        return format!("{unread}Nothing else was found: {what}.\n");
+    }
+    format!("{unread}{}; {what}.\n", verdict(&counts, theme))
 }
 
 /// `Not well: 1 critical and 2 warnings`.

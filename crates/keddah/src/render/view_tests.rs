@@ -1,7 +1,7 @@
 //! What people read, as snapshots.
 
 use super::theme::Theme;
-use super::{plan, report};
+use super::{plan, report, status};
 use keddah_core::NodeName;
 use keddah_plan::health::{Finding, Health, Severity};
 use keddah_plan::{
@@ -185,6 +185,17 @@ fn the_last_sentence_says_whether_all_is_well() {
     ");
     health.findings[0].accepted = true;
     assert!(shown(&health).starts_with("Nothing to change, and all is well: "));
+}
+
+#[test]
+fn nothing_is_well_that_could_not_be_read() {
+    let health = Health::default();
+    let view = |unread| status::View { health: &health, nodes: 3, unread, now: 0 };
+    assert!(view(0).is_well() && !view(1).is_well());
+    insta::assert_snapshot!(status::text(&view(1), &PLAIN, 100), @r"
+    The inventory has 1 error: what is wrong there was not looked at; `keddah check` shows it.
+    Nothing else was found: 0 clusters on 3 nodes.
+    ");
 }
 
 #[test]

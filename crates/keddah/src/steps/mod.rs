@@ -23,7 +23,7 @@ pub use doors::{OPTION as ALLOW_PUBLIC_PASSWORDS, PublicPasswords};
 pub use execute::carry_out;
 pub use health::{HealthCheck, not_into_the_sick};
 pub use patience::PatienceArgs;
-pub use read::{Read, base_directory, checked, digest_of, read, refuse};
+pub use read::{Read, base_directory, checked, digest_of, read, refuse, tell_what_is_missing};
 pub use removal::still_allowed;
 pub use review::Reviewed;
 pub use selection::{Restart, Selection, SelectionArgs};

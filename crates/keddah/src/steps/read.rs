@@ -80,8 +80,55 @@ pub fn read(context: &Context) -> Result<Read, CommandError> {
 }
 
 /// Warnings that every command shows, and does not merely count: what would be opened, and where an
-/// inventory means something else than whoever wrote it thinks, such as a host that stands twice.
-const TOLD: &[&str] = &["public-password", "yaml-duplicate-key", "yaml-merge-readings"];
+/// inventory means something else than whoever wrote it thinks, such as a host that stands twice, or a
+/// part of it that is skipped: what is not read is not looked at either.
+const TOLD: &[&str] = &[
+    "empty-group",
+    "group-not-mapping",
+    "group-unexpected-key",
+    "host-forgotten",
+    "host-named-as-group",
+    "host-range",
+    "public-password",
+    "yaml-duplicate-key",
+    "yaml-merge-readings",
+];
+
+/// Where, what, and what was meant.
+fn in_a_line(read: &Read, problem: &Diagnostic) -> String {
+    // The warning about passwords is of many lines.
+    let placed = problem.primary.as_ref().filter(|_| problem.code != "public-password");
+    let place = placed.map(|label| {
+        let (line, _) = read.sources.file(label.span.source).line_column(label.span.start);
+        format!("{}:{line}: ", read.path.display())
+    });
+    let help = match problem.help.first() {
+        Some(help) if help.starts_with("did you mean") => format!("; {help}"),
+        _ => String::new(),
+    };
+    format!("{}{}{help}", place.unwrap_or_default(), problem.message)
+}
+
+/// Shows, in a line each, what keeps the inventory from saying what is there: its errors, and what is
+/// skipped in it. For a command that goes on all the same; returns how many errors there are.
+pub fn tell_what_is_missing(context: &Context, read: &Read) -> usize {
+    let mut errors = 0;
+    for problem in &read.diagnostics {
+        match problem.severity {
+            Severity::Error => {
+                errors += 1;
+                context.output.error(&CommandError::user(in_a_line(read, problem)));
+            }
+            Severity::Warning
+                if TOLD.contains(&problem.code) && problem.code != "public-password" =>
+            {
+                context.output.warning(&in_a_line(read, problem));
+            }
+            Severity::Warning => {}
+        }
+    }
+    errors
+}
 
 /// Loads and checks; errors are shown and end the command, warnings are shown only.
 ///
@@ -95,14 +142,7 @@ pub fn checked(context: &Context) -> Result<(Read, Inventory), CommandError> {
             let (told, others): (Vec<_>, Vec<_>) =
                 read.diagnostics.iter().partition(|one| TOLD.contains(&one.code));
             for one in &told {
-                // The warning about passwords is of many lines.
-                let placed = one.primary.as_ref().filter(|_| one.code != "public-password");
-                let place = placed.map(|label| {
-                    let file = read.sources.file(label.span.source);
-                    let (line, _) = file.line_column(label.span.start);
-                    format!("{}:{line}: ", read.path.display())
-                });
-                context.output.warning(&format!("{}{}", place.unwrap_or_default(), one.message));
+                context.output.warning(&in_a_line(&read, one));
             }
             let warnings = others.len();
             if warnings > 0 {

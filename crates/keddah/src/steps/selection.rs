@@ -1,6 +1,7 @@
 //! `-l`, `-m` and `--restart`: which part of the fleet is planned, and what may restart in it.
 
 use crate::error::CommandError;
+use crate::render::counted;
 use clap::{Args, ValueEnum};
 use keddah_compile::CONTROLLER;
 use keddah_core::NodeName;
@@ -89,6 +90,11 @@ impl Selection {
                 return Err(near.into_iter().fold(error, CommandError::hint));
             }
         }
+        if !limit.is_empty() && nodes.is_empty() && in_part.is_empty() {
+            let message = format!("no host is in `{}`", limit.join("`, `"));
+            return Err(CommandError::user(message)
+                .hint("`keddah inventory --graph` shows which host is in which group"));
+        }
         let modules: BTreeSet<Module> =
             modules.iter().map(|name| module(name)).collect::<Result<_, _>>()?;
         in_part.retain(|node| !nodes.contains(node));
@@ -139,6 +145,24 @@ impl Selection {
             desired.draw_in(&chosen, self.nodes());
             desired.retain(|resource| resource.drawn_in || chosen.contains(&resource.id));
         }
+    }
+
+    /// Refuses a selection of nothing: of what was not looked at, nothing can be said.
+    ///
+    /// # Errors
+    /// When nothing on a node is left.
+    pub fn not_nothing(&self, desired: &DesiredFleet) -> Result<(), CommandError> {
+        if desired.iter().any(|resource| resource.id.node.as_str() != CONTROLLER) {
+            return Ok(());
+        }
+        let nodes = counted(self.nodes().len(), "node");
+        let modules: Vec<String> =
+            self.modules.iter().flatten().map(|module| format!("`{module}`")).collect();
+        Err(CommandError::user(match modules.as_slice() {
+            [] => format!("nothing is declared of {nodes}, so there is nothing to look at"),
+            _ => format!("nothing of {} is declared on {nodes}", modules.join(", ")),
+        })
+        .hint("`keddah inventory --graph` shows which host is in which group"))
     }
 
     fn keeps(&self, resource: &Resource) -> bool {

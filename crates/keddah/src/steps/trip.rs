@@ -100,6 +100,9 @@ pub async fn plan(
         steps::removal::compile(context, read, inventory, facts, &signer, removing)?
     };
     selection.restrict(&mut desired);
+    if removing.is_empty() {
+        selection.not_nothing(&desired)?;
+    }
     if let Some(others) = others {
         notes.extend(steps::removal::waiting(&fleet, others, selection).await?);
     }
