@@ -21,6 +21,7 @@ pub const CODES: &[(&str, &str)] = &[
         "foreign-cluster",
         "A node's services were set up by somebody else, and Keddah does not take them over.",
     ),
+    ("unknown-finding", "`keddah_accept` names a finding that does not exist."),
     ("identity-account", "An instance that exists shall belong to another account."),
     ("identity-cluster", "A host's instance that exists shall belong to another cluster."),
     ("identity-instance", "An instance that exists shall have another name."),

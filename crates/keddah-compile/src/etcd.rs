@@ -10,7 +10,7 @@ use crate::compiler::{Compiler, Node, Problem};
 use crate::topology::EtcdMember;
 use birth::{Birth, Life};
 use keddah_resource::kind::directory::{self, Permissions};
-use keddah_resource::kind::etcd_member::EtcdConnection;
+use keddah_resource::kind::etcd_member::{EtcdConnection, STORE_QUOTA};
 use keddah_resource::kind::{certificate, etcd_member, file, packages, unit};
 use keddah_resource::{Class, Kind, Module, Resource, ResourceId, Spec};
 use serde_json::json;
@@ -218,6 +218,7 @@ impl Compiler<'_> {
                 "peer_port": member.peer_port,
                 "election_timeout": member.election_timeout,
                 "heartbeat_interval": member.heartbeat_interval,
+                "store_quota": STORE_QUOTA,
             }),
         )?;
         let environment = self.fleet.add(

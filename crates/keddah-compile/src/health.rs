@@ -1,7 +1,7 @@
 //! What a fleet's health is measured by, and what each node is asked for it. The inventory alone
 //! decides: a node need not answer for the others to be judged.
 
-use crate::node::vip;
+use crate::node::{CRON, vip};
 use crate::pgsql::backup::is_shared;
 use crate::pgsql::place::Place;
 use crate::pgsql::standby;
@@ -70,6 +70,13 @@ pub fn health(inventory: &Inventory, patience: u64) -> Result<HealthQuestions, B
     Ok(HealthQuestions { expected, probes })
 }
 
+/// The names of all clusters of PostgreSQL.
+pub fn cluster_names(inventory: &Inventory) -> BTreeSet<String> {
+    let topology = Topology::of(inventory).ok();
+    let clusters = topology.iter().flat_map(|topology| &topology.clusters);
+    clusters.map(|cluster| cluster.name.to_string()).collect()
+}
+
 fn clusters(topology: &Topology<'_>) -> Vec<ExpectedCluster> {
     topology
         .clusters
@@ -86,6 +93,8 @@ fn clusters(topology: &Topology<'_>) -> Vec<ExpectedCluster> {
                 patroni_unit: Place::of(cluster.name.as_str(), member).patroni_unit(),
                 pool_unit: Place::of(cluster.name.as_str(), member).pgbouncer_unit(),
                 pool_port: member.params.port("pgbouncer_port"),
+                patroni_directory: Place::of(cluster.name.as_str(), member).patroni_directory(),
+                backup_command: Place::of(cluster.name.as_str(), member).below("bin/pg-backup"),
             };
             ExpectedCluster {
                 follows: cluster.upstream().is_some(),
@@ -309,6 +318,14 @@ fn probe(
     let infra = topology.infra.iter().any(|address| address == node.as_str());
     if infra && params.bool("dns_enabled") {
         probe.units.push(infra::DNS_UNIT.to_owned());
+    }
+    let tables = |params: &Params<'_>, name: &str| !params.texts(name).is_empty();
+    let mut instances = topology.instances_on(node);
+    if tables(params, "node_crontab")
+        || params.opt_str("node_timezone").is_some()
+        || instances.any(|(_, member)| tables(&member.params, "pg_crontab"))
+    {
+        probe.units.push(CRON.to_owned());
     }
     if params.bool("node_ntp_enabled") {
         probe.units.push("chrony.service".to_owned());

@@ -3,6 +3,7 @@
 //! One folder or file per module of the inventory: `ca`, `node`, `etcd`, `pgsql`, `infra`.
 //! Everything is decided here, certificates, ports and sizes included, so that apply has no choices left.
 
+mod accepted;
 mod ca;
 mod codes;
 mod compiler;
@@ -25,7 +26,8 @@ mod topology;
 pub use ca::{Authorities, Authority, CA_PATH, CONTROLLER, ETCD_CA_PATH};
 pub use codes::CODES;
 pub use compiler::{Compiled, Input, Removing};
-pub use health::{HealthQuestions, health};
+pub use accepted::check_accepted;
+pub use health::{HealthQuestions, cluster_names, health};
 pub use pgsql::parameters::check_templates;
 pub use removal::{as_if_well, own_changes};
 pub use removal_notes::{ask_what_goes, etcd_members, without_what_goes};

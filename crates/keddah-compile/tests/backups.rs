@@ -75,7 +75,6 @@ fn alive() -> Facts {
         facts.repositories = vec![RepositoryFacts {
             stanza: "pg-test".to_owned(),
             configured: place(&[("path", "/pg/backup")]),
-            timeline: (last == 11).then_some(3),
             ..RepositoryFacts::default()
         }];
     }
@@ -227,20 +226,6 @@ fn what_a_list_promises_and_nobody_can_restore_is_told() {
     let [note] = notes(&compiled)[..] else { panic!("{:?}", compiled.notes) };
     assert!(note.contains("on 10.10.10.12") && note.contains("gone"), "{note}");
     assert!(note.contains("20261120-010000F"), "{note}");
-}
-
-#[test]
-fn a_backup_is_due_where_another_node_led_between() {
-    let mut facts = alive();
-    repository(&mut facts, 11).timeline = Some(1);
-    let compiled = compiled(INVENTORY, &facts);
-    let [note] = notes(&compiled)[..] else { panic!("{:?}", compiled.notes) };
-    assert!(note.contains("timeline 1, and it leads on timeline 3"), "{note}");
-    assert!(note.contains("on 10.10.10.11, `sudo -u postgres /pg/bin/pg-backup`"), "{note}");
-    // One repository has all WAL, whoever led.
-    let shared = INVENTORY.to_owned()
-        + "        pgbackrest_repo: { local: { path: /pg/backup, host: 10.0.0.9 } }\n";
-    assert!(notes(&support::compiled(&shared, &facts)).is_empty());
 }
 
 /// No data anywhere, and backups of an earlier system on one node.

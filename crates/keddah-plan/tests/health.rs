@@ -38,6 +38,8 @@ impl World {
             patroni_unit: "patroni.service".to_owned(),
             pool_unit: "pgbouncer.service".to_owned(),
             pool_port: 6432,
+            patroni_directory: "/etc/patroni/conf.d".to_owned(),
+            backup_command: "/pg/bin/pg-backup".to_owned(),
         });
         let cluster = ExpectedCluster {
             name: "pg".to_owned(),
@@ -173,7 +175,12 @@ fn answer(number: u8) -> Answer {
         learner: false,
         led: leads.then(|| Asked::Told(vec!["/pg/pg/".to_owned()])),
     };
-    let backups = BackupHealth { full: 2, newest: Some(NOW - 12 * 3600) };
+    let backups = BackupHealth {
+        full: 2,
+        newest: Some(NOW - 12 * 3600),
+        timeline: Some(3),
+        missing: Vec::new(),
+    };
     let health = NodeHealth {
         clock: NOW * 1000 + 40,
         servers: vec![ServerHealth {
@@ -309,13 +316,29 @@ const BREAKS: &[Break] = &[
     }),
     (&["backup-missing"], |world| {
         world.node(1).servers[0].backups =
-            Some(Asked::Told(BackupHealth { full: 0, newest: None }));
+            Some(Asked::Told(BackupHealth::default()));
     }),
     (&["backup-missing"], |world| {
-        let old = BackupHealth { full: 1, newest: Some(NOW - 3 * 86_400) };
+        let old = BackupHealth {
+            full: 1,
+            newest: Some(NOW - 3 * 86_400),
+            ..BackupHealth::default()
+        };
         world.node(1).servers[0].backups = Some(Asked::Told(old));
     }),
-    (&["backups-on-nodes"], |world| world.expected.clusters[0].backups_on_nodes = true),
+    (&["backup-behind", "backups-on-nodes"], |world| {
+        world.expected.clusters[0].backups_on_nodes = true;
+    }),
+    (&["backup-broken"], |world| {
+        let Some(Asked::Told(backups)) = &mut world.node(1).servers[0].backups else {
+            panic!("they were asked for")
+        };
+        backups.missing = vec!["20261101-010000F".to_owned()];
+    }),
+    (&["backups-on-nodes"], |world| {
+        world.expected.clusters[0].backups_on_nodes = true;
+        world.server(1).timeline = 3;
+    }),
     (&["backups-unknown"], |world| {
         world.node(1).servers[0].backups = Some(Asked::unknown("the repository hangs"));
     }),
@@ -356,7 +379,7 @@ const BREAKS: &[Break] = &[
             world.etcd(number).errors = vec!["etcdserver: no leader".to_owned()];
         }
     }),
-    (&["etcd-size"], |world| world.etcd(1).size = 1_900 << 20),
+    (&["etcd-size"], |world| world.etcd(1).size = 13 << 30),
     (&["etcd-two-clusters"], |world| world.etcd(3).cluster = "78".to_owned()),
     (&["idle-slot"], |world| world.server(1).idle_slots[0].kept = Some(3 << 30)),
     (&["idle-slot"], |world| {
@@ -414,7 +437,7 @@ const BREAKS: &[Break] = &[
         // A cluster that follows another one is backed up where it is written.
         world.expected.clusters[0].backups = false;
         world.node(1).servers[0].backups =
-            Some(Asked::Told(BackupHealth { full: 0, newest: None }));
+            Some(Asked::Told(BackupHealth::default()));
     }),
     (&["not-streaming"], |world| world.patroni(3).streams = Some(false)),
     (&["not-streaming"], |world| {
@@ -622,6 +645,43 @@ fn what_a_plan_mends_is_not_told_beside_it() {
     let about = |one: &&Finding| one.cluster.as_deref() == Some("pg");
     assert!(health.findings.iter().any(|one| about(&one)));
     assert!(!beside(&birth, &health).iter().any(about));
+}
+
+#[test]
+fn what_a_plan_merely_touches_stays_told() {
+    // A restart ends no alarm, and a member that joins makes no cluster well.
+    let mut world = World::well();
+    world.etcd(2).errors = vec!["alarm:NOSPACE".to_owned()];
+    world.patroni(3).streams = Some(false);
+    addresses(&mut world, 3).push("10.0.0.9".to_owned());
+    let health = world.judged();
+    let everything = ["etcd-alarm", "address-twice", "not-streaming"];
+    let changes = [
+        plan(Kind::Unit, "etcd.service", 2, Action::Update, Class::OrderedRestart),
+        plan(Kind::Unit, "keddah-vip.service", 3, Action::Update, Class::Restart),
+        plan(Kind::Unit, "patroni.service", 3, Action::Update, Class::Reload),
+        plan(Kind::PgInstance, "pg-2", 2, Action::Create, Class::InPlace),
+        plan(Kind::EtcdMember, "etcd-2", 2, Action::Create, Class::InPlace),
+    ];
+    for plan in changes {
+        let told = beside(&plan, &health);
+        for name in everything {
+            assert!(told.iter().any(|one| one.name == name), "{name} beside {:?}", plan.changes[0].id);
+        }
+    }
+    // Of a member that is started, that is told once.
+    let mut down = World::well();
+    down.node(3).servers[0].patroni = Asked::unknown("Patroni does not run");
+    let unit = UnitHealth {
+        unit: "patroni.service".to_owned(),
+        state: "inactive".to_owned(),
+        since: NOW - 60,
+    };
+    down.node(3).units = Asked::Told(vec![unit]);
+    let health = down.judged();
+    assert_eq!(names(&health.findings), ["member-down"]);
+    let start = plan(Kind::Unit, "patroni.service", 3, Action::Create, Class::InPlace);
+    assert_eq!(beside(&start, &health), Vec::<&Finding>::new());
 }
 
 #[test]

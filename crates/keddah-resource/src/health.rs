@@ -399,6 +399,12 @@ pub struct BackupHealth {
     pub full: u32,
     /// When the newest backup ended, in seconds since 1970.
     pub newest: Option<i64>,
+    /// The timeline that it begins on.
+    #[serde(default)]
+    pub timeline: Option<i64>,
+    /// Backups of which files are gone; looked at where the repository is the node's own disk.
+    #[serde(default)]
+    pub missing: Vec<String>,
 }
 
 /// A file system.
@@ -503,6 +509,10 @@ pub struct ExpectedMember {
     pub pool_unit: String,
     /// Its pool's port.
     pub pool_port: u16,
+    /// Where its Patroni has its configuration.
+    pub patroni_directory: String,
+    /// What takes a backup of it.
+    pub backup_command: String,
 }
 
 /// A member of etcd.

@@ -52,8 +52,6 @@ pub struct RepositoryFacts {
     pub missing: Vec<String>,
     /// When its newest backup ended, in seconds since 1970.
     pub latest: Option<i64>,
-    /// The timeline on which that was taken.
-    pub timeline: Option<u32>,
     /// Those of [`crate::NodeFacts::backups`] that are in another place than the inventory's repository.
     pub apart: Vec<String>,
 }

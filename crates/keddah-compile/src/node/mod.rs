@@ -210,10 +210,29 @@ impl Compiler<'_> {
         } else {
             file::Spec::text(path, cron_table(&lines, "/pg"), Permissions::root(0o644))
         };
-        self.fleet
+        let table = self
+            .fleet
             .add(Resource::new(&node.name, Module::Node, spec).after([node.packages.clone()]));
+        if !lines.is_empty() {
+            self.cron(node, Module::Node, table);
+        }
+    }
+
+    /// The daemon that carries out a table: one that is declared where nobody reads it makes no backup.
+    pub(crate) fn cron(&mut self, node: &Node<'_>, module: Module, table: ResourceId) {
+        let id = ResourceId::new(&node.name, Kind::Unit, CRON);
+        match self.fleet.get_mut(&id) {
+            Some(unit) => unit.after.push(table),
+            None => {
+                let spec = unit::Spec::running(CRON);
+                self.fleet.add(Resource::new(&node.name, module, spec).after([table]));
+            }
+        }
     }
 }
+
+/// The unit of Debian's package cron, which comes with every installation of Debian but the smallest.
+pub(crate) const CRON: &str = "cron.service";
 
 /// A table for `/etc/cron.d` with a path on which PostgreSQL's programs are found, and those of the
 /// instance whose directory is `home`.

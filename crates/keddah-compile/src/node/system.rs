@@ -2,10 +2,11 @@
 //! below which it keeps data.
 
 use crate::compiler::{Compiler, Node, Problem, problem};
+use crate::node::CRON;
 use keddah_core::Secret;
 use keddah_inventory::{ParamOrigin, Params, Value, to_json};
 use keddah_resource::kind::directory::Permissions;
-use keddah_resource::kind::{file, symlink, unit};
+use keddah_resource::kind::{file, symlink};
 use keddah_resource::{Kind, Module, Resource, ResourceId, SystemProbe};
 use std::fmt::Write;
 
@@ -61,7 +62,7 @@ impl Compiler<'_> {
                  names such as US/Eastern are in the package tzdata-legacy (`node_packages`)",
             )));
         }
-        let cron = ResourceId::new(&node.name, Kind::Unit, "cron.service");
+        let cron = ResourceId::new(&node.name, Kind::Unit, CRON);
         let resource = |spec: keddah_resource::Spec| {
             Resource::new(&node.name, Module::Node, spec).after([node.packages.clone()])
         };
@@ -71,7 +72,7 @@ impl Compiler<'_> {
         let text = self.fleet.add(resource(text.into()));
         let link = symlink::Spec { path: LOCALTIME.to_owned(), target: path, to_data: false };
         let link = self.fleet.add(resource(link.into()).after([text]).restarts(&cron));
-        self.fleet.add(resource(unit::Spec::running("cron.service").into()).after([link]));
+        self.cron(node, Module::Node, link);
         Ok(())
     }
 

@@ -91,7 +91,10 @@ impl Compiler<'_> {
         } else {
             file::Spec::text(path, cron_table(&lines, &place.home()), Permissions::root(0o644))
         };
-        self.fleet.add(resource(spec.into()).after([node.packages.clone()]));
+        let table = self.fleet.add(resource(spec.into()).after([node.packages.clone()]));
+        if !lines.is_empty() {
+            self.cron(node, Module::Pgsql, table);
+        }
         Ok(())
     }
 

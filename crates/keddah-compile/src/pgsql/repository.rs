@@ -1,9 +1,8 @@
 //! The place of a cluster's backups is a part of what it is: what another place leaves behind is told,
 //! and so is what the repository cannot bring back although its list says so.
 
-use super::backup::{is_shared, text_option};
+use super::backup::text_option;
 use super::birth::moment;
-use super::identity::is_at;
 use super::{Cluster, Instance};
 use crate::compiler::{Compiler, Problem, problem};
 use keddah_inventory::Params;
@@ -85,7 +84,6 @@ impl Compiler<'_> {
         }
         self.moving_backups(cluster, &wanted);
         self.missing_backups(cluster);
-        self.gap(cluster);
         Ok(())
     }
 
@@ -130,8 +128,12 @@ impl Compiler<'_> {
         ));
     }
 
+    /// Of members that do not lead; the leader's are a finding (`keddah_plan::health`).
     fn missing_backups(&mut self, cluster: &Cluster<'_>) {
-        for instance in &cluster.instances {
+        let leads = |instance: &Instance<'_>| {
+            instance.node.facts.patroni_of(&cluster.name).is_some_and(|one| one.leads())
+        };
+        for instance in cluster.instances.iter().filter(|instance| !leads(instance)) {
             let Some(facts) = facts(&cluster.name, instance) else { continue };
             if facts.missing.is_empty() || facts.moves {
                 continue;
@@ -143,35 +145,6 @@ impl Compiler<'_> {
                 cluster.name,
                 instance.node.name,
                 facts.missing.join(", ")
-            ));
-        }
-    }
-
-    /// With a repository on each node's own disk, a node that leads again lacks the WAL that another one
-    /// wrote between.
-    fn gap(&mut self, cluster: &Cluster<'_>) {
-        let leader = cluster.leader();
-        let leads = leader.node.facts.patroni_of(&cluster.name).is_some_and(|one| one.leads());
-        if is_shared(&cluster.params) || cluster.follows.is_some() || !leads {
-            return;
-        }
-        let newest = facts(&cluster.name, leader)
-            .filter(|facts| !facts.moves)
-            .and_then(|facts| facts.timeline);
-        let data = leader.node.facts.instances.iter().find(|one| is_at(leader, one));
-        let now = data.and_then(|one| one.data.as_ref()?.timeline);
-        if let (Some(newest), Some(now)) = (newest, now)
-            && newest < now
-        {
-            self.notes.push(format!(
-                "{}: the newest backup of {} is of timeline {newest}, and it leads on timeline {now}: where \
-                 another node led between, its WAL is on that node alone, and a restore ends there. A backup \
-                 is due, of any sort: the next run of pg-backup (`pg_crontab`), or, on {}, `sudo -u {} {}`",
-                cluster.name,
-                leader.name,
-                leader.node.name,
-                cluster.superuser(),
-                leader.place.below("bin/pg-backup"),
             ));
         }
     }

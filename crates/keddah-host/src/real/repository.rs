@@ -92,6 +92,19 @@ pub(crate) fn sorted(
     Ok(List { systems, present, missing })
 }
 
+/// Which of the backups that this machine's pgBackRest lists are there: all of them where the repository is
+/// not a directory of its own.
+pub(crate) fn own(
+    stanza: &str,
+    systems: Vec<String>,
+    backups: Vec<Backup>,
+) -> Result<List, HostError> {
+    match local_path(&configured(Path::new(CONFIGURATION), stanza)?) {
+        Some(path) => sorted(&path, stanza, systems, backups),
+        None => Ok(List { systems, present: backups, missing: Vec::new() }),
+    }
+}
+
 /// pgBackRest's `backup.info`: a section `backup:current` with a line `label={…}` for each backup,
 /// and `db:history` with one for each system (pgBackRest's `src/info/infoBackup.c`, `infoPg.c`).
 fn parse(text: &str) -> (Vec<String>, Vec<Backup>) {
@@ -167,7 +180,7 @@ pub(crate) async fn facts(
         {
             list = sorted(path, &probe.cluster, info.systems(), info.listed())?;
         }
-        (facts.latest, facts.timeline) = (list.newest(), list.timeline());
+        facts.latest = list.newest();
         facts.missing = list.missing;
     }
     let apart = backups.iter().filter(|kept| match &chosen {

@@ -32,38 +32,43 @@ pub fn beside<'a>(plan: &Plan, health: &'a Health) -> Vec<&'a Finding> {
     health.findings.iter().filter(|finding| !mended(finding)).collect()
 }
 
+/// Whether a change makes a finding untrue once it is carried out. What merely might help does not count:
+/// a restart ends no alarm of etcd's, and a member that joins makes no cluster well.
 fn mends(change: &PlannedChange, finding: &Finding, health: &Health) -> bool {
     let id = &change.id;
+    let node = id.node.as_str();
     let made = change.difference.action == Action::Create;
+    let here = finding.place == node;
+    let own = |prefix: &str| {
+        id.name.starts_with(prefix) && instance_on(health, node, &finding.place)
+    };
     match id.kind {
-        // A cluster or member that is being made is not ill.
+        // A cluster that is being made is not ill; one that grows may be.
         Kind::PgInstance if made => match &finding.cluster {
-            Some(cluster) => change.cluster.as_ref() == Some(cluster),
-            None => finding.place == id.node.as_str(),
+            Some(cluster) if is_bare(health, cluster) => change.cluster.as_ref() == Some(cluster),
+            _ => finding.place == id.name || here,
         },
-        Kind::EtcdMember if made => finding.place.starts_with("etcd"),
+        Kind::EtcdMember if made => match finding.name {
+            "etcd-member-down" => member_on(health, node, &finding.place),
+            name => name.starts_with("etcd-") && etcd_is_bare(health),
+        },
         Kind::Unit => {
-            let own = finding.name == "service-down" && finding.place == id.node.as_str();
-            let member = finding.name == "member-down"
-                && id.name.starts_with("patroni")
-                && instance_on(health, id.node.as_str(), &finding.place);
-            let etcd = id.name == "etcd.service" && finding.name.starts_with("etcd-");
-            let address = id.name == "keddah-vip.service" && finding.name.starts_with("address-");
-            // It is reloaded or restarted, and asked at its new port or with its new password then.
-            let pool = id.name.starts_with("pgbouncer")
-                && matches!(finding.name, "pool-silent" | "login-refused" | "monitor-refused")
-                && instance_on(health, id.node.as_str(), &finding.place);
-            let unloaded = finding.name == "configuration-unloaded"
-                && finding.place == id.node.as_str()
-                && finding.message.starts_with(&id.name);
-            let service = id.name == "haproxy.service" && finding.name == "service-silent";
-            own && finding.message.starts_with(&id.name)
-                || member
-                || etcd
-                || address
-                || pool
-                || unloaded
-                || service
+            let (starts, names) = (made, finding.message.starts_with(&id.name));
+            let restarts = starts || change.difference.class >= Class::Restart;
+            match finding.name {
+                "service-down" => here && names && starts,
+                "configuration-unloaded" => here && names,
+                "member-down" => starts && own("patroni"),
+                "etcd-member-down" => {
+                    starts && id.name == "etcd.service" && member_on(health, node, &finding.place)
+                }
+                "address-missing" => starts && id.name == "keddah-vip.service",
+                "pool-silent" => restarts && own("pgbouncer"),
+                // It reads its lists again, and is asked with its new password then.
+                "login-refused" => own("pgbouncer"),
+                "service-silent" => id.name == "haproxy.service",
+                _ => false,
+            }
         }
         Kind::Postmaster => {
             matches!(finding.name, "pending-restart" | "port-closed" | "configuration-unloaded")
@@ -71,12 +76,26 @@ fn mends(change: &PlannedChange, finding: &Finding, health: &Health) -> bool {
         }
         Kind::PgRole => finding.name == "monitor-refused" && finding.cluster == change.cluster,
         Kind::Certificate => {
-            finding.name.starts_with("certificate-")
-                && finding.place == id.node.as_str()
-                && finding.message.starts_with(&id.name)
+            finding.name.starts_with("certificate-") && here && finding.message.starts_with(&id.name)
         }
         _ => false,
     }
+}
+
+/// Whether no member of a cluster is there yet.
+fn is_bare(health: &Health, cluster: &str) -> bool {
+    let found = health.clusters.iter().find(|one| one.name == cluster);
+    found.is_some_and(|one| one.members.iter().all(|member| member.state == "unknown"))
+}
+
+fn etcd_is_bare(health: &Health) -> bool {
+    health.etcd.as_ref().is_some_and(|etcd| etcd.members.iter().all(|one| one.role == "unknown"))
+}
+
+/// Whether a node has this member of etcd.
+fn member_on(health: &Health, node: &str, member: &str) -> bool {
+    let members = health.etcd.iter().flat_map(|etcd| &etcd.members);
+    members.into_iter().any(|one| one.node.as_str() == node && one.name == member)
 }
 
 fn instance_on(health: &Health, node: &str, instance: &str) -> bool {

@@ -3,7 +3,7 @@
 use super::{Answers, Finding, bytes, server};
 use keddah_core::NodeName;
 use keddah_resource::health::{
-    Asked, ExpectedCluster, ExpectedMember, KnownMember, PatroniHealth, PostgresHealth, ServerHealth,
+    Asked, BackupHealth, ExpectedCluster, ExpectedMember, KnownMember, PatroniHealth, PostgresHealth, ServerHealth,
 };
 use keddah_resource::is_leading;
 use serde::Serialize;
@@ -126,7 +126,8 @@ pub(super) fn judge(
         if cluster.backups
             && let Some(backups) = &answered.backups
         {
-            backed_up(cluster, backups, now, findings);
+            let timeline = member.server.map(|server| server.timeline);
+            backed_up(cluster, expected, backups, timeline, now, findings);
         }
         if let Some(patroni) = member.patroni.filter(|one| one.heard_dcs > 0) {
             let clock = answers.get(&expected.node).and_then(|one| one.health.told());
@@ -159,7 +160,12 @@ pub(super) fn judge(
             &cluster.name,
             "Patroni is paused: nobody takes over when the leader dies, and no member is made or started; \
              restarts and settings that are planned are carried out all the same",
-            "when the work is done that it was paused for: `patronictl resume` on one of its nodes",
+            format!(
+                "when the work is done that it was paused for: `{} resume {}`{}",
+                patronictl(&cluster.members[0]),
+                cluster.name,
+                on_its_nodes(&cluster.members[0])
+            ),
         ));
     }
     if cluster.backups && cluster.backups_on_nodes {
@@ -297,8 +303,14 @@ fn leadership(
             "no-leader",
             &cluster.name,
             message,
-            "look at etcd first: without its majority nobody can lead; then at the members' logs \
-             (`journalctl -u patroni`)",
+            format!(
+                "after a failure another member takes over within {} s at the most; if none does: is etcd \
+                 without its majority, are the Patronis stopped (`keddah apply -l {}` starts them)? What \
+                 keeps them from it is in `journalctl -u {}`",
+                cluster.lease + 15,
+                cluster.name,
+                cluster.members[0].patroni_unit
+            ),
         ));
     } else if writable.is_empty() && !cluster.follows {
         let silent = leading.iter().all(|leader| leader.server.is_none());
@@ -326,7 +338,11 @@ fn itself(
             "member-down",
             instance,
             format!("its Patroni does not answer: {because}"),
-            format!("`systemctl status {unit}` and `journalctl -u {unit}` on {node}"),
+            format!(
+                "`systemctl status {unit}` and `journalctl -u {unit}` on {node}; one that was stopped is \
+                 started by `keddah apply -l {}`",
+                cluster.name
+            ),
         ));
     }
     match &answered.server {
@@ -380,7 +396,8 @@ fn following(
             "it runs and receives nothing of what is written now; readers may be shown what is old",
             format!(
                 "its log and `journalctl -u {unit}` on {node} say why; where the WAL that it needs is \
-                 gone, `patronictl reinit {} {instance}` clones it anew",
+                 gone, `{} reinit {} {instance}` there deletes what it has, and clones it anew",
+                patronictl(member.expected),
                 cluster.name
             ),
         ));
@@ -395,8 +412,9 @@ fn following(
                 server.timeline, leader.expected.instance, leads.timeline
             ),
             format!(
-                "its log on {node} says whether it comes over; else `patronictl reinit {} {instance}` \
-                 clones it anew",
+                "its log on {node} says whether it comes over; else, with a copy of its data kept, `{} \
+                 reinit {} {instance}` there deletes what it has, and clones it anew",
+                patronictl(member.expected),
                 cluster.name
             ),
         ));
@@ -521,6 +539,15 @@ fn contents(
             "`pg_stat_activity` says by whom; clients belong behind the pool",
         ));
     }
+}
+
+/// Patroni's program with its configuration, which it does not find by itself.
+fn patronictl(member: &ExpectedMember) -> String {
+    format!("sudo -iu postgres patronictl -c {}", member.patroni_directory)
+}
+
+fn on_its_nodes(member: &ExpectedMember) -> String {
+    format!(" on {} or another of its nodes", member.node)
 }
 
 /// Settings under which a server does not do what it is there for, whoever made them.
@@ -674,39 +701,78 @@ fn databases(
 
 fn backed_up(
     cluster: &ExpectedCluster,
-    backups: &Asked<keddah_resource::health::BackupHealth>,
+    leader: &ExpectedMember,
+    backups: &Asked<BackupHealth>,
+    timeline: Option<i64>,
     now: i64,
     findings: &mut Vec<Finding>,
 ) {
-    let remedy = "`/pg/bin/pg-backup full` on its leader makes one now; `pg_crontab` makes one every \
-                  night";
-    match backups {
-        Asked::Unknown { because } => findings.push(Finding::of(
-            "backups-unknown",
-            &cluster.name,
-            format!("its backups could not be asked for: {because}"),
-            "`pgbackrest info` on its leader; look at the repository",
-        )),
-        Asked::Told(told) if told.full == 0 => findings.push(Finding::of(
-            "backup-missing",
-            &cluster.name,
-            "it has no full backup",
-            remedy,
-        )),
-        Asked::Told(told) => {
-            let newest = told.newest.unwrap_or_default();
-            if now - newest > LATE_BACKUP {
-                findings.push(
-                    Finding::of(
-                        "backup-missing",
-                        &cluster.name,
-                        format!("its newest backup is {} hours old", (now - newest) / 3600),
-                        remedy,
-                    )
-                    .since(newest),
-                );
-            }
+    let told = match backups {
+        Asked::Unknown { because } => {
+            findings.push(Finding::of(
+                "backups-unknown",
+                &cluster.name,
+                format!("its backups could not be asked for: {because}"),
+                "`pgbackrest info` on its leader; look at the repository",
+            ));
+            return;
         }
+        Asked::Told(told) => told,
+    };
+    let command = format!("sudo -iu postgres {}", leader.backup_command);
+    let now_and_then = format!(
+        "`{command} full` on {} makes one now; `pg_crontab` makes one every night",
+        leader.node
+    );
+    let newest = told.newest.unwrap_or_default();
+    if told.full == 0 {
+        let elsewhere = if cluster.backups_on_nodes && cluster.members.len() > 1 {
+            format!(
+                " on {}, which leads it: those of a member that led before are on that one's node",
+                leader.node
+            )
+        } else {
+            String::new()
+        };
+        let message = format!("it has no full backup{elsewhere}");
+        findings.push(Finding::of("backup-missing", &cluster.name, message, now_and_then));
+    } else if now - newest > LATE_BACKUP {
+        let message = format!("its newest backup is {} hours old", (now - newest) / 3600);
+        let finding = Finding::of("backup-missing", &cluster.name, message, now_and_then);
+        findings.push(finding.since(newest));
+    } else if let (Some(backup), Some(leads)) = (told.timeline, timeline)
+        && cluster.backups_on_nodes
+        && backup < leads
+    {
+        findings.push(
+            Finding::of(
+                "backup-behind",
+                &cluster.name,
+                format!(
+                    "the newest backup of {} is of timeline {backup}, and it leads on timeline {leads}: \
+                     where another node led between, its WAL is on that node alone, and a restore ends there",
+                    leader.instance
+                ),
+                format!("a backup of any sort closes the gap: `{command}` on {}", leader.node),
+            )
+            .since(newest),
+        );
+    }
+    if !told.missing.is_empty() {
+        findings.push(Finding::of(
+            "backup-broken",
+            &cluster.name,
+            format!(
+                "files are gone of backups that are listed on {}, or of what they are based on: {}",
+                leader.node,
+                told.missing.join(", ")
+            ),
+            format!(
+                "nothing can be restored from them; the next backup strikes them from the list: `{command}` \
+                 on {}",
+                leader.node
+            ),
+        ));
     }
 }
 

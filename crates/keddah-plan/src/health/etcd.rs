@@ -3,15 +3,16 @@
 use super::{Answers, Finding, bytes};
 use keddah_core::NodeName;
 use keddah_resource::health::{Asked, EtcdHealth, ExpectedEtcd};
+use keddah_resource::kind::etcd_member::STORE_QUOTA;
 use serde::Serialize;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// What findings are about etcd as a whole.
 pub(super) const PLACE: &str = "etcd";
 
-/// etcd takes no writes once its store is as large as `--quota-backend-bytes`, by default 2 GiB; three
-/// quarters of that leave time (etcd's documentation, "Maintenance").
-const LARGE_STORE: i64 = 3 << 29;
+/// etcd takes no writes once its store is as large as its quota; three quarters of that leave time
+/// (etcd's documentation, "Maintenance").
+const LARGE_STORE: i64 = STORE_QUOTA / 4 * 3;
 
 /// etcd as a person wants to see it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -58,11 +59,16 @@ pub(super) fn judge(
                 "etcd-member-down",
                 &member.name,
                 format!("it does not answer: {because}"),
-                format!(
-                    "`systemctl status etcd` and `journalctl -u etcd` on {}; a node that is gone for \
-                     ever is struck by `keddah remove {}`",
-                    member.node, member.node
-                ),
+                match answers.get(&member.node).and_then(|answer| answer.health.told()) {
+                    Some(_) => format!(
+                        "`systemctl status etcd` and `journalctl -u etcd` on {}",
+                        member.node
+                    ),
+                    None => format!(
+                        "bring its machine back; one that is gone for ever is struck by `keddah remove {}`",
+                        member.node
+                    ),
+                },
             ));
         }
     }
@@ -116,7 +122,11 @@ pub(super) fn judge(
             findings.push(Finding::of(
                 "etcd-size",
                 &member.name,
-                format!("its store is {}; at 2 GB it takes no more writes", bytes(health.size)),
+                format!(
+                    "its store is {}; at {} it takes no more writes",
+                    bytes(health.size),
+                    bytes(STORE_QUOTA)
+                ),
                 "compact and `etcdctl defrag` it, one member after the other",
             ));
         }

@@ -39,6 +39,7 @@ pub(super) fn judge(expected: &Expected, answers: &Answers, findings: &mut Vec<F
             }
         }
     }
+    wrong_passwords(expected, answers, findings);
     for (name, (words, nodes)) in refused {
         // What one of its members says to a login is told of that one.
         let cluster = super::cluster_of(expected, name);
@@ -59,13 +60,49 @@ pub(super) fn judge(expected: &Expected, answers: &Answers, findings: &mut Vec<F
         }
     }
     for (name, (because, nodes)) in silent {
+        let remedy = if because.contains("refused") {
+            // Nobody listens at the service's own port.
+            format!("HAProxy does not offer it there: `keddah apply -l {}`", nodes.join(","))
+        } else {
+            "the findings about its cluster say what does not answer behind it; HAProxy's log says where \
+             it sent the login"
+                .to_owned()
+        };
         findings.push(Finding::of(
             "service-silent",
             name,
             format!("a new login through it fails on {}: {because}", nodes.join(", ")),
-            "the findings about its cluster say what does not answer behind it; HAProxy's log says where \
-             it sent the login",
+            remedy,
         ));
+    }
+}
+
+/// Clusters whose servers or pools want another password of the monitoring role than the declared one.
+fn wrong_passwords(expected: &Expected, answers: &Answers, findings: &mut Vec<Finding>) {
+    for cluster in &expected.clusters {
+        let mut refusing = Vec::new();
+        let mut words = None;
+        for member in &cluster.members {
+            let health = answers.get(&member.node).and_then(|answer| answer.health.told());
+            let logins = health.into_iter().flat_map(|health| &health.logins);
+            for login in logins.filter(|login| login.name == member.instance) {
+                let Some(told) = login.answer.told().filter(|told| told.wrong_password) else {
+                    continue;
+                };
+                let pool = if login.door.is_pool() { "the pool of " } else { "" };
+                refusing.push(format!("{pool}{}", member.instance));
+                words = words.or(told.refused.as_ref());
+            }
+        }
+        if let Some(words) = words {
+            let (name, verb) = (&cluster.name, if refusing.len() == 1 { "does" } else { "do" });
+            findings.push(Finding::of(
+                "monitor-refused",
+                name,
+                format!("{} {verb} not let the monitoring role in: {words}", refusing.join(", ")),
+                format!("`keddah apply -l {name}` gives it the declared password"),
+            ));
+        }
     }
 }
 
@@ -80,12 +117,8 @@ fn answered(
     let name = &login.name;
     let pool = if login.door.is_pool() { "the pool of " } else { "" };
     match &told.refused {
-        Some(words) if told.wrong_password => findings.push(Finding::of(
-            "monitor-refused",
-            name,
-            format!("{pool}{name} does not let the monitoring role in: {words}"),
-            format!("`keddah apply -l {node}` gives it the declared password"),
-        )),
+        // Of the whole cluster, once: the role is one.
+        Some(_) if told.wrong_password => {}
         Some(words) => {
             let unit = member.map_or("pgbouncer", |member| &member.pool_unit);
             findings.push(Finding::of(

@@ -17,7 +17,7 @@ pub use etcd::{EtcdClusterHealth, EtcdMemberHealth};
 pub use finding::{FINDINGS, Finding, Severity};
 
 use keddah_core::NodeName;
-use keddah_resource::health::{Asked, Expected, NodeHealth, ServerHealth};
+use keddah_resource::health::{Asked, Expected, ExpectedMember, NodeHealth, ServerHealth};
 use serde::Serialize;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -78,9 +78,42 @@ pub fn judge(expected: &Expected, answers: &Answers) -> Health {
         finding.cluster = cluster_of(expected, &finding.place);
     }
     accept(expected, &mut findings);
-    findings.sort();
+    once_each(expected, &mut findings);
+    findings.sort_by(|one, other| key(one).cmp(&key(other)).then_with(|| one.cmp(other)));
     findings.dedup();
     Health { clusters, etcd, findings }
+}
+
+/// The worst first; and of what is as bad, causes before what follows from them.
+fn key(finding: &Finding) -> (Severity, bool) {
+    const CAUSES: &[&str] = &[
+        "disk-full",
+        "etcd-no-quorum",
+        "no-leader",
+        "node-unknown",
+        "two-writable",
+        "undeclared-leader",
+    ];
+    (finding.severity, !CAUSES.contains(&finding.name))
+}
+
+/// A Patroni that is stopped is told of its instance, and not of its unit besides.
+fn once_each(expected: &Expected, findings: &mut Vec<Finding>) {
+    let members = expected.clusters.iter().flat_map(|cluster| &cluster.members);
+    let down: Vec<&ExpectedMember> = members
+        .filter(|member| {
+            findings
+                .iter()
+                .any(|one| one.name == "member-down" && one.place == member.instance)
+        })
+        .collect();
+    findings.retain(|finding| {
+        finding.name != "service-down"
+            || !down.iter().any(|member| {
+                finding.place == member.node.as_str()
+                    && finding.message.starts_with(&member.patroni_unit)
+            })
+    });
 }
 
 fn has_member(expected: &Expected, node: &NodeName) -> bool {

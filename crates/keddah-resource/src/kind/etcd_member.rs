@@ -7,6 +7,9 @@ use crate::difference::Fields;
 use crate::{Class, Difference};
 use serde::{Deserialize, Serialize};
 
+/// Bytes at which etcd's store takes no more writes (`--quota-backend-bytes`); etcd's own default is 2 GiB.
+pub const STORE_QUOTA: i64 = 16 << 30;
+
 /// How to reach etcd from this node.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct EtcdConnection {

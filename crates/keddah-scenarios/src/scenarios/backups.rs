@@ -117,7 +117,7 @@ pub fn run(world: &mut World) -> Outcome {
         let remove = "cd /pg/backup/backup/pg-test && rm -rf 2*F*";
         sandbox.shell(primary, remove)?.success()?;
         let plan = keddah.plan()?;
-        says(&plan.output, "names some whose files are gone")?;
+        says(&plan.output, "files are gone of backups that are listed")?;
         plan.expect(&[expected("backup", "pg-test").times(1).action("create")])?;
         keddah.apply()?;
         let plan = keddah.plan()?;

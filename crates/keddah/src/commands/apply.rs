@@ -76,6 +76,7 @@ pub async fn run(context: &Context, args: ApplyArgs) -> Result<ExitCode, Command
 
     let (mut read, inventory) = steps::checked(context)?;
     let selection = Selection::of(&selection, &inventory)?;
+    steps::known_clusters(&inventory, &despite)?;
     let nothing = Removing::default();
     let planned =
         steps::plan(context, &mut read, &inventory, &selection, &nothing, patience).await?;

@@ -15,7 +15,8 @@ use std::process::ExitCode;
 
 /// Show what would change, and why; change nothing
 ///
-/// Exit code 0 when there is nothing to change, 2 when there is, 1 when something is wrong.
+/// Exit code 0 when there is nothing to change and all is well, 2 when something changes or is not well,
+/// 1 when something cannot be looked at or is wrong.
 #[derive(Debug, Args)]
 pub struct PlanArgs {
     #[command(flatten)]
@@ -45,6 +46,7 @@ pub async fn run(context: &Context, args: PlanArgs) -> Result<ExitCode, CommandE
         Reviewed::new(&plan, &args.selection, &read, &signer)?.write(path)?;
     }
     render::show(&context.output, &plan, &health, args.full);
+    steps::foretell_the_refusal(context, &plan, &health, "keddah apply");
     PublicPasswords::of(context, false)?.foretell(context, &opened(&plan, &doors));
     if let Some(path) =
         args.output.filter(|_| !plan.changes.is_empty() && plan.summary().impossible == 0)
@@ -54,9 +56,11 @@ pub async fn run(context: &Context, args: PlanArgs) -> Result<ExitCode, CommandE
             quote(&path.display().to_string())
         ));
     }
-    Ok(match (plan.is_complete(), plan.changes.is_empty()) {
-        (false, _) => ExitCode::from(1),
-        (true, false) => ExitCode::from(2),
-        (true, true) => ExitCode::SUCCESS,
+    Ok(if !plan.is_complete() || plan.summary().impossible > 0 {
+        ExitCode::from(1)
+    } else if plan.changes.is_empty() && health.is_well() {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::from(2)
     })
 }

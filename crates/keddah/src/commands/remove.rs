@@ -66,6 +66,7 @@ pub async fn run(context: &Context, args: RemoveArgs) -> Result<ExitCode, Comman
         args;
     let patience = patience.patience();
     let (mut read, inventory) = steps::checked(context)?;
+    steps::known_clusters(&inventory, &despite)?;
     let other = [&confirm, &destroy].into_iter().flatten().find(|typed| **typed != name);
     if let Some(typed) = other {
         return Err(CommandError::user(format!(

@@ -4,7 +4,7 @@ use crate::render::plan::{failure_details, json};
 use crate::render::theme::{Meaning, Theme};
 use crate::render::{Output, counted, status};
 use indexmap::IndexMap;
-use keddah_plan::health::{Finding, Health};
+use keddah_plan::health::{Finding, Health, Severity};
 use keddah_plan::{Ending, Plan, Report, SkipReason};
 use keddah_resource::IdleListener;
 use std::fmt::Write;
@@ -13,7 +13,17 @@ use std::process::ExitCode;
 /// Says that there is nothing to apply.
 pub fn nothing(output: &Output, plan: &Plan, health: &Health) -> ExitCode {
     crate::render::plan::show(output, plan, health, false);
-    if plan.is_complete() { ExitCode::SUCCESS } else { ExitCode::from(1) }
+    code(plan.is_complete(), health)
+}
+
+/// Failed, or done; and whether what is left makes somebody get up.
+fn code(done: bool, health: &Health) -> ExitCode {
+    let critical = |one: &Finding| one.counts() && one.severity == Severity::Critical;
+    match done {
+        false => ExitCode::from(1),
+        true if health.findings.iter().any(critical) => ExitCode::from(2),
+        true => ExitCode::SUCCESS,
+    }
 }
 
 /// Shows the report, and what is not well now.
@@ -36,7 +46,7 @@ pub fn show(output: &Output, plan: &Plan, report: &Report, health: &Health) -> E
         }
         output.answer(&text);
     }
-    if report.is_success() && plan.is_complete() { ExitCode::SUCCESS } else { ExitCode::from(1) }
+    code(report.is_success() && plan.is_complete(), health)
 }
 
 /// The report for people.

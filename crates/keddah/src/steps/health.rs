@@ -8,8 +8,8 @@ use keddah_core::NodeName;
 use keddah_fleet::{FirstQuestions, Fleet, Told, nodes_part};
 use keddah_inventory::{Inventory, registry};
 use keddah_plan::Plan;
-use keddah_plan::health::{Answer, Answers, FINDINGS, Finding, Health, in_the_way, judge};
-use keddah_resource::Class;
+use keddah_plan::health::{Answer, Answers, Finding, Health, in_the_way, judge};
+use keddah_resource::{Action, Class, Kind};
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
@@ -27,7 +27,6 @@ impl HealthCheck {
     /// # Errors
     /// When the inventory is of no fleet that could be judged.
     pub fn of(
-        context: &Context,
         inventory: &Inventory,
         selection: &Selection,
         patience: Duration,
@@ -36,17 +35,6 @@ impl HealthCheck {
         let node = u64::try_from(nodes_part(patience).as_millis()).unwrap_or(u64::MAX);
         let mut questions = keddah_compile::health(inventory, node)
             .map_err(|problem| CommandError::user(problem.message))?;
-        for accepted in &questions.expected.accepted {
-            let name = accepted.finding.as_str();
-            if !FINDINGS.iter().any(|(known, ..)| *known == name) {
-                let near = registry::nearest(name, FINDINGS.iter().map(|(known, ..)| *known));
-                let near = near.map(|near| format!("; did you mean `{near}`?")).unwrap_or_default();
-                context.output.warning(&format!(
-                    "`keddah_accept` of {} names the finding `{name}`, which does not exist{near}",
-                    accepted.node
-                ));
-            }
-        }
         let selected = selection.nodes();
         let needed = keddah_compile::needed(inventory, selected);
         questions.probes.retain(|node, _| needed.contains(node));
@@ -136,9 +124,48 @@ pub fn not_into_the_sick(
     despite: &[String],
     command: &str,
 ) -> Result<(), CommandError> {
+    match refusal(plan, health, despite, command) {
+        Some(error) => Err(error),
+        None => Ok(()),
+    }
+}
+
+/// Says beforehand that an apply will refuse a plan.
+pub fn foretell_the_refusal(context: &Context, plan: &Plan, health: &Health, command: &str) {
+    if let Some(error) = refusal(plan, health, &[], command) {
+        let error = CommandError {
+            message: format!("apply will refuse this: {}", error.message),
+            ..error
+        };
+        context.output.error(&error);
+    }
+}
+
+/// Refuses names of `--despite` that no cluster has: whoever misspells one has said nothing.
+///
+/// # Errors
+/// Then.
+pub fn known_clusters(inventory: &Inventory, despite: &[String]) -> Result<(), CommandError> {
+    let clusters = keddah_compile::cluster_names(inventory);
+    let Some(unknown) = despite.iter().find(|name| !clusters.contains(*name)) else {
+        return Ok(());
+    };
+    let error = CommandError::user(format!("`--despite {unknown}`: there is no such cluster"));
+    Err(match registry::nearest(unknown, clusters.iter().map(String::as_str)) {
+        Some(near) => error.hint(format!("did you mean `{near}`?")),
+        None => error,
+    })
+}
+
+fn refusal(
+    plan: &Plan,
+    health: &Health,
+    despite: &[String],
+    command: &str,
+) -> Option<CommandError> {
     let mut found = in_the_way(plan, health);
     found.retain(|one| !despite.contains(&one.cluster));
-    let Some(first) = found.first() else { return Ok(()) };
+    let first = found.first()?;
     let clusters: BTreeSet<&str> = found.iter().map(|one| one.cluster.as_str()).collect();
     let names = clusters.iter().copied().collect::<Vec<_>>().join(",");
     let mut error = CommandError::user(format!(
@@ -151,9 +178,30 @@ pub fn not_into_the_sick(
         let Finding { place, message, .. } = one.finding;
         error.causes.push(format!("{place}: {message}"));
     }
-    Err(error
-        .hint("mend that first: `keddah status` has a remedy for each")
-        .hint(format!("or go on in spite of it: {command} --despite {names}")))
+    // What this very plan would start is started apart from what it would restart.
+    let starts: BTreeSet<&str> = plan
+        .changes
+        .iter()
+        .filter(|change| {
+            change.difference.action == Action::Create
+                && change.id.kind == Kind::Unit
+                && found.iter().any(|one| about(health, &one.finding.place, &change.id.node))
+        })
+        .map(|change| change.id.node.as_str())
+        .collect();
+    let first = if starts.is_empty() {
+        "mend that first: `keddah status` has a remedy for each".to_owned()
+    } else {
+        let nodes = starts.into_iter().collect::<Vec<_>>().join(",");
+        format!("mend that first: what does not run there is started by `keddah apply -l {nodes}`")
+    };
+    Some(error.hint(first).hint(format!("or go on in spite of it: {command} --despite {names}")))
+}
+
+/// Whether an instance is on a node.
+fn about(health: &Health, instance: &str, node: &NodeName) -> bool {
+    let mut members = health.clusters.iter().flat_map(|cluster| &cluster.members);
+    members.any(|member| member.instance == instance && member.node == *node)
 }
 
 fn verb(class: Class) -> &'static str {

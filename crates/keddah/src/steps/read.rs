@@ -6,6 +6,7 @@ use crate::render::diagnostic::Problems;
 use crate::steps::templates;
 use keddah_core::{Diagnostic, Severity, SourceMap};
 use keddah_inventory::Inventory;
+use keddah_plan::health::FINDINGS;
 use sha2::{Digest, Sha256};
 use std::path::{Path, PathBuf};
 
@@ -74,6 +75,8 @@ pub fn read(context: &Context) -> Result<Read, CommandError> {
     if let (Some(inventory), false) = (&inventory, broken) {
         diagnostics.extend(keddah_inventory::check(&sources, inventory));
         diagnostics.extend(keddah_compile::check_templates(inventory, &templates(context)?));
+        let findings: Vec<&str> = FINDINGS.iter().map(|(name, ..)| *name).collect();
+        diagnostics.extend(keddah_compile::check_accepted(inventory, &findings));
     }
     let digest = digest_of(&bytes);
     Ok(Read { path, digest, sources, inventory, diagnostics })
@@ -90,6 +93,7 @@ const TOLD: &[&str] = &[
     "host-named-as-group",
     "host-range",
     "public-password",
+    "unknown-finding",
     "yaml-duplicate-key",
     "yaml-merge-readings",
 ];

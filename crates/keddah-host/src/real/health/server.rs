@@ -1,6 +1,7 @@
 //! An instance: its Patroni, a new session of its server, and the backups of the one that leads.
 
 use super::super::pgbackrest::{self, Configured};
+use super::super::repository;
 use super::within;
 use crate::HostError;
 use crate::rest::{self, MemberState};
@@ -162,10 +163,14 @@ async fn backups(probe: &ServerProbe) -> Result<BackupHealth, HostError> {
     }
     let nowhere_else = Secret::default();
     let info = Configured::new(account, &probe.cluster, &nowhere_else)?.info().await?;
-    Ok(info.map_or_else(BackupHealth::default, |info| BackupHealth {
-        full: info.full_backups(&[]),
-        newest: info.newest(),
-    }))
+    let Some(info) = info else { return Ok(BackupHealth::default()) };
+    let list = repository::own(&probe.cluster, info.systems(), info.listed())?;
+    Ok(BackupHealth {
+        full: info.full_backups(&list.missing),
+        newest: list.newest(),
+        timeline: list.timeline().map(i64::from),
+        missing: list.missing,
+    })
 }
 
 #[cfg(test)]
