@@ -13,8 +13,8 @@ use keddah_inventory::model::{
 };
 use keddah_inventory::{Inventory, Params, selector};
 use keddah_resource::health::{
-    Accepted, ConfigurationProbe, Expected, ExpectedCluster, ExpectedEtcd, ExpectedMember, HealthProbe, LoginDoor,
-    LoginProbe, PortProbe, ServerProbe, SharedAddress,
+    Accepted, ConfigurationProbe, Expected, ExpectedCluster, ExpectedEtcd, ExpectedMember,
+    HealthProbe, LoginDoor, LoginProbe, PortProbe, ServerProbe, SharedAddress,
 };
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -46,7 +46,7 @@ pub fn health(inventory: &Inventory, patience: u64) -> Result<HealthQuestions, B
     expected.key_prefixes = topology.clusters.iter().map(keys).collect();
     for member in &topology.etcd {
         let (name, node) = (member.name.clone(), member.node.clone());
-        expected.etcd.push(ExpectedEtcd { name, node });
+        expected.etcd.push(ExpectedEtcd { name, node, peer_url: member.peer_url() });
     }
     let mut probes = BTreeMap::new();
     for host in inventory.hosts() {
@@ -231,10 +231,13 @@ fn ports(probe: &mut HealthProbe, cluster: &PgCluster<'_>, node: &NodeName, serv
         others().for_each(|member| add(member, member.params.port("pg_port")));
     }
     for service in PgService::all(&cluster.members[0].params).iter().filter(|_| serves) {
-        let chosen = [Some(&service.selector), service.backup.as_ref()].into_iter().flatten().flat_map(|selector| {
-            let chosen = selector::compile(selector).and_then(|one| one.select(&facts));
-            chosen.unwrap_or_default()
-        });
+        let chosen = [Some(&service.selector), service.backup.as_ref()]
+            .into_iter()
+            .flatten()
+            .flat_map(|selector| {
+                let chosen = selector::compile(selector).and_then(|one| one.select(&facts));
+                chosen.unwrap_or_default()
+            });
         for at in chosen {
             let member = &cluster.members[at];
             if member.node != *node {
@@ -269,6 +272,7 @@ fn probe(
             patroni_port: member.params.port("patroni_port"),
             connection: pgsql::connection(&member.params),
             data_directory: member.params.str("pg_data"),
+            patroni_directory: place.patroni_directory(),
             backups: member.params.bool("pgbackrest_enabled"),
         });
         for name in ["pg_data", "pg_fs_main", "pg_fs_backup"] {

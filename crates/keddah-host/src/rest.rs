@@ -72,6 +72,9 @@ pub struct Status {
     /// Whether PostgreSQL waits for a restart to take over a parameter.
     #[serde(default)]
     pub pending_restart: bool,
+    /// For what, since Patroni 4.
+    #[serde(default)]
+    pub pending_restart_reason: serde_json::Map<String, Value>,
     /// Of a replica: `streaming` or `in archive recovery`.
     #[serde(default)]
     pub replication_state: Option<String>,
@@ -99,6 +102,14 @@ impl Status {
     /// Whether the instance leads its cluster.
     pub fn leads(&self) -> bool {
         is_leading(&self.role)
+    }
+
+    /// Whether a restart would change anything: what a former standby was told to recover to is nothing to
+    /// one that leads (PostgreSQL's manual, "Recovery Target").
+    pub fn waits_for_restart(&self) -> bool {
+        let reasons = &self.pending_restart_reason;
+        let harmless = |name: &String| self.leads() && name.starts_with("recovery_target");
+        self.pending_restart && (reasons.is_empty() || !reasons.keys().all(harmless))
     }
 
     /// Whether a replica that runs receives what is written. Patroni tells that since version 4; a

@@ -340,6 +340,7 @@ async fn health(cluster: &Cluster) -> PostgresHealth {
         patroni_port: cluster.api.port,
         connection: cluster.connection.clone(),
         data_directory: cluster.directory.path().join("data").to_str().unwrap().to_owned(),
+        patroni_directory: "/nowhere".to_owned(),
         backups: false,
     };
     let probe = HealthProbe { servers: vec![probe], patience: 5000, ..HealthProbe::default() };
@@ -413,7 +414,10 @@ async fn unlike_what_is_declared(cluster: &Cluster) {
     )
     .await;
     let before = health(cluster).await;
-    assert!(before.unloaded.iter().any(|path| path.ends_with("postgresql.auto.conf")), "{before:?}");
+    assert!(
+        before.unloaded.iter().any(|path| path.ends_with("postgresql.auto.conf")),
+        "{before:?}"
+    );
     executes(cluster, &[RELOAD]).await;
     says(cluster, "the settings are in effect", |server| {
         server.read_only

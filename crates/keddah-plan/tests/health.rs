@@ -7,10 +7,10 @@ use keddah_plan::health::{
 };
 use keddah_plan::{Certainty, Plan, PlannedChange};
 use keddah_resource::health::{
-    Accepted, ArchiverHealth, Asked, BackupHealth, CertificateHealth, DiskHealth, EtcdHealth,
-    ClosedPort, Expected, ExpectedCluster, ExpectedEtcd, ExpectedMember, KnownMember, LoginAnswer,
-    LoginDoor, LoginHealth, NodeHealth, PatroniHealth, PostgresHealth, ServerHealth, SharedAddress, SlotHealth, UnitHealth,
-    Unloaded,
+    Accepted, ArchiverHealth, Asked, BackupHealth, CertificateHealth, ClosedPort, DiskHealth,
+    EtcdHealth, Expected, ExpectedCluster, ExpectedEtcd, ExpectedMember, KnownEtcd, KnownMember,
+    LoginAnswer, LoginDoor, LoginHealth, NodeHealth, PatroniHealth, PostgresHealth, ServerHealth,
+    SharedAddress, SlotHealth, UnitHealth, Unloaded,
 };
 use keddah_resource::{Action, Class, Difference, IdleListener, Kind, Module, ResourceId};
 use std::collections::BTreeSet;
@@ -53,8 +53,11 @@ impl World {
             backups: true,
             backups_on_nodes: false,
         };
-        let etcd = (1..=3)
-            .map(|number| ExpectedEtcd { name: format!("etcd-{number}"), node: node(number) });
+        let etcd = (1..=3).map(|number| ExpectedEtcd {
+            name: format!("etcd-{number}"),
+            node: node(number),
+            peer_url: format!("https://10.0.0.{number}:2380"),
+        });
         let nodes: BTreeSet<NodeName> = (1..=3).map(node).collect();
         let shared = SharedAddress {
             address: "10.0.0.9".to_owned(),
@@ -128,6 +131,7 @@ fn answer(number: u8) -> Answer {
         streams: (!leads).then_some(true),
         heard_dcs: NOW - 3,
         synchronous: Some(vec!["pg-2".to_owned()]),
+        foreign_files: Vec::new(),
         members: (1..=3)
             .map(|number| KnownMember {
                 name: format!("pg-{number}"),
@@ -173,6 +177,13 @@ fn answer(number: u8) -> Answer {
         errors: Vec::new(),
         version: "3.5.16".to_owned(),
         learner: false,
+        members: (1..=3)
+            .map(|number| KnownEtcd {
+                id: format!("{number}f"),
+                name: format!("etcd-{number}"),
+                peer_urls: vec![format!("https://10.0.0.{number}:2380")],
+            })
+            .collect(),
         led: leads.then(|| Asked::Told(vec!["/pg/pg/".to_owned()])),
     };
     let backups = BackupHealth {
@@ -238,6 +249,42 @@ fn addresses(world: &mut World, number: u8) -> &mut Vec<String> {
 type Break = (&'static [&'static str], fn(&mut World));
 
 const BREAKS: &[Break] = &[
+    (&["address-twice"], |world| {
+        // By a node that is none of the cluster's.
+        let mut other = answer(2);
+        other.health = match other.health {
+            Asked::Told(mut health) => {
+                health.addresses = Asked::Told(vec!["10.0.0.7".to_owned(), "10.0.0.9".to_owned()]);
+                Asked::Told(health)
+            }
+            unknown @ Asked::Unknown { .. } => unknown,
+        };
+        world.answers.insert(node(7), other);
+    }),
+    (&["diverged"], |world| world.server(1).ahead = vec!["pg-3".to_owned()]),
+    (&["etcd-elsewhere"], |world| {
+        for number in 1..=3 {
+            world.etcd(number).members[2].peer_urls = vec!["https://10.0.0.4:2380".to_owned()];
+        }
+    }),
+    (&["etcd-undeclared"], |world| {
+        world.etcd(2).members.push(KnownEtcd {
+            id: "4f".to_owned(),
+            name: "etcd-4".to_owned(),
+            peer_urls: vec!["https://10.0.0.4:2380".to_owned()],
+        });
+    }),
+    (&[], |world| {
+        // One that has just been announced, and another that was struck and has not heard of it.
+        world.etcd(1).members[2].name = String::new();
+        world.etcd(3).members.pop();
+    }),
+    (&["foreign-configuration"], |world| {
+        world.patroni(2).foreign_files = vec!["/etc/patroni/conf.d/99-x.yml".to_owned()];
+    }),
+    (&["no-synchronous-standby"], |world| {
+        world.server(1).synchronous_commit = "off".to_owned();
+    }),
     (&["etcd-silent-keys"], |world| {
         world.etcd(1).led = Some(Asked::unknown("root has another password"));
     }),
@@ -257,7 +304,8 @@ const BREAKS: &[Break] = &[
     }),
     (&["undeclared-leader"], |world| {
         for number in 1..=3 {
-            let stray = KnownMember { name: "pg-4".to_owned(), host: "10.0.0.4".to_owned(), leads: true };
+            let stray =
+                KnownMember { name: "pg-4".to_owned(), host: "10.0.0.4".to_owned(), leads: true };
             world.patroni(number).members[0].leads = false;
             world.patroni(number).members.push(stray);
             world.patroni(number).role = "replica".to_owned();
@@ -268,7 +316,8 @@ const BREAKS: &[Break] = &[
         world.expected.shared_addresses.clear();
     }),
     (&["undeclared-member"], |world| {
-        let stray = KnownMember { name: "pg-4".to_owned(), host: "10.0.0.4".to_owned(), leads: false };
+        let stray =
+            KnownMember { name: "pg-4".to_owned(), host: "10.0.0.4".to_owned(), leads: false };
         world.patroni(1).members.push(stray);
     }),
     (&["unsafe-setting"], |world| world.server(1).unsafe_settings = vec!["fsync = off".to_owned()]),
@@ -312,18 +361,14 @@ const BREAKS: &[Break] = &[
         // Nobody asked about it, and its cluster is asked about.
         world.silence(3);
         world.expected.nodes.remove(&node(3));
-        world.expected.etcd.retain(|member| member.node != node(3));
+        world.expected.etcd.clear();
     }),
     (&["backup-missing"], |world| {
-        world.node(1).servers[0].backups =
-            Some(Asked::Told(BackupHealth::default()));
+        world.node(1).servers[0].backups = Some(Asked::Told(BackupHealth::default()));
     }),
     (&["backup-missing"], |world| {
-        let old = BackupHealth {
-            full: 1,
-            newest: Some(NOW - 3 * 86_400),
-            ..BackupHealth::default()
-        };
+        let old =
+            BackupHealth { full: 1, newest: Some(NOW - 3 * 86_400), ..BackupHealth::default() };
         world.node(1).servers[0].backups = Some(Asked::Told(old));
     }),
     (&["backup-behind", "backups-on-nodes"], |world| {
@@ -372,9 +417,10 @@ const BREAKS: &[Break] = &[
         for number in [2, 3] {
             world.node(number).etcd = Some(Asked::unknown("connection refused"));
         }
+        world.etcd(1).leader = "0".to_owned();
     }),
     (&["etcd-no-quorum"], |world| {
-        for number in [2, 3] {
+        for number in 1..=3 {
             world.etcd(number).leader = "0".to_owned();
             world.etcd(number).errors = vec!["etcdserver: no leader".to_owned()];
         }
@@ -436,8 +482,7 @@ const BREAKS: &[Break] = &[
     (&[], |world| {
         // A cluster that follows another one is backed up where it is written.
         world.expected.clusters[0].backups = false;
-        world.node(1).servers[0].backups =
-            Some(Asked::Told(BackupHealth::default()));
+        world.node(1).servers[0].backups = Some(Asked::Told(BackupHealth::default()));
     }),
     (&["not-streaming"], |world| world.patroni(3).streams = Some(false)),
     (&["not-streaming"], |world| {
@@ -574,6 +619,11 @@ fn a_silent_patroni_of_a_writable_server_does_not_make_its_cluster_leaderless() 
     assert_eq!(health.clusters[0].leader.as_deref(), Some("pg-1"));
 }
 
+#[expect(clippy::disallowed_methods, reason = "a developer's switch, read by a test")]
+fn updating() -> bool {
+    std::env::var_os("UPDATE_DOCS").is_some()
+}
+
 #[test]
 fn the_page_for_whoever_is_on_call_has_every_finding_and_what_to_do() {
     let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/findings.md");
@@ -586,7 +636,7 @@ fn the_page_for_whoever_is_on_call_has_every_finding_and_what_to_do() {
     let table = rows.concat();
     let begins = page.find("| `").expect("the table");
     let ends = begins + page[begins..].find("\n\n").expect("something below it") + 1;
-    if std::env::var_os("UPDATE_DOCS").is_some() {
+    if updating() {
         let text = format!("{}{table}{}", &page[..begins], &page[ends..]);
         std::fs::write(path, text).expect("docs/findings.md");
     } else {
@@ -666,7 +716,11 @@ fn what_a_plan_merely_touches_stays_told() {
     for plan in changes {
         let told = beside(&plan, &health);
         for name in everything {
-            assert!(told.iter().any(|one| one.name == name), "{name} beside {:?}", plan.changes[0].id);
+            assert!(
+                told.iter().any(|one| one.name == name),
+                "{name} beside {:?}",
+                plan.changes[0].id
+            );
         }
     }
     // Of a member that is started, that is told once.
@@ -710,4 +764,51 @@ fn nothing_restarts_into_a_sick_cluster_but_the_sick_member_itself() {
     assert_eq!(in_the_way(&start, &down.judged()), [], "it does not serve: nobody loses it");
     let well = World::well().judged();
     assert_eq!(in_the_way(&plan_of_another, &well), []);
+    // A node of which nothing is known has a member that nobody can count on.
+    let mut silent = World::well();
+    silent.silence(3);
+    let names: Vec<&str> =
+        in_the_way(&plan_of_another, &silent.judged()).iter().map(|one| one.finding.name).collect();
+    assert!(names.contains(&"node-unknown"), "{names:?}");
+}
+
+#[test]
+fn patroni_is_not_started_over_a_server_that_writes_for_itself() {
+    let mut world = World::well();
+    world.node(3).servers[0].patroni = Asked::unknown("Patroni does not run");
+    world.server(3).in_recovery = false;
+    let health = world.judged();
+    assert_eq!(health.clusters[0].leader.as_deref(), Some("pg-1"), "Patroni's word goes first");
+    assert_eq!(health.clusters[0].members[2].role, "writable");
+    let start = plan(Kind::Unit, "patroni.service", 3, Action::Create, Class::InPlace);
+    let refused = in_the_way(&start, &health);
+    assert_eq!(refused[0].finding.name, "two-writable");
+    assert!(refused[0].finding.remedy.contains("stop pg-3"), "{:?}", refused[0].finding);
+}
+
+#[test]
+fn nothing_is_copied_where_nobody_leads() {
+    let mut world = World::well();
+    for number in 1..=2 {
+        world.node(number).servers[0].patroni = Asked::unknown("Patroni does not run");
+        world.node(number).servers[0].server = Asked::unknown("PostgreSQL does not run");
+    }
+    world.patroni(3).role = "replica".to_owned();
+    let copy = plan(Kind::PgInstance, "pg-2", 2, Action::Create, Class::InPlace);
+    let health = world.judged();
+    assert_eq!(in_the_way(&copy, &health)[0].finding.name, "no-leader");
+    assert!(beside(&copy, &health).iter().any(|one| one.name == "no-leader"));
+}
+
+#[test]
+fn what_a_plan_declares_is_not_missed_before_it_is_there() {
+    let mut world = World::well();
+    world.patroni(1).synchronous = Some(Vec::new());
+    let health = world.judged();
+    let mut both = plan(Kind::Postmaster, "pg-2", 2, Action::Update, Class::OrderedRestart);
+    assert_eq!(in_the_way(&both, &health).len(), 1);
+    let settings = plan(Kind::PatroniConfig, "pg", 1, Action::Update, Class::Reload);
+    both.changes.extend(settings.changes);
+    assert_eq!(in_the_way(&both, &health), []);
+    assert_eq!(beside(&both, &health), Vec::<&Finding>::new());
 }

@@ -163,6 +163,9 @@ pub struct ServerProbe {
     /// declared one until it restarts.
     #[serde(default)]
     pub data_directory: String,
+    /// Where its Patroni has its configuration, of which it reads every file.
+    #[serde(default)]
+    pub patroni_directory: String,
     /// Whether it has backups by pgBackRest, which are asked for there where it leads.
     pub backups: bool,
 }
@@ -230,6 +233,9 @@ pub struct PatroniHealth {
     pub heard_dcs: i64,
     /// Names of the standbys that commits wait for; `None` where it cannot ask etcd.
     pub synchronous: Option<Vec<String>>,
+    /// Files that it reads and that are not Keddah's.
+    #[serde(default)]
+    pub foreign_files: Vec<String>,
     /// All members that run, as etcd knows them; none where it cannot ask etcd.
     #[serde(default)]
     pub members: Vec<KnownMember>,
@@ -290,6 +296,12 @@ pub struct PostgresHealth {
     /// `synchronous_standby_names` of one that takes writes, where commits wait (`synchronous_commit`).
     #[serde(default)]
     pub synchronous_names: String,
+    /// `synchronous_commit` of one that takes writes.
+    #[serde(default)]
+    pub synchronous_commit: String,
+    /// Standbys that have replayed WAL that it has not written: they hold commits that it lacks.
+    #[serde(default)]
+    pub ahead: Vec<String>,
     /// Standbys that commits wait for, as the server itself sees them.
     #[serde(default)]
     pub synchronous_standbys: i64,
@@ -386,10 +398,24 @@ pub struct EtcdHealth {
     pub version: String,
     /// Whether it has no vote.
     pub learner: bool,
+    /// The members as it knows them.
+    #[serde(default)]
+    pub members: Vec<KnownEtcd>,
     /// Where the clusters that have a leader keep their keys, such as `/pg/pg-test/`; `None` where
     /// another member is asked, because that one leads etcd.
     #[serde(default)]
     pub led: Option<Asked<Vec<String>>>,
+}
+
+/// A member of etcd as another one knows it.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct KnownEtcd {
+    /// Its id in hexadecimal digits, as `etcdctl` writes it.
+    pub id: String,
+    /// Its name; empty before it has started.
+    pub name: String,
+    /// Where other members reach it.
+    pub peer_urls: Vec<String>,
 }
 
 /// The newest backups of a cluster.
@@ -522,6 +548,8 @@ pub struct ExpectedEtcd {
     pub name: String,
     /// Its node.
     pub node: keddah_core::NodeName,
+    /// Where other members reach it.
+    pub peer_url: String,
 }
 
 /// An address that one of several nodes holds.

@@ -39,9 +39,8 @@ fn mends(change: &PlannedChange, finding: &Finding, health: &Health) -> bool {
     let node = id.node.as_str();
     let made = change.difference.action == Action::Create;
     let here = finding.place == node;
-    let own = |prefix: &str| {
-        id.name.starts_with(prefix) && instance_on(health, node, &finding.place)
-    };
+    let own =
+        |prefix: &str| id.name.starts_with(prefix) && instance_on(health, node, &finding.place);
     match id.kind {
         // A cluster that is being made is not ill; one that grows may be.
         Kind::PgInstance if made => match &finding.cluster {
@@ -74,9 +73,15 @@ fn mends(change: &PlannedChange, finding: &Finding, health: &Health) -> bool {
             matches!(finding.name, "pending-restart" | "port-closed" | "configuration-unloaded")
                 && finding.place == id.name
         }
+        // What it declares, Patroni does not know of yet.
+        Kind::PatroniConfig => {
+            finding.name == "no-synchronous-standby" && finding.cluster == change.cluster
+        }
         Kind::PgRole => finding.name == "monitor-refused" && finding.cluster == change.cluster,
         Kind::Certificate => {
-            finding.name.starts_with("certificate-") && here && finding.message.starts_with(&id.name)
+            finding.name.starts_with("certificate-")
+                && here
+                && finding.message.starts_with(&id.name)
         }
         _ => false,
     }
@@ -121,17 +126,27 @@ pub struct InTheWay<'a> {
 /// member that restarts or goes is no reason against it.
 pub fn in_the_way<'a>(plan: &'a Plan, health: &'a Health) -> Vec<InTheWay<'a>> {
     let mut found: Vec<InTheWay<'a>> = Vec::new();
-    let disruptive = plan.changes.iter().filter(|change| disrupts(change));
-    for change in disruptive {
+    for change in plan.changes.iter().filter(|change| disrupts(change, health)) {
         let Some(cluster) =
             health.clusters.iter().find(|one| change.cluster.as_ref() == Some(&one.name))
         else {
             continue;
         };
         let concerned = instance(change, cluster);
+        // Whoever starts Patroni over a server that takes writes of its own has it demoted and rewound.
+        let two = health.findings.iter().find(|finding| {
+            finding.name == "two-writable" && finding.cluster.as_ref() == Some(&cluster.name)
+        });
+        if let Some(finding) = two.filter(|finding| finding.counts()) {
+            if !found.iter().any(|one| one.finding == finding) {
+                found.push(InTheWay { cluster: cluster.name.clone(), change, finding });
+            }
+            continue;
+        }
         // A member that does not serve is restarted at nobody's cost.
         if concerned.is_some_and(|member| !matches!(member.state.as_str(), "running" | "streaming"))
             && change.difference.class < Class::Stop
+            && change.difference.action != Action::Create
         {
             continue;
         }
@@ -145,13 +160,19 @@ pub fn in_the_way<'a>(plan: &'a Plan, health: &'a Health) -> Vec<InTheWay<'a>> {
                     && concerned.is_none_or(|instance| *instance != member.instance)
             };
             let about = finding.cluster.as_ref() == Some(&cluster.name)
-                    && finding.name != "node-unknown"
+                && finding.name != "node-unknown"
                 || finding.name.starts_with("etcd-")
                 || cluster.members.iter().any(silent);
             let itself = concerned.is_some_and(|instance| *instance == finding.place);
+            // What this very plan declares, Patroni does not know of yet.
+            let coming = finding.name == "no-synchronous-standby"
+                && plan.changes.iter().any(|one| {
+                    one.id.kind == Kind::PatroniConfig
+                        && one.cluster.as_ref() == Some(&cluster.name)
+                });
             let told =
                 found.iter().any(|one| one.finding == finding && one.cluster == cluster.name);
-            if about && !itself && !told && IN_THE_WAY.contains(&finding.name) {
+            if about && !itself && !coming && !told && IN_THE_WAY.contains(&finding.name) {
                 found.push(InTheWay { cluster: cluster.name.clone(), change, finding });
             }
         }
@@ -159,8 +180,29 @@ pub fn in_the_way<'a>(plan: &'a Plan, health: &'a Health) -> Vec<InTheWay<'a>> {
     found
 }
 
-/// Whether sessions end, or a member goes, where something runs now.
-fn disrupts(change: &PlannedChange) -> bool {
+/// Whether sessions end, or a member goes, where something runs now; or one is to be copied, or Patroni
+/// started, where that does harm or cannot end while the cluster is as it is.
+fn disrupts(change: &PlannedChange, health: &Health) -> bool {
+    let cluster = change.cluster.as_deref().unwrap_or_default();
+    let found = |name: &str| {
+        health
+            .findings
+            .iter()
+            .any(|one| one.name == name && one.cluster.as_deref() == Some(cluster))
+    };
+    let starts = match change.id.kind {
+        Kind::Unit => change.id.name.starts_with("patroni"),
+        Kind::PgInstance => true,
+        _ => false,
+    };
+    if starts && found("two-writable") {
+        return true;
+    }
+    // There is nobody to copy from.
+    let copied = change.id.kind == Kind::PgInstance && change.difference.action == Action::Create;
+    if copied && found("no-leader") && !is_bare(health, cluster) {
+        return true;
+    }
     let ends = matches!(
         change.difference.class,
         Class::Restart | Class::OrderedRestart | Class::Stop | Class::Replace | Class::Destroy

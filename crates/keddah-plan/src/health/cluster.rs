@@ -3,7 +3,8 @@
 use super::{Answers, Finding, bytes, server};
 use keddah_core::NodeName;
 use keddah_resource::health::{
-    Asked, BackupHealth, ExpectedCluster, ExpectedMember, KnownMember, PatroniHealth, PostgresHealth, ServerHealth,
+    Asked, BackupHealth, ExpectedCluster, ExpectedMember, KnownMember, PatroniHealth,
+    PostgresHealth, ServerHealth,
 };
 use keddah_resource::is_leading;
 use serde::Serialize;
@@ -109,7 +110,11 @@ pub(super) fn judge(
         .collect();
     let stray = strays(cluster, &members, findings);
     leadership(cluster, &members, stray, findings);
-    let leader = members.iter().find(|member| member.leads());
+    // Patroni's word goes before that of a server without one.
+    let leader = members
+        .iter()
+        .find(|member| member.patroni.is_some() && member.leads())
+        .or_else(|| members.iter().find(|member| member.leads()));
     for (member, expected) in members.iter().zip(&cluster.members) {
         let Ok(answered) = server(answers, &expected.node, &expected.instance) else { continue };
         itself(cluster, member, answered, findings);
@@ -192,8 +197,11 @@ fn view(
         .unwrap_or_default();
     let position = leader.and_then(|leader| leader.server).map(|server| server.position);
     let one = |member: &Member<'_>| {
+        let leads = leader.is_some_and(|one| one.expected.instance == member.expected.instance);
         let role = match member.patroni {
-            _ if member.leads() => "leader",
+            _ if leads => "leader",
+            // Beside the leader, or without a Patroni that knows of it.
+            _ if member.leads() => "writable",
             None => "unknown",
             Some(_) if synchronous.contains(&member.expected.instance.as_str()) => "sync",
             Some(_) => "replica",
@@ -280,8 +288,7 @@ fn leadership(
             "two-writable",
             &cluster.name,
             format!("{} take writes, each for itself", names(&writable)),
-            "stop the one that Patroni does not call the leader (`systemctl stop patroni` on its node) \
-             before anything else, and keep its data directory: commits of its own are only there",
+            stop_it(&writable),
         ));
     }
     let leading: Vec<&Member<'_>> = members.iter().filter(|member| member.leads()).collect();
@@ -322,6 +329,26 @@ fn leadership(
                 "it may be taking over just now; if that lasts, its log says what it waits for",
             ));
         }
+    }
+}
+
+/// How the one is stopped that takes writes without being the leader, its server included: a unit of
+/// Patroni's that stops leaves a server alone that it did not start.
+fn stop_it(writable: &[&Member<'_>]) -> String {
+    let rogue = writable.iter().find(|one| !one.patroni.is_some_and(|it| is_leading(&it.role)));
+    let keep =
+        "before anything else, and keep its data directory: commits of its own are only there";
+    match rogue.or(writable.last()) {
+        Some(Member {
+            expected: ExpectedMember { node, patroni_unit: unit, instance, .. },
+            ..
+        }) => {
+            format!(
+                "stop {instance}, which Patroni does not call the leader, {keep}: on {node} `systemctl stop \
+                 {unit}; sudo -iu postgres pg_ctl -D /pg/data -m fast stop`"
+            )
+        }
+        None => format!("stop the one that Patroni does not call the leader, {keep}"),
     }
 }
 
@@ -366,6 +393,17 @@ fn itself(
             }
         }
         Asked::Told(_) => {}
+    }
+    for path in member.patroni.iter().flat_map(|one| &one.foreign_files) {
+        findings.push(Finding::of(
+            "foreign-configuration",
+            instance,
+            format!("its Patroni reads {path}, which Keddah has not written"),
+            format!(
+                "declare what it says, and move it away on {node}, then `systemctl reload {unit}`; it may \
+                 keep this member from ever leading"
+            ),
+        ));
     }
     let waits = member.server.map(|server| server.pending_restart.as_slice()).unwrap_or_default();
     if member.patroni.is_some_and(|patroni| patroni.pending_restart) || !waits.is_empty() {
@@ -419,6 +457,22 @@ fn following(
             ),
         ));
     }
+    if leads.ahead.contains(instance) {
+        findings.push(Finding::of(
+            "diverged",
+            instance,
+            format!(
+                "it has replayed more than {} has written: it holds commits that the leader does not have",
+                leader.expected.instance
+            ),
+            format!(
+                "keep a copy of its data directory; what is only there can be read from it (`pg_waldump`, or a \
+                 server started apart). Then `{} reinit {} {instance}` on {node}, which deletes it",
+                patronictl(member.expected),
+                cluster.name
+            ),
+        ));
+    }
     let lag = leads.position - server.position;
     let most = if cluster.most_lag > 0 { cluster.most_lag.max(16 << 20) } else { MUCH_LAG };
     if lag > most && !delayed {
@@ -458,7 +512,9 @@ fn contents(
             .since(archiver.archived_at.unwrap_or_default()),
         );
     }
-    if let Some(archiver) = server.archiver.as_ref().filter(|one| one.waiting_seconds > LATE_ARCHIVER) {
+    if let Some(archiver) =
+        server.archiver.as_ref().filter(|one| one.waiting_seconds > LATE_ARCHIVER)
+    {
         findings.push(Finding::of(
             "archiving-late",
             instance,
@@ -785,6 +841,16 @@ fn synchronous(
     // A cluster of one has nobody to wait for, and says so by its members.
     if cluster.synchronous == 0 || members.len() < 2 {
         return;
+    }
+    let commit = leader.and_then(|leader| leader.server).map(|server| &server.synchronous_commit);
+    if let Some(commit) = commit.filter(|word| matches!(word.as_str(), "off" | "local")) {
+        findings.push(Finding::of(
+            "no-synchronous-standby",
+            &cluster.name,
+            format!("commits should wait for a standby, and `synchronous_commit` is `{commit}`"),
+            "`SELECT sourcefile FROM pg_settings WHERE name = 'synchronous_commit'` on the leader says where \
+             it is set: `ALTER SYSTEM RESET synchronous_commit`, or `pg_parameters`",
+        ));
     }
     let patroni = leader.and_then(|leader| leader.patroni);
     let Some(names) = patroni.and_then(|patroni| patroni.synchronous.as_ref()) else { return };

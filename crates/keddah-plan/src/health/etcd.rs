@@ -2,7 +2,7 @@
 
 use super::{Answers, Finding, bytes};
 use keddah_core::NodeName;
-use keddah_resource::health::{Asked, EtcdHealth, ExpectedEtcd};
+use keddah_resource::health::{Asked, EtcdHealth, ExpectedEtcd, KnownEtcd};
 use keddah_resource::kind::etcd_member::STORE_QUOTA;
 use serde::Serialize;
 use std::collections::{BTreeMap, BTreeSet};
@@ -86,16 +86,16 @@ pub(super) fn judge(
              it",
         ));
     }
-    let with_leader =
-        answering.iter().filter(|(_, health)| health.leader != "0" && !health.learner).count();
-    let quorum = with_leader > expected.len() / 2;
+    // A voter that loses the majority loses its leader within an election's time.
+    let quorum = answering.iter().any(|(_, health)| health.leader != "0" && !health.learner);
     if !quorum {
         findings.push(Finding::of(
             "etcd-no-quorum",
             PLACE,
             format!(
-                "{with_leader} of {} members answer and have a leader: no cluster of PostgreSQL can \
+                "{} of {} members answer, and none of them has a leader: no cluster of PostgreSQL can \
                  fail over or be changed",
+                answering.len(),
                 expected.len()
             ),
             "bring members back until more than half of them run; Patroni's failsafe mode keeps \
@@ -135,6 +135,7 @@ pub(super) fn judge(
         for (member, health) in &answering {
             strangers(member, health, prefixes, findings);
         }
+        known(expected, &answering, findings);
     }
     if expected.len() == 1 {
         findings.push(Finding::of(
@@ -157,6 +158,43 @@ pub(super) fn judge(
         version: health.as_ref().ok().map(|health| health.version.clone()),
     };
     Some(EtcdClusterHealth { quorum, members: asked.iter().map(one).collect() })
+}
+
+/// What the members know of each other: one that nobody has declared has a vote all the same, and one
+/// that is looked for where it is not counts as down.
+fn known(
+    expected: &[ExpectedEtcd],
+    answering: &[(&ExpectedEtcd, &EtcdHealth)],
+    findings: &mut Vec<Finding>,
+) {
+    let all = answering.iter().flat_map(|(_, health)| &health.members);
+    let known: BTreeMap<&str, &KnownEtcd> = all.map(|one| (one.id.as_str(), one)).collect();
+    for KnownEtcd { id, name, peer_urls } in known.into_values() {
+        let urls = peer_urls.join(" and ");
+        match expected.iter().find(|member| member.name == *name) {
+            Some(member) if !peer_urls.contains(&member.peer_url) => findings.push(Finding::of(
+                "etcd-elsewhere",
+                name,
+                format!("the other members look for it at {urls}, and it is at {}", member.peer_url),
+                format!("on a member: `etcdctl member update {id} --peer-urls={}`", member.peer_url),
+            )),
+            Some(_) => {}
+            // One that has just been announced has no name yet.
+            None if expected.iter().any(|one| peer_urls.contains(&one.peer_url)) => {}
+            None => findings.push(Finding::of(
+                "etcd-undeclared",
+                PLACE,
+                format!(
+                    "it has a member that the inventory does not have: {} at {urls} ({id})",
+                    if name.is_empty() { "one that has never started" } else { name }
+                ),
+                format!(
+                    "put its host back into the inventory; one that is gone for ever: `etcdctl member remove \
+                     {id}` on a member"
+                ),
+            )),
+        }
+    }
 }
 
 /// Clusters that run and that the inventory does not have: a group that was taken out or renamed, or

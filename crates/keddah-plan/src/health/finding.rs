@@ -75,6 +75,7 @@ pub const FINDINGS: &[(&str, Severity, &str)] = &[
     ),
     ("connections-full", Severity::Warning, "Nearly all sessions of a server are taken."),
     ("database-shut", Severity::Critical, "A declared database lets nobody in, or is not there."),
+    ("diverged", Severity::Critical, "A standby holds commits that its leader does not have."),
     (
         "dcs-unheard",
         Severity::Warning,
@@ -89,6 +90,7 @@ pub const FINDINGS: &[(&str, Severity, &str)] = &[
         "A member of etcd complains, such as of no space, and may take no writes.",
     ),
     ("etcd-alone", Severity::Note, "etcd has one member: without it, no cluster can fail over."),
+    ("etcd-elsewhere", Severity::Warning, "Members of etcd look for another one where it is not."),
     ("etcd-member-down", Severity::Warning, "A member of etcd does not answer."),
     (
         "etcd-no-quorum",
@@ -98,6 +100,12 @@ pub const FINDINGS: &[(&str, Severity, &str)] = &[
     ("etcd-size", Severity::Warning, "etcd's store is near the size at which it takes no writes."),
     ("etcd-silent-keys", Severity::Warning, "What etcd holds could not be asked."),
     ("etcd-two-clusters", Severity::Critical, "Members of etcd belong to different clusters."),
+    ("etcd-undeclared", Severity::Warning, "etcd has a member that the inventory does not have."),
+    (
+        "foreign-configuration",
+        Severity::Warning,
+        "A program reads a file that Keddah has not written.",
+    ),
     ("idle-slot", Severity::Warning, "A replication slot that nobody uses keeps WAL."),
     ("lagging", Severity::Warning, "A standby is too far behind to take over."),
     ("login-refused", Severity::Warning, "A server, pool or service refuses a new login."),

@@ -102,9 +102,7 @@ fn once_each(expected: &Expected, findings: &mut Vec<Finding>) {
     let members = expected.clusters.iter().flat_map(|cluster| &cluster.members);
     let down: Vec<&ExpectedMember> = members
         .filter(|member| {
-            findings
-                .iter()
-                .any(|one| one.name == "member-down" && one.place == member.instance)
+            findings.iter().any(|one| one.name == "member-down" && one.place == member.instance)
         })
         .collect();
     findings.retain(|finding| {
@@ -168,7 +166,8 @@ fn concerned<'a>(expected: &'a Expected, finding: &'a Finding) -> BTreeSet<&'a N
         .chain(shared.flat_map(|shared| &shared.nodes))
         .collect();
     if instance.is_empty() {
-        let own = expected.clusters.iter().filter(|one| finding.cluster.as_ref() == Some(&one.name));
+        let own =
+            expected.clusters.iter().filter(|one| finding.cluster.as_ref() == Some(&one.name));
         nodes.extend(own.flat_map(|cluster| &cluster.members).map(|member| &member.node));
     }
     nodes.extend(instance);

@@ -223,8 +223,9 @@ pub(super) fn addresses(
             let addresses = answers.get(node)?.health.told()?.addresses.told()?;
             Some(addresses.contains(address))
         };
+        // Whoever else holds it takes its clients just the same.
         let holders: Vec<&NodeName> =
-            nodes.iter().filter(|node| told(node) == Some(true)).collect();
+            answers.keys().filter(|node| told(node) == Some(true)).collect();
         let silent: Vec<&NodeName> = nodes.iter().filter(|node| told(node).is_none()).collect();
         let place = cluster.clone().unwrap_or_else(|| address.clone());
         match holders.as_slice() {
@@ -264,8 +265,8 @@ pub(super) fn addresses(
                     "address-twice",
                     place,
                     format!("{} hold the address {address}", names.join(" and ")),
-                    "VRRP does not get through between them: look at firewalls and at \
-                     `journalctl -u keddah-vip`",
+                    "one that is none of its nodes got it by hand (`ip addr del` there); between its nodes \
+                     VRRP does not get through: look at firewalls and at `journalctl -u keddah-vip`",
                 ));
             }
         }

@@ -133,10 +133,8 @@ pub fn not_into_the_sick(
 /// Says beforehand that an apply will refuse a plan.
 pub fn foretell_the_refusal(context: &Context, plan: &Plan, health: &Health, command: &str) {
     if let Some(error) = refusal(plan, health, &[], command) {
-        let error = CommandError {
-            message: format!("apply will refuse this: {}", error.message),
-            ..error
-        };
+        let error =
+            CommandError { message: format!("apply will refuse this: {}", error.message), ..error };
         context.output.error(&error);
     }
 }

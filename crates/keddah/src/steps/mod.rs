@@ -21,9 +21,7 @@ pub use authority::{CA_DIRECTORY, Signer};
 pub use compile::{attempt, compile, templates};
 pub use doors::{OPTION as ALLOW_PUBLIC_PASSWORDS, PublicPasswords};
 pub use execute::carry_out;
-pub use health::{
-    HealthCheck, foretell_the_refusal, known_clusters, not_into_the_sick,
-};
+pub use health::{HealthCheck, foretell_the_refusal, known_clusters, not_into_the_sick};
 pub use patience::PatienceArgs;
 pub use read::{Read, base_directory, checked, digest_of, read, refuse, tell_what_is_missing};
 pub use removal::still_allowed;

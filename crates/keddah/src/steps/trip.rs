@@ -10,7 +10,7 @@ use keddah_core::NodeName;
 use keddah_fleet::{FirstAnswers, FirstQuestions, Fleet, Holder, Limits};
 use keddah_inventory::Inventory;
 use keddah_plan::Plan;
-use keddah_plan::health::{Finding, Health};
+use keddah_plan::health::{Finding, Health, beside};
 use keddah_resource::{DesiredFleet, Door};
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -37,11 +37,12 @@ impl Planned {
     /// stream yet, gets some time to end by itself.
     pub async fn health_now(&self, context: &Context) -> Health {
         let deadline = tokio::time::Instant::now() + SETTLING;
+        let before = beside(&self.plan, &self.health);
         loop {
             let health = self.check.judge(context, &self.fleet).await;
             let is_new = |finding: &&Finding| {
                 let same = |one: &Finding| (one.name, &one.place) == (finding.name, &finding.place);
-                finding.counts() && !self.health.findings.iter().any(same)
+                finding.counts() && !before.iter().any(|one| same(one))
             };
             let settled = !health.findings.iter().any(|finding| is_new(&finding));
             if settled || tokio::time::Instant::now() >= deadline {

@@ -1,12 +1,12 @@
 //! The member of etcd on this node; and of the one that leads, which clusters have a leader.
 
 use super::super::etcd_client::{Closed, decoded, enter};
-use super::super::etcd_gateway::{Status, missing_file, status};
+use super::super::etcd_gateway::{Member, Status, members, missing_file, status};
 use super::super::etcd_keys::range;
 use super::within;
 use crate::HostError;
 use keddah_core::Secret;
-use keddah_resource::health::EtcdHealth;
+use keddah_resource::health::{EtcdHealth, KnownEtcd};
 use keddah_resource::kind::etcd_auth::ROOT_PASSWORD_FILE;
 use keddah_resource::kind::etcd_member::EtcdConnection;
 use serde_json::{Value, json};
@@ -41,16 +41,25 @@ pub(super) async fn look(
         errors,
         version,
         learner,
+        members: known(connection).await,
         led,
     })
 }
 
+/// The members as this one knows them; none where it does not say.
+async fn known(connection: &EtcdConnection) -> Vec<KnownEtcd> {
+    let known = members(connection).await.unwrap_or_default();
+    let one = |member: Member| KnownEtcd {
+        id: format!("{:x}", member.id),
+        name: member.name,
+        peer_urls: member.peer_urls,
+    };
+    known.into_iter().map(one).collect()
+}
+
 /// Where the clusters keep their keys that have a leader now: `/pg/pg-test/` of the key
 /// `/pg/pg-test/leader`.
-async fn led(
-    connection: &EtcdConnection,
-    namespaces: &[String],
-) -> Result<Vec<String>, HostError> {
+async fn led(connection: &EtcdConnection, namespaces: &[String]) -> Result<Vec<String>, HostError> {
     let password = fs::read_to_string(ROOT_PASSWORD_FILE).unwrap_or_default();
     let connections = [connection.clone()];
     let root = Secret::new(password.trim_end_matches('\n'));

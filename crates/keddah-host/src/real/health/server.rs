@@ -27,8 +27,8 @@ const QUESTION: &str = "select pg_is_in_recovery() as in_recovery, \
         - '0/0'::pg_lsn)::bigint as position, \
     exists (select from pg_stat_wal_receiver where status = 'streaming') as receiving, \
     current_setting('server_version_num')::bigint as version, \
-    (select coalesce(json_agg(name order by name), '[]') from pg_settings where pending_restart) \
-        as pending_restart, \
+    (select coalesce(json_agg(name order by name), '[]') from pg_settings where pending_restart \
+        and (pg_is_in_recovery() or name not like 'recovery_target%')) as pending_restart, \
     (select count(*) from pg_stat_activity where backend_type = 'client backend') as connections, \
     current_setting('max_connections')::bigint as most_connections, \
     (select json_build_object( \
@@ -54,6 +54,10 @@ const QUESTION: &str = "select pg_is_in_recovery() as in_recovery, \
     (select setting::bigint from pg_settings where name = 'recovery_min_apply_delay') as apply_delay, \
     (case when pg_is_in_recovery() or current_setting('synchronous_commit') in ('off', 'local') then '' \
         else current_setting('synchronous_standby_names') end) as synchronous_names, \
+    (case when pg_is_in_recovery() then '' else current_setting('synchronous_commit') end) \
+        as synchronous_commit, \
+    (select coalesce(json_agg(application_name), '[]') from pg_stat_replication \
+        where not pg_is_in_recovery() and replay_lsn > pg_current_wal_lsn()) as ahead, \
     (select count(*) from pg_stat_replication where state = 'streaming' \
         and sync_state in ('sync', 'quorum')) as synchronous_standbys, \
     (select count(*) from pg_stat_activity where wait_event = 'SyncRep') as waiting_commits, \
@@ -108,6 +112,7 @@ async fn patroni(probe: &ServerProbe, patience: Duration) -> Result<PatroniHealt
         members.map(|member| member.name.clone()).collect()
     };
     let heard_dcs = status.dcs_last_seen;
+    let pending_restart = status.waits_for_restart();
     let known = |member: &MemberState| KnownMember {
         name: member.name.clone(),
         host: member.host.clone(),
@@ -118,12 +123,28 @@ async fn patroni(probe: &ServerProbe, patience: Duration) -> Result<PatroniHealt
         state: status.state,
         role: status.role,
         paused: status.pause,
-        pending_restart: status.pending_restart,
+        pending_restart,
+        foreign_files: foreign_files(&probe.patroni_directory),
         streams,
         heard_dcs,
         synchronous: members.as_ref().map(|all| names(&mut all.iter().filter(synchronous))),
         members: members.iter().flatten().filter(runs).map(known).collect(),
     })
+}
+
+/// Files that Patroni reads besides those that Keddah writes: it reads all that end like this.
+fn foreign_files(directory: &str) -> Vec<String> {
+    const OWN: [&str; 4] =
+        ["05-bootstrap.yml", "10-patroni.yml", "20-listen.yml", "90-secrets.yml"];
+    let entries = std::fs::read_dir(directory).into_iter().flatten().flatten();
+    let mut found: Vec<String> = entries
+        .filter_map(|entry| entry.file_name().into_string().ok())
+        .filter(|name| name.ends_with(".yml") || name.ends_with(".yaml"))
+        .filter(|name| !OWN.contains(&name.as_str()))
+        .map(|name| format!("{directory}/{name}"))
+        .collect();
+    found.sort();
+    found
 }
 
 async fn server(probe: &ServerProbe) -> Result<PostgresHealth, HostError> {
