@@ -409,7 +409,10 @@ const BREAKS: &[Break] = &[
     (&["etcd-alarm"], |world| {
         world.etcd(2).errors = vec!["memberID:2 alarm:NOSPACE".to_owned()];
     }),
-    (&["etcd-alone"], |world| world.expected.etcd.truncate(1)),
+    (&["etcd-alone"], |world| {
+        world.expected.etcd.truncate(1);
+        (1..=3).for_each(|number| world.etcd(number).members.truncate(1));
+    }),
     (&["etcd-member-down"], |world| {
         world.node(3).etcd = Some(Asked::unknown("connection refused"));
     }),

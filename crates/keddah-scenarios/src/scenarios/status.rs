@@ -125,6 +125,75 @@ const FAULTS: &[Fault] = &[
         on_leader: true,
     },
     Fault {
+        about: "somebody made the leader read-only",
+        finding: "read-only",
+        place: "%",
+        severity: "critical",
+        begin: "cd / && runuser -u postgres -- psql -X -q -o /dev/null \
+                -c 'ALTER SYSTEM SET default_transaction_read_only = on' -c 'SELECT pg_reload_conf()'",
+        end: "cd / && runuser -u postgres -- psql -X -q -o /dev/null \
+              -c 'ALTER SYSTEM RESET default_transaction_read_only' -c 'SELECT pg_reload_conf()'",
+        on_leader: true,
+    },
+    Fault {
+        about: "commits wait for a standby that nobody has",
+        finding: "commits-wait",
+        place: "%",
+        severity: "critical",
+        begin: "cd / && runuser -u postgres -- psql -X -q -o /dev/null \
+                -c \"ALTER SYSTEM SET synchronous_standby_names = 'nobody'\" -c 'SELECT pg_reload_conf()'",
+        end: "cd / && runuser -u postgres -- psql -X -q -o /dev/null \
+              -c 'ALTER SYSTEM RESET synchronous_standby_names' -c 'SELECT pg_reload_conf()'",
+        on_leader: true,
+    },
+    Fault {
+        about: "somebody paused a replica's replay",
+        finding: "replay-held",
+        place: "%",
+        severity: "warning",
+        begin: "cd / && runuser -u postgres -- psql -X -q -o /dev/null -c 'SELECT pg_wal_replay_pause()'",
+        end: "cd / && runuser -u postgres -- psql -X -q -o /dev/null -c 'SELECT pg_wal_replay_resume()'",
+        on_leader: false,
+    },
+    Fault {
+        about: "somebody shut a database",
+        finding: "database-shut",
+        place: "pg-test",
+        severity: "critical",
+        begin: "cd / && runuser -u postgres -- psql -X -q -c 'ALTER DATABASE test ALLOW_CONNECTIONS false'",
+        end: "cd / && runuser -u postgres -- psql -X -q -c 'ALTER DATABASE test ALLOW_CONNECTIONS true'",
+        on_leader: true,
+    },
+    Fault {
+        about: "a pool has read an empty list, and the file is right again",
+        finding: "login-refused",
+        place: "%",
+        severity: "warning",
+        begin: "cd /etc/pgbouncer && cp -a userlist.txt /root/userlist.txt && : > userlist.txt && \
+                systemctl reload pgbouncer && sleep 1 && cp -a /root/userlist.txt userlist.txt",
+        end: "systemctl reload pgbouncer",
+        on_leader: false,
+    },
+    Fault {
+        about: "a file was changed after it was read",
+        finding: "configuration-unloaded",
+        place: "@",
+        severity: "warning",
+        begin: "touch /etc/haproxy/haproxy.cfg",
+        end: "systemctl reload haproxy",
+        on_leader: false,
+    },
+    Fault {
+        about: "a firewall shuts a member's port",
+        finding: "port-closed",
+        place: "%",
+        severity: "warning",
+        begin: "nft 'table inet shut { chain input { type filter hook input priority 0; \
+                iifname != \"lo\" tcp dport 5432 reject with tcp reset; }; }'",
+        end: "nft delete table inet shut",
+        on_leader: false,
+    },
+    Fault {
         about: "a member's Patroni is stopped",
         finding: "member-down",
         place: "%",
@@ -149,6 +218,9 @@ pub fn run(world: &mut World) -> Outcome {
     }
     step("nothing restarts into a cluster with a frozen member, unless that is said", || {
         not_into_the_sick(sandbox, &keddah)
+    })?;
+    step("a member whose line is gone from the inventory is told, for it may lead", || {
+        undeclared(&keddah)
     })?;
     step("what is accepted is shown, and the fleet is well", || accepted(sandbox, &keddah))?;
     let dark = step(
@@ -202,7 +274,8 @@ fn play(sandbox: &Sandbox, keddah: &Keddah<'_>, fault: &Fault) -> Outcome {
     says(&in_words, &format!("[{}", fault.finding))?;
     says(&in_words, "Not well: ")?;
     // A plan tells it, too, or mends it.
-    if plan.code == Some(0) {
+    if plan.stdout.contains("Nothing to change") {
+        ensure!(plan.code == Some(2), "what is not well has an exit code of its own: {plan}");
         says(&plan, &format!("[{}]", fault.finding))?;
         ensure!(!plan.stdout.contains("all is well"), "it calls that well: {plan}");
     }
@@ -241,6 +314,17 @@ fn not_into_the_sick(sandbox: &Sandbox, keddah: &Keddah<'_>) -> Outcome {
     says(&refused, "pg-test is not well, and this would restart")?;
     says(&refused, "--despite pg-test")?;
     keddah.plan()?.expect_empty()?;
+    well(keddah)?;
+    Ok(())
+}
+
+fn undeclared(keddah: &Keddah<'_>) -> Outcome {
+    let before = keddah.project.text()?;
+    let without: Vec<&str> = before.lines().filter(|line| !line.contains("10.10.10.13:")).collect();
+    keddah.project.write(&without.join("\n"))?;
+    let told = keddah.run(&["status", "--json"]);
+    keddah.project.write(&before)?;
+    finding(&told?.expect(&[2])?, "undeclared-member", "pg-test")?;
     well(keddah)?;
     Ok(())
 }
