@@ -48,7 +48,8 @@ pub async fn connect(
     Ok((fleet, answers, begun))
 }
 
-/// Opens a conversation with these nodes alone, none of which is waited for longer than `limits` say.
+/// Opens a conversation with these nodes alone, and puts the first questions to each. None is waited for longer
+/// than `limits` say, whatever others do.
 ///
 /// # Errors
 /// As [`connect`].
@@ -57,13 +58,18 @@ pub async fn connect_within(
     inventory: &Inventory,
     nodes: &BTreeSet<NodeName>,
     limits: Limits,
-) -> Result<Fleet, CommandError> {
+    questions: FirstQuestions,
+) -> Result<(FirstAnswers, i64), CommandError> {
     let mut targets = Vec::new();
     for host in inventory.hosts().filter(|host| nodes.contains(&host.name)) {
         targets.push((host.name.clone(), target(context, inventory, &host.name)?));
     }
-    let controller = Arc::new(Controller { limits, ..controller(context, !targets.is_empty())? });
-    Ok(Fleet::connect(&controller, targets).await)
+    let arrivals = Arrivals::within_a_fixed_time();
+    let controller = controller(context, !targets.is_empty())?;
+    let controller = Arc::new(Controller { limits, arrivals, ..controller });
+    let begun = context.environment.milliseconds();
+    let (_, answers) = Fleet::connect_and_ask(&controller, targets, questions).await;
+    Ok((answers, begun))
 }
 
 /// Asks every node what it is.

@@ -87,7 +87,8 @@ async fn patroni(probe: &ServerProbe, patience: Duration) -> Result<PatroniHealt
 }
 
 async fn server(probe: &ServerProbe) -> Result<PostgresHealth, HostError> {
-    let session = Session::open(&probe.connection, "postgres", Purpose::Observe)
+    // A new one, as a client would want it.
+    let session = Session::open_new(&probe.connection, "postgres", Purpose::Observe)
         .await
         .map_err(Unreachable::into_error)?;
     let rows: Vec<PostgresHealth> = session.rows(QUESTION).await?;
