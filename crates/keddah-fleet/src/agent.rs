@@ -148,7 +148,8 @@ impl<H: Host> Agent<H> {
             Ask::Observe { specs, spent } => {
                 let round = self.round(false);
                 round.spent_elsewhere(Duration::from_millis(spent));
-                let observed = round.within(self.host.observe(&specs)).await;
+                let observed = round.clone().within(self.host.observe(&specs)).await;
+                round.hang_up();
                 Answer::Observed(observed.into_iter().map(|one| one.map_err(failure)).collect())
             }
             Ask::Holder => {

@@ -8,23 +8,39 @@ use crate::session::lock;
 
 /// Logins of one controller that have come to their end.
 #[derive(Debug, Clone)]
-pub struct Arrivals(Arc<Mutex<Instant>>);
+pub struct Arrivals {
+    last: Arc<Mutex<Instant>>,
+    /// Whether others that arrive give more time.
+    extend: bool,
+}
 
 impl Default for Arrivals {
     fn default() -> Self {
-        Self(Arc::new(Mutex::new(Instant::now())))
+        Self { last: Arc::new(Mutex::new(Instant::now())), extend: true }
     }
 }
 
 impl Arrivals {
-    /// A node has been reached, or they begin to be.
+    /// For whoever must have answered within a time, however many arrive.
+    pub fn within_a_fixed_time() -> Self {
+        Self { extend: false, ..Self::default() }
+    }
+
+    /// Nodes begin to be reached.
+    pub(crate) fn begin(&self) {
+        *lock(&self.last) = Instant::now();
+    }
+
+    /// A node has been reached.
     pub(crate) fn note(&self) {
-        *lock(&self.0) = Instant::now();
+        if self.extend {
+            self.begin();
+        }
     }
 
     /// The last of them.
-    pub(crate) fn last(&self) -> Instant {
-        *lock(&self.0)
+    fn last(&self) -> Instant {
+        *lock(&self.last)
     }
 
     /// Waits for something until nobody has arrived for so long; `None` where it did not come.
@@ -69,5 +85,12 @@ mod tests {
         let (hangs, ()) = tokio::join!(arrivals.within(limit, pending::<()>()), others);
         assert_eq!(hangs, None);
         assert!(begun.elapsed() >= limit * 3, "{:?}", begun.elapsed());
+        let fixed = Arrivals::within_a_fixed_time();
+        fixed.begin();
+        sleep(limit).await;
+        fixed.note();
+        let begun = Instant::now();
+        assert_eq!(fixed.within(limit, pending::<()>()).await, None);
+        assert!(begun.elapsed() < limit, "nobody gets more time");
     }
 }

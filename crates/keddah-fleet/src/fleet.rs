@@ -102,7 +102,7 @@ impl Fleet {
     ) -> (Self, FirstAnswers) {
         let FirstQuestions { facts: mut probes, health, patience } = questions;
         let begun = Instant::now();
-        controller.arrivals.note();
+        controller.arrivals.begin();
         let gate = Arc::new(Semaphore::new(CONNECTING));
         let mut connecting = JoinSet::new();
         for (node, target) in targets {

@@ -51,7 +51,8 @@ impl std::error::Error for SessionError {}
 /// the node, by what they do.
 fn patience(ask: &Ask, limits: &Limits) -> Option<Duration> {
     match ask {
-        Ask::Holder | Ask::Owe { .. } => Some(limits.answer),
+        Ask::Holder => Some(limits.looking),
+        Ask::Owe { .. } => Some(limits.answer),
         Ask::IdleListeners { patience } => Some(limits.answer + Duration::from_millis(*patience)),
         Ask::Lock(_) | Ask::Converge(_) => None,
         // As long as its agent is alive, which bounds what it waits for.

@@ -113,6 +113,24 @@ async fn a_login_over_a_shared_connection_that_hangs_takes_one_limit_in_all() {
     assert!(took < limit + limit / 2, "{took:?}");
 }
 
+/// Twice as many as may begin at the same time.
+#[tokio::test]
+async fn hosts_that_hang_in_login_keep_no_others_from_beginning() {
+    let limit = Duration::from_secs(3);
+    let bench = Bench::new("many", HANG, Limits { opening: limit, ..limits() });
+    let controller = std::sync::Arc::new(bench.controller.clone());
+    let targets = (0..160).map(|number| {
+        let host = format!("10.10.10.{number}");
+        (NodeName::new(host.clone()), Target::Ssh(SshTarget { host, ..target() }))
+    });
+    let began = Instant::now();
+    let fleet = crate::Fleet::connect(&controller, targets).await;
+    let took = began.elapsed();
+    assert_eq!(fleet.unreachable().len(), 160);
+    assert_eq!(bench.runs(), 160, "each was tried");
+    assert!(took < limit * 5 / 3, "{took:?}");
+}
+
 #[tokio::test]
 async fn a_copy_of_which_nothing_is_taken_is_given_up() {
     let bench = Bench::new("taken", &missing("exit 0", HANG), limits());

@@ -7,6 +7,7 @@
 
 use crate::HostError;
 use crate::real::Info;
+use crate::sql::{Session, Unreachable};
 use futures_util::FutureExt;
 use futures_util::future::{BoxFuture, Shared};
 use std::collections::BTreeMap;
@@ -30,7 +31,8 @@ pub struct Round {
     state: Mutex<State>,
     /// Somebody was found to be silent: others may wait for the same one.
     found: Notify,
-    backups: Mutex<Backups>,
+    backups: Mutex<Once<Option<Info>, HostError>>,
+    sessions: Mutex<Once<Session, Unreachable>>,
 }
 
 #[derive(Debug)]
@@ -54,15 +56,28 @@ impl State {
     }
 }
 
-/// What is known of a repository of backups, under one configuration; asked once in a round.
-pub(crate) type Known = Shared<BoxFuture<'static, Result<Option<Info>, HostError>>>;
+/// What is done once in a round, by its name, for all who want it.
+struct Once<T: Clone, E: Clone>(BTreeMap<String, Shared<BoxFuture<'static, Result<T, E>>>>);
 
-#[derive(Default)]
-struct Backups(BTreeMap<String, Known>);
+impl<T: Clone, E: Clone> Default for Once<T, E> {
+    fn default() -> Self {
+        Self(BTreeMap::new())
+    }
+}
 
-impl std::fmt::Debug for Backups {
+impl<T: Clone, E: Clone> std::fmt::Debug for Once<T, E> {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         formatter.debug_set().entries(self.0.keys()).finish()
+    }
+}
+
+impl<T: Clone, E: Clone> Once<T, E> {
+    fn get(
+        &mut self,
+        name: String,
+        act: impl Future<Output = Result<T, E>> + Send + 'static,
+    ) -> Shared<BoxFuture<'static, Result<T, E>>> {
+        self.0.entry(name).or_insert_with(|| act.boxed().shared()).clone()
     }
 }
 
@@ -95,12 +110,18 @@ impl Round {
             state: Mutex::new(State { heard: now, counted: now, spent, silent }),
             found: Notify::new(),
             backups: Mutex::default(),
+            sessions: Mutex::default(),
         })
     }
 
     /// Looks, as a part of this round.
     pub async fn within<F: Future>(self: Arc<Self>, looking: F) -> F::Output {
         ROUND.scope(self, looking).await
+    }
+
+    /// Ends the sessions that were shared: a person may think a plan over for an hour.
+    pub fn hang_up(&self) {
+        lock(&self.sessions).0.clear();
     }
 
     /// How much of its patience has been spent on silence.
@@ -204,8 +225,18 @@ pub(crate) async fn backups(
     look: impl Future<Output = Result<Option<Info>, HostError>> + Send + 'static,
 ) -> Result<Option<Info>, HostError> {
     let Ok(round) = ROUND.try_with(Arc::clone) else { return look.await };
-    let known = lock(&round.backups).0.entry(name).or_insert_with(|| look.boxed().shared()).clone();
+    let known = lock(&round.backups).get(name, look);
     known.await
+}
+
+/// A session that all share who look in one round.
+pub(crate) async fn session(
+    name: String,
+    opening: impl Future<Output = Result<Session, Unreachable>> + Send + 'static,
+) -> Result<Session, Unreachable> {
+    let Ok(round) = ROUND.try_with(Arc::clone) else { return opening.await };
+    let session = lock(&round.sessions).get(name, opening);
+    session.await
 }
 
 #[cfg(test)]

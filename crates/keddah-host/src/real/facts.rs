@@ -31,7 +31,17 @@ const CONTROL_GROUPS: [&str; 2] = ["/sys/fs/cgroup", "/sys/fs/cgroup/unified"];
 
 /// Gathers everything at the same time.
 pub(crate) async fn gather(probe: &Probe) -> Result<NodeFacts, HostError> {
-    let (interfaces, package_candidates, patroni, etcd, verifiers, offered, holdings) = tokio::join!(
+    let (
+        interfaces,
+        package_candidates,
+        patroni,
+        etcd,
+        verifiers,
+        offered,
+        holdings,
+        ownership,
+        kept,
+    ) = tokio::join!(
         interfaces(),
         packages::candidates(&probe.packages),
         patroni(probe),
@@ -39,9 +49,11 @@ pub(crate) async fn gather(probe: &Probe) -> Result<NodeFacts, HostError> {
         verifiers::gather(&probe.verifiers),
         system::gather(&probe.system),
         holdings::gather(&probe.holdings),
+        ownership::gather(),
+        instance_facts::gather(Path::new(PATRONI), &probe.instances),
     );
     let uname = rustix::system::uname();
-    let kept = instance_facts::gather(Path::new(PATRONI), &probe.instances).await?;
+    let kept = kept?;
     Ok(NodeFacts {
         hostname: hostname::kernel(),
         distribution: distribution(&read("/etc/os-release")?),
@@ -52,7 +64,7 @@ pub(crate) async fn gather(probe: &Probe) -> Result<NodeFacts, HostError> {
         open_files_limit: open_files_limit().await,
         interfaces: interfaces?,
         own_units: own_units(Path::new(UNITS))?,
-        ownership: ownership::gather().await?,
+        ownership: ownership?,
         resolved: leads_to_resolved(Path::new("/etc/resolv.conf")),
         package_candidates: package_candidates?,
         patroni,

@@ -7,6 +7,7 @@ mod block;
 mod certificate;
 mod config_test;
 mod directory;
+mod dpkg_digests;
 mod etcd_access;
 mod etcd_auth;
 mod etcd_client;

@@ -7,6 +7,7 @@
 use crate::HostError;
 use crate::command::Command;
 use crate::masked::command_line;
+use crate::real::dpkg_digests;
 use crate::real::process::command_line_of;
 use keddah_resource::{OwnershipFacts, ServiceFacts};
 use std::collections::{BTreeMap, BTreeSet};
@@ -176,18 +177,12 @@ async fn packaged(paths: &BTreeSet<String>) -> Result<BTreeSet<String>, HostErro
     // It fails when one of them is nobody's.
     let owners = Command::new("dpkg-query").arg("-S").args(spellings.flatten()).run().await?;
     let owned = owners_of(&owners.stdout);
-    let packages: BTreeSet<&str> = owned.iter().map(|(package, _)| package.as_str()).collect();
-    if packages.is_empty() {
-        return Ok(BTreeSet::new());
-    }
-    // It fails when anything differs.
-    let verified = Command::new("dpkg").arg("--verify").args(packages).run().await?;
-    let changed: BTreeSet<&str> = verified.stdout.lines().filter_map(changed_path).collect();
+    let changed = dpkg_digests::changed(&owned).await?;
     let same = |path: &str| paths.contains(path).then(|| path.to_owned());
     Ok(owned
         .iter()
         .map(|(_, path)| path.as_str())
-        .filter(|path| !changed.contains(path))
+        .filter(|path| !changed.contains(*path))
         .filter_map(|path| same(path).or_else(|| same(&format!("/usr{path}"))))
         .collect())
 }
@@ -201,11 +196,6 @@ fn owners_of(text: &str) -> Vec<(String, String)> {
         found.extend(packages.split(", ").map(|package| (package.to_owned(), path.to_owned())));
     }
     found
-}
-
-/// Reads a line of `dpkg --verify`: `??5??????   /path`, or `??5?????? c /path` for configuration.
-fn changed_path(line: &str) -> Option<&str> {
-    line.find(" /").map(|at| &line[at + 1..])
 }
 
 /// The service's files that Keddah alone writes.

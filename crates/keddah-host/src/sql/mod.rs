@@ -14,12 +14,16 @@ pub use transaction::Transaction;
 use crate::{HostError, round};
 use keddah_resource::kind::PgConnection;
 use serde::de::DeserializeOwned;
+use std::sync::Arc;
 use std::time::Duration;
 use tokio_postgres::error::SqlState;
 use tokio_postgres::{Client, Config, NoTls, SimpleQueryMessage};
 
 /// A local server that has not answered after this time hangs.
 const CONNECT_PATIENCE: Duration = Duration::from_secs(10);
+
+/// The database in which questions about a server as a whole are put.
+const WHOLE: &str = "postgres";
 
 /// What a session is for; it decides how long it may wait and whether it may write.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -75,9 +79,9 @@ impl Unreachable {
 }
 
 /// A session in one database.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Session {
-    client: Client,
+    client: Arc<Client>,
     database: String,
     /// Who is asked, as a round knows it.
     who: String,
@@ -94,11 +98,31 @@ fn database_on(database: &str, port: u16) -> String {
 }
 
 impl Session {
-    /// Opens a session.
+    /// Opens a session. Those who look in one round and ask about the server as a whole share one: each
+    /// costs the server a process.
     ///
     /// # Errors
     /// See [`Unreachable`].
     pub async fn open(
+        connection: &PgConnection,
+        database: &str,
+        purpose: Purpose,
+    ) -> Result<Self, Unreachable> {
+        if purpose == Purpose::Observe && database == WHOLE {
+            let PgConnection { socket_directory, port, superuser } = connection;
+            let name = format!("{superuser} {socket_directory} {port}");
+            let connection = connection.clone();
+            let opening = async move { Self::open_new(&connection, WHOLE, purpose).await };
+            return round::session(name, opening).await;
+        }
+        Self::open_new(connection, database, purpose).await
+    }
+
+    /// Opens a session of its own.
+    ///
+    /// # Errors
+    /// See [`Unreachable`].
+    pub async fn open_new(
         connection: &PgConnection,
         database: &str,
         purpose: Purpose,
@@ -165,7 +189,7 @@ impl Session {
         tokio::spawn(async move {
             let _ = driver.await;
         });
-        Ok(Self { client, database: database.to_owned(), who })
+        Ok(Self { client: Arc::new(client), database: database.to_owned(), who })
     }
 
     /// Opens a session for changes, on a server that takes them.

@@ -29,6 +29,7 @@ pub const GROUPS: &[Group] = &[
             "services",
             "again",
             "status",
+            "silent",
             "edits",
             "connect",
             "fields",

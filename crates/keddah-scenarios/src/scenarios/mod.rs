@@ -19,6 +19,7 @@ mod privileges;
 mod scale;
 mod secrets;
 mod services;
+mod silent;
 mod single;
 mod status;
 mod topology;
@@ -76,6 +77,11 @@ pub const SCENARIOS: &[Scenario] = &[
         name: "status",
         about: "what is not well is told with its remedy, and gone after it; most of the fleet goes dark",
         run: status::run,
+    },
+    Scenario {
+        name: "silent",
+        about: "whoever hangs does not hold up a plan, and is named by it",
+        run: silent::run,
     },
     Scenario {
         name: "edits",

@@ -6,7 +6,7 @@ use crate::render::status::{self as render, View};
 use crate::steps::{self, HealthCheck, Selection, SelectionArgs};
 use clap::Args;
 use keddah_core::NodeName;
-use keddah_fleet::Limits;
+use keddah_fleet::{FirstAnswers, FirstQuestions, Limits};
 use std::collections::BTreeSet;
 use std::process::ExitCode;
 use std::time::Duration;
@@ -59,8 +59,10 @@ pub async fn run(context: &Context, args: StatusArgs) -> Result<ExitCode, Comman
     let limits = Limits { opening, answer, pulse: answer, looking: answer, ..Limits::default() };
     loop {
         let begun = tokio::time::Instant::now();
-        let fleet = steps::connect_within(context, &inventory, &nodes, limits).await?;
-        let health = check.judge(context, &fleet).await;
+        let questions = check.ask_with(FirstQuestions::default());
+        let (FirstAnswers { health, .. }, asked) =
+            steps::connect_within(context, &inventory, &nodes, limits, questions).await?;
+        let health = check.judge_told(asked, health);
         let view = View {
             health: &health,
             nodes: selection.nodes().len(),

@@ -22,7 +22,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 /// Opens a conversation with these nodes of the inventory, and with this machine as the controller, and
-/// puts the first questions to each; none is waited for longer than `limits` say.
+/// puts the first questions to each; none is waited for longer than `limits` say. The last of the answers is
+/// this machine's clock when it was begun to ask.
 ///
 /// # Errors
 /// When a host's variables make no sense, or this machine cannot be a controller. A node that is
@@ -33,7 +34,7 @@ pub async fn connect(
     nodes: &BTreeSet<NodeName>,
     limits: Limits,
     questions: FirstQuestions,
-) -> Result<(Fleet, FirstAnswers), CommandError> {
+) -> Result<(Fleet, FirstAnswers, i64), CommandError> {
     let mut targets = vec![(NodeName::new(CONTROLLER), Target::Controller)];
     for host in inventory.hosts().filter(|host| nodes.contains(&host.name)) {
         targets.push((host.name.clone(), target(context, inventory, &host.name)?));
@@ -42,10 +43,13 @@ pub async fn connect(
     let controller = Arc::new(Controller { limits, ..controller(context, remote)? });
     let count = counted(targets.len() - 1, "node");
     let _spinner = Spinner::start(&context.output, &format!("asking {count}"));
-    Ok(Fleet::connect_and_ask(&controller, targets, questions).await)
+    let begun = context.environment.milliseconds();
+    let (fleet, answers) = Fleet::connect_and_ask(&controller, targets, questions).await;
+    Ok((fleet, answers, begun))
 }
 
-/// Opens a conversation with these nodes alone, none of which is waited for longer than `limits` say.
+/// Opens a conversation with these nodes alone, and puts the first questions to each. None is waited for longer
+/// than `limits` say, whatever others do.
 ///
 /// # Errors
 /// As [`connect`].
@@ -54,13 +58,18 @@ pub async fn connect_within(
     inventory: &Inventory,
     nodes: &BTreeSet<NodeName>,
     limits: Limits,
-) -> Result<Fleet, CommandError> {
+    questions: FirstQuestions,
+) -> Result<(FirstAnswers, i64), CommandError> {
     let mut targets = Vec::new();
     for host in inventory.hosts().filter(|host| nodes.contains(&host.name)) {
         targets.push((host.name.clone(), target(context, inventory, &host.name)?));
     }
-    let controller = Arc::new(Controller { limits, ..controller(context, !targets.is_empty())? });
-    Ok(Fleet::connect(&controller, targets).await)
+    let arrivals = Arrivals::within_a_fixed_time();
+    let controller = controller(context, !targets.is_empty())?;
+    let controller = Arc::new(Controller { limits, arrivals, ..controller });
+    let begun = context.environment.milliseconds();
+    let (_, answers) = Fleet::connect_and_ask(&controller, targets, questions).await;
+    Ok((answers, begun))
 }
 
 /// Asks every node what it is.

@@ -90,9 +90,8 @@ pub async fn plan(
     if let Ok(check) = &check {
         questions = check.ask_with(questions);
     }
-    let begun = context.environment.milliseconds();
     let limits = Limits::looking(patience);
-    let (fleet, FirstAnswers { facts, health }) =
+    let (fleet, FirstAnswers { facts, health }, begun) =
         steps::connect(context, inventory, &needed, limits, questions).await?;
     steps::some_answer(&fleet, selection.nodes())?;
     let (Compiled { fleet: mut desired, mut notes, doors }, others) = if removing.is_empty() {

@@ -149,7 +149,8 @@ fn foreign_files(directory: &str) -> Vec<String> {
 
 async fn server(probe: &ServerProbe) -> Result<PostgresHealth, HostError> {
     let connection = running(probe);
-    let session = Session::open(&connection, "postgres", Purpose::Observe)
+    // A new one, as a client would want it.
+    let session = Session::open_new(&connection, "postgres", Purpose::Observe)
         .await
         .map_err(Unreachable::into_error)?;
     let rows: Vec<PostgresHealth> = session.rows(QUESTION).await?;
