@@ -138,6 +138,8 @@ pub fn compile(input: &Input<'_>) -> Result<Compiled, Vec<Diagnostic>> {
         if concerned {
             let foreign = ownership::foreign(&topology, host, &params, facts);
             problems.extend(foreign.map(|problem| *problem));
+            let left = pgsql::elsewhere::left_behind(&topology, host, facts);
+            problems.extend(left.map(|problem| *problem));
             problems.extend(second_copy(&topology, &host.name, facts).map(|problem| *problem));
         }
         let hostname = hostname(&topology, &params, facts);

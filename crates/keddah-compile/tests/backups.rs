@@ -56,6 +56,7 @@ fn alive() -> Facts {
         };
         facts.instances = vec![InstanceFacts {
             made: true,
+            runs: true,
             configuration: "conf.d".to_owned(),
             scope: "pg-test".to_owned(),
             namespace: "/pg".to_owned(),

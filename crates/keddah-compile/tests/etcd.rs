@@ -303,3 +303,41 @@ fn an_etcd_that_is_moved_to_another_host_is_not_born_a_second_time() {
     assert_eq!(problems[0].code, "etcd-lost", "{problems:?}");
     assert!(problems[0].help.join(" ").contains("to move etcd"), "{problems:?}");
 }
+
+/// One address is edited: the member that has the name lives elsewhere, and its vote would be given to a
+/// machine without its data.
+#[test]
+fn a_members_name_is_not_given_to_another_host() {
+    let text = INVENTORY.replace("10.10.10.12:", "10.10.10.13:");
+    let mut nodes = nodes([Serves("7"), Serves("7"), Silent], &[10, 11, 12]);
+    nodes.insert(NodeName::new("10.10.10.13"), facts());
+    let refused = without(&text, &nodes, &Removing::default()).map(drop);
+    let problems = refused.expect_err("it is refused");
+    assert_eq!(problems.len(), 1, "{problems:?}");
+    assert_eq!(problems[0].code, "etcd-name");
+    assert!(problems[0].message.contains("etcd-3 at https://10.10.10.12:2380"), "{problems:?}");
+    assert!(problems[0].help.join(" ").contains("keddah remove"), "{problems:?}");
+    // Struck, its name is free; another name joins beside it.
+    let mut struck = self::nodes([Serves("7"), Serves("7"), Silent], &[10, 11]);
+    struck.insert(NodeName::new("10.10.10.13"), facts());
+    compiled(&text, &struck);
+    compiled(&text.replace("etcd_seq: 3", "etcd_seq: 4"), &nodes);
+}
+
+/// The list has another address of a member that runs: the way out is named, with its id.
+#[test]
+fn an_address_that_only_the_list_has_wrong_is_put_right_there() {
+    let mut nodes = nodes([Serves("7"), Serves("7"), Serves("7")], &[10, 11, 12]);
+    for facts in nodes.values_mut() {
+        if let Some(etcd) = &mut facts.etcd {
+            etcd.members[2].peer_urls = vec!["https://10.10.10.99:2380".to_owned()];
+        }
+    }
+    let refused = without(INVENTORY, &nodes, &Removing::default()).map(drop);
+    let problems = refused.expect_err("it is refused");
+    assert_eq!(problems[0].code, "etcd-place");
+    assert!(problems[0].message.contains("https://10.10.10.99:2380"), "{problems:?}");
+    let help = problems[0].help.join(" ");
+    let command = "etcdctl member update 2ee0 --peer-urls=https://10.10.10.12:2380";
+    assert!(help.contains(command), "{help}");
+}

@@ -37,6 +37,7 @@ fn data(version: u32) -> DataFacts {
 fn instance(seq: u32, version: u32) -> InstanceFacts {
     InstanceFacts {
         made: true,
+        runs: true,
         configuration: "conf.d".to_owned(),
         scope: "pg-test".to_owned(),
         namespace: "/pg".to_owned(),

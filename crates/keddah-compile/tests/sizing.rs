@@ -41,6 +41,7 @@ fn alive() -> BTreeMap<NodeName, NodeFacts> {
             home: Some("/data/postgres/pg-test-18".to_owned()),
             data: Some(data.clone()),
             made: true,
+            runs: true,
         }];
         facts.patroni_directories = vec!["conf.d".to_owned()];
         facts.data = vec![data];

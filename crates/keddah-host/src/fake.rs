@@ -279,6 +279,7 @@ fn small_machine(node: &str) -> NodeFacts {
         resolved: false,
         package_candidates: BTreeMap::new(),
         patroni: Vec::new(),
+        members: Vec::new(),
         patroni_directories: Vec::new(),
         etcd: None,
         etcd_has_data: false,

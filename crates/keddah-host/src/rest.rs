@@ -9,7 +9,7 @@ use hyper::header::{AUTHORIZATION, CONTENT_TYPE, HOST, HeaderValue};
 use hyper::{Method, Request, StatusCode};
 use hyper_util::rt::TokioIo;
 use keddah_resource::kind::postmaster::PatroniApi;
-use keddah_resource::{PatroniFacts, is_leading};
+use keddah_resource::{MemberFacts, PatroniFacts, is_leading};
 use serde::Deserialize;
 use serde_json::Value;
 use std::io;
@@ -405,6 +405,25 @@ pub async fn patroni_facts(port: u16, ca: Option<&str>) -> Option<PatroniFacts> 
         system_identifier: database_system_identifier,
         paused: pause,
     })
+}
+
+/// The members of a cluster that this node's Patroni knows of; none where it does not say so in time: it
+/// asks the DCS first, and goes on asking for as long as it may.
+pub async fn cluster_facts(port: u16, ca: Option<&str>, own: &PatroniFacts) -> Vec<MemberFacts> {
+    const ENOUGH: Duration = Duration::from_secs(2);
+    let api = anonymous(port);
+    let client = Patroni::new(&api);
+    let asked = client.ask(Method::GET, "/cluster", None, ca.filter(|_| own.tls));
+    let Ok(Ok(answer)) = tokio::time::timeout(ENOUGH, asked).await else { return Vec::new() };
+    let known: Members = serde_json::from_slice(&answer.body).unwrap_or_default();
+    let facts = |one: MemberState| MemberFacts {
+        scope: own.scope.clone(),
+        leads: one.role == "leader" || is_leading(&one.role),
+        name: one.name,
+        host: one.host,
+        state: one.state,
+    };
+    known.members.into_iter().map(facts).collect()
 }
 
 /// What the Patroni of this node knows of its cluster, as it answers anybody.

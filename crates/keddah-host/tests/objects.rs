@@ -152,7 +152,7 @@ async fn every_field_of_a_database_changes_alone() {
     server.converges(server.database("app", Some(first.clone()))).await;
     type Change = (&'static str, Box<dyn Fn(&mut Database)>);
     let changes: Vec<Change> = vec![
-        ("owner", Box::new(|database| database.owner = "second".to_owned())),
+        ("owner", Box::new(|database| database.owner = Some("second".to_owned()))),
         ("connection limit", Box::new(|database| database.connection_limit = 9)),
         ("is template", Box::new(|database| database.is_template = true)),
         ("work_mem", Box::new(|database| database.parameters = settings(&[("work_mem", "9MB")]))),
@@ -188,6 +188,13 @@ async fn every_field_of_a_database_changes_alone() {
         server.converges(spec).await;
     }
     assert!(guest.scalar("select 1").await.is_err(), "the files moved under a session");
+    // An owner that is not written any more stays: the application would lose its database.
+    let nobody = server.database("app", Some(Database { owner: None, ..now.clone() }));
+    assert_eq!(server.difference(&nobody).await, None);
+    let fresh = Database { owner: None, ..database("owner") };
+    server.converges(server.database("fresh", Some(fresh))).await;
+    let owner = "select pg_get_userbyid(datdba) from pg_database where datname = 'fresh'";
+    assert_eq!(server.value("postgres", owner).await, server.connection.superuser);
     let nowhere = Database { tablespace: Some("nowhere".to_owned()), ..now.clone() };
     let found = server.difference(&server.database("app", Some(nowhere))).await.unwrap();
     assert!(found.impossible.unwrap().contains("CREATE TABLESPACE"));

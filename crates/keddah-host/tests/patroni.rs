@@ -5,7 +5,7 @@
 mod scratch;
 
 use keddah_core::{NodeName, Secret};
-use keddah_host::rest::{NoAnswer, Patroni, patroni_facts};
+use keddah_host::rest::{NoAnswer, Patroni, cluster_facts, patroni_facts};
 use keddah_host::sql::{Purpose, Session};
 use keddah_host::{Host, HostError, RealHost};
 use keddah_resource::health::{Asked, HealthProbe, PostgresHealth, ServerProbe};
@@ -248,6 +248,10 @@ async fn a_cluster_under_patroni() {
     let ca = cluster.api.ca_path.as_deref();
     let facts = patroni_facts(cluster.api.port, ca).await.unwrap();
     assert_eq!((facts.scope.as_str(), facts.state.as_str()), ("pg-scratch", "running"));
+    let members = cluster_facts(cluster.api.port, ca, &facts).await;
+    assert_eq!(members.len(), 1, "{members:?}");
+    assert!(members[0].leads && members[0].serves() && members[0].scope == "pg-scratch");
+    assert_eq!(members[0].host, "127.0.0.1", "{members:?}");
     assert!(Patroni::new(&cluster.api).healthy().await.unwrap());
     assert!(Patroni::new(&cluster.api).status().await.unwrap().leads());
 

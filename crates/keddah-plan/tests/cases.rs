@@ -96,6 +96,7 @@ fn outcome(spec: &Spec, state: &str) -> Option<Outcome> {
             present: Some(file::ObservedFile {
                 digest: file::digest(b"other\n"),
                 text: Some("other\n".into()),
+                entries: Default::default(),
                 permissions: Permissions::root(0o644),
             }),
         }),

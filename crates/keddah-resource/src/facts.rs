@@ -118,6 +118,9 @@ pub struct InstanceFacts {
     /// Whether it has been made, which the mark beside its configuration says ([`MADE_MARK`]).
     #[serde(default)]
     pub made: bool,
+    /// Whether a server runs in its data directory.
+    #[serde(default)]
+    pub runs: bool,
 }
 
 /// The file that tells a member of etcd how its cluster is made, and stays when that is done.
@@ -231,6 +234,9 @@ pub struct NodeFacts {
     pub package_candidates: BTreeMap<String, String>,
     /// What each Patroni says that answers; one for each cluster that has an instance here.
     pub patroni: Vec<PatroniFacts>,
+    /// The members of its clusters that each of these Patronis knows of.
+    #[serde(default)]
+    pub members: Vec<crate::MemberFacts>,
     /// The directories below `/etc/patroni` with a configuration that Keddah has written, so that an
     /// instance is not made a second time in another place.
     pub patroni_directories: Vec<String>,

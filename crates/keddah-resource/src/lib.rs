@@ -13,6 +13,7 @@ pub mod health;
 mod holdings;
 mod id;
 pub mod kind;
+mod member_facts;
 mod ownership;
 pub mod private_key;
 mod repository;
@@ -31,6 +32,7 @@ pub use graph::{Cycle, DesiredFleet, Module, Resource, Trigger, TriggerAction, U
 pub use holdings::{DatabaseSize, HeldSlot, HoldingsFacts, HoldingsProbe};
 pub use id::ResourceId;
 pub use kind::{Kind, Material, Observation, Observed, Spec};
+pub use member_facts::MemberFacts;
 pub use ownership::{OwnershipFacts, ServiceFacts};
 pub use repository::{PLACE_OPTIONS, Place, RepositoryFacts, with_defaults};
 pub use system_facts::{SystemFacts, SystemProbe};

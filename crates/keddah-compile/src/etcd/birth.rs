@@ -154,10 +154,13 @@ impl<'a> Life<'a> {
             return Err(elsewhere(member));
         }
         match self.listed(member) {
-            None if answers => Err(other_url(member)),
+            None if answers => Err(other_url(member, through, self.namesake(member))),
             // Announced, it would not start, and count as lost: of two members, that is the quorum.
             None if self.has_data(member) => Err(leftover(member, through)),
-            None => Ok(Birth::Joins { through, replaces: None }),
+            None => match self.namesake(member) {
+                Some(other) => Err(name_taken(member, other)),
+                None => Ok(Birth::Joins { through, replaces: None }),
+            },
             Some(_) if !self.is_lost(member) => Ok(Birth::Done),
             // Without its list of members it would found a cluster of its own.
             Some(announced) if announced.name.is_empty() => Ok(Birth::Announced),
@@ -220,6 +223,13 @@ impl<'a> Life<'a> {
     fn listed(&self, member: &EtcdMember) -> Option<&'a EtcdMemberFacts> {
         let (_, etcd) = self.serving?;
         etcd.members.iter().find(|one| one.peer_urls.contains(&member.peer_url()))
+    }
+
+    /// The listed member that bears a member's name at another address.
+    fn namesake(&self, member: &EtcdMember) -> Option<&'a EtcdMemberFacts> {
+        let (_, etcd) = self.serving?;
+        let elsewhere = |one: &&EtcdMemberFacts| !one.peer_urls.contains(&member.peer_url());
+        etcd.members.iter().filter(elsewhere).find(|one| one.name == member.name)
     }
 
     /// Whether a node that answers has no data of its member, lost or not yet made.
@@ -302,15 +312,49 @@ fn elsewhere(member: &EtcdMember) -> Problem {
     ))
 }
 
-fn other_url(member: &EtcdMember) -> Problem {
+fn other_url(
+    member: &EtcdMember,
+    through: &EtcdMember,
+    namesake: Option<&EtcdMemberFacts>,
+) -> Problem {
+    let known = namesake.map_or_else(
+        || "by another address".to_owned(),
+        |listed| format!("by {}", listed.peer_urls.join(", ")),
+    );
     let message = format!(
-        "etcd on {} is a member of its cluster by another address than {}",
+        "the members of etcd know the one on {} {known}, and the inventory has it at {}",
         member.node,
         member.peer_url()
     );
-    Box::new(problem("etcd-place", member.span, message).help(
-        "put `etcd_peer_port` and the host's address back as they were: the others know it by them",
-    ))
+    let inventory = "where the inventory is wrong, put `etcd_peer_port` and the host's address back as they were";
+    let help = match namesake {
+        Some(listed) => format!(
+            "{inventory}; where the list is wrong, and nothing of etcd listens at {}, on {}: etcdctl member \
+             update {} --peer-urls={}",
+            listed.peer_urls.join(", "),
+            through.node,
+            super::strangers::id(listed),
+            member.peer_url()
+        ),
+        None => format!("{inventory}: the others know it by them"),
+    };
+    Box::new(problem("etcd-place", member.span, message).help(help))
+}
+
+/// A member is known by its id and its data; by a name that two have, nobody could tell them apart. And
+/// one whose address in the list is changed to a machine that has not its data takes its vote with it.
+fn name_taken(member: &EtcdMember, other: &EtcdMemberFacts) -> Problem {
+    let urls = other.peer_urls.join(", ");
+    let message = format!(
+        "etcd has a member {} at {urls}, and the inventory now puts that name on {}, which has none of its \
+         data",
+        member.name, member.node
+    );
+    Box::new(problem("etcd-name", member.span, message).help(format!(
+        "give {} an etcd_seq of its own, which no member has; or, with the old host in the inventory as it \
+         was, `keddah remove` it first: that strikes {}, also where the host is gone for good",
+        member.node, member.name
+    )))
 }
 
 fn moved(member: &EtcdMember, other: &NodeName) -> Problem {

@@ -63,6 +63,7 @@ impl Compiler<'_> {
                 file::Spec::absent(secrets)
             } else {
                 file::Spec::secret(secrets, Secret::new(hidden), owned(0o600))
+                    .listing(file::Entries::Settings)
             };
             self.fleet.add(resource(spec.into()).after(above).after(known));
             let script = self.render(

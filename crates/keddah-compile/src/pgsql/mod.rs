@@ -3,6 +3,7 @@
 mod aside;
 pub(crate) mod backup;
 mod birth;
+pub(crate) mod elsewhere;
 mod further_packages;
 mod hba;
 pub(crate) mod identity;
@@ -182,6 +183,7 @@ impl<'a> Compiler<'a> {
         instances.sort_by_key(|(member, _)| member.seq);
         let Some((first, first_node)) = instances.first() else { return Ok(None) };
         let found = self.identity(model, &instances)?;
+        self.not_elsewhere(model)?;
         let version = match found.version {
             Some(version) => version,
             None => version(&first.params, first_node)?,

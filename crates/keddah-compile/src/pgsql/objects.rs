@@ -85,13 +85,12 @@ impl Compiler<'_> {
             let mut contents = vec![id.clone()];
             // Nobody can connect to put anything into one that allows no connections.
             if database.state != DatabaseState::Absent && database.allowconn {
-                let owner = database.owner.clone().unwrap_or_else(|| cluster.superuser());
                 contents.extend(self.contents(
                     &model,
                     &Contents {
                         database: &database.name,
                         whole: Some(&id),
-                        owner: Some(&owner),
+                        owner: database.owner.as_deref(),
                         schemas: &database.schemas,
                         extensions: &database.extensions,
                         server: None,
@@ -156,12 +155,11 @@ impl Compiler<'_> {
     ) -> Result<pg_database::Spec, Problem> {
         offered(cluster, database)?;
         let params = &cluster.params;
-        let owner = database.owner.clone().unwrap_or_else(|| cluster.superuser());
         let connect_roles: BTreeSet<String> =
             ["pg_replication_username", "pg_monitor_username", "pg_admin_username"]
                 .map(|name| params.str(name))
                 .into_iter()
-                .chain([owner.clone()])
+                .chain(database.owner.clone())
                 .collect();
         let locale = |own: &Option<String>| own.clone().or_else(|| database.locale.clone());
         let provider_locale = match database.locale_provider.as_deref() {
@@ -170,7 +168,7 @@ impl Compiler<'_> {
             _ => None,
         };
         let present = pg_database::Database {
-            owner,
+            owner: database.owner.clone(),
             recreate: database.state == DatabaseState::Recreate,
             template: database.template.clone(),
             strategy: database.strategy.clone(),

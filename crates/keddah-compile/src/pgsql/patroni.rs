@@ -86,9 +86,13 @@ impl Compiler<'_> {
         );
         let text = yaml("passwords", &secrets(cluster, &instance.member.params))?;
         let secrets = self.fleet.add(
-            resource(file::Spec::secret(patroni_secrets(place), Secret::new(text), owned()).into())
-                .after([directory.clone()])
-                .reloads(&patroni),
+            resource(
+                file::Spec::secret(patroni_secrets(place), Secret::new(text), owned())
+                    .listing(file::Entries::Settings)
+                    .into(),
+            )
+            .after([directory.clone()])
+            .reloads(&patroni),
         );
         let password = instance.member.params.secret("patroni_password");
         self.door_by_file("`patroni_password`", &password, &secrets);

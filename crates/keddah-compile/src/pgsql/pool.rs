@@ -130,7 +130,8 @@ impl Compiler<'_> {
         let spec = file::Spec::text(format!("{directory}/listen.ini"), listen, owned());
         before.push(self.fleet.add(resource(spec.into()).after(above.clone()).restarts(&unit)));
         let path = format!("{directory}/userlist.txt");
-        let spec = file::Spec::secret(path, Secret::new(userlist), owned());
+        let spec = file::Spec::secret(path, Secret::new(userlist), owned())
+            .listing(file::Entries::PooledLogins);
         // After the roles: a list that is ahead of PostgreSQL rejects every pooled login until the
         // apply has come that far, and for ever where it fails before.
         let roles = self.pooled_roles(cluster, &users);

@@ -25,6 +25,7 @@ pub fn facts() -> NodeFacts {
         resolved: false,
         package_candidates: BTreeMap::new(),
         patroni: Vec::new(),
+        members: Vec::new(),
         patroni_directories: Vec::new(),
         etcd: None,
         etcd_has_data: false,

@@ -160,7 +160,7 @@ fn held_for_removal(path: &Path) -> Result<Option<Held>, HostError> {
 
 /// The server that runs in a directory, or in the data directory of the instance whose directory it is:
 /// its working directory is its data directory, whatever a file says that an earlier one has left.
-fn server_in(directory: &Path) -> io::Result<Option<u32>> {
+pub(super) fn server_in(directory: &Path) -> io::Result<Option<u32>> {
     for data in [directory.to_owned(), directory.join("data")] {
         let text = match fs::read_to_string(data.join("postmaster.pid")) {
             Ok(text) => text,

@@ -6,11 +6,12 @@ use super::{
 };
 use crate::HostError;
 use crate::command::Command;
-use crate::rest::{CA, patroni_facts};
+use crate::rest::{CA, cluster_facts, patroni_facts};
 use futures_util::future::join_all;
 use keddah_resource::kind::etcd_member::EtcdConnection;
 use keddah_resource::{
-    Distribution, DoorProbe, ETCD_BOOTSTRAP, EtcdFacts, Interface, NodeFacts, Probe, SANDBOX_MARK,
+    Distribution, DoorProbe, ETCD_BOOTSTRAP, EtcdFacts, Interface, MemberFacts, NodeFacts,
+    PatroniFacts, Probe, SANDBOX_MARK,
 };
 use rustix::process::{Resource, getrlimit};
 use serde::Deserialize;
@@ -34,7 +35,7 @@ pub(crate) async fn gather(probe: &Probe) -> Result<NodeFacts, HostError> {
     let (
         interfaces,
         package_candidates,
-        patroni,
+        (patroni, members),
         etcd,
         verifiers,
         offered,
@@ -68,6 +69,7 @@ pub(crate) async fn gather(probe: &Probe) -> Result<NodeFacts, HostError> {
         resolved: leads_to_resolved(Path::new("/etc/resolv.conf")),
         package_candidates: package_candidates?,
         patroni,
+        members,
         patroni_directories: patroni_directories(Path::new(PATRONI))?,
         etcd,
         etcd_has_data: etcd_has_data(probe)?,
@@ -276,10 +278,16 @@ fn leads_to_resolved(path: &Path) -> bool {
         .is_ok_and(|target| target.to_string_lossy().contains("run/systemd/resolve/"))
 }
 
-async fn patroni(probe: &Probe) -> Vec<keddah_resource::PatroniFacts> {
+/// What each Patroni says of itself, and whom it knows.
+async fn patroni(probe: &Probe) -> (Vec<PatroniFacts>, Vec<MemberFacts>) {
     let ca = Path::new(CA).exists().then_some(CA);
-    let answers = probe.patroni_ports.iter().map(|&port| patroni_facts(port, ca));
-    join_all(answers).await.into_iter().flatten().collect()
+    let asked = probe.patroni_ports.iter().map(async |&port| {
+        let facts = patroni_facts(port, ca).await?;
+        let members = cluster_facts(port, ca, &facts).await;
+        Some((facts, members))
+    });
+    let (patroni, members): (Vec<_>, Vec<_>) = join_all(asked).await.into_iter().flatten().unzip();
+    (patroni, members.into_iter().flatten().collect())
 }
 
 async fn etcd(probe: &Probe) -> Option<EtcdFacts> {

@@ -8,6 +8,7 @@ use crate::{HostError, RealHost};
 use keddah_resource::kind::file::{Observed, ObservedFile, Present, Spec, digest};
 use keddah_resource::{Difference, Observation};
 use rustix::fs::OFlags;
+use std::collections::BTreeMap;
 use std::fs::OpenOptions;
 use std::io::{ErrorKind, Read};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
@@ -35,7 +36,12 @@ fn look(spec: &Spec, accounts: &Accounts) -> Result<Observed, HostError> {
             Ok(found) if found.is_dir() => Err(is_a_directory(path)),
             Ok(found) => {
                 let permissions = accounts.permissions(found.uid(), found.gid(), found.mode());
-                let present = ObservedFile { digest: String::new(), text: None, permissions };
+                let present = ObservedFile {
+                    digest: String::new(),
+                    text: None,
+                    entries: BTreeMap::new(),
+                    permissions,
+                };
                 Ok(Observed { present: Some(present) })
             }
             Err(error) if error.kind() == ErrorKind::NotFound => Ok(Observed { present: None }),
@@ -62,6 +68,10 @@ fn look(spec: &Spec, accounts: &Accounts) -> Result<Observed, HostError> {
     Ok(Observed {
         present: Some(ObservedFile {
             digest: digest(&content),
+            entries: spec
+                .entries()
+                .map(|kind| kind.of(&String::from_utf8_lossy(&content)))
+                .unwrap_or_default(),
             text: if spec.is_secret() { None } else { String::from_utf8(content).ok() },
             permissions: accounts.permissions(found.uid(), found.gid(), found.mode()),
         }),
@@ -97,7 +107,8 @@ pub async fn apply(
 
 /// The new content beside the old; nothing when only owner and mode had to be set.
 fn candidate(path: &Path, present: &Present) -> Result<Option<Candidate>, HostError> {
-    let Present { content, permissions, check: _, check_with: _, access_for: _ } = present;
+    let Present { content, permissions, check: _, check_with: _, access_for: _, entries: _ } =
+        present;
     let content = content.reveal().as_bytes();
     let ownership = Accounts::read()?.ownership(permissions)?;
     if std::fs::read(path).is_ok_and(|now| now == content) {

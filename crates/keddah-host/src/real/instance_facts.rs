@@ -2,6 +2,7 @@
 //! nothing runs.
 
 use super::accounts::Accounts;
+use super::directory::server_in;
 use super::facts::{CONFIGURATION, patroni_directories};
 use super::pgbackrest::{Configured, not_yet};
 use super::repository;
@@ -99,6 +100,10 @@ fn instance(
         namespace: value("namespace"),
         name: value("name"),
         data: if data_directory.is_empty() { None } else { data_at(directory, accounts)? },
+        runs: !data_directory.is_empty()
+            && server_in(directory)
+                .map_err(|error| HostError::path("look into", directory, &error))?
+                .is_some(),
         home,
         data_directory,
         configuration,

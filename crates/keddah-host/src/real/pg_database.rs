@@ -290,8 +290,10 @@ async fn template(session: &Session, wanted: &Database) -> Result<Option<String>
 }
 
 fn creation(name: &str, wanted: &Database, template: Option<&str>) -> Result<String, HostError> {
-    let mut statement =
-        format!("create database {} owner {}", identifier(name)?, identifier(&wanted.owner)?);
+    let mut statement = format!("create database {}", identifier(name)?);
+    if let Some(owner) = &wanted.owner {
+        statement.push_str(&format!(" owner {}", identifier(owner)?));
+    }
     if let Some(template) = template {
         statement.push_str(&format!(" template {}", identifier(template)?));
     }
@@ -327,8 +329,8 @@ fn adjustment(
     present: &ObservedDatabase,
 ) -> Result<Transaction, HostError> {
     let mut transaction = Transaction::default();
-    if wanted.owner != present.owner {
-        transaction.add(format!("alter database {quoted} owner to {}", identifier(&wanted.owner)?));
+    if let Some(owner) = wanted.owner.as_ref().filter(|owner| **owner != present.owner) {
+        transaction.add(format!("alter database {quoted} owner to {}", identifier(owner)?));
     }
     if wanted.allow_connections != present.allow_connections {
         let allow = wanted.allow_connections;
@@ -356,8 +358,9 @@ fn adjustment(
             transaction.add(format!("revoke connect, temporary on database {quoted} from public"));
         }
         for role in wanted.connect_roles.difference(&present.connect_roles) {
-            let what = if *role == wanted.owner { "connect, temporary" } else { "connect" };
-            let option = if *role == wanted.owner { " with grant option" } else { "" };
+            let owns = wanted.owner.as_ref() == Some(role);
+            let what = if owns { "connect, temporary" } else { "connect" };
+            let option = if owns { " with grant option" } else { "" };
             let role = identifier(role)?;
             transaction.add(format!("grant {what} on database {quoted} to {role}{option}"));
         }

@@ -28,7 +28,7 @@ pub fn role() -> Role {
 
 pub fn database(owner: &str) -> Database {
     Database {
-        owner: owner.to_owned(),
+        owner: Some(owner.to_owned()),
         recreate: false,
         template: None,
         strategy: None,

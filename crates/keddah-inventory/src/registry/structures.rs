@@ -193,7 +193,12 @@ pub static DATABASE: Structure = Structure {
         field("extensions", List(&EXTENSION), "[]", "Extensions to create."),
         field("comment", Text, "", "Comment stored with the database."),
         field("pgbouncer", Bool, "true", "Whether it can be reached through PgBouncer."),
-        field("owner", Username, "the database superuser", "Role that owns the database."),
+        field(
+            "owner",
+            Username,
+            "the database superuser, for a new one",
+            "Role that owns the database. Left out, one that exists keeps its owner.",
+        ),
         field("template", Text, "template1", "Database it is copied from."),
         field(
             "strategy",

@@ -9,6 +9,7 @@ use keddah_core::Secret;
 use keddah_core::hba::{self, Effect, Memberships};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
+use std::collections::BTreeMap;
 
 /// A file's content.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -78,6 +79,95 @@ pub struct Present {
     /// say who gains and who loses access.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub access_for: Option<Memberships>,
+    /// Of a secret list, whose lines begin with what they are about: what may be said of it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub entries: Option<Entries>,
+}
+
+/// What the lines of a secret file are about. That is no secret, and a plan says whose line comes, goes or
+/// differs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Entries {
+    /// PgBouncer's `"user" "password"` (its manual, "Authentication file format").
+    PooledLogins,
+    /// `key: value` and `key=value`; a key's own keys are indented below it.
+    Settings,
+}
+
+impl Entries {
+    /// Each entry of a text with a digest of what it says.
+    pub fn of(self, text: &str) -> BTreeMap<String, String> {
+        let mut above: Vec<(usize, &str)> = Vec::new();
+        let mut found = BTreeMap::new();
+        for line in text.lines() {
+            let entry = match self {
+                Entries::PooledLogins => quoted(line),
+                Entries::Settings => setting(line, &mut above),
+            };
+            if let Some((name, value)) = entry {
+                // With its name, so that equal passwords do not have equal digests.
+                found.insert(name.clone(), digest(format!("{name}\0{value}").as_bytes()));
+            }
+        }
+        found
+    }
+
+    /// What an entry is to a person.
+    fn what(self) -> &'static str {
+        match self {
+            Entries::PooledLogins => "pooled logins of",
+            Entries::Settings => "values of",
+        }
+    }
+}
+
+/// The first text in double quotes, in which a quote is doubled, and the rest.
+fn quoted(line: &str) -> Option<(String, &str)> {
+    let line = line.trim().strip_prefix('"')?;
+    let mut name = String::new();
+    let mut characters = line.char_indices().peekable();
+    while let Some((at, character)) = characters.next() {
+        if character != '"' {
+            name.push(character);
+        } else if characters.next_if(|(_, next)| *next == '"').is_some() {
+            name.push('"');
+        } else {
+            return Some((name, line[at + 1..].trim()));
+        }
+    }
+    None
+}
+
+/// A key with those above it, and its value; nothing for a line that has none.
+fn setting<'t>(line: &'t str, above: &mut Vec<(usize, &'t str)>) -> Option<(String, &'t str)> {
+    let text = line.trim();
+    if text.is_empty() || text.starts_with(['#', ';', '[']) {
+        return None;
+    }
+    let (key, value) = text.split_once([':', '='])?;
+    let (key, value) = (key.trim(), value.trim());
+    let depth = line.len() - line.trim_start().len();
+    above.retain(|(other, _)| *other < depth);
+    if above.iter().any(|(_, key)| key.is_empty()) {
+        return None;
+    }
+    if value.is_empty() {
+        above.push((depth, key));
+        return None;
+    }
+    if value.starts_with(['|', '>']) {
+        // A text of several lines, none of which is a key.
+        let found = path(above, key);
+        above.push((depth, ""));
+        return Some((found, value));
+    }
+    Some((path(above, key), value))
+}
+
+fn path(above: &[(usize, &str)], key: &str) -> String {
+    let path: Vec<&str> = above.iter().map(|(_, key)| *key).chain([key]).collect();
+    path.join(".")
 }
 
 /// What is.
@@ -94,6 +184,9 @@ pub struct ObservedFile {
     pub digest: String,
     /// The text, unless the spec calls the content secret or it is not UTF-8.
     pub text: Option<String>,
+    /// What the lines of a secret list are about, with a digest of each.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub entries: BTreeMap<String, String>,
     /// Owner and mode.
     pub permissions: Permissions,
 }
@@ -113,6 +206,7 @@ impl Spec {
                 check: None,
                 check_with: None,
                 access_for: None,
+                entries: None,
             }),
         }
     }
@@ -127,6 +221,7 @@ impl Spec {
                 check: None,
                 check_with: None,
                 access_for: None,
+                entries: None,
             }),
         }
     }
@@ -162,6 +257,20 @@ impl Spec {
             present.access_for = Some(memberships);
         }
         self
+    }
+
+    /// Says of a secret list what its lines are about, which a plan may name.
+    #[must_use]
+    pub fn listing(mut self, entries: Entries) -> Self {
+        if let Some(present) = &mut self.present {
+            present.entries = Some(entries);
+        }
+        self
+    }
+
+    /// What its lines are about, where it is a secret list.
+    pub fn entries(&self) -> Option<Entries> {
+        self.present.as_ref().and_then(|present| present.entries)
     }
 
     /// The path.
@@ -206,7 +315,15 @@ impl Spec {
                         (Content::Text(_), None) => {
                             fields.optional("content", Some("(not text)".to_owned()), None);
                         }
-                        (Content::Secret(_), _) => fields.secret("content"),
+                        (Content::Secret(secret), _) => {
+                            if let Some(kind) = wanted.entries {
+                                let after = kind.of(secret.reveal());
+                                if !entries(kind, &present.entries, &after, &mut fields) {
+                                    reason = "it differs from what is declared, in no entry";
+                                }
+                            }
+                            fields.secret("content");
+                        }
                     }
                 }
                 wanted.permissions.compare(&present.permissions, &mut fields);
@@ -224,10 +341,36 @@ impl Spec {
                     Content::Text(text) => Some(text.clone()),
                     Content::Secret(_) => None,
                 },
+                entries: match (&present.content, present.entries) {
+                    (Content::Secret(secret), Some(kind)) => kind.of(secret.reveal()),
+                    _ => BTreeMap::new(),
+                },
                 permissions: present.permissions.clone(),
             }),
         }
     }
+}
+
+/// States whose entry comes, goes or differs; false where none does.
+fn entries(
+    kind: Entries,
+    before: &BTreeMap<String, String>,
+    after: &BTreeMap<String, String>,
+    fields: &mut Fields,
+) -> bool {
+    let list = |names: Vec<&String>| {
+        let names: Vec<&str> = names.into_iter().map(String::as_str).collect();
+        (!names.is_empty()).then(|| format!("{} {}", kind.what(), names.join(", ")))
+    };
+    let lost = list(before.keys().filter(|name| !after.contains_key(*name)).collect());
+    let gained = list(after.keys().filter(|name| !before.contains_key(*name)).collect());
+    let differs = |name: &&String| before.get(*name).is_some_and(|is| *is != after[*name]);
+    let changed = list(after.keys().filter(differs).collect());
+    let any = lost.is_some() || gained.is_some() || changed.is_some();
+    fields.optional("loses", lost, None);
+    fields.optional("gains", None, gained);
+    fields.optional("changes", None, changed);
+    any
 }
 
 /// States who gains and who loses access; false when nobody does.
@@ -246,4 +389,69 @@ fn access(before: &str, after: &str, memberships: &Memberships, fields: &mut Fie
         }
     }
     !changes.is_empty()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::FieldChange;
+
+    fn list(text: &str) -> Spec {
+        let owner = Permissions::root(0o640);
+        Spec::secret("/etc/pgbouncer/userlist.txt", Secret::new(text), owner)
+            .listing(Entries::PooledLogins)
+    }
+
+    fn told(before: &str, after: &str) -> Vec<String> {
+        let difference = list(after).diff(&list(before).settled()).expect("they differ");
+        let fields = difference.fields.iter().filter_map(|field| match field {
+            FieldChange::Value { field, before, after } => {
+                let value = before.as_deref().or(after.as_deref()).unwrap_or_default();
+                Some(format!("{field} {value}"))
+            }
+            FieldChange::Secret { field } => Some(format!("{field} ********")),
+            FieldChange::Text { .. } => None,
+        });
+        fields.collect()
+    }
+
+    #[test]
+    fn whose_login_comes_goes_or_differs_is_told_and_no_secret_is() {
+        let before =
+            "\"app\" \"SCRAM-SHA-256$poison-1\"\n\"odd \"\"one\" \"poison-2\"\n\"same\" \"x\"\n";
+        let after = "\"app\" \"SCRAM-SHA-256$poison-3\"\n\"same\" \"x\"\n\"new\" \"poison-4\"\n";
+        assert_eq!(
+            told(before, after),
+            [
+                "loses pooled logins of odd \"one",
+                "gains pooled logins of new",
+                "changes pooled logins of app",
+                "content ********",
+            ]
+        );
+        let observed = serde_json::to_string(&list(before).settled()).expect("JSON");
+        assert!(!observed.contains("poison"), "{observed}");
+        let other_order = "\"b\" \"2\"\n\"a\" \"1\"\n";
+        assert_eq!(told("\"a\" \"1\"\n\"b\" \"2\"\n", other_order), ["content ********"]);
+    }
+
+    #[test]
+    fn settings_are_known_by_their_whole_keys() {
+        let text = "# a\n[global]\nrepo1-cipher-pass=a:b\npostgresql:\n  authentication:\n    superuser:\n      \
+                    password: x\n    rewind:\n      password: |-\n        poison: y\n        z\nrestapi:\n  \
+                    password: x\n";
+        let entries = Entries::Settings.of(text);
+        let names: Vec<&str> = entries.keys().map(String::as_str).collect();
+        assert_eq!(
+            names,
+            [
+                "postgresql.authentication.rewind.password",
+                "postgresql.authentication.superuser.password",
+                "repo1-cipher-pass",
+                "restapi.password",
+            ]
+        );
+        let digests: std::collections::BTreeSet<&String> = entries.values().collect();
+        assert_eq!(digests.len(), 4, "equal passwords do not look equal");
+    }
 }

@@ -20,8 +20,8 @@ pub struct Spec {
 /// A database that should exist.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Database {
-    /// OWNER.
-    pub owner: String,
+    /// OWNER; `None` leaves one that exists to whom it belongs, and a new one to the superuser who makes it.
+    pub owner: Option<String>,
     /// Whether one that exists is dropped, with all that is in it, and made anew: once, until it is
     /// declared without this again.
     pub recreate: bool,
@@ -152,8 +152,8 @@ impl Database {
     /// The fields of a new database.
     fn statement(&self) -> Vec<FieldChange> {
         let mut fields = Fields::default();
-        fields.new_value("owner", &self.owner);
         let optional = [
+            ("owner", &self.owner),
             ("template", &self.template),
             ("strategy", &self.strategy),
             ("encoding", &self.encoding),
@@ -222,7 +222,9 @@ impl Database {
             // From here on another `state: recreate` means another time.
             fields.optional("recreate", Some("done".to_owned()), None);
         }
-        fields.value("owner", &present.owner, owner);
+        if let Some(owner) = owner {
+            fields.value("owner", &present.owner, owner);
+        }
         let mut moves = false;
         if let Some(tablespace) = tablespace {
             moves = present.tablespace != *tablespace;
@@ -269,7 +271,7 @@ impl Database {
 
     fn settled(&self) -> ObservedDatabase {
         ObservedDatabase {
-            owner: self.owner.clone(),
+            owner: self.owner.clone().unwrap_or_default(),
             encoding: self.encoding.clone().unwrap_or_default(),
             collate: self.collate.clone().unwrap_or_default(),
             ctype: self.ctype.clone().unwrap_or_default(),

@@ -154,6 +154,7 @@ fn facts(codename: &str, node: &str, name: &str, container: bool) -> NodeFacts {
         resolved: false,
         package_candidates: offered,
         patroni: Vec::new(),
+        members: Vec::new(),
         patroni_directories: Vec::new(),
         etcd: None,
         etcd_has_data: false,

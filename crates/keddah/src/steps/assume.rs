@@ -30,6 +30,7 @@ pub fn assumed_facts(inventory: &Inventory) -> BTreeMap<NodeName, NodeFacts> {
             resolved: false,
             package_candidates: offered.collect(),
             patroni: Vec::new(),
+            members: Vec::new(),
             patroni_directories: Vec::new(),
             etcd: None,
             etcd_has_data: false,
