@@ -2,7 +2,7 @@
 
 use super::{
     aside, etcd_member, holdings, hostname, instance_facts, ownership, packages, sysctl, system,
-    verifiers,
+    verifiers, wal_end,
 };
 use crate::HostError;
 use crate::command::Command;
@@ -41,7 +41,13 @@ pub(crate) async fn gather(probe: &Probe) -> Result<NodeFacts, HostError> {
         holdings::gather(&probe.holdings),
     );
     let uname = rustix::system::uname();
-    let kept = instance_facts::gather(Path::new(PATRONI), &probe.instances).await?;
+    let mut kept = instance_facts::gather(Path::new(PATRONI), &probe.instances).await?;
+    for instance in &mut kept.instances {
+        let answers = patroni.iter().any(|patroni| patroni.scope == instance.scope);
+        if let Some(data) = instance.data.as_mut().filter(|_| !answers) {
+            data.wal = wal_end::read(data).await?;
+        }
+    }
     Ok(NodeFacts {
         hostname: hostname::kernel(),
         distribution: distribution(&read("/etc/os-release")?),

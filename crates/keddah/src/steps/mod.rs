@@ -11,6 +11,7 @@ mod read;
 mod removal;
 mod review;
 mod selection;
+mod stopped;
 mod target;
 mod trip;
 
@@ -25,5 +26,6 @@ pub use read::{Read, base_directory, checked, digest_of, read, refuse};
 pub use removal::still_allowed;
 pub use review::Reviewed;
 pub use selection::{Restart, Selection, SelectionArgs};
+pub use stopped::not_the_wrong_leader;
 pub use target::{ask, complete, connect, connect_within, observe_facts, some_answer};
 pub use trip::{Planned, plan};
