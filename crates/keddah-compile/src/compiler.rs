@@ -10,7 +10,7 @@ use keddah_core::{Diagnostic, NodeName, Severity, Span};
 use keddah_inventory::{Inventory, Params};
 use keddah_resource::kind::directory::{self, Permissions};
 use keddah_resource::kind::file;
-use keddah_resource::{DesiredFleet, Door, Module, NodeFacts, Resource, ResourceId};
+use keddah_resource::{DesiredFleet, Door, Module, NodeFacts, Resource, ResourceId, StoppedCluster};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Everything that compilation depends on; it reads nothing else.
@@ -94,6 +94,8 @@ pub struct Compiled {
     pub notes: Vec<String>,
     /// Logins by passwords that everyone knows, outside of a sandbox.
     pub doors: Vec<Door>,
+    /// Clusters of which nobody runs, and what their members have.
+    pub stopped: Vec<StoppedCluster>,
 }
 
 /// Why an inventory does not compile for these nodes.
@@ -160,6 +162,8 @@ pub(crate) struct Compiler<'a> {
     pub notes: Vec<String>,
     /// Logins by passwords that everyone knows.
     pub doors: Vec<Door>,
+    /// Clusters of which nobody runs.
+    pub stopped: Vec<StoppedCluster>,
     /// Nodes whose kernel parameters cannot be changed.
     pub untuned: Vec<String>,
     /// Password verifiers.
@@ -186,6 +190,7 @@ impl<'a> Compiler<'a> {
                 fleet: DesiredFleet::default(),
                 notes: Vec::new(),
                 doors: Vec::new(),
+                stopped: Vec::new(),
                 untuned: Vec::new(),
                 verifiers,
                 certificate_days,
@@ -195,10 +200,11 @@ impl<'a> Compiler<'a> {
         let parts = parts.into_iter().collect::<Result<Vec<_>, _>>()?;
         self.fleet.reserve(parts.iter().map(|part| part.fleet.len()).sum());
         for part in parts {
-            let Compiler { fleet, notes, doors, untuned, .. } = part;
+            let Compiler { fleet, notes, doors, stopped, untuned, .. } = part;
             self.fleet.join(fleet);
             self.notes.extend(notes);
             self.doors.extend(doors);
+            self.stopped.extend(stopped);
             self.untuned.extend(untuned);
         }
         Ok(())

@@ -166,6 +166,7 @@ pub fn compile(input: &Input<'_>) -> Result<Compiled, Vec<Diagnostic>> {
         fleet: DesiredFleet::default(),
         notes: Vec::new(),
         doors: Vec::new(),
+        stopped: Vec::new(),
         untuned: Vec::new(),
         verifiers: &verifiers,
         certificate_days: u32::try_from(validity / 86_400).unwrap_or(u32::MAX).clamp(1, 36_500),
@@ -194,7 +195,8 @@ pub fn compile(input: &Input<'_>) -> Result<Compiled, Vec<Diagnostic>> {
     }
     compiler.notes.sort();
     compiler.notes.dedup();
-    Ok(Compiled { fleet: compiler.fleet, notes: compiler.notes, doors: compiler.doors })
+    let Compiler { fleet, notes, doors, stopped, .. } = compiler;
+    Ok(Compiled { fleet, notes, doors, stopped })
 }
 
 impl<'a> Compiler<'a> {

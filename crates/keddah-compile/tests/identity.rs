@@ -31,6 +31,7 @@ fn data(version: u32) -> DataFacts {
         timeline: Some(1),
         owner: "postgres".to_owned(),
         restored: false,
+        wal: None,
     }
 }
 

@@ -25,6 +25,7 @@ mod restart_order;
 mod restarts;
 mod server_settings;
 mod sizing;
+mod stopped;
 mod undeclared;
 mod waiting;
 
@@ -37,3 +38,4 @@ pub use plan::{Blocked, Certainty, Outcome, Plan, PlannedChange, Promise, Summar
 pub use privileges::{Deviation, PrivilegeModel};
 pub use report::{Ending, Report, ReportedChange};
 pub use restarts::Restarts;
+pub use stopped::{Start, starts};

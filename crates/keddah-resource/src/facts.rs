@@ -95,6 +95,9 @@ pub struct DataFacts {
     /// is there (PostgreSQL manual, "Continuous Archiving and Point-in-Time Recovery").
     #[serde(default)]
     pub restored: bool,
+    /// How far its WAL reaches; read where no Patroni of the instance answers.
+    #[serde(default)]
+    pub wal: Option<crate::WalEnd>,
 }
 
 /// What a configuration of Patroni that Keddah has written says of its instance, and the data that

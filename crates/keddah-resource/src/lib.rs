@@ -20,6 +20,7 @@ mod repository;
 pub mod scram;
 mod system_facts;
 mod verifiers;
+mod wal;
 
 pub use aside::{ASIDE, AsideFacts, REMOVED};
 pub use difference::{Action, Class, Difference, FieldChange};
@@ -37,3 +38,4 @@ pub use ownership::{OwnershipFacts, ServiceFacts};
 pub use repository::{PLACE_OPTIONS, Place, RepositoryFacts, with_defaults};
 pub use system_facts::{SystemFacts, SystemProbe};
 pub use verifiers::{RoleVerifier, VerifierFacts, VerifierProbe};
+pub use wal::{StoppedCluster, StoppedMember, WalEnd};

@@ -5,10 +5,10 @@
 //! when it was made, and its data say. A configuration without data binds nobody.
 
 use super::birth::not_before_recovery;
+use super::stopped::Holder;
 use crate::compiler::{Compiler, Node, Problem, problem};
 use crate::pgsql::backup::{is_shared, local_repository};
 use crate::pgsql::{Instance, place, repository};
-use keddah_core::NodeName;
 use keddah_inventory::model::{PgCluster, PgMember};
 use keddah_inventory::{ParamOrigin, Params};
 use keddah_resource::{DataFacts, InstanceFacts, InstanceProbe, NodeFacts, Place};
@@ -19,23 +19,8 @@ use std::path::Path;
 pub(super) struct Found {
     /// The version of its data.
     pub version: Option<u32>,
-    /// The nodes that hold its data, with the timeline there.
-    pub holders: Vec<(NodeName, Option<u32>)>,
-}
-
-impl Found {
-    /// Whether a node is the one to start first while nobody leads: never one without data where
-    /// another has it, for without keys in etcd it would be born anew.
-    pub fn starts_first(&self, node: &NodeName, first_primary: Option<&NodeName>) -> bool {
-        let holds = |name: &NodeName| self.holders.iter().any(|(holder, _)| holder == name);
-        if let Some(primary) = first_primary.filter(|primary| holds(primary)) {
-            return node == primary;
-        }
-        let newest = self.holders.iter().map(|(_, timeline)| *timeline).max();
-        newest.is_some_and(|newest| {
-            self.holders.iter().any(|(holder, timeline)| holder == node && *timeline == newest)
-        })
-    }
+    /// The nodes that hold its data.
+    pub holders: Vec<Holder>,
 }
 
 /// What a node is asked about one of its instances.
@@ -153,8 +138,7 @@ impl<'a> Compiler<'a> {
         }
         let runs = members.iter().any(|(_, node)| node.facts.patroni_of(cluster).is_some());
         not_before_recovery(model, &found, runs)?;
-        let holders =
-            found.iter().map(|(_, node, data)| (node.name.clone(), data.timeline)).collect();
+        let holders = found.iter().map(|(_, node, data)| Holder::of(node, data)).collect();
         Ok(Found { version, holders })
     }
 

@@ -21,6 +21,7 @@ mod repository;
 mod roles;
 pub(crate) mod services;
 pub(crate) mod standby;
+mod stopped;
 pub(crate) mod verifier;
 
 use crate::compiler::{Compiler, Node, Problem, problem};
@@ -48,6 +49,8 @@ pub(super) struct Cluster<'a> {
     pub leader: NodeName,
     /// Whether it exists: some member's Patroni says so, or some member holds its data.
     pub exists: bool,
+    /// Who holds its data.
+    holders: Vec<stopped::Holder>,
     /// What it follows, when it is a standby cluster.
     follows: Option<standby::Upstream>,
     /// The leader's parameters, for everything that is one for the whole cluster.
@@ -216,7 +219,8 @@ impl<'a> Compiler<'a> {
             .iter()
             .find(|(_, node)| leads(node))
             .or_else(|| {
-                instances.iter().find(|(_, node)| found.starts_first(&node.name, first_primary))
+                let first = found.starts_first(first_primary)?;
+                instances.iter().find(|(_, node)| node.name == *first)
             })
             .or_else(|| instances.iter().find(|(_, node)| Some(&node.name) == first_primary))
             .unwrap_or(&instances[0]);
@@ -252,6 +256,7 @@ impl<'a> Compiler<'a> {
             instances,
             leader,
             exists,
+            holders: found.holders,
             follows,
             params,
             parameters,
@@ -280,6 +285,7 @@ impl<'a> Compiler<'a> {
         self.not_over_backups(cluster)?;
         Self::not_twice(cluster)?;
         self.lost_members(cluster);
+        self.tell_stopped(cluster);
         self.repository(cluster)?;
         let mut ready = Vec::new();
         let (mut etcd, mut clients) = (etcd.to_vec(), Vec::new());

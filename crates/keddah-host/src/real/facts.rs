@@ -2,7 +2,7 @@
 
 use super::{
     aside, etcd_member, holdings, hostname, instance_facts, ownership, packages, sysctl, system,
-    verifiers,
+    verifiers, wal_end,
 };
 use crate::HostError;
 use crate::command::Command;
@@ -54,7 +54,13 @@ pub(crate) async fn gather(probe: &Probe) -> Result<NodeFacts, HostError> {
         instance_facts::gather(Path::new(PATRONI), &probe.instances),
     );
     let uname = rustix::system::uname();
-    let kept = kept?;
+    let mut kept = kept?;
+    for instance in &mut kept.instances {
+        let answers = patroni.iter().any(|patroni| patroni.scope == instance.scope);
+        if let Some(data) = instance.data.as_mut().filter(|_| !answers) {
+            data.wal = wal_end::read(data).await?;
+        }
+    }
     Ok(NodeFacts {
         hostname: hostname::kernel(),
         distribution: distribution(&read("/etc/os-release")?),

@@ -117,7 +117,7 @@ fn value_of(text: &str, key: &str) -> Option<String> {
 }
 
 /// The server's files at a path, when there are any.
-fn data_at(path: &Path, accounts: &Accounts) -> Result<Option<DataFacts>, HostError> {
+pub(super) fn data_at(path: &Path, accounts: &Accounts) -> Result<Option<DataFacts>, HostError> {
     let version = path.join("PG_VERSION");
     let version = found(&version, fs::read_to_string(&version))?;
     let control = path.join("global/pg_control");
@@ -132,6 +132,7 @@ fn data_at(path: &Path, accounts: &Accounts) -> Result<Option<DataFacts>, HostEr
     let restored = found(&signal, fs::symlink_metadata(&signal))?.is_some();
     Ok(Some(DataFacts {
         restored,
+        wal: None,
         path: real.to_string_lossy().into_owned(),
         version: version.and_then(|text| text.trim().split('.').next()?.parse().ok()),
         system_identifier,

@@ -56,6 +56,7 @@ mod trust_anchor;
 mod unit;
 mod user;
 pub mod verifiers;
+mod wal_end;
 pub(crate) mod write;
 
 use crate::{Host, HostError, Owed};

@@ -40,7 +40,7 @@ pub struct ApplyArgs {
     #[arg(long, value_delimiter = ',', value_name = "NAME")]
     destroy: Vec<String>,
 
-    /// Restart or remove members of these clusters although they are not well
+    /// Restart, start or remove members of these clusters although they are not well, or others have more
     #[arg(long, value_delimiter = ',', value_name = "CLUSTER")]
     despite: Vec<String>,
 
@@ -80,7 +80,7 @@ pub async fn run(context: &Context, args: ApplyArgs) -> Result<ExitCode, Command
     let nothing = Removing::default();
     let planned =
         steps::plan(context, &mut read, &inventory, &selection, &nothing, patience).await?;
-    let Planned { plan, desired, signer, doors, health, .. } = &planned;
+    let Planned { plan, desired, signer, doors, stopped, health, .. } = &planned;
 
     render::plan::announce(&context.output, plan, health, full);
     if let Some(reviewed) = reviewed.filter(|reviewed| !reviewed.agrees(plan, signer)) {
@@ -93,6 +93,8 @@ pub async fn run(context: &Context, args: ApplyArgs) -> Result<ExitCode, Command
         (opened(plan, doors), PublicPasswords::of(context, allow_public_passwords)?);
     said.guard(&opened, &with_losses(&command, &destroy))?;
     steps::not_into_the_sick(plan, health, &despite, &with_losses(&command, &destroy))?;
+    let starts = keddah_plan::starts(plan, stopped);
+    steps::not_the_wrong_leader(&starts, &despite, &with_losses(&command, &destroy))?;
     let allowance = Allowance { names: destroy.into_iter().collect(), everything: false };
     let approval = Approval { yes, allowance, typed: None, command };
     steps::approve(context, plan, desired, approval)?;

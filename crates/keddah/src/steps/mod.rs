@@ -12,6 +12,7 @@ mod read;
 mod removal;
 mod review;
 mod selection;
+mod stopped;
 mod target;
 mod trip;
 
@@ -27,5 +28,6 @@ pub use read::{Read, base_directory, checked, digest_of, read, refuse, tell_what
 pub use removal::still_allowed;
 pub use review::Reviewed;
 pub use selection::{Restart, Selection, SelectionArgs};
+pub use stopped::not_the_wrong_leader;
 pub use target::{complete, connect, connect_within, observe_facts, some_answer};
 pub use trip::{Planned, plan};

@@ -11,7 +11,7 @@ use keddah_fleet::{FirstAnswers, FirstQuestions, Fleet, Holder, Limits};
 use keddah_inventory::Inventory;
 use keddah_plan::Plan;
 use keddah_plan::health::{Finding, Health, beside};
-use keddah_resource::{DesiredFleet, Door};
+use keddah_resource::{DesiredFleet, Door, StoppedCluster};
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -27,6 +27,8 @@ pub struct Planned {
     pub signer: Signer,
     /// Logins by public passwords that are not known to be there.
     pub doors: Vec<Door>,
+    /// Clusters of which nobody runs.
+    pub stopped: Vec<StoppedCluster>,
     /// How the planned part of the fleet does.
     pub health: Health,
     check: HealthCheck,
@@ -94,7 +96,7 @@ pub async fn plan(
     let (fleet, FirstAnswers { facts, health }, begun) =
         steps::connect(context, inventory, &needed, limits, questions).await?;
     steps::some_answer(&fleet, selection.nodes())?;
-    let (Compiled { fleet: mut desired, mut notes, doors }, others) = if removing.is_empty() {
+    let (Compiled { fleet: mut desired, mut notes, doors, stopped }, others) = if removing.is_empty() {
         (steps::compile(context, read, inventory, &facts, &signer, removing)?, None)
     } else {
         steps::removal::compile(context, read, inventory, facts, &signer, removing)?
@@ -114,12 +116,13 @@ pub async fn plan(
     signer.guard(&observed)?;
     let mut plan = keddah_plan::plan(&desired, &observed)?;
     plan.notes.extend(notes);
+    plan.notes.extend(keddah_plan::starts(&plan, &stopped).iter().map(keddah_plan::Start::note));
     plan.notes.extend(at_work(&holders));
     steps::complete(&mut plan, &desired, &fleet, selection.nodes());
     // A host that is gone for ever is forgotten by the others all the same; notes say what stays.
     let leaving = removing.leaving();
     plan.unreachable.retain(|node, _| !leaving.contains(node));
-    Ok(Planned { plan, desired, fleet, signer, doors, health, check })
+    Ok(Planned { plan, desired, fleet, signer, doors, stopped, health, check })
 }
 
 /// Who changes nodes while we look at them: one note for each.

@@ -1,0 +1,144 @@
+//! Three members that are stopped, what each of them has, and which of them a plan starts.
+
+use super::*;
+use crate::{Certainty, PlannedChange};
+use keddah_core::NodeName;
+use keddah_resource::{Difference, Kind, Module, ResourceId};
+
+const MB: u64 = 1 << 20;
+
+fn end(timeline: u32, position: u64, forks: &[(u32, u64)]) -> WalEnd {
+    WalEnd { timeline, position, exact: true, forks: forks.to_vec() }
+}
+
+fn member(number: usize, wal: Option<WalEnd>) -> StoppedMember {
+    let node = NodeName::new(format!("10.0.0.{number}"));
+    StoppedMember {
+        name: format!("pg-{number}"),
+        unit: ResourceId::new(&node, Kind::Unit, "patroni.service"),
+        holds_data: wal.is_some(),
+        node,
+        wal,
+    }
+}
+
+/// Members by their numbers and what they have, the one to start first at the beginning.
+fn cluster(members: &[(usize, WalEnd)], silent: &[&str]) -> StoppedCluster {
+    StoppedCluster {
+        name: "pg".to_owned(),
+        members: members.iter().map(|(number, wal)| member(*number, Some(wal.clone()))).collect(),
+        silent: silent.iter().map(|&name| name.to_owned()).collect(),
+    }
+}
+
+/// What a plan decides that starts the members with these numbers.
+fn decides(cluster: &StoppedCluster, starting: &[usize]) -> (String, Vec<String>, Vec<String>, bool) {
+    let change = |number: &usize| PlannedChange {
+        id: member(*number, None).unit,
+        module: Module::Pgsql,
+        cluster: Some("pg".to_owned()),
+        difference: Difference::create("it does not run"),
+        certainty: Certainty::Known,
+        cause: None,
+        caused_by: Vec::new(),
+        wave: 0,
+        after: Vec::new(),
+        owes: Vec::new(),
+        moves_services: false,
+    };
+    let changes = starting.iter().map(change).collect();
+    let plan = Plan { changes, ..Plan::default() };
+    let mut starts = starts(&plan, std::slice::from_ref(cluster));
+    assert_eq!(starts.len(), 1, "{starts:?}");
+    let start = starts.remove(0);
+    let refused = start.is_refused();
+    assert_eq!(start.note().contains("--despite"), refused, "{}", start.note());
+    (start.message, start.losses, start.ways, refused)
+}
+
+#[test]
+fn whoever_has_the_most_starts_first_and_nothing_is_lost() {
+    let cluster = cluster(&[(3, end(1, 9 * MB, &[])), (2, end(1, 8 * MB, &[])), (1, end(1, 9 * MB, &[]))], &[]);
+    let all = decides(&cluster, &[1, 2, 3]);
+    assert_eq!(
+        all.0,
+        "nobody of pg runs, and pg-3 on 10.0.0.3 starts first: it has all that the others have, up to timeline 1, \
+         0/900000; pg-2 lacks 1024 kB of it"
+    );
+    assert_eq!((all.1, all.3), (Vec::new(), false));
+    assert!(!decides(&cluster, &[3]).3, "it alone");
+    assert!(!decides(&cluster, &[1]).3, "one that has as much");
+}
+
+#[test]
+fn one_that_is_behind_does_not_lead_alone() {
+    let cluster = cluster(&[(3, end(1, 9 * MB, &[])), (1, end(1, 8 * MB, &[]))], &[]);
+    let (message, losses, ways, refused) = decides(&cluster, &[1]);
+    assert!(refused);
+    assert_eq!(
+        message,
+        "nobody of pg runs, and pg-1 on 10.0.0.1 starts first and leads; what others have beyond it is thrown \
+         away when they follow it"
+    );
+    assert_eq!(
+        losses,
+        ["pg-3 on 10.0.0.3 has 1024 kB of WAL that pg-1 lacks (timeline 1, 0/900000; timeline 1, 0/800000)"]
+    );
+    assert_eq!(
+        ways,
+        ["start all (`keddah apply -l pg`): pg-3 on 10.0.0.3 starts first, for it has all that the others have"]
+    );
+}
+
+#[test]
+fn what_cannot_be_asked_or_read_is_not_taken_for_nothing() {
+    let mut cluster = cluster(&[(1, end(1, 9 * MB, &[])), (2, end(1, 8 * MB, &[]))], &["pg-3 on 10.0.0.3"]);
+    let (_, losses, ways, refused) = decides(&cluster, &[1, 2]);
+    assert!(refused && ways[0] == "bring pg-3 on 10.0.0.3 up", "{ways:?}");
+    assert_eq!(losses, ["pg-3 on 10.0.0.3 cannot be asked what it has"]);
+    cluster.silent.clear();
+    cluster.members[1].wal = Some(WalEnd { exact: false, ..end(1, 8 * MB, &[]) });
+    let (_, losses, _, refused) = decides(&cluster, &[1, 2]);
+    assert!(refused);
+    assert_eq!(losses, ["the WAL of pg-2 on 10.0.0.2 cannot be read behind timeline 1, at least 0/800000"]);
+    cluster.members[1].wal = None;
+    let (_, losses, _, refused) = decides(&cluster, &[1, 2]);
+    assert!(refused);
+    assert_eq!(losses, ["how far the WAL of pg-2 on 10.0.0.2 reaches cannot be read"]);
+    // One that is not made yet has nothing, and does not begin.
+    cluster.members[1].holds_data = false;
+    let alone = StoppedCluster { members: cluster.members[..1].to_vec(), ..cluster.clone() };
+    let plan = Plan::default();
+    assert!(starts(&plan, &[alone]).is_empty(), "nothing is started");
+    let (_, losses, _, refused) = decides(&cluster, &[2]);
+    assert!(refused);
+    assert_eq!(losses, ["pg-1 on 10.0.0.1 holds data, and pg-2 none"]);
+}
+
+#[test]
+fn of_several_histories_somebody_chooses_one() {
+    let restored = end(3, 6 * MB, &[(1, 2 * MB), (2, 5 * MB)]);
+    let cluster = cluster(
+        &[(3, restored), (1, end(2, 9 * MB, &[(1, 2 * MB)])), (2, end(2, 9 * MB, &[(1, 2 * MB)]))],
+        &[],
+    );
+    let (_, losses, ways, refused) = decides(&cluster, &[1, 2, 3]);
+    assert!(refused);
+    assert_eq!(
+        losses[0],
+        "pg-1 on 10.0.0.1 has 4096 kB of WAL of its own behind the fork (timeline 2, 0/900000; pg-3 is on \
+         timeline 3, 0/600000)"
+    );
+    assert_eq!(
+        ways,
+        ["choose who shall lead, and start that member alone: `keddah apply -l HOST`, HOST being 10.0.0.3 for \
+          pg-3, whose timeline 3 is the newest; another one with `--despite pg`; once it leads, `keddah apply -l \
+          pg` starts the others, which follow it"]
+    );
+    let (_, losses, _, refused) = decides(&cluster, &[3]);
+    assert_eq!((losses.len(), refused), (2, false), "that is the choice; the losses are named");
+    assert!(decides(&cluster, &[3, 1]).3);
+    let (_, losses, _, refused) = decides(&cluster, &[1]);
+    assert!(refused, "an older timeline leads by a word alone");
+    assert_eq!(losses, ["pg-3 on 10.0.0.3 has a history of its own (timeline 3, 0/600000; pg-1 is on timeline 2, 0/900000)"]);
+}
