@@ -23,10 +23,14 @@ pub(crate) fn called(member: &EtcdMemberFacts) -> &str {
     }
 }
 
-/// The command by which etcd itself strikes one: `etcdctl` takes ids in hexadecimal digits.
+/// An id as `etcdctl` takes it: in hexadecimal digits.
+pub(super) fn hexadecimal(id: &str) -> String {
+    id.parse::<u64>().map_or_else(|_| id.to_owned(), |id| format!("{id:x}"))
+}
+
+/// The command by which etcd itself strikes one.
 fn strike(member: &EtcdMemberFacts) -> String {
-    let id = member.id.parse::<u64>().map_or_else(|_| member.id.clone(), |id| format!("{id:x}"));
-    format!("etcdctl member remove {id}")
+    format!("etcdctl member remove {}", hexadecimal(&member.id))
 }
 
 /// What every plan says of one.
