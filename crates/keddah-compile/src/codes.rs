@@ -53,6 +53,7 @@ pub const CODES: &[(&str, &str)] = &[
     ("only-backups", "A removal would delete the only backups of a cluster that stays."),
     ("other-places", "A node with one instance shall have several, or the other way round."),
     ("password-needed", "PgBouncer looks passwords up as a role whose own password it lacks."),
+    ("removes-another", "A removal would take away another one than the one that was named."),
     ("removes-etcd", "The last member of etcd would go while clusters need it."),
     ("removes-primary", "The primary of a cluster that stays would go."),
     ("removes-upstream", "A cluster that another one follows would go."),

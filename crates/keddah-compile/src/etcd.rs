@@ -12,7 +12,7 @@ use birth::{Birth, Life};
 use keddah_resource::kind::directory::{self, Permissions};
 use keddah_resource::kind::etcd_member::{EtcdConnection, STORE_QUOTA};
 use keddah_resource::kind::{certificate, etcd_member, file, packages, unit};
-use keddah_resource::{Class, Kind, Module, Resource, ResourceId, Spec};
+use keddah_resource::{Class, EtcdMemberFacts, Kind, Module, Resource, ResourceId, Spec};
 use serde_json::json;
 pub(crate) use strangers::{unknown, unknown_counts};
 
@@ -36,6 +36,15 @@ pub(crate) fn connection(endpoint: String) -> EtcdConnection {
 pub(crate) fn others(but: &[&EtcdMember], members: &[EtcdMember]) -> Vec<EtcdConnection> {
     let others = members.iter().filter(|one| but.iter().all(|but| but.node != one.node));
     others.map(|one| connection(format!("https://{}:{}", one.address, one.port))).collect()
+}
+
+/// How a person tells the others by which address they reach a member.
+pub(crate) fn update_by_hand(member: &EtcdMemberFacts, peer_url: &str) -> String {
+    let id = strangers::hexadecimal(&member.id);
+    format!(
+        "where {peer_url} is right, tell the others, on a node of etcd: `etcdctl member update {id} \
+         --peer-urls={peer_url}`; otherwise put the host's address and `etcd_peer_port` back as they were"
+    )
 }
 
 /// Who says whether a member can stop for good, which they know by its client URL.

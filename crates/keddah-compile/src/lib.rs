@@ -19,6 +19,7 @@ mod parallel;
 mod pgsql;
 mod release;
 mod removal;
+mod removal_identity;
 mod removal_notes;
 mod templates;
 mod topology;

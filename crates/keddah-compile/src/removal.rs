@@ -6,10 +6,11 @@ use crate::etcd::access::patroni_prefix;
 use crate::pgsql::backup::{BACKUP_SECONDS, is_shared};
 use crate::pgsql::layout::unit_file;
 use crate::pgsql::place::Place;
+use crate::removal_identity::{belongs, is_the_member_named};
 use crate::topology::EtcdMember;
 use keddah_core::{NodeName, Secret};
 use keddah_inventory::Params;
-use keddah_inventory::model::{PgCluster, PgMember, upstream_of};
+use keddah_inventory::model::{PgCluster, PgMember, RtoPlan, upstream_of};
 use keddah_resource::kind::etcd_member::{self, EtcdConnection};
 use keddah_resource::kind::{backup, directory, etcd_keys, file, unit};
 use keddah_resource::{
@@ -161,6 +162,7 @@ impl<'a> Compiler<'a> {
                     self.forget_silent(cluster, member)?;
                     continue;
                 };
+                self.is_the_one_named(cluster, member, node)?;
                 self.note_losses(cluster, member, node);
                 self.remove_instance(cluster, member, node)?;
             }
@@ -233,11 +235,13 @@ impl<'a> Compiler<'a> {
         };
         let backup = if stays { None } else { self.last_backup(cluster)? };
         // Clients first: the pool turns them away before the server goes.
+        let belongs = Some(belongs(cluster, member, &place));
         let pool = unit::Spec::stopped(place.pgbouncer_unit());
+        let pool = unit::Spec { belongs: belongs.clone(), ..pool };
         let pool = self.fleet.add(resource(pool.into()).after(backup));
         let server = unit::Spec::stopped(place.patroni_unit());
         let guard = unit::StopGuard { port: member.params.port("patroni_port"), may_lead: !stays };
-        let server = unit::Spec { patience_seconds: 120, guard: Some(guard), ..server };
+        let server = unit::Spec { patience_seconds: 120, guard: Some(guard), belongs, ..server };
         let server = self.fleet.add(resource(server.into()).after([pool]));
         for path in files(&place) {
             self.fleet.add(resource(file::Spec::absent(path).into()).after([server.clone()]));
@@ -324,7 +328,15 @@ impl<'a> Compiler<'a> {
                 Some(ResourceId::new(&place_on(one)?, Kind::Unit, place.patroni_unit()))
             })
             .collect();
-        let spec = etcd_keys::Spec { prefix, servers };
+        // Of a host that does not answer, nothing is stopped.
+        let stops = |one: &PgMember<'_>| {
+            let address = nodes.iter().find(|node| node.name == one.node)?.address.clone();
+            Some(etcd_keys::Living { name: one.instance(&cluster.name), address })
+        };
+        let going = cluster.members.iter().filter_map(stops).collect();
+        let lease = RtoPlan::of(&member.params).ttl;
+        let lease_seconds = u32::try_from(lease).unwrap_or(u32::MAX / 4);
+        let spec = etcd_keys::Spec { prefix, going, lease_seconds, servers };
         let resource = Resource::new(&node, Module::Pgsql, Spec::from(spec));
         let keys = self.fleet.add(resource.in_cluster(cluster.name.as_str()).after(stopped));
         let keys = self.no_etcd_access(cluster, &member.params, &node, &place, keys);
@@ -434,6 +446,13 @@ impl<'a> Compiler<'a> {
             ));
         }
         let stays: Vec<EtcdMember> = stay.iter().map(|&one| one.clone()).collect();
+        let says = |one: &EtcdMember| self.input.facts.get(&one.node)?.etcd.as_ref();
+        let others = stays.iter().find_map(says);
+        for member in &gone {
+            if let Some(etcd) = says(member) {
+                is_the_member_named(member, etcd, others)?;
+            }
+        }
         let serving = (!gone.is_empty()).then(|| striking(&stays, &gone, self.input.facts));
         let through = serving.transpose()?.flatten();
         let mut previous: Option<ResourceId> = None;

@@ -49,12 +49,16 @@ fn nodes(found: [Found; 3], members: &[u8]) -> BTreeMap<NodeName, NodeFacts> {
     for (last, found) in (10..).zip(found) {
         let etcd = match found {
             Found::Silent => continue,
-            Found::Serves("own") => {
-                Some(EtcdFacts { cluster: "own".to_owned(), members: vec![listed(last)] })
-            }
-            Found::Serves(cluster) => {
-                Some(EtcdFacts { cluster: cluster.to_owned(), members: members.clone() })
-            }
+            Found::Serves("own") => Some(EtcdFacts {
+                cluster: "own".to_owned(),
+                member: String::new(),
+                members: vec![listed(last)],
+            }),
+            Found::Serves(cluster) => Some(EtcdFacts {
+                cluster: cluster.to_owned(),
+                member: String::new(),
+                members: members.clone(),
+            }),
             Found::Stopped | Found::Empty => None,
         };
         let etcd_has_data = matches!(found, Found::Serves(_) | Found::Stopped);

@@ -39,7 +39,11 @@ fn nodes(
     members: &[EtcdMemberFacts],
 ) -> BTreeMap<NodeName, NodeFacts> {
     let node = |number: u8, serves: bool, etcd_has_data: bool| {
-        let etcd = serves.then(|| EtcdFacts { cluster: "7".to_owned(), members: members.to_vec() });
+        let etcd = serves.then(|| EtcdFacts {
+            cluster: "7".to_owned(),
+            member: String::new(),
+            members: members.to_vec(),
+        });
         let name = NodeName::new(format!("10.10.10.{}", number + 9));
         (name, NodeFacts { etcd, etcd_has_data, ..facts() })
     };

@@ -35,7 +35,11 @@ fn nodes(
     members: &[EtcdMemberFacts],
 ) -> BTreeMap<NodeName, NodeFacts> {
     let node = |last: u8, serves: bool| {
-        let etcd = serves.then(|| EtcdFacts { cluster: "7".to_owned(), members: members.to_vec() });
+        let etcd = serves.then(|| EtcdFacts {
+            cluster: "7".to_owned(),
+            member: String::new(),
+            members: members.to_vec(),
+        });
         let facts = NodeFacts { etcd, etcd_has_data: serves, ..facts() };
         (NodeName::new(format!("10.10.10.{last}")), facts)
     };

@@ -61,10 +61,13 @@ fn nodes(listed: &[u8]) -> BTreeMap<NodeName, NodeFacts> {
             timeline: Some(1),
             owner: "postgres".to_owned(),
             restored: false,
+            wal: None,
         });
-        let etcd = listed
-            .contains(&last)
-            .then(|| EtcdFacts { cluster: "1".to_owned(), members: members.clone() });
+        let etcd = listed.contains(&last).then(|| EtcdFacts {
+            cluster: "1".to_owned(),
+            member: String::new(),
+            members: members.clone(),
+        });
         let facts = NodeFacts {
             etcd_has_data: etcd.is_some(),
             etcd,

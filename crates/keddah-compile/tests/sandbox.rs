@@ -171,6 +171,7 @@ fn a_member_joins_an_etcd_cluster_that_serves() {
     let node = nodes.get_mut(&NodeName::new("10.10.10.10")).expect("it is there");
     node.etcd_has_data = true;
     node.etcd = Some(EtcdFacts {
+        member: String::new(),
         cluster: "7".to_owned(),
         members: vec![EtcdMemberFacts {
             id: "1".to_owned(),

@@ -328,7 +328,7 @@ fn absent(spec: &Spec) -> Observed {
             process: None,
         }
         .into(),
-        Spec::EtcdKeys(_) => etcd_keys::Observed { keys: 0 }.into(),
+        Spec::EtcdKeys(_) => etcd_keys::Observed { keys: 0, living: Vec::new() }.into(),
         Spec::EtcdAuth(spec) => match spec.part {
             etcd_auth::Part::Root { .. } => {
                 etcd_auth::Observed::Root { present: false, password: false }

@@ -8,7 +8,7 @@ use keddah_core::Secret;
 use keddah_host::{Host, HostError, RealHost};
 use keddah_resource::kind::etcd_access::{self, Part};
 use keddah_resource::kind::etcd_auth::{self, Servers, own_prefix};
-use keddah_resource::kind::etcd_keys;
+use keddah_resource::kind::etcd_keys::{self, Living};
 use keddah_resource::kind::etcd_login;
 use keddah_resource::kind::etcd_member::EtcdConnection;
 use keddah_resource::{Difference, Observation, Observed, Spec};
@@ -172,6 +172,17 @@ impl Member {
         self.call(login, "/v3/kv/range", &body).status.success()
     }
 
+    /// What Patroni writes of a member, for as many seconds where it has a lease.
+    fn member(&self, key: &str, about: &str, login: Option<(&str, &str)>, seconds: Option<u32>) {
+        let mut pair = serde_json::json!({ "key": base64(key), "value": base64(about) });
+        if let Some(seconds) = seconds {
+            let lease = self.call(login, "/v3/lease/grant", &format!(r#"{{"TTL":"{seconds}"}}"#));
+            let lease: serde_json::Value = serde_json::from_slice(&lease.stdout).unwrap();
+            pair["lease"] = lease["ID"].clone();
+        }
+        assert!(self.call(login, "/v3/kv/put", &pair.to_string()).status.success());
+    }
+
     /// A key of somebody who is alive, for as many seconds.
     fn alive(&self, key: &str, seconds: u32) {
         let lease = self.call(None, "/v3/lease/grant", &format!(r#"{{"TTL":"{seconds}"}}"#));
@@ -267,8 +278,31 @@ async fn one_clusters_login_reaches_nothing_of_anothers() {
     assert!(etcd.put(Some(("pg-a", "another")), "/pg/pg-a/leader"));
 
     // It goes as a whole, and leaves nothing.
-    let prefix = "/pg/pg-b/".to_owned();
-    etcd.converge(&etcd_keys::Spec { prefix, servers: etcd.servers("first") }.into()).await;
+    let keys: Spec = etcd_keys::Spec {
+        prefix: "/pg/pg-b/".to_owned(),
+        going: vec![Living { name: "pg-b-1".to_owned(), address: "10.0.0.1".to_owned() }],
+        lease_seconds: 3,
+        servers: etcd.servers("first"),
+    }
+    .into();
+    // While somebody leads by them who does not go, they stay.
+    let change = etcd.difference(&keys).await.unwrap();
+    assert!(change.impossible.is_some_and(|why| why.starts_with("x lives by the keys")));
+    let leader = format!(r#"{{"key":"{}"}}"#, base64("/pg/pg-b/leader"));
+    assert!(etcd.call(root, "/v3/kv/deleterange", &leader).status.success());
+    // One that goes and was killed lives for as long as its lease; one that stopped does not.
+    let about =
+        |state: &str| format!(r#"{{"conn_url":"postgres://10.0.0.1:5432/x","state":"{state}"}}"#);
+    etcd.member("/pg/pg-b/members/pg-b-1", &about("running"), root, Some(2));
+    etcd.member("/pg/pg-b/members/pg-b-2", &about("stopped"), root, None);
+    assert_eq!(etcd.difference(&keys).await.unwrap().impossible, None);
+    etcd.converge(&keys).await;
+    // And one that goes on is not robbed of them after all.
+    etcd.member("/pg/pg-b/members/pg-b-1", &about("running"), root, None);
+    let alive = etcd.try_to(&keys).await.unwrap_err();
+    assert!(alive.message.contains("pg-b-1 on 10.0.0.1 lives"), "{alive:?}");
+    etcd.member("/pg/pg-b/members/pg-b-1", &about("stopped"), root, None);
+    etcd.converge(&keys).await;
     etcd.converge(&etcd.access("pg-b", "", Part::Absent)).await;
     assert!(!etcd.put(Some(("pg-b", "other")), "/pg/pg-b/leader"));
 }

@@ -202,6 +202,9 @@ pub struct EtcdFacts {
     /// The cluster's id in decimal digits: members of two clusters never have the same.
     #[serde(default)]
     pub cluster: String,
+    /// The id of the member that says so.
+    #[serde(default)]
+    pub member: String,
     /// The members.
     pub members: Vec<EtcdMemberFacts>,
 }

@@ -333,7 +333,7 @@ fn other_url(
              update {} --peer-urls={}",
             listed.peer_urls.join(", "),
             through.node,
-            super::strangers::id(listed),
+            super::strangers::hexadecimal(&listed.id),
             member.peer_url()
         ),
         None => format!("{inventory}: the others know it by them"),

@@ -23,14 +23,14 @@ pub(crate) fn called(member: &EtcdMemberFacts) -> &str {
     }
 }
 
-/// Its id as `etcdctl` takes it, in hexadecimal digits.
-pub(super) fn id(member: &EtcdMemberFacts) -> String {
-    member.id.parse::<u64>().map_or_else(|_| member.id.clone(), |id| format!("{id:x}"))
+/// An id as `etcdctl` takes it: in hexadecimal digits.
+pub(super) fn hexadecimal(id: &str) -> String {
+    id.parse::<u64>().map_or_else(|_| id.to_owned(), |id| format!("{id:x}"))
 }
 
 /// The command by which etcd itself strikes one.
 fn strike(member: &EtcdMemberFacts) -> String {
-    format!("etcdctl member remove {}", id(member))
+    format!("etcdctl member remove {}", hexadecimal(&member.id))
 }
 
 /// What every plan says of one.

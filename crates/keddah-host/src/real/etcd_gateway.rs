@@ -65,6 +65,9 @@ pub(crate) struct List {
 pub(crate) struct Header {
     /// The cluster's id in decimal digits.
     pub cluster_id: String,
+    /// The id of the member that answers.
+    #[serde(default)]
+    pub member_id: String,
 }
 
 /// JSON's numbers cannot hold 64 bits, so the gateway writes them as text.

@@ -61,7 +61,7 @@ pub(crate) async fn facts(connection: &EtcdConnection) -> Option<EtcdFacts> {
         learner,
     };
     let members = members.into_iter().map(fact).collect();
-    Some(EtcdFacts { cluster: header.cluster_id, members })
+    Some(EtcdFacts { cluster: header.cluster_id, member: header.member_id, members })
 }
 
 /// Why etcd cannot be asked yet.

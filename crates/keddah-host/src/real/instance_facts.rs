@@ -110,6 +110,14 @@ fn instance(
     })
 }
 
+/// The cluster and the instance that a configuration of Patroni is for; empty where there is none.
+pub(super) fn named_by(configuration: &Path) -> Result<(String, String), HostError> {
+    let path = configuration.join(CONFIGURATION);
+    let text = found(&path, fs::read_to_string(&path))?.unwrap_or_default();
+    let value = |key| value_of(&text, key).unwrap_or_default();
+    Ok((value("scope"), value("name")))
+}
+
 /// A scalar of a file that Keddah has written: one line, its key with the spaces before it.
 fn value_of(text: &str, key: &str) -> Option<String> {
     let value = text.lines().find_map(|line| line.strip_prefix(key)?.strip_prefix(": "))?;

@@ -1,11 +1,12 @@
 //! systemd units: state, start at boot, reloads and restarts, and waiting until they serve.
 
 use super::etcd_quorum;
+use super::instance_facts;
 use super::process;
 use crate::command::Command;
 use crate::rest::{CA, Members, patroni_facts, strict_standbys};
 use crate::{HostError, RealHost};
-use keddah_resource::kind::unit::{Observed, Readiness, Spec, StopGuard};
+use keddah_resource::kind::unit::{Belongs, Observed, Readiness, Spec, StopGuard};
 use keddah_resource::{Class, Difference, Kind, Observation, PatroniFacts, TriggerAction};
 use std::collections::BTreeMap;
 use std::io;
@@ -157,11 +158,23 @@ pub async fn apply(
     if !state.exists() {
         return absent(host, spec, &state);
     }
+    if let Some(belongs) = spec.belongs.as_ref().filter(|_| !spec.running && state.is_busy()) {
+        let configuration = Path::new(&belongs.configuration);
+        if let Some(another) = another(unit, belongs, instance_facts::named_by(configuration)?) {
+            return Err(another);
+        }
+    }
     if let Some(guard) = spec.guard.filter(|_| !spec.running && state.is_busy()) {
         let ca = Path::new(CA).exists().then_some(CA);
         let answer = patroni_facts(guard.port, ca).await;
         if let Some(forbidden) = forbidden(unit, guard, answer.as_ref()) {
             return Err(forbidden);
+        }
+        if let (Some(belongs), Some(facts)) = (&spec.belongs, &answer)
+            && let says = (facts.scope.clone(), String::new())
+            && let Some(another) = another(unit, belongs, says)
+        {
+            return Err(another);
         }
         if let Some(facts) = answer.filter(|_| !guard.may_lead) {
             let strict = strict_standbys(guard.port, ca, facts.tls).await;
@@ -379,6 +392,20 @@ async fn speaks(address: &str, port: u16) -> Option<bool> {
     timeout(Duration::from_secs(2), asking).await.ok().flatten()
 }
 
+/// Why a service is not stopped that is another instance's: the cluster and the name that its neighbour's
+/// configuration has, or its Patroni says, where either says anything.
+fn another(unit: &str, belongs: &Belongs, (scope, name): (String, String)) -> Option<HostError> {
+    let same = |is: &str, wanted: &str| is.is_empty() || is == wanted;
+    if same(&scope, &belongs.scope) && same(&name, &belongs.name) {
+        return None;
+    }
+    let is =
+        if name.is_empty() { format!("a member of {scope}") } else { format!("{name} of {scope}") };
+    let wanted = &belongs.name;
+    let message = format!("{unit} is not stopped: what runs here is {is}, and {wanted} is to go");
+    Some(HostError::new(message).with_hint("plan again: the inventory, or the node, has changed"))
+}
+
 /// Why a Patroni that runs is not stopped. That it does not answer does not mean that it does not lead.
 fn forbidden(unit: &str, guard: StopGuard, answer: Option<&PatroniFacts>) -> Option<HostError> {
     let kept = |why: &str| HostError::new(format!("{unit} is not stopped: {why}"));
@@ -490,6 +517,24 @@ mod tests {
         assert!(accepts("0.0.0.0", port).await);
         drop(listener);
         assert!(!accepts("127.0.0.1", port).await);
+    }
+
+    #[test]
+    fn a_service_of_another_instance_is_not_stopped() {
+        let belongs = Belongs {
+            configuration: "/etc/patroni/conf.d".to_owned(),
+            scope: "pg-test".to_owned(),
+            name: "pg-test-3".to_owned(),
+        };
+        let why = |scope: &str, name: &str| {
+            another("pgbouncer.service", &belongs, (scope.to_owned(), name.to_owned()))
+        };
+        assert!(why("pg-test", "pg-test-3").is_none());
+        assert!(why("pg-test", "").is_none(), "Patroni does not say its name");
+        assert!(why("", "").is_none(), "an earlier removal has taken the configuration");
+        let swapped = why("pg-test", "pg-test-2").expect("it is another").message;
+        assert!(swapped.contains("is pg-test-2 of pg-test, and pg-test-3 is to go"), "{swapped}");
+        assert!(why("pg-meta", "").is_some());
     }
 
     #[test]

@@ -43,6 +43,17 @@ pub struct StopGuard {
     pub may_lead: bool,
 }
 
+/// Whose a service must be when it is stopped: a removal takes away what was named, and nothing else.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Belongs {
+    /// The directory of Patroni's configuration that stands beside it.
+    pub configuration: String,
+    /// The cluster that the configuration has, and Patroni says.
+    pub scope: String,
+    /// The instance.
+    pub name: String,
+}
+
 /// Who is asked whether a member of etcd can be spared for as long as a restart takes.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Quorum {
@@ -79,6 +90,9 @@ pub struct Spec {
     /// What must still hold when it is stopped.
     #[serde(default)]
     pub guard: Option<StopGuard>,
+    /// Whose it must be when it is stopped.
+    #[serde(default)]
+    pub belongs: Option<Belongs>,
     /// Of a member of etcd: who must be a quorum without it when it restarts or stops.
     #[serde(default)]
     pub quorum: Option<Quorum>,
@@ -125,6 +139,7 @@ impl Spec {
             patience_seconds: 30,
             restart_class: Class::Restart,
             guard: None,
+            belongs: None,
             quorum: None,
             started: None,
         }
