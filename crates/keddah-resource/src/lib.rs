@@ -19,6 +19,7 @@ mod repository;
 pub mod scram;
 mod system_facts;
 mod verifiers;
+mod work;
 
 pub use aside::{ASIDE, AsideFacts, REMOVED};
 pub use difference::{Action, Class, Difference, FieldChange};
@@ -35,3 +36,4 @@ pub use ownership::{OwnershipFacts, ServiceFacts};
 pub use repository::{PLACE_OPTIONS, Place, RepositoryFacts, with_defaults};
 pub use system_facts::{SystemFacts, SystemProbe};
 pub use verifiers::{RoleVerifier, VerifierFacts, VerifierProbe};
+pub use work::Work;

@@ -7,7 +7,7 @@ use crate::render::counted;
 use crate::steps::{self, HealthCheck, Read, Selection, Signer};
 use keddah_compile::{Compiled, Removing};
 use keddah_core::NodeName;
-use keddah_fleet::{Fleet, Holder};
+use keddah_fleet::{Fleet, Holder, Places};
 use keddah_inventory::Inventory;
 use keddah_plan::Plan;
 use keddah_plan::health::{Finding, Health};
@@ -23,6 +23,8 @@ pub struct Planned {
     pub desired: DesiredFleet,
     /// The conversations with the nodes.
     pub fleet: Fleet,
+    /// How much may run at once.
+    pub places: Places,
     /// Who signs certificates.
     pub signer: Signer,
     /// Logins by public passwords that are not known to be there.
@@ -87,6 +89,7 @@ pub async fn plan(
     keddah_compile::ask_what_goes(&mut probes, inventory, removing);
     let facts = steps::ask(context, &probes, &mut fleet).await;
     steps::some_answer(&fleet, selection.nodes())?;
+    let places = Places::of(&facts);
     let (Compiled { fleet: mut desired, mut notes, doors }, others) = if removing.is_empty() {
         (steps::compile(context, read, inventory, &facts, &signer, removing)?, None)
     } else {
@@ -110,7 +113,7 @@ pub async fn plan(
     // A host that is gone for ever is forgotten by the others all the same; notes say what stays.
     let leaving = removing.leaving();
     plan.unreachable.retain(|node, _| !leaving.contains(node));
-    Ok(Planned { plan, desired, fleet, signer, doors, health, check })
+    Ok(Planned { plan, desired, fleet, places, signer, doors, health, check })
 }
 
 /// Who changes nodes while we look at them: one note for each.
