@@ -1,6 +1,8 @@
 //! New logins, as a client would make them: to the server, to its pool, through each service.
 
+use super::turns::in_turn;
 use keddah_resource::health::{Asked, LoginAnswer, LoginHealth, LoginProbe};
+use std::collections::BTreeMap;
 use std::time::Duration;
 use tokio::time::{Instant, timeout_at};
 use tokio_postgres::error::SqlState;
@@ -9,13 +11,23 @@ use tokio_postgres::{Config, NoTls, SimpleQueryMessage};
 /// A login that takes longer than this is none for whoever waits for it.
 const PATIENCE: Duration = Duration::from_secs(1);
 
-/// One after the other, so that a role with few connections is enough; and the names of those that earlier
-/// ones have left no time for.
+/// One after the other to each cluster, so that a role with few connections is enough; and the names of
+/// those that earlier ones have left no time for.
 pub(super) async fn look(
     probes: &[LoginProbe],
     patience: Duration,
 ) -> (Vec<LoginHealth>, Vec<String>) {
     let end = Instant::now() + patience;
+    let mut clusters: BTreeMap<&str, Vec<&LoginProbe>> = BTreeMap::new();
+    for probe in probes {
+        clusters.entry(&probe.cluster).or_default().push(probe);
+    }
+    let looks = in_turn(clusters.values().map(|probes| of_one(probes, end))).await;
+    let (found, untried): (Vec<_>, Vec<_>) = looks.into_iter().unzip();
+    (found.concat(), untried.concat())
+}
+
+async fn of_one(probes: &[&LoginProbe], end: Instant) -> (Vec<LoginHealth>, Vec<String>) {
     let mut found = Vec::new();
     for probe in probes {
         if Instant::now() >= end {
