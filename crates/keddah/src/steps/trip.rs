@@ -39,8 +39,9 @@ impl Planned {
     /// stream yet, gets some time to end by itself.
     pub async fn health_now(&self, context: &Context) -> Health {
         let deadline = tokio::time::Instant::now() + SETTLING;
+        let mut check = self.check.clone();
         loop {
-            let health = self.check.judge(context, &self.fleet).await;
+            let health = check.judge(context, &self.fleet).await;
             let is_new = |finding: &&Finding| {
                 let same = |one: &Finding| (one.name, &one.place) == (finding.name, &finding.place);
                 finding.counts() && !self.health.findings.iter().any(same)
@@ -50,6 +51,7 @@ impl Planned {
                 return health;
             }
             tokio::time::sleep(STEP).await;
+            check = check.waiting(UNHURRIED);
         }
     }
 
@@ -62,6 +64,10 @@ impl Planned {
 /// How long what an apply has brought about may take to end: a standby that was just cloned streams once
 /// it has replayed what the archive has.
 const SETTLING: Duration = Duration::from_secs(20);
+
+/// How long a further look waits for each node: one with many instances, right after all of them were made,
+/// has much to do. Nothing is waited for that answers.
+const UNHURRIED: Duration = Duration::from_secs(10);
 
 /// Between two looks.
 const STEP: Duration = Duration::from_millis(300);
