@@ -42,12 +42,11 @@ impl Spec {
             // SQL of somebody else's, as long as it likes.
             Spec::PgBaseline(_) => Work::Heavy,
             Spec::Stanza(_) | Spec::Backup(_) => Work::Heavy,
+            // Heavy for etcd, which all share: each of its users is a few rounds of bcrypt there, and a
+            // hundred at once wait longer than their limits.
+            Spec::EtcdAccess(_) => Work::Heavy,
             // These wait for a quorum, for a round of each Patroni, for a learner that catches up.
-            Spec::EtcdMember(_)
-            | Spec::EtcdAuth(_)
-            | Spec::EtcdAccess(_)
-            | Spec::EtcdLogin(_)
-            | Spec::EtcdKeys(_) => Work::Waiting,
+            Spec::EtcdMember(_) | Spec::EtcdAuth(_) | Spec::EtcdLogin(_) => Work::Waiting,
             Spec::User(_)
             | Spec::Hostname(_)
             | Spec::Block(_)
@@ -56,6 +55,7 @@ impl Spec {
             | Spec::Symlink(_)
             | Spec::Sysctl(_)
             | Spec::Certificate(_)
+            | Spec::EtcdKeys(_)
             | Spec::Unit(_)
             | Spec::Postmaster(_)
             | Spec::PatroniConfig(_)

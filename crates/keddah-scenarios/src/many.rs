@@ -8,6 +8,7 @@ use crate::sandbox::{Image, Sandbox};
 use crate::world::World;
 use serde_json::Value;
 use std::fmt::Write;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
@@ -26,8 +27,8 @@ const MOST_LOAD: f64 = 12.0;
 /// One that takes longer is ended, and told as what it is.
 const PATIENCE: Duration = Duration::from_secs(1800);
 
-/// Between two looks at the load, which the kernel works out every five seconds.
-const LOOK: Duration = Duration::from_secs(2);
+/// Between two looks at the load, as often as the kernel itself counts who runs (`kernel/sched/loadavg.c`).
+const LOOK: Duration = Duration::from_secs(5);
 
 /// What came of it.
 #[derive(Debug)]
@@ -37,23 +38,43 @@ struct Figures {
     failed: usize,
     left_out: usize,
     load_before: f64,
-    load: f64,
-    memory_left: f64,
-    starts_again: usize,
+    seen: Seen,
+    starts: Starts,
     changes_left: usize,
     plan: Duration,
     status: Duration,
     status_code: Option<i32>,
 }
 
+/// What was seen of the machine while it lasted.
+#[derive(Debug, Clone, Copy)]
+struct Seen {
+    /// The highest 1-minute load.
+    load: f64,
+    /// The same, of the nodes' processes alone.
+    own_load: f64,
+    /// The least memory left, in GiB.
+    memory_left: f64,
+}
+
+/// What became of the instances' servers and services.
+#[derive(Debug, Clone, Copy, Default)]
+struct Starts {
+    /// Started again by systemd, or a server by its Patroni, beyond the first time.
+    again: usize,
+    /// Servers that were never started.
+    missing: usize,
+}
+
 /// Boots the nodes, applies, and answers a table and what was not held.
 pub fn measure(world: &mut World) -> Outcome<(String, Vec<String>)> {
     eprintln!("{} clusters on {NODES} nodes", u16::from(NODES) * CLUSTERS_ON_EACH);
     let project = world.project(NAME, &inventory())?;
+    let name = world.options.sandbox.clone();
     let sandbox = world.fresh(Image::Warm, NODES)?;
     let keddah = Keddah { sandbox, project: &project };
     let load_before = load()?;
-    let (applied, most, least) = watched(|| {
+    let (applied, seen) = watched(&name, || {
         let mut command = keddah.command(&["apply", "--yes", "--json"]);
         crate::command::run(&mut command, PATIENCE)
     })?;
@@ -73,9 +94,8 @@ pub fn measure(world: &mut World) -> Outcome<(String, Vec<String>)> {
         failed: ended("failed"),
         left_out: ended("skipped") + ended("unknown"),
         load_before,
-        load: most,
-        memory_left: least,
-        starts_again: starts_again(sandbox)?,
+        seen,
+        starts: starts(sandbox)?,
         changes_left: plan.changes.len(),
         plan: plan.output.elapsed,
         status: status.elapsed,
@@ -97,8 +117,9 @@ impl Figures {
             (seconds > MOST_SECONDS, format!("the apply took {seconds:.0} s")),
             (self.failed > 0, format!("{} changes failed", self.failed)),
             (self.left_out > 0, format!("{} changes were not carried out", self.left_out)),
-            (self.load >= MOST_LOAD, format!("the load rose to {:.1}", self.load)),
-            (self.starts_again > 0, format!("{} starts were repeated", self.starts_again)),
+            (self.seen.load >= MOST_LOAD, format!("the load rose to {:.1}", self.seen.load)),
+            (self.starts.again > 0, format!("{} starts were repeated", self.starts.again)),
+            (self.starts.missing > 0, format!("{} servers never started", self.starts.missing)),
             (self.changes_left > 0, format!("{} changes are left", self.changes_left)),
         ];
         all.into_iter().filter(|(is_so, _)| *is_so).map(|(_, words)| words).collect()
@@ -122,10 +143,14 @@ impl Figures {
             (self.failed + self.left_out).to_string(),
             "0",
         );
-        row("highest 1-minute load", format!("{:.1}", self.load), &format!("below {MOST_LOAD:.0}"));
+        let Seen { load, own_load, memory_left } = self.seen;
+        row("highest 1-minute load", format!("{load:.1}"), &format!("below {MOST_LOAD:.0}"));
+        row("of that by the nodes' own processes, at most", format!("{own_load:.1}"), "");
         row("1-minute load before", format!("{:.1}", self.load_before), "");
-        row("starts of a server or service that were repeated", self.starts_again.to_string(), "0");
-        row("least memory left", format!("{:.1} GiB", self.memory_left), "");
+        let Starts { again, missing } = self.starts;
+        row("starts of a server or service that were repeated", again.to_string(), "0");
+        row("servers that never started", missing.to_string(), "0");
+        row("least memory left", format!("{memory_left:.1} GiB"), "");
         row("changes in the next plan", self.changes_left.to_string(), "0");
         row("plan with nothing to change", format!("{:.1} s", self.plan.as_secs_f64()), "");
         let code = self.status_code.map_or("none".to_owned(), |code| code.to_string());
@@ -172,48 +197,69 @@ fn memory() -> Outcome<f64> {
     Ok(kilobytes.ok_or_else(missing)? / 1024.0 / 1024.0)
 }
 
-/// Does something, and answers the highest load and the least memory meanwhile.
-fn watched<T>(act: impl FnOnce() -> Outcome<T>) -> Outcome<(T, f64, f64)> {
+/// Processes of the nodes of a sandbox that run or want to, or wait for a disk: what the kernel's load counts.
+/// A process that has gone meanwhile counts as none.
+fn busy(sandbox: &str) -> usize {
+    let group = format!("/keddah-sandbox/{sandbox}/");
+    let list =
+        |path: &Path| std::fs::read_dir(path).into_iter().flatten().flatten().map(|one| one.path());
+    let is_busy = |task: &PathBuf| {
+        let text = std::fs::read_to_string(task.join("stat")).unwrap_or_default();
+        // The name before it may hold anything (proc(5)).
+        text.rsplit_once(") ").is_some_and(|(_, rest)| rest.starts_with(['R', 'D']))
+    };
+    let is_own = |process: &PathBuf| {
+        let groups = std::fs::read_to_string(process.join("cgroup")).unwrap_or_default();
+        groups.lines().any(|line| line.contains(&group))
+    };
+    let own = list(Path::new("/proc")).filter(|process| is_own(process));
+    own.flat_map(|process| list(&process.join("task")).collect::<Vec<_>>()).filter(is_busy).count()
+}
+
+/// Does something, and answers what was seen of the machine meanwhile.
+fn watched<T>(sandbox: &str, act: impl FnOnce() -> Outcome<T>) -> Outcome<(T, Seen)> {
     let over = AtomicBool::new(false);
     std::thread::scope(|scope| {
-        let watching = scope.spawn(|| -> Outcome<(f64, f64)> {
-            let (mut most, mut least) = (load()?, memory()?);
+        let watching = scope.spawn(|| -> Outcome<Seen> {
+            let mut seen = Seen { load: load()?, own_load: 0.0, memory_left: memory()? };
+            let (mut own, kept) = (0.0, (-LOOK.as_secs_f64() / 60.0).exp());
             let mut next = Instant::now();
             while !over.load(Ordering::Relaxed) {
                 if Instant::now() >= next {
-                    most = most.max(load()?);
-                    least = least.min(memory()?);
                     next += LOOK;
+                    let busy = f64::from(u32::try_from(busy(sandbox)).unwrap_or(u32::MAX));
+                    own = own * kept + busy * (1.0 - kept);
+                    seen.own_load = seen.own_load.max(own);
+                    seen.load = seen.load.max(load()?);
+                    seen.memory_left = seen.memory_left.min(memory()?);
                 }
                 std::thread::sleep(Duration::from_millis(50));
             }
-            Ok((most.max(load()?), least))
+            seen.load = seen.load.max(load()?);
+            Ok(seen)
         });
         let done = act();
         over.store(true, Ordering::Relaxed);
         let seen = watching.join().map_err(|_| Failure::new("watching the load panicked"))?;
-        let (most, least) = seen?;
-        Ok((done?, most, least))
+        Ok((done?, seen?))
     })
 }
 
-/// How often a service was started again by systemd, or a server by its Patroni, beyond the first time.
-fn starts_again(sandbox: &Sandbox) -> Outcome<usize> {
+/// How the servers and services of all instances were started.
+fn starts(sandbox: &Sandbox) -> Outcome<Starts> {
     let script = "systemctl show --property NRestarts --value 'patroni-*' 'pgbouncer-*' etcd haproxy; \
-         for log in /pg-*/log/patroni/patroni.log; do echo $(($(grep -c 'postmaster pid=' $log) - 1)); done";
-    let mut again = 0;
+         for log in /pg-*/log/patroni/patroni.log; do grep -c 'postmaster pid=' $log | sed 's/^/started /'; done";
+    let mut all = Starts::default();
     for node in 1..=sandbox.nodes {
-        let said = sandbox.shell(node, script)?.success()?;
-        let counts: Vec<i64> =
-            said.text().lines().filter_map(|line| line.trim().parse().ok()).collect();
-        // Each instance has a Patroni, a pool and a log.
-        if counts.len() < 3 * usize::from(CLUSTERS_ON_EACH) || counts.iter().any(|&count| count < 0)
-        {
-            return Err(
-                Failure::new(format!("not every server of node-{node} was started")).with(&said)
-            );
-        }
-        again += counts.iter().sum::<i64>();
+        let said = sandbox.shell(node, script)?;
+        let (servers, services): (Vec<&str>, Vec<&str>) =
+            said.text().lines().partition(|line| line.starts_with("started "));
+        let restarts = services.iter().filter_map(|line| line.trim().parse::<usize>().ok());
+        let count = |line: &&str| line.trim_start_matches("started ").parse::<usize>().ok();
+        let servers: Vec<usize> =
+            servers.iter().filter_map(count).filter(|&count| count > 0).collect();
+        all.again += restarts.sum::<usize>() + servers.iter().map(|count| count - 1).sum::<usize>();
+        all.missing += usize::from(CLUSTERS_ON_EACH).saturating_sub(servers.len());
     }
-    usize::try_from(again).map_err(|error| Failure::new(error.to_string()))
+    Ok(all)
 }
