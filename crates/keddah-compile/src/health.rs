@@ -160,6 +160,7 @@ fn own_logins(probe: &mut HealthProbe, member: &PgMember<'_>, cluster: &ClusterN
     let params = &member.params;
     let Some(user) = monitor(params) else { return };
     let login = |door, port: &str, database: &str| LoginProbe {
+        cluster: cluster.to_string(),
         name: member.instance(cluster),
         door,
         address: "127.0.0.1".to_owned(),
@@ -193,6 +194,7 @@ fn services(probe: &mut HealthProbe, cluster: &PgCluster<'_>) {
         let port = service.dest.port(&cluster.members[*first].params);
         let pooled = port == cluster.members[*first].params.port("pgbouncer_port");
         probe.logins.push(LoginProbe {
+            cluster: cluster.name.to_string(),
             name: format!("{}-{}", cluster.name, service.name),
             door: if pooled { LoginDoor::PooledService } else { LoginDoor::DirectService },
             address: "127.0.0.1".to_owned(),

@@ -50,6 +50,7 @@ fn alive(members: &[MemberFacts]) -> Facts {
             timeline: Some(1),
             owner: "postgres".to_owned(),
             restored: false,
+            ..DataFacts::default()
         };
         facts.instances = vec![InstanceFacts {
             made: true,

@@ -46,6 +46,7 @@ fn nodes() -> BTreeMap<NodeName, NodeFacts> {
             timeline: Some(1),
             owner: "postgres".to_owned(),
             restored: false,
+            ..DataFacts::default()
         };
         let instance = InstanceFacts {
             configuration: "conf.d".to_owned(),
@@ -56,6 +57,7 @@ fn nodes() -> BTreeMap<NodeName, NodeFacts> {
             home: Some(format!("/data/postgres/{cluster}-17")),
             data: Some(data.clone()),
             made: true,
+            runs: true,
         };
         let patroni = PatroniFacts {
             tls: false,

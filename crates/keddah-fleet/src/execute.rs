@@ -1,25 +1,24 @@
-//! Carrying out a plan: each change as soon as what it waits for is done, on all nodes at once.
+//! Carrying out a plan: each change as soon as what it waits for is done and its machine has a place for
+//! it, on all nodes at once.
 //!
 //! No choices are made here: what follows a change, who must remember that, and whether services
 //! are waited for stands in the plan. A failure stops what waits for it and nothing else.
 
 use crate::pki::Authority;
+use crate::places::Places;
 use crate::protocol::Converge;
+use crate::queue::Queue;
 use crate::{Fleet, Holder, Session, SessionError};
 use keddah_core::NodeName;
 use keddah_plan::{Debt, Event, Failure, Plan, PlannedChange, Remembered, SkipReason};
 use keddah_resource::{Class, DesiredFleet, Resource, ResourceId, Spec, TriggerAction};
-use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
-
-/// Changes of one node that run at the same time: enough to overlap waiting, few enough that a
-/// small machine still serves while it is changed.
-const PER_NODE: usize = 8;
 
 /// How long health checks may take to find servers: some checks, and a replica's first connection.
 const SERVICES: Duration = Duration::from_secs(10);
@@ -47,6 +46,8 @@ pub struct Execution<'a> {
     pub authorities: &'a [Authority],
     /// Seconds since 1970-01-01 UTC, for the validity of certificates.
     pub now: i64,
+    /// How much may run at once.
+    pub places: Places,
     /// Who does it, for those who find a node locked.
     pub holder: Holder,
     /// Where to tell what happens.
@@ -155,26 +156,16 @@ async fn lock_nodes(execution: &Execution<'_>) -> Result<(), ExecuteError> {
     if refused.is_empty() { Ok(()) } else { Err(ExecuteError::Locked(refused)) }
 }
 
-#[derive(Clone, Copy, PartialEq)]
-enum State {
-    Waiting,
-    Running,
-    Over,
-}
-
 /// One change on its way: who, what, and how it ended.
 type Finished = (usize, Result<Option<Class>, SessionError>, Instant);
 
 struct Scheduler<'a> {
     execution: &'a Execution<'a>,
     resources: Vec<&'a Resource>,
-    index: HashMap<&'a ResourceId, usize>,
-    waiting: Vec<usize>,
-    successors: Vec<Vec<usize>>,
-    states: Vec<State>,
+    queue: Queue<'a>,
+    /// How many changes were last said to wait for a place.
+    told_queued: usize,
     causes: Vec<Option<TriggerAction>>,
-    ready: BTreeMap<&'a NodeName, VecDeque<usize>>,
-    load: BTreeMap<&'a NodeName, usize>,
     lost: BTreeSet<&'a NodeName>,
     running: JoinSet<Finished>,
     services_moved: bool,
@@ -183,30 +174,14 @@ struct Scheduler<'a> {
 impl<'a> Scheduler<'a> {
     fn new(execution: &'a Execution<'a>, resources: Vec<&'a Resource>) -> Self {
         let changes = &execution.plan.changes;
-        let index: HashMap<&ResourceId, usize> =
-            changes.iter().enumerate().map(|(at, change)| (&change.id, at)).collect();
-        let mut successors = vec![Vec::new(); changes.len()];
-        let mut waiting = vec![0; changes.len()];
-        for (at, change) in changes.iter().enumerate() {
-            for before in change.after.iter().filter_map(|id| index.get(id)) {
-                successors[*before].push(at);
-                waiting[at] += 1;
-            }
-        }
-        let mut ready: BTreeMap<&NodeName, VecDeque<usize>> = BTreeMap::new();
-        for at in (0..changes.len()).filter(|&at| waiting[at] == 0) {
-            ready.entry(&changes[at].id.node).or_default().push_back(at);
-        }
+        let work = resources.iter().zip(changes);
+        let work = work.map(|(resource, change)| resource.spec.work(&change.difference)).collect();
         Self {
             execution,
             resources,
-            index,
-            waiting,
-            successors,
-            states: vec![State::Waiting; changes.len()],
+            queue: Queue::new(changes, work, execution.places.clone()),
+            told_queued: 0,
             causes: vec![None; changes.len()],
-            ready,
-            load: BTreeMap::new(),
             lost: BTreeSet::new(),
             running: JoinSet::new(),
             services_moved: false,
@@ -231,7 +206,7 @@ impl<'a> Scheduler<'a> {
             if wish >= Stop::Gently && !stopping {
                 stopping = true;
                 self.tell(Event::Stopping { running: self.running.len() });
-                for at in 0..self.states.len() {
+                for at in 0..self.queue.len() {
                     self.skip(at, &SkipReason::Interrupted);
                 }
             }
@@ -254,28 +229,23 @@ impl<'a> Scheduler<'a> {
     }
 
     fn dispatch(&mut self) {
-        let nodes: Vec<&NodeName> = self.ready.keys().copied().collect();
-        for node in nodes {
-            while self.load.get(node).copied().unwrap_or_default() < PER_NODE {
-                let Some(at) = self.ready.get_mut(node).and_then(VecDeque::pop_front) else {
-                    self.ready.remove(node);
-                    break;
-                };
-                if self.states[at] == State::Waiting {
-                    self.start(at);
-                }
-            }
+        while let Some(at) = self.queue.begin() {
+            self.start(at);
+        }
+        let count = self.queue.queued();
+        if count != self.told_queued {
+            self.told_queued = count;
+            self.tell(Event::Queued { count });
         }
     }
 
     fn start(&mut self, at: usize) {
         let change = self.change(at);
         let Some(session) = self.execution.fleet.session(&change.id.node).cloned() else {
+            self.queue.put_back(at);
             self.lose(at, Failure::new("there is no connection"));
             return;
         };
-        self.states[at] = State::Running;
-        *self.load.entry(&change.id.node).or_default() += 1;
         self.tell(Event::ChangeStarted { id: change.id.clone() });
         let started = Instant::now();
         let prepared = self.request(at).and_then(|request| Ok((request, self.beforehand(at)?)));
@@ -340,27 +310,19 @@ impl<'a> Scheduler<'a> {
         let change = self.change(at);
         let id = change.id.clone();
         let milliseconds = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
-        if let Some(load) = self.load.get_mut(&change.id.node) {
-            *load -= 1;
-        }
-        self.states[at] = State::Over;
+        self.queue.end(at);
         match result {
             Ok(changed) => {
                 self.tell(Event::ChangeFinished { id, changed, milliseconds });
                 if let Some(class) = changed {
                     self.services_moved |= change.moves_services;
                     for debt in change.owes.iter().filter(|debt| class >= debt.from_class) {
-                        if let Some(&target) = self.index.get(&debt.target) {
+                        if let Some(target) = self.queue.index(&debt.target) {
                             self.causes[target] = self.causes[target].max(Some(debt.action));
                         }
                     }
                 }
-                for next in self.successors[at].clone() {
-                    self.waiting[next] -= 1;
-                    if self.waiting[next] == 0 {
-                        self.ready.entry(&self.change(next).id.node).or_default().push_back(next);
-                    }
-                }
+                self.queue.release(at);
             }
             Err(SessionError::Lost(failure)) => self.lose(at, failure),
             Err(SessionError::Failed(failure)) => self.fail(at, failure, milliseconds),
@@ -374,7 +336,7 @@ impl<'a> Scheduler<'a> {
         let id = self.change(at).id.clone();
         self.tell(Event::ChangeFailed { id: id.clone(), failure, milliseconds });
         let because = SkipReason::DependencyFailed { id };
-        for next in self.successors[at].clone() {
+        for next in self.queue.successors(at).to_vec() {
             self.skip(next, &because);
         }
     }
@@ -386,27 +348,19 @@ impl<'a> Scheduler<'a> {
             self.tell(Event::NodeLost { node: node.clone(), failure });
         }
         let because = SkipReason::NodeLost { node: node.clone() };
-        for next in self.successors[at].clone() {
+        for next in self.queue.successors(at).to_vec() {
             self.skip(next, &because);
         }
-        for other in 0..self.states.len() {
-            if self.change(other).id.node == *node {
-                self.skip(other, &because);
-            }
+        for other in self.queue.of_node(node) {
+            self.skip(other, &because);
         }
     }
 
     /// Skips a change that was not begun, and everything that waits for it.
     fn skip(&mut self, at: usize, because: &SkipReason) {
-        let mut open = vec![at];
-        while let Some(at) = open.pop() {
-            if self.states[at] != State::Waiting {
-                continue;
-            }
-            self.states[at] = State::Over;
+        for at in self.queue.skip(at) {
             let id = self.change(at).id.clone();
             self.tell(Event::ChangeSkipped { id, because: because.clone() });
-            open.extend(&self.successors[at]);
         }
     }
 }

@@ -5,11 +5,13 @@
 use keddah_core::NodeName;
 use keddah_fleet::agent::{Settings, serve};
 use keddah_fleet::pki::Authority;
-use keddah_fleet::{ExecuteError, Execution, Fleet, Holder, Session, SessionError, Stop, execute};
+use keddah_fleet::{
+    ExecuteError, Execution, Fleet, Holder, Places, Session, SessionError, Stop, execute,
+};
 use keddah_host::{FakeEvent, FakeHost, HostError};
 use keddah_plan::{Ending, Event, Plan, Report, SkipReason, plan};
 use keddah_resource::kind::directory::Permissions;
-use keddah_resource::kind::{certificate, file, unit};
+use keddah_resource::kind::{certificate, file, packages, unit};
 use keddah_resource::{
     Class, DesiredFleet, IdleListener, Kind, Module, Observed, Resource, ResourceId, TriggerAction,
 };
@@ -154,6 +156,7 @@ async fn apply_until(
         fleet,
         authorities: std::slice::from_ref(&*AUTHORITY),
         now: NOW,
+        places: Places::default(),
         holder: holder("alice"),
         events: sender,
         stop,
@@ -394,6 +397,46 @@ async fn certificates_are_issued_when_their_change_is_carried_out() {
 }
 
 #[tokio::test]
+async fn heavy_work_is_bounded_and_what_is_light_goes_by_it() {
+    let names = ["a", "b", "c"];
+    let machines = Machines::new(&names, "bounded");
+    let fleet = machines.connect(&names).await;
+    let mut desired = DesiredFleet::default();
+    for (node, number) in names.iter().flat_map(|node| (0..6).map(move |number| (*node, number))) {
+        let set = format!("set-{number}");
+        let spec = packages::Spec { set: set.clone(), names: vec!["one".to_owned()] };
+        desired.add(Resource::new(&NodeName::new(node), Module::Node, spec));
+        machines.host(node).hang(Kind::Packages, &set);
+        desired.add(text(node, &format!("/{number}")));
+    }
+    let made = planned(&fleet, &desired).await;
+    let (wish, stop) = watch::channel(Stop::No);
+    let watch = async {
+        // Whatever may begin has begun by then.
+        tokio::time::sleep(Duration::from_millis(500)).await;
+        wish.send(Stop::Now).unwrap();
+    };
+    let (run, ()) = tokio::join!(apply_until(&fleet, &desired, &made, stop), watch);
+    let run = run.unwrap();
+    let begun = |event: &&FakeEvent| {
+        matches!(event, FakeEvent::Begun { resource: (Kind::Packages, _), .. })
+    };
+    let begun = machines.events.lock().unwrap().iter().filter(begun).count();
+    assert_eq!(begun, 6, "two on each node of one processor");
+    let files = machines.applied().iter().filter(|one| one.contains(" file ")).count();
+    assert_eq!(files, 18, "what is light does not wait behind it");
+    let queued: Vec<usize> = run
+        .events
+        .iter()
+        .filter_map(|event| match event {
+            Event::Queued { count } => Some(*count),
+            _ => None,
+        })
+        .collect();
+    assert_eq!(queued.last(), Some(&12), "{queued:?}");
+}
+
+#[tokio::test]
 async fn a_killed_controller_leaves_a_fleet_that_converges() {
     // Killed before, while and after every change, in turn.
     for killed_after in 0..8 {
@@ -418,6 +461,7 @@ async fn a_killed_controller_leaves_a_fleet_that_converges() {
                 fleet: &fleet,
                 authorities: std::slice::from_ref(&*AUTHORITY),
                 now: NOW,
+                places: Places::default(),
                 holder: holder("alice"),
                 events: sender,
                 stop,

@@ -72,6 +72,12 @@ impl fmt::Display for SkipReason {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", tag = "type")]
 pub enum Event {
+    /// How many changes could begin, and wait for a place on their machines or in the fleet. Their time
+    /// limits have not begun.
+    Queued {
+        /// So many.
+        count: usize,
+    },
     /// A change was handed to its node.
     ChangeStarted {
         /// The change.

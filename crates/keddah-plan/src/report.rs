@@ -98,7 +98,7 @@ impl Report {
                     report.lost.insert(node.clone(), failure.clone());
                     continue;
                 }
-                Event::AwaitingServices => continue,
+                Event::AwaitingServices | Event::Queued { .. } => continue,
                 Event::ServiceIdle { node, listener } => {
                     report.idle.entry(node.clone()).or_default().push(listener.clone());
                     continue;

@@ -66,6 +66,8 @@ pub struct HealthProbe {
 /// A login to try.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LoginProbe {
+    /// Whose servers it ends at: of the logins to one cluster only one is open at a time.
+    pub cluster: String,
     /// What it leads to: an instance, or a service such as `pg-test-primary`.
     pub name: String,
     /// Through which door.

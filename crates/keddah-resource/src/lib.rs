@@ -21,6 +21,7 @@ pub mod scram;
 mod system_facts;
 mod verifiers;
 mod wal;
+mod work;
 
 pub use aside::{ASIDE, AsideFacts, REMOVED};
 pub use difference::{Action, Class, Difference, FieldChange};
@@ -39,3 +40,4 @@ pub use repository::{PLACE_OPTIONS, Place, RepositoryFacts, with_defaults};
 pub use system_facts::{SystemFacts, SystemProbe};
 pub use verifiers::{RoleVerifier, VerifierFacts, VerifierProbe};
 pub use wal::{StoppedCluster, StoppedMember, WalEnd};
+pub use work::Work;

@@ -5,6 +5,7 @@ use crate::command;
 use crate::crowded;
 use crate::failure::{Failure, Outcome};
 use crate::keddah::{Keddah, expected};
+use crate::many;
 use crate::project::Project;
 use crate::sandbox::Image;
 use crate::scenarios::deaths;
@@ -85,15 +86,25 @@ struct Row {
 /// Measures everything.
 pub fn run(options: Options) -> ExitCode {
     let runs = options.runs.max(1);
+    let many_alone = options.only.iter().any(|only| only == many::NAME);
     let result = World::new(options).and_then(|mut world| {
-        let rows = measure(&mut world, runs);
+        let rows = if many_alone { Ok(Vec::new()) } else { measure(&mut world, runs) };
+        let many = rows.and_then(|rows| Ok((rows, many::measure(&mut world)?)));
         world.discard();
-        Ok((rows?, world.options.suite.name()))
+        Ok((many?, world.options.suite.name()))
     });
     match result {
-        Ok((rows, suite)) => {
-            print!("{}", table(&rows, runs, suite));
-            ExitCode::SUCCESS
+        Ok(((rows, (many, broken)), suite)) => {
+            if many_alone {
+                println!("{}\n", machine());
+            } else {
+                println!("{}", table(&rows, runs, suite));
+            }
+            print!("{many}");
+            for limit in &broken {
+                eprintln!("not held: {limit}");
+            }
+            if broken.is_empty() { ExitCode::SUCCESS } else { ExitCode::from(1) }
         }
         Err(failure) => {
             eprintln!("{}\n{}", failure.message, failure.evidence);

@@ -17,6 +17,7 @@ mod drill;
 mod failure;
 mod keddah;
 mod load;
+mod many;
 mod names;
 mod poison;
 mod postgres;
@@ -49,7 +50,7 @@ pub struct Options {
     #[arg(long, value_enum, default_value_t = Suite::Trixie)]
     suite: Suite,
 
-    /// Run these only (names, or numbers from 1), one after another
+    /// Run these only (names, or numbers from 1), one after another; with `bench`, `many` alone is one
     #[arg(long, value_delimiter = ',', value_name = "NAME,…")]
     only: Vec<String>,
 

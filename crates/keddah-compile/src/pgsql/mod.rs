@@ -320,7 +320,13 @@ impl<'a> Compiler<'a> {
             let (params, exists) = (&cluster.params, cluster.exists);
             self.etcd_access(model, params, exists, &clients, leader, &members)?;
         }
-        let settled = self.patroni_config(cluster, &ready)?;
+        let mut settled = self.patroni_config(cluster, &ready)?;
+        if standby::waits_in_any_case(&cluster.params) {
+            // Whatever is written waits until a standby has it: begun before there is one, it would keep
+            // a place from those who make it.
+            let members = cluster.instances.iter().filter(|one| one.node.name != cluster.leader);
+            settled.extend(members.map(|one| one.id(Kind::PgInstance, &one.name)));
+        }
         self.cluster_backup(cluster, &settled)?;
         if cluster.follows.is_some() {
             // What is in it comes from the cluster that it follows.

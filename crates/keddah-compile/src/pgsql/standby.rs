@@ -215,6 +215,12 @@ pub(crate) fn waits_for_standbys(params: &keddah_inventory::Params<'_>) -> bool 
     }
 }
 
+/// Whether commits wait for a standby although there is none (`synchronous_mode_strict` in Patroni's
+/// documentation, "Replication modes").
+pub(super) fn waits_in_any_case(params: &keddah_inventory::Params<'_>) -> bool {
+    waits_for_standbys(params) && params.bool("patroni_synchronous_mode_strict")
+}
+
 /// Quorum commit came with Patroni 4.0; older ones take the word for plain `true`.
 fn quorum_is_known(cluster: &Cluster<'_>) -> Result<(), Problem> {
     for instance in &cluster.instances {

@@ -4,7 +4,7 @@ use crate::cli::Context;
 use crate::error::CommandError;
 use crate::render;
 use crate::steps::{
-    self, ALLOW_PUBLIC_PASSWORDS, Approval, PatienceArgs, Planned, PublicPasswords, Reviewed,
+    self, ALLOW_PUBLIC_PASSWORDS, Approval, Forks, PatienceArgs, Planned, PublicPasswords, Reviewed,
     Selection, SelectionArgs,
 };
 use clap::{Args, ValueEnum};
@@ -48,6 +48,9 @@ pub struct ApplyArgs {
     #[arg(long)]
     allow_public_passwords: bool,
 
+    #[command(flatten)]
+    forks: Forks,
+
     /// Show every field, new files in full, and every change as it is done
     #[arg(short = 'v', long, visible_alias = "verbose")]
     full: bool,
@@ -64,6 +67,7 @@ pub async fn run(context: &Context, args: ApplyArgs) -> Result<ExitCode, Command
         destroy,
         despite,
         allow_public_passwords,
+        forks,
         full,
     } = args;
     let patience = patience.patience();
@@ -99,7 +103,7 @@ pub async fn run(context: &Context, args: ApplyArgs) -> Result<ExitCode, Command
     let approval = Approval { yes, allowance, typed: None, command };
     steps::approve(context, plan, desired, approval)?;
     said.remember(&opened, context.environment.now())?;
-    let report = steps::carry_out(context, &planned, "keddah apply", full).await?;
+    let report = steps::carry_out(context, &planned, "keddah apply", forks.count, full).await?;
     let now = planned.health_now(context).await;
     Ok(render::report::show(&context.output, plan, &report, &now))
 }
@@ -114,8 +118,16 @@ fn with_losses(command: &str, destroy: &[String]) -> String {
 
 /// The command as it was given, without what may be lost.
 fn command_line(context: &Context, args: &ApplyArgs) -> String {
-    let ApplyArgs { plan_file, selection, patience, yes, allow_public_passwords, despite, .. } =
-        args;
+    let ApplyArgs {
+        plan_file,
+        selection,
+        patience,
+        yes,
+        allow_public_passwords,
+        despite,
+        forks,
+        ..
+    } = args;
     let mut words = vec!["keddah".to_owned(), "apply".to_owned()];
     let mut option = |name: &str, value: String| words.extend([name.to_owned(), quote(&value)]);
     if let Some(path) = &context.global.inventory {
@@ -136,6 +148,7 @@ fn command_line(context: &Context, args: &ApplyArgs) -> String {
     if !despite.is_empty() {
         option("--despite", despite.join(","));
     }
+    words.extend(forks.words());
     words.extend(yes.then(|| "--yes".to_owned()));
     words.extend(allow_public_passwords.then(|| ALLOW_PUBLIC_PASSWORDS.to_owned()));
     words.extend(plan_file.as_ref().map(|path| quote(&path.display().to_string())));

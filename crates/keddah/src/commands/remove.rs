@@ -3,7 +3,7 @@
 use crate::cli::Context;
 use crate::error::CommandError;
 use crate::render;
-use crate::steps::{self, Approval, PatienceArgs, Restart, Selection, SelectionArgs};
+use crate::steps::{self, Approval, Forks, PatienceArgs, Restart, Selection, SelectionArgs};
 use clap::Args;
 use keddah_compile::Removing;
 use keddah_core::NodeName;
@@ -55,6 +55,9 @@ pub struct RemoveArgs {
     #[arg(long, value_name = "HOW", default_value = "never")]
     restart: Restart,
 
+    #[command(flatten)]
+    forks: Forks,
+
     /// Show every field, new files in full, and every change as it is done
     #[arg(short = 'v', long, visible_alias = "verbose")]
     full: bool,
@@ -62,8 +65,18 @@ pub struct RemoveArgs {
 
 /// The trip of the data, with some of the nodes on their way out.
 pub async fn run(context: &Context, args: RemoveArgs) -> Result<ExitCode, CommandError> {
-    let RemoveArgs { name, patience, confirm, no_backup, destroy, aside, despite, restart, full } =
-        args;
+    let RemoveArgs {
+        name,
+        patience,
+        confirm,
+        no_backup,
+        destroy,
+        aside,
+        despite,
+        restart,
+        forks,
+        full,
+    } = args;
     let patience = patience.patience();
     let (mut read, inventory) = steps::checked(context)?;
     steps::known_clusters(&inventory, &despite)?;
@@ -107,7 +120,7 @@ pub async fn run(context: &Context, args: RemoveArgs) -> Result<ExitCode, Comman
     steps::approve(context, plan, &planned.desired, approval)?;
     steps::still_allowed(context, &mut read, &inventory, &mut planned, &removing).await?;
     let plan = &planned.plan;
-    let report = steps::carry_out(context, &planned, "keddah remove", full).await?;
+    let report = steps::carry_out(context, &planned, "keddah remove", forks.count, full).await?;
     let now = planned.health_without(context, &removing).await;
     Ok(render::report::show(&context.output, plan, &report, &now))
 }

@@ -50,6 +50,8 @@ pub struct Progress {
     theme: Theme,
     bar: Option<ProgressBar>,
     running: Vec<ResourceId>,
+    /// How many changes wait for a place.
+    queued: usize,
     total: usize,
     done: usize,
     all: bool,
@@ -70,7 +72,7 @@ impl Progress {
             bar
         });
         let (running, spoke) = (Vec::new(), Instant::now());
-        Self { theme: output.stderr, bar, running, total, done: 0, all, spoke }
+        Self { theme: output.stderr, bar, running, queued: 0, total, done: 0, all, spoke }
     }
 
     /// Shows one event.
@@ -83,6 +85,7 @@ impl Progress {
                 self.running.retain(|running| running != id);
                 self.done += 1;
             }
+            Event::Queued { count } => self.queued = *count,
             Event::AwaitingServices => {
                 if let Some(bar) = &self.bar {
                     bar.set_message("waiting for the services to answer");
@@ -115,12 +118,7 @@ impl Progress {
         if self.bar.is_none() && (self.running.is_empty() || self.spoke.elapsed() < SILENCE) {
             return;
         }
-        let mut names: Vec<String> =
-            self.running.iter().take(NAMED).map(ToString::to_string).collect();
-        if self.running.len() > NAMED {
-            names.push(format!("and {} more", self.running.len() - NAMED));
-        }
-        let names = names.join(", ");
+        let names = at_work(&self.running, self.queued);
         let Some(bar) = &self.bar else {
             self.say(&format!("still at {names}"));
             return;
@@ -138,6 +136,20 @@ impl Progress {
     }
 }
 
+/// The changes that run, and how many would if there were a place for them.
+fn at_work(running: &[ResourceId], queued: usize) -> String {
+    let mut names: Vec<String> = running.iter().take(NAMED).map(ToString::to_string).collect();
+    if running.len() > NAMED {
+        names.push(format!("and {} more", running.len() - NAMED));
+    }
+    let mut text = names.join(", ");
+    if queued > 0 {
+        let wait = if queued == 1 { "waits" } else { "wait" };
+        text.push_str(&format!("; {queued} {wait} for a free place"));
+    }
+    text
+}
+
 /// Whether somebody may want to know of an event while others go by.
 fn notable(event: &Event) -> bool {
     match event {
@@ -147,6 +159,7 @@ fn notable(event: &Event) -> bool {
         Event::ChangeFinished { changed: None, .. }
         | Event::ChangeStarted { .. }
         | Event::ChangeSkipped { .. }
+        | Event::Queued { .. }
         | Event::AwaitingServices
         | Event::ServiceIdle { .. }
         | Event::ServicesUnseen { .. } => false,
@@ -160,6 +173,7 @@ fn line(event: &Event, theme: Theme) -> Option<String> {
         // What is skipped is counted by cause in the report; a line for each would hide the cause.
         Event::ChangeStarted { .. }
         | Event::ChangeSkipped { .. }
+        | Event::Queued { .. }
         | Event::AwaitingServices
         | Event::ServiceIdle { .. }
         | Event::ServicesUnseen { .. } => return None,
@@ -198,6 +212,17 @@ mod tests {
     use keddah_core::NodeName;
     use keddah_plan::Failure;
     use keddah_resource::Kind;
+
+    #[test]
+    fn what_waits_for_a_place_is_counted() {
+        let unit = |name: &str| ResourceId::new(&NodeName::new("10.10.10.11"), Kind::Unit, name);
+        let running = [unit("a"), unit("b"), unit("c"), unit("d"), unit("e")];
+        assert_eq!(at_work(&running[..1], 0), "10.10.10.11 unit a");
+        assert_eq!(
+            at_work(&running, 37),
+            "10.10.10.11 unit a, 10.10.10.11 unit b, 10.10.10.11 unit c, and 2 more; 37 wait for a free place"
+        );
+    }
 
     #[test]
     fn what_nobody_notices_goes_by_in_silence() {

@@ -6,6 +6,7 @@ use crate::render::progress::Progress;
 use crate::steps::Planned;
 use keddah_fleet::{Execution, Holder, Stop, execute};
 use keddah_plan::{Event, Report};
+use std::num::NonZeroU16;
 use std::time::Duration;
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
@@ -20,9 +21,11 @@ pub async fn carry_out(
     context: &Context,
     planned: &Planned,
     command: &str,
+    forks: NonZeroU16,
     show_all: bool,
 ) -> Result<Report, CommandError> {
-    let Planned { plan, desired, fleet, signer, doors: _, .. } = planned;
+    let Planned { plan, desired, fleet, places, signer, doors: _, .. } = planned;
+    let places = places.clone().with_forks(forks);
     let (events, mut incoming) = mpsc::unbounded_channel::<Event>();
     let (wish, stop) = watch::channel(Stop::No);
     let now = context.environment.now();
@@ -36,7 +39,8 @@ pub async fn carry_out(
         finishing: false,
     };
     let authorities = &signer.authorities;
-    let execution = Execution { desired, plan, fleet, authorities, now, holder, events, stop };
+    let execution =
+        Execution { desired, plan, fleet, authorities, now, places, holder, events, stop };
     let listening = tokio::spawn(listen(wish));
     let mut progress = Progress::start(&context.output, plan, show_all);
     let mut told = Vec::new();

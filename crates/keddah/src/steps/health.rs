@@ -31,9 +31,7 @@ impl HealthCheck {
         selection: &Selection,
         patience: Duration,
     ) -> Result<Self, CommandError> {
-        // The node's own waiting ends before ours.
-        let node = u64::try_from(nodes_part(patience).as_millis()).unwrap_or(u64::MAX);
-        let mut questions = keddah_compile::health(inventory, node)
+        let mut questions = keddah_compile::health(inventory, on_the_node(patience))
             .map_err(|problem| CommandError::user(problem.message))?;
         let selected = selection.nodes();
         let needed = keddah_compile::needed(inventory, selected);
@@ -54,6 +52,15 @@ impl HealthCheck {
         });
         expected.nodes.clone_from(selected);
         Ok(Self { questions, patience })
+    }
+
+    /// The same, waiting so long for each node.
+    pub fn waiting(mut self, patience: Duration) -> Self {
+        self.patience = patience;
+        for probe in self.questions.probes.values_mut() {
+            probe.patience = on_the_node(patience);
+        }
+        self
     }
 
     /// The same for what stays when something has gone; nodes that it was on are not judged for
@@ -112,6 +119,11 @@ impl HealthCheck {
             .collect();
         judge(&self.questions.expected, &answers)
     }
+}
+
+/// The milliseconds that a node itself waits for its services: its own waiting ends before ours.
+fn on_the_node(patience: Duration) -> u64 {
+    u64::try_from(nodes_part(patience).as_millis()).unwrap_or(u64::MAX)
 }
 
 /// Refuses to restart or remove members of a cluster that is not well, unless it was named.

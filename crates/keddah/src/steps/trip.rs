@@ -7,7 +7,7 @@ use crate::render::counted;
 use crate::steps::{self, HealthCheck, Read, Selection, Signer};
 use keddah_compile::{Compiled, Removing};
 use keddah_core::NodeName;
-use keddah_fleet::{FirstAnswers, FirstQuestions, Fleet, Holder, Limits};
+use keddah_fleet::{FirstAnswers, FirstQuestions, Fleet, Holder, Limits, Places};
 use keddah_inventory::Inventory;
 use keddah_plan::Plan;
 use keddah_plan::health::{Finding, Health, beside};
@@ -23,6 +23,8 @@ pub struct Planned {
     pub desired: DesiredFleet,
     /// The conversations with the nodes.
     pub fleet: Fleet,
+    /// How much may run at once.
+    pub places: Places,
     /// Who signs certificates.
     pub signer: Signer,
     /// Logins by public passwords that are not known to be there.
@@ -40,8 +42,9 @@ impl Planned {
     pub async fn health_now(&self, context: &Context) -> Health {
         let deadline = tokio::time::Instant::now() + SETTLING;
         let before = beside(&self.plan, &self.health);
+        let mut check = self.check.clone();
         loop {
-            let health = self.check.judge(context, &self.fleet).await;
+            let health = check.judge(context, &self.fleet).await;
             let is_new = |finding: &&Finding| {
                 let same = |one: &Finding| (one.name, &one.place) == (finding.name, &finding.place);
                 finding.counts() && !before.iter().any(|one| same(one))
@@ -51,6 +54,7 @@ impl Planned {
                 return health;
             }
             tokio::time::sleep(STEP).await;
+            check = check.waiting(UNHURRIED);
         }
     }
 
@@ -63,6 +67,10 @@ impl Planned {
 /// How long what an apply has brought about may take to end: a standby that was just cloned streams once
 /// it has replayed what the archive has.
 const SETTLING: Duration = Duration::from_secs(20);
+
+/// How long a further look waits for each node: one with many instances, right after all of them were made,
+/// has much to do. Nothing is waited for that answers.
+const UNHURRIED: Duration = Duration::from_secs(10);
 
 /// Between two looks.
 const STEP: Duration = Duration::from_millis(300);
@@ -96,6 +104,7 @@ pub async fn plan(
     let (fleet, FirstAnswers { facts, health }, begun) =
         steps::connect(context, inventory, &needed, limits, questions).await?;
     steps::some_answer(&fleet, selection.nodes())?;
+    let places = Places::of(&facts);
     let (Compiled { fleet: mut desired, mut notes, doors, stopped }, others) = if removing.is_empty() {
         (steps::compile(context, read, inventory, &facts, &signer, removing)?, None)
     } else {
@@ -122,7 +131,7 @@ pub async fn plan(
     // A host that is gone for ever is forgotten by the others all the same; notes say what stays.
     let leaving = removing.leaving();
     plan.unreachable.retain(|node, _| !leaving.contains(node));
-    Ok(Planned { plan, desired, fleet, signer, doors, stopped, health, check })
+    Ok(Planned { plan, desired, fleet, places, signer, doors, stopped, health, check })
 }
 
 /// Who changes nodes while we look at them: one note for each.

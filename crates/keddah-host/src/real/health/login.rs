@@ -1,9 +1,11 @@
 //! New logins, as a client would make them: to the server, to its pool, through each service.
 
 use super::server::running_place;
+use super::turns::in_turn;
 use keddah_resource::health::{
     Asked, LoginAnswer, LoginDoor, LoginHealth, LoginProbe, ServerProbe,
 };
+use std::collections::BTreeMap;
 use std::time::Duration;
 use tokio::time::{Instant, timeout_at};
 use tokio_postgres::error::SqlState;
@@ -12,23 +14,43 @@ use tokio_postgres::{Config, NoTls, SimpleQueryMessage};
 /// A login that takes longer than this is none for whoever waits for it.
 const PATIENCE: Duration = Duration::from_secs(1);
 
-/// One after the other, so that a role with few connections is enough; and the names of those that earlier
-/// ones have left no time for.
+/// One that had less than this was not tried: the machine or the logins before it were slow.
+const FAIR: Duration = Duration::from_millis(500);
+
+/// One after the other to each cluster, so that a role with few connections is enough; and the names of
+/// those that earlier ones have left no time for.
 pub(super) async fn look(
     probes: &[LoginProbe],
     servers: &[ServerProbe],
     patience: Duration,
 ) -> (Vec<LoginHealth>, Vec<String>) {
     let end = Instant::now() + patience;
+    let mut clusters: BTreeMap<&str, Vec<&LoginProbe>> = BTreeMap::new();
+    for probe in probes {
+        clusters.entry(&probe.cluster).or_default().push(probe);
+    }
+    let looks = in_turn(clusters.values().map(|probes| of_one(probes, servers, end))).await;
+    let (found, untried): (Vec<_>, Vec<_>) = looks.into_iter().unzip();
+    (found.concat(), untried.concat())
+}
+
+async fn of_one(
+    probes: &[&LoginProbe],
+    servers: &[ServerProbe],
+    end: Instant,
+) -> (Vec<LoginHealth>, Vec<String>) {
     let mut found = Vec::new();
     for probe in probes {
-        if Instant::now() >= end {
+        let begun = Instant::now();
+        if begun >= end {
             break;
         }
-        let limit = end.min(Instant::now() + PATIENCE);
+        let limit = end.min(begun + PATIENCE);
         let port = port(probe, servers);
         let answer = match timeout_at(limit, login(probe, port)).await {
             Ok(answer) => answer,
+            // That the others left it no time is no silence of its own.
+            Err(_) if limit < begun + FAIR => break,
             Err(_) => Asked::unknown("a new login gets no answer"),
         };
         found.push(LoginHealth { name: probe.name.clone(), door: probe.door, answer });
@@ -96,4 +118,36 @@ async fn held(client: &tokio_postgres::Client) -> (Vec<String>, Vec<String>) {
         rows.iter().filter_map(named).collect()
     };
     (with("paused"), with("disabled"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A login to a port that takes connections and says nothing.
+    fn silent(name: &str, cluster: &str, port: u16) -> LoginProbe {
+        LoginProbe {
+            name: name.to_owned(),
+            cluster: cluster.to_owned(),
+            door: LoginDoor::Server,
+            address: "127.0.0.1".to_owned(),
+            port,
+            user: "nobody".to_owned(),
+            password: keddah_core::Secret::new("no password".to_owned()),
+            database: "postgres".to_owned(),
+        }
+    }
+
+    #[tokio::test]
+    async fn what_the_others_left_no_time_is_not_called_silent() {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let probes = [("a-1", "a"), ("a-2", "a"), ("b-1", "b")];
+        let probes = probes.map(|(name, cluster)| silent(name, cluster, port));
+        let (found, untried) = look(&probes, &[], Duration::from_millis(1200)).await;
+        let found: Vec<&str> = found.iter().map(|one| one.name.as_str()).collect();
+        // The second of the first cluster has a fifth of a second; the other cluster is asked beside it.
+        assert_eq!(found, ["a-1", "b-1"]);
+        assert_eq!(untried, ["a-2"]);
+    }
 }

@@ -6,20 +6,25 @@ mod login;
 mod machine;
 mod ports;
 mod server;
+mod turns;
 
 use super::haproxy;
 use crate::round;
-use futures_util::future::join_all;
 use keddah_resource::health::{Asked, HealthProbe, NodeHealth};
 use std::fmt::Display;
 use std::future::Future;
 use std::time::Duration;
 use tokio::time::Instant;
+use turns::in_turn;
 
 /// Asks the machine.
 pub async fn look(probe: &HealthProbe) -> NodeHealth {
     let patience = Duration::from_millis(probe.patience);
-    let servers = join_all(probe.servers.iter().map(|one| server::look(one, patience)));
+    let end = Instant::now() + patience;
+    let servers = in_turn(probe.servers.iter().map(|one| async move {
+        // Whose turn comes late has less time, for the whole has no more.
+        server::look(one, end.saturating_duration_since(Instant::now())).await
+    }));
     let etcd = async {
         match &probe.etcd {
             Some(connection) => {
