@@ -97,6 +97,7 @@ fn outcome(spec: &Spec, state: &str) -> Option<Outcome> {
                 digest: file::digest(b"other\n"),
                 text: Some("other\n".into()),
                 permissions: Permissions::root(0o644),
+                sample: false,
             }),
         }),
         (Spec::Unit(wanted), state) => {

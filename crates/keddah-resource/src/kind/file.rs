@@ -96,7 +96,13 @@ pub struct ObservedFile {
     pub text: Option<String>,
     /// Owner and mode.
     pub permissions: Permissions,
+    /// Whether it is what its package brought, unchanged: nobody's work is in it.
+    #[serde(default)]
+    pub sample: bool,
 }
+
+/// Why a file that nobody has touched since its package brought it becomes another.
+pub const SAMPLE: &str = "it replaces the sample of its package";
 
 impl Spec {
     /// A file whose content a plan may show.
@@ -192,11 +198,15 @@ impl Spec {
             }
             (Some(wanted), Some(present)) => {
                 let mut reason = "it differs from what is declared";
+                if present.sample {
+                    reason = SAMPLE;
+                }
                 if wanted.content.digest() != present.digest {
                     match (&wanted.content, &present.text) {
                         (Content::Text(after), Some(before)) => {
                             if let Some(memberships) = &wanted.access_for
                                 && !access(before, after, memberships, &mut fields)
+                                && !present.sample
                             {
                                 reason = "it differs from what is declared; nobody gains or loses \
                                           access";
@@ -225,6 +235,7 @@ impl Spec {
                     Content::Secret(_) => None,
                 },
                 permissions: present.permissions.clone(),
+                sample: false,
             }),
         }
     }
