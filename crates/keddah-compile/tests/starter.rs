@@ -8,7 +8,7 @@ use keddah_core::{NodeName, Severity, SourceMap};
 use keddah_inventory::{check, is_public_password, load};
 use keddah_resource::NodeFacts;
 use std::collections::BTreeMap;
-use support::{compiled, facts, without};
+use support::{compiled, facts, file, without};
 
 const STARTER: &str = include_str!("../../../conf/three.yml");
 
@@ -30,7 +30,7 @@ fn problems(text: &str) -> Vec<keddah_core::Diagnostic> {
     let mut sources = SourceMap::default();
     let (inventory, loading) = load(&mut sources, "three.yml", text.as_bytes());
     assert!(loading.is_empty(), "{loading:?}");
-    check(&inventory.expect("it loads"))
+    check(&sources, &inventory.expect("it loads"))
 }
 
 #[test]
@@ -59,6 +59,9 @@ fn machines() -> BTreeMap<NodeName, NodeFacts> {
 fn it_compiles_on_three_machines() {
     let compiled = compiled(&with_passwords(), &machines());
     assert!(compiled.fleet.iter().count() > 200);
+    let table =
+        file(&compiled, "10.10.10.12", "/etc/cron.d/keddah-pgsql").expect("a nightly backup");
+    assert!(table.contains("/pg/bin/pg-backup full"), "{table}");
 }
 
 #[test]

@@ -108,7 +108,10 @@ fn other_text() -> Observed {
     let permissions = Permissions::root(0o644);
     let text = Some("other\n".to_owned());
     let digest = file::digest(b"other\n");
-    file::Observed { present: Some(file::ObservedFile { digest, text, permissions, sample: false }) }.into()
+    file::Observed {
+        present: Some(file::ObservedFile { digest, text, permissions, sample: false }),
+    }
+    .into()
 }
 
 fn running() -> Observed {

@@ -51,8 +51,10 @@ fn flow(value: &Value) -> String {
         }
         Value::Object(entries) if entries.is_empty() => "{}".to_owned(),
         Value::Object(entries) => {
-            let entries: Vec<String> =
-                entries.iter().map(|(key, value)| format!("{}: {}", text(key), flow(value))).collect();
+            let entries: Vec<String> = entries
+                .iter()
+                .map(|(key, value)| format!("{}: {}", text(key), flow(value)))
+                .collect();
             format!("{{ {} }}", entries.join(", "))
         }
     }
@@ -66,7 +68,8 @@ fn text(text: &str) -> String {
     let plain = text.chars().all(|one| one.is_ascii_alphanumeric() || "_-./".contains(one));
     let word = WORDS.iter().any(|word| text.eq_ignore_ascii_case(word));
     // No number has three points.
-    let address = text.split('.').count() == 4 && text.split('.').all(|one| one.parse::<u8>().is_ok());
+    let address =
+        text.split('.').count() == 4 && text.split('.').all(|one| one.parse::<u8>().is_ok());
     if address || (begins && plain && !word) {
         text.to_owned()
     } else {

@@ -339,8 +339,10 @@ fn version(params: &Params<'_>, node: &Node<'_>) -> Result<u32, Problem> {
         return Ok(newest.unwrap_or(node.release.postgresql()));
     }
     let own = node.release.postgresql();
-    let there: Vec<String> =
-        POSTGRESQL_VERSIONS.filter(|&version| offered(version)).map(|one| one.to_string()).collect();
+    let there: Vec<String> = POSTGRESQL_VERSIONS
+        .filter(|&version| offered(version))
+        .map(|one| one.to_string())
+        .collect();
     let problem = problem(
         "unavailable-version",
         params.span("pg_version"),

@@ -23,16 +23,14 @@ pub async fn observe(_host: &RealHost, specs: &[&Spec]) -> Vec<Result<Observatio
     let samples = Samples::default();
     specs
         .iter()
-        .map(|spec| look(spec, &accounts, &samples).map(|observed| Observation::Known(observed.into())))
+        .map(|spec| {
+            look(spec, &accounts, &samples).map(|observed| Observation::Known(observed.into()))
+        })
         .collect()
 }
 
 /// Looks at one file. That a directory on the way to it is missing means "absent" too.
-fn look(
-    spec: &Spec,
-    accounts: &Accounts,
-    samples: &Samples,
-) -> Result<Observed, HostError> {
+fn look(spec: &Spec, accounts: &Accounts, samples: &Samples) -> Result<Observed, HostError> {
     let path = Path::new(&spec.path);
     let failed = |error| HostError::path("read", path, &error);
     let Some(wanted) = &spec.present else {
@@ -41,12 +39,8 @@ fn look(
             Ok(found) if found.is_dir() => Err(is_a_directory(path)),
             Ok(found) => {
                 let permissions = accounts.permissions(found.uid(), found.gid(), found.mode());
-                let present = ObservedFile {
-                    digest: String::new(),
-                    text: None,
-                    permissions,
-                    sample: false,
-                };
+                let present =
+                    ObservedFile { digest: String::new(), text: None, permissions, sample: false };
                 Ok(Observed { present: Some(present) })
             }
             Err(error) if error.kind() == ErrorKind::NotFound => Ok(Observed { present: None }),

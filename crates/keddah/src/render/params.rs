@@ -84,9 +84,9 @@ fn fields(text: &mut String, structure: &'static Structure, line: usize, theme: 
     while let Some(&one) = shown.get(next) {
         next += 1;
         let heading = theme.paint(Meaning::Muted, &format!("fields of a {}:", one.name));
-        let short = one.shorthand.map_or_else(String::new, |field| {
-            format!(" (a bare text stands for its {field})")
-        });
+        let short = one
+            .shorthand
+            .map_or_else(String::new, |field| format!(" (a bare text stands for its {field})"));
         let _ = writeln!(text, "  {heading}{short}");
         let width = one.fields.iter().map(|field| field.name.len()).max().unwrap_or_default();
         for Field { name, kind, default, description, aliases: _, required } in one.fields {

@@ -46,9 +46,8 @@ pub fn again(output: &Output, now: i64) {
 
 /// A moment, in seconds since 1970, as a person reads it.
 fn moment(now: i64) -> String {
-    let form = time::macros::format_description!(
-        "[year]-[month]-[day] [hour]:[minute]:[second] UTC"
-    );
+    let form =
+        time::macros::format_description!("[year]-[month]-[day] [hour]:[minute]:[second] UTC");
     time::OffsetDateTime::from_unix_timestamp(now)
         .ok()
         .and_then(|moment| moment.format(&form).ok())

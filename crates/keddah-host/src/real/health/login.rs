@@ -46,9 +46,8 @@ pub(super) async fn look(
 
 /// The port that a server runs with, which is another than the declared one until it restarts.
 fn port(probe: &LoginProbe, servers: &[ServerProbe]) -> u16 {
-    let own = |server: &&ServerProbe| {
-        probe.door == LoginDoor::Server && server.instance == probe.name
-    };
+    let own =
+        |server: &&ServerProbe| probe.door == LoginDoor::Server && server.instance == probe.name;
     let server = servers.iter().find(own);
     server
         .and_then(|server| running_place(&server.data_directory))
