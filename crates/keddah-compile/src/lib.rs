@@ -190,7 +190,8 @@ pub fn compile(input: &Input<'_>) -> Result<Compiled, Vec<Diagnostic>> {
     }
     if !compiler.untuned.is_empty() {
         compiler.notes.push(format!(
-            "kernel parameters that are not a container's own are only written down on {}",
+            "kernel parameters that belong to a container's host are not set, and only stand in \
+             /etc/sysctl.d/90-keddah.conf, on {}",
             compiler.untuned.join(", ")
         ));
     }

@@ -116,6 +116,7 @@ fn other_text() -> Observed {
             text,
             entries: Default::default(),
             permissions,
+            sample: false,
         }),
     }
     .into()

@@ -339,7 +339,7 @@ where
 }
 
 /// TLS that trusts one CA and nothing else.
-async fn trusting(ca_path: &str) -> io::Result<ClientConfig> {
+pub(crate) async fn trusting(ca_path: &str) -> io::Result<ClientConfig> {
     let because = |error: String| io::Error::other(format!("{ca_path}: {error}"));
     let pem = tokio::fs::read(ca_path).await.map_err(|error| because(error.to_string()))?;
     let mut roots = RootCertStore::empty();

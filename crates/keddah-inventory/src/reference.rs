@@ -1,7 +1,11 @@
 //! The parameter reference page, `docs/parameters.md`, made from the registry.
 
+use crate::readable_yaml;
 use crate::registry::{self, Module, Parameter, Support, structures};
 use std::fmt::Write;
+
+/// Characters of a line of a long default: a rule of access stays on one.
+const LINE: usize = 160;
 
 /// Defaults longer than this many characters do not go into a table.
 const LONG: usize = 90;
@@ -98,20 +102,8 @@ fn long_defaults(page: &mut String) {
             continue;
         }
         let _ = write!(page, "\n### {}\n\n```yaml\n", parameter.name);
-        match &json {
-            serde_json::Value::Array(items) => {
-                for item in items {
-                    let _ = writeln!(page, "- {item}");
-                }
-            }
-            serde_json::Value::Object(entries) => {
-                for (key, value) in entries {
-                    let _ = writeln!(page, "{key}: {value}");
-                }
-            }
-            other => {
-                let _ = writeln!(page, "{other}");
-            }
+        for line in readable_yaml(&json, LINE) {
+            let _ = writeln!(page, "{line}");
         }
         page.push_str("```\n");
     }

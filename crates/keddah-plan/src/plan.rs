@@ -3,7 +3,7 @@
 use crate::{Debt, Failure, Remembered};
 use keddah_core::NodeName;
 use keddah_resource::{
-    Action, Class, Difference, FieldChange, Module, Observed, ResourceId, TriggerAction,
+    Action, Class, Difference, FieldChange, Kind, Module, Observed, ResourceId, TriggerAction,
 };
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
@@ -172,6 +172,9 @@ pub struct Plan {
 pub struct Summary {
     /// Things to be made.
     pub create: usize,
+    /// Units to be started, which may have been there for long.
+    #[serde(default)]
+    pub start: usize,
     /// Things to be changed.
     pub update: usize,
     /// Things to be taken away.
@@ -217,6 +220,7 @@ impl Plan {
             }
             *summary.classes.entry(change.difference.class).or_default() += 1;
             match change.difference.action {
+                Action::Create if change.id.kind == Kind::Unit => summary.start += 1,
                 Action::Create => summary.create += 1,
                 Action::Update => summary.update += 1,
                 Action::Delete => summary.delete += 1,

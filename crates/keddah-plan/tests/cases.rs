@@ -98,6 +98,7 @@ fn outcome(spec: &Spec, state: &str) -> Option<Outcome> {
                 text: Some("other\n".into()),
                 entries: Default::default(),
                 permissions: Permissions::root(0o644),
+                sample: false,
             }),
         }),
         (Spec::Unit(wanted), state) => {

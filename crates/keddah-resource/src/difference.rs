@@ -41,7 +41,7 @@ impl fmt::Display for Class {
             Class::InPlace => "in place",
             Class::Reload => "reload",
             Class::Restart => "restart",
-            Class::OrderedRestart => "ordered restart",
+            Class::OrderedRestart => "rolling restart",
             Class::Stop => "stop",
             Class::Replace => "replace",
             Class::Destroy => "destroy",

@@ -164,11 +164,12 @@ impl fmt::Display for Error {
                 write!(formatter, "a sandbox has 1 to 64 nodes, not {count}")
             }
             Self::NotFound { name, others } => {
-                write!(formatter, "there is no sandbox named \"{name}\"")?;
-                if others.is_empty() {
-                    return Ok(());
+                write!(formatter, "there is no sandbox named \"{name}\": ")?;
+                match others.as_slice() {
+                    [] => write!(formatter, "there is none at all; `keddah sandbox up` boots one"),
+                    [one] => write!(formatter, "the only one is \"{one}\" (--name {one})"),
+                    many => write!(formatter, "there are {} (--name)", many.join(", ")),
                 }
-                write!(formatter, ", but: {}", others.join(", "))
             }
             Self::Exists { name, found } => write!(
                 formatter,

@@ -316,6 +316,10 @@ fn inventory_show_names_origins_and_hides_secrets() {
     assert_eq!(shown.code, 0, "{}", shown.stderr);
     assert!(shown.stdout.contains("keddah.yml:6 (group pg-meta)"), "{}", shown.stdout);
     assert!(shown.stdout.contains("# default"), "{}", shown.stdout);
+    // A long value is a block below its name, whose lines stay readable.
+    assert!(shown.stdout.contains("\n  local: { path: "), "{}", shown.stdout);
+    let widest = shown.stdout.lines().filter(|line| line.starts_with("  ")).map(str::len).max();
+    assert!(widest.is_some_and(|widest| widest <= 140), "{widest:?}");
     assert!(!shown.stdout.contains("poison"), "{}", shown.stdout);
     let list = scene.run(&["inventory", "--list"]);
     let list: serde_json::Value = serde_json::from_str(&list.stdout).unwrap();
@@ -381,6 +385,11 @@ fn client_certificates_are_issued_for_their_owner_alone() {
     make_authority(&scene);
     let issued = scene.run(&["cert", "issue", "--cn", "dbuser_dba"]);
     assert_eq!(issued.code, 0, "{}", issued.stderr);
+    assert!(!issued.stderr.contains("warning: no cluster"), "{}", issued.stderr);
+    let nobody = scene.run(&["cert", "issue", "--cn", "nobody_here"]);
+    assert_eq!(nobody.code, 0, "{}", nobody.stderr);
+    let warning = "warning: no cluster of the inventory declares a user `nobody_here`";
+    assert!(nobody.stderr.contains(warning), "{}", nobody.stderr);
     for file in ["files/pki/client/dbuser_dba.key", "files/pki/client/dbuser_dba.crt"] {
         assert_eq!(scene.mode(file), 0o600, "{file}");
     }

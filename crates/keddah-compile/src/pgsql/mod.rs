@@ -352,13 +352,24 @@ fn version(params: &Params<'_>, node: &Node<'_>) -> Result<u32, Problem> {
         let newest = POSTGRESQL_VERSIONS.rev().find(|&version| offered(version));
         return Ok(newest.unwrap_or(node.release.postgresql()));
     }
-    Err(problem(
+    let own = node.release.postgresql();
+    let there: Vec<String> = POSTGRESQL_VERSIONS
+        .filter(|&version| offered(version))
+        .map(|one| one.to_string())
+        .collect();
+    let problem = problem(
         "unavailable-version",
         params.span("pg_version"),
         format!(
             "the package sources of {} do not offer PostgreSQL {wanted}; they offer {}",
             node.name,
-            node.release.postgresql()
+            there.join(" and ")
         ),
-    ))
+    );
+    Err(Box::new(problem.help(format!(
+        "ask for one of these, or leave `pg_version` out and take the newest of them; Debian itself has \
+         {own}. Package sources are yours to set up on each node of the cluster; PostgreSQL's own has \
+         every version: `apt-get install postgresql-common`, then \
+         `/usr/share/postgresql-common/pgdg/apt.postgresql.org.sh`"
+    ))))
 }

@@ -1,5 +1,7 @@
 //! What the tests of compilation share: a small machine, and a compilation for some of them.
 
+#![allow(dead_code, reason = "each test is a program of its own, and uses what it needs")]
+
 use keddah_compile::{Authorities, Authority, Compiled, Input, Removing, Templates, compile};
 use keddah_core::{Diagnostic, NodeName, Secret, SourceMap};
 use keddah_resource::{Distribution, NodeFacts, Spec};

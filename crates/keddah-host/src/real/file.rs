@@ -3,6 +3,7 @@
 use super::accounts::Accounts;
 use super::config_test::test;
 use super::held::{Held, LastLink, Missing};
+use super::samples::Samples;
 use super::write::{Candidate, on_disk, remove, set_permissions};
 use crate::{HostError, RealHost};
 use keddah_resource::kind::file::{Observed, ObservedFile, Present, Spec, digest};
@@ -20,17 +21,20 @@ pub async fn observe(_host: &RealHost, specs: &[&Spec]) -> Vec<Result<Observatio
         Ok(accounts) => accounts,
         Err(error) => return specs.iter().map(|_| Err(error.clone())).collect(),
     };
+    let samples = Samples::default();
     specs
         .iter()
-        .map(|spec| look(spec, &accounts).map(|observed| Observation::Known(observed.into())))
+        .map(|spec| {
+            look(spec, &accounts, &samples).map(|observed| Observation::Known(observed.into()))
+        })
         .collect()
 }
 
 /// Looks at one file. That a directory on the way to it is missing means "absent" too.
-fn look(spec: &Spec, accounts: &Accounts) -> Result<Observed, HostError> {
+fn look(spec: &Spec, accounts: &Accounts, samples: &Samples) -> Result<Observed, HostError> {
     let path = Path::new(&spec.path);
     let failed = |error| HostError::path("read", path, &error);
-    if spec.present.is_none() {
+    let Some(wanted) = &spec.present else {
         // A link that leads nowhere still has to go.
         return match path.symlink_metadata() {
             Ok(found) if found.is_dir() => Err(is_a_directory(path)),
@@ -41,13 +45,14 @@ fn look(spec: &Spec, accounts: &Accounts) -> Result<Observed, HostError> {
                     text: None,
                     entries: BTreeMap::new(),
                     permissions,
+                    sample: false,
                 };
                 Ok(Observed { present: Some(present) })
             }
             Err(error) if error.kind() == ErrorKind::NotFound => Ok(Observed { present: None }),
             Err(error) => Err(failed(error)),
         };
-    }
+    };
     match path.metadata() {
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Observed { present: None }),
         _ => {}
@@ -65,9 +70,11 @@ fn look(spec: &Spec, accounts: &Accounts) -> Result<Observed, HostError> {
     }
     let mut content = Vec::new();
     file.read_to_end(&mut content).map_err(failed)?;
+    let digest = digest(&content);
     Ok(Observed {
         present: Some(ObservedFile {
-            digest: digest(&content),
+            sample: digest != wanted.content.digest() && samples.is_one(&spec.path, &content),
+            digest,
             entries: spec
                 .entries()
                 .map(|kind| kind.of(&String::from_utf8_lossy(&content)))

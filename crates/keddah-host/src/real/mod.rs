@@ -48,6 +48,7 @@ mod process;
 mod progress;
 mod reconnect;
 mod repository;
+mod samples;
 mod stanza;
 mod symlink;
 mod sysctl;

@@ -106,7 +106,8 @@ pub(super) const PG_ID: &[Parameter] = &section(
             Levels::I,
             NO,
             "Marks an instance as suited to slow analytical queries: the offline service \
-         sends them here and `dbrole_offline` may connect.",
+         sends them here first. Who may log in does not depend on it: members of `dbrole_offline` may at \
+         every instance, directly and not through PgBouncer, unless rules say otherwise.",
         ),
     ],
 );
@@ -264,7 +265,9 @@ pub(super) const PG_INSTALL: &[Parameter] = &section(
             one_of(&["13", "14", "15", "16", "17", "18"]),
             Levels::C,
             int(18),
-            "Major version of PostgreSQL to install.",
+            "Major version of PostgreSQL to install. Where nobody sets it, Keddah keeps the one that is there; \
+         for a new cluster it takes the newest that the node's package sources offer, which is 17 on \
+         Debian 13 and 15 on Debian 12. One that they do not offer is refused.",
         ),
         row(
             "pg_bin_dir",

@@ -189,7 +189,13 @@ pub struct ObservedFile {
     pub entries: BTreeMap<String, String>,
     /// Owner and mode.
     pub permissions: Permissions,
+    /// Whether it is what its package brought, unchanged: nobody's work is in it.
+    #[serde(default)]
+    pub sample: bool,
 }
+
+/// Why a file that nobody has touched since its package brought it becomes another.
+pub const SAMPLE: &str = "it replaces the sample of its package";
 
 impl Spec {
     /// A file whose content a plan may show.
@@ -301,11 +307,15 @@ impl Spec {
             }
             (Some(wanted), Some(present)) => {
                 let mut reason = "it differs from what is declared";
+                if present.sample {
+                    reason = SAMPLE;
+                }
                 if wanted.content.digest() != present.digest {
                     match (&wanted.content, &present.text) {
                         (Content::Text(after), Some(before)) => {
                             if let Some(memberships) = &wanted.access_for
                                 && !access(before, after, memberships, &mut fields)
+                                && !present.sample
                             {
                                 reason = "it differs from what is declared; nobody gains or loses \
                                           access";
@@ -346,6 +356,7 @@ impl Spec {
                     _ => BTreeMap::new(),
                 },
                 permissions: present.permissions.clone(),
+                sample: false,
             }),
         }
     }

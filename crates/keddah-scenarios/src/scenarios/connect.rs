@@ -361,8 +361,18 @@ fn pool_tls(keddah: &Keddah<'_>) -> Outcome {
     }
     let other = at("pg-meta", 5433).option(&format!("hostaddr={}", address(3)));
     other.refused(sandbox, "SELECT 1", "pg-meta")?;
-    login("test", "test", &address(3), 6432, "test").tls("disable").query(sandbox, "SELECT 1")?;
-    project.edit(on, "")?;
+    let plain = login("test", "test", &address(3), 6432, "test").tls("disable");
+    plain.query(sandbox, "SELECT 1")?;
+    // Where pools let nobody in without TLS, Keddah's own question comes with it, too.
+    let required = "        pgbouncer_sslmode: require\n";
+    project.edit(on, required)?;
+    keddah.change(&[
+        expected("file", "pgbouncer.ini").times(3).action("update"),
+        expected("unit", "pgbouncer.service").times(3).class("reload"),
+    ])?;
+    plain.refused(sandbox, "SELECT 1", "SSL required")?;
+    keddah.run(&["status", "-l", "pg-test"])?.expect(&[0])?;
+    project.edit(required, "")?;
     keddah.apply().map(|_| ())
 }
 

@@ -6,7 +6,8 @@ use crate::steps;
 use clap::{Args, Subcommand};
 use keddah_compile::CA_PATH;
 use keddah_fleet::pki::Authority;
-use keddah_inventory::Params;
+use keddah_inventory::model::PgUser;
+use keddah_inventory::{Inventory, Params};
 use keddah_resource::Material;
 use keddah_resource::kind::certificate;
 use keddah_resource::kind::directory::Permissions;
@@ -66,8 +67,9 @@ fn issue(context: &Context, args: &IssueArgs) -> Result<ExitCode, CommandError> 
         return Err(CommandError::user(format!("`{cn}` cannot be the name of a file"))
             .hint("use letters, digits, and the characters _ - . @"));
     }
+    let inventory = steps::read(context)?.inventory;
     if !allow_system_user {
-        refuse_system_user(context, cn)?;
+        refuse_system_user(inventory.as_ref(), cn)?;
     }
     let base = steps::base_directory(context)?;
     let authority = Authority::load(&base.join(steps::CA_DIRECTORY))?.ok_or_else(|| {
@@ -105,6 +107,12 @@ fn issue(context: &Context, args: &IssueArgs) -> Result<ExitCode, CommandError> 
         .map_err(|error| cannot_write(&directory, &error))?;
     write_private(&key_path, key.reveal())?;
     write_private(&certificate_path, &certificate)?;
+    if inventory.as_ref().is_some_and(|inventory| !declares(inventory, cn)) {
+        context.output.warning(&format!(
+            "no cluster of the inventory declares a user `{cn}`: until one has such a role, nobody can \
+             log in with this certificate"
+        ));
+    }
     if context.output.is_json() {
         context.output.data(&serde_json::json!({
             "certificate": certificate_path, "key": key_path, "common_name": cn, "days": days,
@@ -117,14 +125,13 @@ fn issue(context: &Context, args: &IssueArgs) -> Result<ExitCode, CommandError> 
 
 /// Refuses the names by which the fleet itself works: such a certificate is a key to everything, it
 /// cannot be called back, and no person needs it.
-fn refuse_system_user(context: &Context, name: &str) -> Result<(), CommandError> {
+fn refuse_system_user(inventory: Option<&Inventory>, name: &str) -> Result<(), CommandError> {
     const SYSTEM: [(&str, &str); 3] = [
         ("pg_dbsu", "the superuser: whoever has its certificate can do everything"),
         ("pg_replication_username", "who replicates: its certificate copies every database"),
         ("pg_monitor_username", "who monitors: its certificate reads what every session does"),
     ];
-    let inventory = steps::read(context)?.inventory;
-    let hosts = inventory.iter().flat_map(|inventory| {
+    let hosts = inventory.into_iter().flat_map(|inventory| {
         inventory.hosts().flat_map(move |host| Params::instances(inventory, &host.name))
     });
     let named = |params: Params<'_>| {
@@ -134,6 +141,17 @@ fn refuse_system_user(context: &Context, name: &str) -> Result<(), CommandError>
     Err(CommandError::user(format!("`{name}` is `{parameter}`, {why}"))
         .hint("issue it for the database user that a person or program logs in as")
         .hint("--allow-system-user issues it all the same; it cannot be revoked"))
+}
+
+/// Whether some cluster has a role of that name: a user of `pg_users`, a default one, or one of those
+/// that the fleet itself works by.
+fn declares(inventory: &Inventory, name: &str) -> bool {
+    const SYSTEM: [&str; 4] =
+        ["pg_dbsu", "pg_admin_username", "pg_replication_username", "pg_monitor_username"];
+    inventory.hosts().flat_map(|host| Params::instances(inventory, &host.name)).any(|params| {
+        PgUser::all(&params).iter().any(|user| user.name == name)
+            || SYSTEM.iter().any(|parameter| params.str(parameter) == name)
+    })
 }
 
 fn cannot_write(path: &Path, error: &std::io::Error) -> CommandError {

@@ -62,8 +62,8 @@ pub fn run(context: &Context, args: InventoryArgs) -> Result<ExitCode, CommandEr
         if context.output.is_json() {
             context.output.data(&render::show_json(&read.sources, &params, all));
         } else {
-            let theme = &context.output.stdout;
-            context.output.answer(&render::show(&read.sources, &params, all, theme));
+            let (theme, line) = (&context.output.stdout, context.output.width);
+            context.output.answer(&render::show(&read.sources, &params, all, line, theme));
         }
         return Ok(ExitCode::SUCCESS);
     }

@@ -167,6 +167,10 @@ pub fn run(args: SandboxArgs, cache: Option<PathBuf>) -> Result<ExitCode, Error>
     let defaults = Locations::default();
     let locations =
         Locations { cache: chosen.or(cache).unwrap_or_else(|| defaults.cache.clone()), ..defaults };
+    // Without, one would hear of it from `nsenter` or `systemctl`, in words of theirs.
+    if !matches!(command, SandboxCommand::Status { .. }) && !rustix::process::geteuid().is_root() {
+        return Err(Error::NotRoot);
+    }
     let open = || Sandbox::open(&locations, &name);
     match command {
         SandboxCommand::Up(args) => {

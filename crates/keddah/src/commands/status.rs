@@ -70,7 +70,7 @@ pub async fn run(context: &Context, args: StatusArgs) -> Result<ExitCode, Comman
             now: context.environment.now(),
         };
         if watch && !context.output.is_json() {
-            render::again(&context.output);
+            render::again(&context.output, view.now);
         }
         render::show(&context.output, &view);
         if !watch {

@@ -4,7 +4,8 @@ use crate::render::fold::{self, Entry};
 use crate::render::theme::{Meaning, Theme};
 use crate::render::{counted, wrap};
 use keddah_plan::{Certainty, PlannedChange};
-use keddah_resource::{Action, Class, Difference, FieldChange};
+use keddah_resource::kind::file::SAMPLE;
+use keddah_resource::{Action, Class, Difference, FieldChange, Kind};
 use similar::TextDiff;
 use std::fmt::Write;
 
@@ -12,7 +13,7 @@ use std::fmt::Write;
 const CONTEXT_LINES: usize = 3;
 
 /// Lines of a difference that are shown unless all are asked for.
-const DIFF_LINES: usize = 60;
+const DIFF_LINES: usize = 40;
 
 /// How changes are shown.
 #[derive(Debug, Clone, Copy)]
@@ -41,7 +42,8 @@ pub fn folded(text: &mut String, entry: &Entry<'_>, style: Style) -> bool {
             let (sign, meaning) = symbol(first);
             // That something new does not exist yet goes without saying.
             let reason = match first.difference.reason.as_str() {
-                "it does not exist" | "it does not run" => String::new(),
+                "it does not exist" => String::new(),
+                "it does not run" => " (start)".to_owned(),
                 other => format!(" ({other})"),
             };
             let kind = first.id.kind.to_string();
@@ -71,6 +73,8 @@ fn listed(text: &mut String, sign: &str, what: &str, names: &str, style: Style) 
 fn symbol(change: &PlannedChange) -> (&'static str, Meaning) {
     match (&change.certainty, change.difference.action) {
         (Certainty::NotYet { .. }, _) => ("?", Meaning::Muted),
+        // A unit that does not run is started, and may have been there for long.
+        (_, Action::Create) if change.id.kind == Kind::Unit => ("~", Meaning::Update),
         (_, Action::Create) => ("+", Meaning::Create),
         (_, Action::Update) => ("~", Meaning::Update),
         (_, Action::Delete) => ("-", Meaning::Delete),
@@ -87,6 +91,10 @@ fn heading(text: &mut String, change: &PlannedChange, theme: Theme) {
     let class = match class {
         Class::InPlace => String::new(),
         class @ Class::Reload => format!("{class}, "),
+        // Nothing restarts by it alone: what it makes restart is a change of its own.
+        class if *class < Class::Stop && change.id.kind == Kind::PatroniConfig => {
+            format!("asks for a {class}, ")
+        }
         class => theme.paint(Meaning::Grave, &class.to_string()) + ", ",
     };
     let id = &change.id;
@@ -132,9 +140,21 @@ fn in_short(text: &mut String, change: &PlannedChange, style: Style) -> bool {
         return true;
     }
     heading(text, change, style.theme);
+    if difference.reason == SAMPLE {
+        // Nobody's work goes; what it was before, the package's own documents say.
+        let lines = |field: &FieldChange| match field {
+            FieldChange::Text { after, .. } => Some(counted(after.lines().count(), "line")),
+            _ => None,
+        };
+        if let Some(lines) = difference.fields.iter().find_map(lines) {
+            let _ = writeln!(text, "        content  {lines}");
+            return true;
+        }
+    }
     let all: Option<Vec<String>> = difference
         .fields
         .iter()
+        .filter(|field| !says_nothing(field))
         .map(|field| Some(format!("{} {}", field.field(), short(field, difference.action, plain)?)))
         .collect();
     let lines = wrap(&all.unwrap_or_default().join("; "), style.width.saturating_sub(8));
@@ -148,6 +168,11 @@ fn in_short(text: &mut String, change: &PlannedChange, style: Style) -> bool {
     let before = text.len();
     fields(text, change, style);
     text[before..].contains("(… ")
+}
+
+/// A field of something new that has no value, such as the common name of a certificate without one.
+fn says_nothing(field: &FieldChange) -> bool {
+    matches!(field, FieldChange::Value { before: None, after: Some(after), .. } if after.is_empty())
 }
 
 /// Names alone where every field says the same of another one, such as missing packages.
@@ -216,7 +241,7 @@ fn long(text: &mut String, before: &str, after: &str, style: Style) {
         let _ = writeln!(text, "          {}", theme.paint(meaning, line));
     }
     if lines.len() > shown {
-        let rest = counted(lines.len() - shown, "more line");
-        let _ = writeln!(text, "          {}", theme.paint(Meaning::Muted, &format!("(… {rest})")));
+        let rest = format!("(… {}: -v shows all)", counted(lines.len() - shown, "more line"));
+        let _ = writeln!(text, "          {}", theme.paint(Meaning::Muted, &rest));
     }
 }

@@ -2,7 +2,9 @@
 
 use crate::render::theme::{Meaning, Theme};
 use keddah_core::{SourceMap, Span};
-use keddah_inventory::{Data, ParamOrigin, Params, Value, registry, secret_spans, to_json};
+use keddah_inventory::{
+    Data, ParamOrigin, Params, Value, readable_yaml, registry, secret_spans, to_json,
+};
 use serde_json::json;
 use std::collections::BTreeSet;
 use std::fmt::Write;
@@ -70,15 +72,35 @@ fn hide(written: &Value, expanded: &mut Value, secrets: &BTreeSet<Span>) {
     }
 }
 
-/// For people.
-pub fn show(sources: &SourceMap, params: &Params<'_>, all: bool, theme: &Theme) -> String {
+/// Values that are longer than this stand below their name.
+const SHORT: usize = 28;
+
+/// For people: what it prints can be read as YAML.
+pub fn show(
+    sources: &SourceMap,
+    params: &Params<'_>,
+    all: bool,
+    line: usize,
+    theme: &Theme,
+) -> String {
     let shown = resolve(sources, params, all);
-    let width = shown.iter().map(|one| one.name.len()).max().unwrap_or_default();
+    let width = shown.iter().map(|one| one.name.len() + 1).max().unwrap_or_default();
     let mut text = String::new();
     for Shown { name, value, origin } in shown {
-        let value = serde_json::to_string(&value).unwrap_or_default();
         let origin = theme.paint(Meaning::Muted, &format!("# {origin}"));
-        let _ = writeln!(text, "{name:width$}  {value}  {origin}");
+        let name = format!("{name}:");
+        let single = !(value.is_array() || value.is_object());
+        match readable_yaml(&value, SHORT).as_slice() {
+            [value] if single || value.chars().count() <= SHORT => {
+                let _ = writeln!(text, "{name:width$} {value:SHORT$} {origin}");
+            }
+            _ => {
+                let _ = writeln!(text, "{name:width$} {:SHORT$} {origin}", "");
+                for line in readable_yaml(&value, line.saturating_sub(2)) {
+                    let _ = writeln!(text, "  {line}");
+                }
+            }
+        }
     }
     text
 }

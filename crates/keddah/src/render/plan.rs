@@ -116,7 +116,7 @@ pub fn with_health(
     if !counts.is_empty() {
         text.push('\n');
     }
-    text.push_str(&summary(plan, health.is_some_and(Health::is_well), width, theme));
+    text.push_str(&summary(plan, health, width, theme));
     if !counts.is_empty() {
         let _ =
             writeln!(text, "{}; `keddah status` shows it all.", status::verdict(&counts, &theme));
@@ -221,7 +221,8 @@ pub fn failure_details(text: &mut String, failure: &Failure, theme: Theme) {
 }
 
 /// The last line: what it all comes to.
-fn summary(plan: &Plan, well: bool, width: usize, theme: Theme) -> String {
+fn summary(plan: &Plan, health: Option<&Health>, width: usize, theme: Theme) -> String {
+    let well = health.is_some_and(Health::is_well);
     let of = format!("{} on {}", counted(plan.resources, "resource"), counted(plan.nodes, "node"));
     if plan.changes.is_empty() {
         return if plan.is_complete() {
@@ -241,15 +242,19 @@ fn summary(plan: &Plan, well: bool, width: usize, theme: Theme) -> String {
         }
     };
     part(summary.create, "to create");
+    part(summary.start, "to start");
     part(summary.update, "to update");
     part(summary.delete, "to delete");
     part(summary.not_yet, "to compare later");
     let counts = parts.join(", ");
-    let mut text = format!("{} {counts}; {of}.\n", theme.paint(Meaning::Heading, "Plan:"));
+    // The number that the progress of an apply counts to.
+    let all = counted(plan.changes.len(), "change");
+    let label = theme.paint(Meaning::Heading, "Plan:");
+    let mut text = format!("{label} {all} ({counts}); {of}.\n");
     for (class, words, meaning) in [
         (Class::Reload, "reloads", Meaning::Update),
         (Class::Restart, "restarts", Meaning::Grave),
-        (Class::OrderedRestart, "restarts one by one", Meaning::Grave),
+        (Class::OrderedRestart, "rolling restart", Meaning::Grave),
         (Class::Stop, "stops", Meaning::Grave),
         (Class::Replace, "is made anew", Meaning::Grave),
         (Class::Destroy, "is lost for good", Meaning::Grave),
@@ -259,16 +264,16 @@ fn summary(plan: &Plan, well: bool, width: usize, theme: Theme) -> String {
             .iter()
             .filter(|one| one.certainty == Certainty::Known && one.difference.class == class)
             // It makes others restart; those are named themselves.
-            .filter(|one| {
-                one.id.kind != keddah_resource::Kind::PatroniConfig || class >= Class::Stop
-            })
+            .filter(|one| one.id.kind != Kind::PatroniConfig || class >= Class::Stop)
             .collect();
         if affected.is_empty() {
             continue;
         }
         let mut by_name: IndexMap<String, usize> = IndexMap::new();
         for change in &affected {
-            *by_name.entry(format!("{} {}", change.id.kind, change.id.name)).or_default() += 1;
+            let leads = if leads(change, health) { " (it leads: no writes meanwhile)" } else { "" };
+            let name = format!("{} {}{leads}", change.id.kind, change.id.name);
+            *by_name.entry(name).or_default() += 1;
         }
         let names: Vec<String> = by_name
             .into_iter()
@@ -289,4 +294,16 @@ fn summary(plan: &Plan, well: bool, width: usize, theme: Theme) -> String {
         );
     }
     text
+}
+
+/// Whether it is the restart of a server that leads its cluster: nobody else takes its part meanwhile, as
+/// they do where its Patroni restarts.
+fn leads(change: &PlannedChange, health: Option<&Health>) -> bool {
+    let restarts = matches!(change.difference.class, Class::Restart | Class::OrderedRestart);
+    change.id.kind == Kind::Postmaster
+        && restarts
+        && health.is_some_and(|health| {
+            let mut clusters = health.clusters.iter();
+            clusters.any(|cluster| cluster.leader.as_deref() == Some(change.id.name.as_str()))
+        })
 }

@@ -5,7 +5,7 @@ use crate::render::Output;
 use crate::render::theme::{Meaning, Theme};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use keddah_plan::{Event, Plan};
-use keddah_resource::{Class, ResourceId};
+use keddah_resource::{Class, Kind, ResourceId};
 use std::io::Write;
 use std::time::Duration;
 use tokio::time::Instant;
@@ -54,6 +54,7 @@ pub struct Progress {
     queued: usize,
     total: usize,
     done: usize,
+    said: usize,
     all: bool,
     spoke: Instant,
 }
@@ -72,7 +73,17 @@ impl Progress {
             bar
         });
         let (running, spoke) = (Vec::new(), Instant::now());
-        Self { theme: output.stderr, bar, running, queued: 0, total, done: 0, all, spoke }
+        Self {
+            theme: output.stderr,
+            bar,
+            running,
+            queued: 0,
+            total,
+            done: 0,
+            said: 0,
+            all,
+            spoke,
+        }
     }
 
     /// Shows one event.
@@ -105,6 +116,7 @@ impl Progress {
     fn say(&mut self, line: &str) {
         let line = format!("[{}/{}] {line}", self.done, self.total);
         self.spoke = Instant::now();
+        self.said = self.done;
         match &self.bar {
             Some(bar) => bar.println(line),
             None => {
@@ -128,8 +140,11 @@ impl Progress {
         bar.tick();
     }
 
-    /// Ends; what was drawn over goes away.
-    pub fn finish(self) {
+    /// Ends; what was drawn over goes away. What went by in silence since the last line is counted in one.
+    pub fn finish(mut self) {
+        if self.bar.is_none() && self.said < self.done && self.done == self.total {
+            self.say("no change is left");
+        }
         if let Some(bar) = &self.bar {
             bar.finish_and_clear();
         }
@@ -180,6 +195,8 @@ fn line(event: &Event, theme: Theme) -> Option<String> {
         Event::ChangeFinished { id, changed: Some(class), milliseconds } => {
             let class = match class {
                 Class::InPlace => String::new(),
+                // It asks for restarts, which are changes of their own.
+                class if *class < Class::Stop && id.kind == Kind::PatroniConfig => String::new(),
                 class => format!("{class} "),
             };
             format!("{} {class}{id} {}", theme.paint(Meaning::Good, "done"), seconds(*milliseconds))
@@ -211,7 +228,6 @@ mod tests {
     use super::*;
     use keddah_core::NodeName;
     use keddah_plan::Failure;
-    use keddah_resource::Kind;
 
     #[test]
     fn what_waits_for_a_place_is_counted() {

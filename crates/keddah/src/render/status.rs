@@ -36,9 +36,22 @@ pub fn show(output: &Output, view: &View<'_>) {
     }
 }
 
-/// Clears the screen for the next look; where there is none, an empty line has to do.
-pub fn again(output: &Output) {
-    output.answer(if output.stdout.is_colored() { "\x1b[2J\x1b[H" } else { "\n" });
+/// Clears the screen for the next look; where there is none, an empty line has to do. What was read of a
+/// log hours later, or over a shoulder, says when it was so.
+pub fn again(output: &Output, now: i64) {
+    let clear = if output.stdout.is_colored() { "\x1b[2J\x1b[H" } else { "\n" };
+    let heading = output.stdout.paint(Meaning::Heading, &moment(now));
+    output.answer(&format!("{clear}{heading}\n\n"));
+}
+
+/// A moment, in seconds since 1970, as a person reads it.
+fn moment(now: i64) -> String {
+    let form =
+        time::macros::format_description!("[year]-[month]-[day] [hour]:[minute]:[second] UTC");
+    time::OffsetDateTime::from_unix_timestamp(now)
+        .ok()
+        .and_then(|moment| moment.format(&form).ok())
+        .unwrap_or_else(|| now.to_string())
 }
 
 fn json(view: &View<'_>) -> serde_json::Value {
@@ -235,5 +248,16 @@ fn ago(seconds: i64) -> String {
         120..7200 => format!("{} min", seconds / 60),
         7200..172_800 => format!("{} h", seconds / 3600),
         _ => format!("{} days", seconds / 86_400),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::moment;
+
+    #[test]
+    fn a_moment_is_a_day_and_a_time() {
+        assert_eq!(moment(1_795_817_066), "2026-11-27 22:04:26 UTC");
+        assert_eq!(moment(0), "1970-01-01 00:00:00 UTC");
     }
 }

@@ -142,6 +142,31 @@ fn a_long_plan_is_folded_and_keeps_every_name() {
 }
 
 #[test]
+fn a_packages_sample_is_told_in_a_line_unless_all_is_asked_for() {
+    let shipped: String = (0..200).map(|number| format!("sample {number}\n")).collect();
+    let file = |name: &str, reason: &str| {
+        let difference = Difference::new(Action::Update, Class::InPlace, reason)
+            .with(vec![text(&shipped, "ours\n"), value("mode", Some("0640"), Some("0644"))]);
+        change(id("10.10.10.11", Kind::File, name), difference)
+    };
+    let sample = keddah_resource::kind::file::SAMPLE;
+    let changes = vec![file("/etc/haproxy/haproxy.cfg", sample), file("/etc/mine", "it differs")];
+    let plan = Plan { changes, resources: 2, nodes: 1, ..Plan::default() };
+    let short = plan::text(&plan, false, 100, PLAIN);
+    let (head, rest) = short.split_once("    ~ file /etc/mine").unwrap();
+    assert_eq!(
+        head,
+        "node\n  10.10.10.11\n    ~ file /etc/haproxy/haproxy.cfg  it replaces the sample of its \
+         package\n        content  1 line\n"
+    );
+    // Where somebody's work goes, that is seen; of much of it, the beginning.
+    assert!(rest.contains("-sample 1\n"), "{rest}");
+    assert!(rest.contains("(… 162 more lines: -v shows all)"), "{rest}");
+    let whole = plan::text(&plan, true, 100, PLAIN);
+    assert_eq!(whole.matches("-sample 199\n").count(), 2, "{whole}");
+}
+
+#[test]
 fn new_files_are_shown_on_request() {
     let mut plan = example();
     plan.changes.retain(|change| change.id.name == "/etc/new.conf");

@@ -2,14 +2,21 @@
 
 use super::server::running_place;
 use super::turns::in_turn;
+use crate::rest::{CA, trusting};
 use keddah_resource::health::{
     Asked, LoginAnswer, LoginDoor, LoginHealth, LoginProbe, ServerProbe,
 };
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::task::JoinHandle;
 use tokio::time::{Instant, timeout_at};
 use tokio_postgres::error::SqlState;
-use tokio_postgres::{Config, NoTls, SimpleQueryMessage};
+use tokio_postgres::{Client, Config, NoTls, SimpleQueryMessage};
+use tokio_rustls::TlsConnector;
+use tokio_rustls::rustls::pki_types::ServerName;
 
 /// A login that takes longer than this is none for whoever waits for it.
 const PATIENCE: Duration = Duration::from_secs(1);
@@ -78,7 +85,14 @@ async fn login(probe: &LoginProbe, port: u16) -> Asked<LoginAnswer> {
         .password(probe.password.reveal())
         .dbname(&probe.database)
         .application_name("keddah status");
-    let (client, driver) = match config.connect(NoTls).await {
+    let connected = match config.connect(NoTls).await {
+        Ok((client, driver)) => Ok((client, tokio::spawn(driver))),
+        Err(error) if wants_tls(&error) => {
+            encrypted(&config, &probe.address, port).await.unwrap_or(Err(error))
+        }
+        Err(error) => Err(error),
+    };
+    let (client, driver) = match connected {
         Ok(connected) => connected,
         Err(error) => {
             return match error.as_db_error() {
@@ -91,13 +105,49 @@ async fn login(probe: &LoginProbe, port: u16) -> Asked<LoginAnswer> {
             };
         }
     };
-    let driver = tokio::spawn(driver);
     let (paused, disabled) =
         if probe.door.is_pool() { held(&client).await } else { (Vec::new(), Vec::new()) };
     drop(client);
     // Says goodbye, so that the server's log has no broken connection.
     let _ = driver.await;
     Asked::Told(LoginAnswer { paused, disabled, ..LoginAnswer::default() })
+}
+
+/// A client that is let in, and what drives its connection.
+type Connected = (Client, JoinHandle<Result<(), tokio_postgres::Error>>);
+
+/// Whether a pool (`pgbouncer_sslmode`) or a server (rules for `hostssl`) lets nobody in who comes without
+/// TLS.
+fn wants_tls(error: &tokio_postgres::Error) -> bool {
+    error.as_db_error().is_some_and(|words| {
+        words.message() == "SSL required" || words.message().ends_with("no encryption")
+    })
+}
+
+/// A login under TLS, by the fleet's CA; `None` where there is none to be had, as where a client needs a
+/// certificate, too.
+async fn encrypted(
+    config: &Config,
+    address: &str,
+    port: u16,
+) -> Option<Result<Connected, tokio_postgres::Error>> {
+    /// The message that asks for TLS: its length, and PostgreSQL's number for it (`SSLRequest` in
+    /// "Message Formats").
+    const REQUEST: [u8; 8] = [0, 0, 0, 8, 4, 210, 22, 47];
+    let mut stream = TcpStream::connect((address, port)).await.ok()?;
+    stream.write_all(&REQUEST).await.ok()?;
+    if stream.read_u8().await.ok()? != b'S' {
+        return None;
+    }
+    let name = ServerName::try_from(address.to_owned()).ok()?;
+    let connector = TlsConnector::from(Arc::new(trusting(CA).await.ok()?));
+    let stream = connector.connect(name, stream).await.ok()?;
+    Some(match config.connect_raw(stream, NoTls).await {
+        Ok((client, driver)) => Ok((client, tokio::spawn(driver))),
+        // The handshake's end comes with the first answer: without words, it said nothing of the login.
+        Err(error) if error.as_db_error().is_none() => return None,
+        Err(error) => Err(error),
+    })
 }
 
 /// The reason below the wrapping words.
