@@ -254,6 +254,7 @@ impl Host for FakeHost {
             logins: Vec::new(),
             logins_untried: Vec::new(),
             closed_ports: Vec::new(),
+            sandbox: true,
             unloaded: Vec::new(),
             idle_listeners: Asked::Told(Vec::new()),
         }

@@ -9,7 +9,7 @@ use keddah_plan::{Certainty, Plan, PlannedChange};
 use keddah_resource::health::{
     Accepted, ArchiverHealth, Asked, BackupHealth, CertificateHealth, ClosedPort, DiskHealth,
     EtcdHealth, Expected, ExpectedCluster, ExpectedEtcd, ExpectedMember, KnownEtcd, KnownMember,
-    LoginAnswer, LoginDoor, LoginHealth, NodeHealth, PatroniHealth, PostgresHealth, ServerHealth,
+    LoginAnswer, LoginDoor, LoginHealth, NodeHealth, PatroniHealth, PostgresHealth, PublicPasswordsDeclared, ServerHealth,
     SharedAddress, SlotHealth, UnitHealth, Unloaded,
 };
 use keddah_resource::{Action, Class, Difference, IdleListener, Kind, Module, ResourceId};
@@ -70,6 +70,7 @@ impl World {
             shared_addresses: vec![shared],
             nodes,
             accepted: Vec::new(),
+            public_passwords: None,
             key_prefixes: BTreeSet::from(["/pg/pg/".to_owned()]),
         };
         let answers = (1..=3).map(|number| (node(number), answer(number))).collect();
@@ -131,6 +132,8 @@ fn answer(number: u8) -> Answer {
         streams: (!leads).then_some(true),
         heard_dcs: NOW - 3,
         synchronous: Some(vec!["pg-2".to_owned()]),
+        name: format!("pg-{number}"),
+        scope: "pg".to_owned(),
         foreign_files: Vec::new(),
         members: (1..=3)
             .map(|number| KnownMember {
@@ -205,6 +208,7 @@ fn answer(number: u8) -> Answer {
             directory: "/pg/data".to_owned(),
             taken: 20 << 30,
             free: 30 << 30,
+            inodes: 12,
             device: 7,
         })],
         certificates: vec![CertificateHealth {
@@ -228,10 +232,16 @@ fn answer(number: u8) -> Answer {
         ],
         logins_untried: Vec::new(),
         closed_ports: Vec::new(),
+        sandbox: false,
         unloaded: Vec::new(),
         idle_listeners: Asked::Told(Vec::new()),
     };
     Answer { health: Asked::Told(health), asked: NOW * 1000, answered: NOW * 1000 + 80 }
+}
+
+fn public(allowed: bool) -> PublicPasswordsDeclared {
+    let message = "a password is one that everyone knows: `patroni_password`".to_owned();
+    PublicPasswordsDeclared { message, allowed }
 }
 
 fn login(name: &str, door: LoginDoor) -> LoginHealth {
@@ -260,6 +270,13 @@ const BREAKS: &[Break] = &[
             unknown @ Asked::Unknown { .. } => unknown,
         };
         world.answers.insert(node(7), other);
+    }),
+    (&["disk-full"], |world| world.disk(3).inodes = 99),
+    (&["other-identity"], |world| world.patroni(2).name = "evil".to_owned()),
+    (&["public-passwords"], |world| world.expected.public_passwords = Some(public(false))),
+    (&["public-passwords-sandbox"], |world| {
+        world.expected.public_passwords = Some(public(false));
+        (1..=3).for_each(|number| world.node(number).sandbox = true);
     }),
     (&["diverged"], |world| world.server(1).ahead = vec!["pg-3".to_owned()]),
     (&["etcd-elsewhere"], |world| {
@@ -577,6 +594,14 @@ fn a_finding_that_is_accepted_is_shown_and_the_fleet_is_well() {
     world.expected.accepted = vec![accept(2, "pending-restart")];
     let health = world.judged();
     assert!(health.is_well() && health.findings[0].accepted);
+}
+
+#[test]
+fn public_passwords_that_were_allowed_are_shown_and_the_fleet_is_well() {
+    let mut world = World::well();
+    world.expected.public_passwords = Some(public(true));
+    let health = world.judged();
+    assert!(health.is_well() && names(&health.findings) == ["public-passwords"]);
 }
 
 #[test]

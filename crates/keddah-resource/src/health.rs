@@ -177,6 +177,9 @@ pub struct ServerProbe {
 pub struct NodeHealth {
     /// Its clock when it answered, in milliseconds since 1970.
     pub clock: i64,
+    /// Whether it is a node of `keddah sandbox`.
+    #[serde(default)]
+    pub sandbox: bool,
     /// Its instances, in the order of the question.
     pub servers: Vec<ServerHealth>,
     /// Its member of etcd.
@@ -235,6 +238,12 @@ pub struct PatroniHealth {
     pub heard_dcs: i64,
     /// Names of the standbys that commits wait for; `None` where it cannot ask etcd.
     pub synchronous: Option<Vec<String>>,
+    /// Its name and its cluster's, as it runs; empty where it does not say (Patroni 3 has no name).
+    #[serde(default)]
+    pub name: String,
+    /// Its cluster's.
+    #[serde(default)]
+    pub scope: String,
     /// Files that it reads and that are not Keddah's.
     #[serde(default)]
     pub foreign_files: Vec<String>,
@@ -444,6 +453,9 @@ pub struct DiskHealth {
     pub taken: u64,
     /// What an account other than root may still write.
     pub free: u64,
+    /// Percent of its inodes that are taken; 0 where it has no fixed number of them.
+    #[serde(default)]
+    pub inodes: u64,
     /// Tells file systems of a node apart.
     pub device: u64,
 }
@@ -475,6 +487,8 @@ pub struct Expected {
     pub clusters: Vec<ExpectedCluster>,
     /// The members of etcd, by name.
     pub etcd: Vec<ExpectedEtcd>,
+    /// What the inventory has of passwords that everyone knows, and whether somebody has allowed that.
+    pub public_passwords: Option<PublicPasswordsDeclared>,
     /// Where each cluster of the inventory, selected or not, keeps its keys in etcd.
     pub key_prefixes: std::collections::BTreeSet<String>,
     /// Addresses that several nodes share, one of which holds it.
@@ -483,6 +497,15 @@ pub struct Expected {
     pub nodes: std::collections::BTreeSet<keddah_core::NodeName>,
     /// Findings that somebody has declared to be known (`keddah_accept`), and where.
     pub accepted: Vec<Accepted>,
+}
+
+/// Passwords that everyone knows.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PublicPasswordsDeclared {
+    /// Which, in a sentence; never the passwords.
+    pub message: String,
+    /// Whether it was said for this fleet that they may stay (`--allow-public-passwords`).
+    pub allowed: bool,
 }
 
 /// A finding that is known and borne.

@@ -394,6 +394,24 @@ fn itself(
         }
         Asked::Told(_) => {}
     }
+    if let Some(patroni) = member.patroni {
+        let other = |is: &str, should: &str| !is.is_empty() && is != should;
+        if other(&patroni.name, instance) || other(&patroni.scope, &cluster.name) {
+            findings.push(Finding::of(
+                "other-identity",
+                instance,
+                format!(
+                    "its Patroni runs as {} of {}: what is done to the one is done to the other",
+                    if patroni.name.is_empty() { "a member" } else { &patroni.name },
+                    patroni.scope
+                ),
+                format!(
+                    "`keddah plan` says what is refused; `systemctl cat {unit}` on {node} shows a drop-in that \
+                     sets it (`PATRONI_NAME`, `PATRONI_SCOPE`)"
+                ),
+            ));
+        }
+    }
     for path in member.patroni.iter().flat_map(|one| &one.foreign_files) {
         findings.push(Finding::of(
             "foreign-configuration",

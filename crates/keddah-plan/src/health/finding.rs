@@ -118,6 +118,11 @@ pub const FINDINGS: &[(&str, Severity, &str)] = &[
     ),
     ("node-unknown", Severity::Warning, "A node could not be asked how it does."),
     ("not-streaming", Severity::Warning, "A standby runs and does not receive what is written."),
+    (
+        "other-identity",
+        Severity::Critical,
+        "A member runs under another name than the inventory's.",
+    ),
     ("other-timeline", Severity::Warning, "A standby is on another timeline than its leader."),
     (
         "monitor-refused",
@@ -133,6 +138,12 @@ pub const FINDINGS: &[(&str, Severity, &str)] = &[
     ("pool-paused", Severity::Warning, "A pool holds its clients back."),
     ("pool-silent", Severity::Critical, "A pool takes connections and answers nothing."),
     ("port-closed", Severity::Warning, "A node does not reach a port of a member elsewhere."),
+    ("public-passwords", Severity::Warning, "Passwords are ones that everyone knows."),
+    (
+        "public-passwords-sandbox",
+        Severity::Note,
+        "Passwords are ones that everyone knows, on nodes of a sandbox.",
+    ),
     ("read-only", Severity::Critical, "A leader makes each new transaction read-only."),
     (
         "replay-held",

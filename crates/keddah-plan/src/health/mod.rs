@@ -72,12 +72,17 @@ pub fn judge(expected: &Expected, answers: &Answers) -> Health {
     }
     login::judge(expected, answers, &mut findings);
     port::judge(expected, answers, &mut findings);
+    public_passwords(expected, answers, &mut findings);
     node::services(expected, answers, &mut findings);
     node::addresses(expected, answers, &clusters, &mut findings);
     for finding in &mut findings {
         finding.cluster = cluster_of(expected, &finding.place);
     }
     accept(expected, &mut findings);
+    let allowed = expected.public_passwords.as_ref().is_some_and(|public| public.allowed);
+    for finding in findings.iter_mut().filter(|one| one.place == INVENTORY) {
+        finding.accepted |= allowed;
+    }
     once_each(expected, &mut findings);
     findings.sort_by(|one, other| key(one).cmp(&key(other)).then_with(|| one.cmp(other)));
     findings.dedup();
@@ -112,6 +117,22 @@ fn once_each(expected: &Expected, findings: &mut Vec<Finding>) {
                     && finding.message.starts_with(&member.patroni_unit)
             })
     });
+}
+
+/// What a finding is about that the inventory itself says.
+const INVENTORY: &str = "inventory";
+
+/// Where nodes are a sandbox's, nobody else gets there.
+fn public_passwords(expected: &Expected, answers: &Answers, findings: &mut Vec<Finding>) {
+    let Some(public) = &expected.public_passwords else { return };
+    let mut told = answers.values().filter_map(|answer| answer.health.told()).peekable();
+    let sandbox = told.peek().is_some() && told.all(|health| health.sandbox);
+    findings.push(Finding::of(
+        if sandbox { "public-passwords-sandbox" } else { "public-passwords" },
+        INVENTORY,
+        public.message.clone(),
+        "choose passwords of your own: `keddah check` shows where they stand",
+    ));
 }
 
 fn has_member(expected: &Expected, node: &NodeName) -> bool {
@@ -155,6 +176,9 @@ fn concerned<'a>(expected: &'a Expected, finding: &'a Finding) -> BTreeSet<&'a N
     let instance: BTreeSet<&NodeName> =
         members.filter(|member| member.instance == place).map(|member| &member.node).collect();
     let etcd = expected.etcd.iter().filter(|one| one.name == place || place == etcd::PLACE);
+    if place == INVENTORY {
+        return expected.nodes.iter().collect();
+    }
     let shared = expected.shared_addresses.iter().filter(|shared| shared.address == place);
     let everywhere = expected.clusters.iter().flat_map(|cluster| &cluster.members);
     let node = everywhere

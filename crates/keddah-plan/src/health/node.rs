@@ -129,6 +129,20 @@ fn disks(node: &NodeName, disks: &[Asked<DiskHealth>], findings: &mut Vec<Findin
                 continue;
             }
         };
+        if disk.inodes >= FULL && seen.insert(disk.device) {
+            findings.push(Finding::of(
+                "disk-full",
+                node.as_str(),
+                format!(
+                    "the file system of {} has {} % of its inodes taken: it takes no more files, however \
+                     much room it has",
+                    disk.directory, disk.inodes
+                ),
+                "`df -i` there; many small files, such as WAL's `.ready` files, sessions or mail, are the usual \
+                 reason",
+            ));
+            continue;
+        }
         // As `df` counts: what is kept back for root is nobody's room.
         let whole = disk.taken.saturating_add(disk.free);
         if whole == 0 || !seen.insert(disk.device) {

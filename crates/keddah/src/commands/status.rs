@@ -54,7 +54,7 @@ pub async fn run(context: &Context, args: StatusArgs) -> Result<ExitCode, Comman
         Selection::of(&SelectionArgs { limit, ..SelectionArgs::default() }, &inventory)?;
     let whole = Duration::from_secs(u64::from(timeout));
     let (opening, answer) = (whole.mul_f64(0.55), whole.mul_f64(0.4));
-    let check = HealthCheck::of(&inventory, &selection, answer)?;
+    let check = HealthCheck::of(context, &read, &inventory, &selection, answer)?;
     let nodes: BTreeSet<NodeName> = check.nodes().cloned().collect();
     let limits = Limits { opening, answer, pulse: answer, looking: answer, ..Limits::default() };
     loop {

@@ -39,6 +39,11 @@ impl PublicPasswords {
         Ok(Self { path, remembered, given })
     }
 
+    /// Whether somebody has said for this fleet that they may stay.
+    pub fn are_allowed(&self) -> bool {
+        self.remembered
+    }
+
     /// What `plan` says beforehand.
     pub fn foretell(&self, context: &Context, opened: &BTreeSet<&str>) {
         if !opened.is_empty() && !self.remembered {

@@ -2,13 +2,14 @@
 
 use crate::cli::Context;
 use crate::error::CommandError;
-use crate::steps::Selection;
+use crate::steps::{PublicPasswords, Read, Selection};
 use keddah_compile::{HealthQuestions, Removing};
 use keddah_core::NodeName;
 use keddah_fleet::{FirstQuestions, Fleet, Told, nodes_part};
 use keddah_inventory::{Inventory, registry};
 use keddah_plan::Plan;
 use keddah_plan::health::{Answer, Answers, Finding, Health, in_the_way, judge};
+use keddah_resource::health::PublicPasswordsDeclared;
 use keddah_resource::{Action, Class, Kind};
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -27,6 +28,8 @@ impl HealthCheck {
     /// # Errors
     /// When the inventory is of no fleet that could be judged.
     pub fn of(
+        context: &Context,
+        read: &Read,
         inventory: &Inventory,
         selection: &Selection,
         patience: Duration,
@@ -51,6 +54,13 @@ impl HealthCheck {
             None => shared.nodes.iter().any(|node| selected.contains(node)),
         });
         expected.nodes.clone_from(selected);
+        let public = read.diagnostics.iter().find(|problem| problem.code == "public-password");
+        if let Some(problem) = public {
+            expected.public_passwords = Some(PublicPasswordsDeclared {
+                message: problem.message.clone(),
+                allowed: PublicPasswords::of(context, false)?.are_allowed(),
+            });
+        }
         Ok(Self { questions, patience })
     }
 

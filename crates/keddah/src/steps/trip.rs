@@ -96,7 +96,7 @@ pub async fn plan(
     keddah_compile::ask_what_goes(&mut probes, inventory, removing);
     let mut questions = FirstQuestions { facts: probes, ..FirstQuestions::default() };
     // How nodes do is asked beside what they are: neither needs the other's answers.
-    let check = HealthCheck::of(inventory, selection, patience);
+    let check = HealthCheck::of(context, read, inventory, selection, patience);
     if let Ok(check) = &check {
         questions = check.ask_with(questions);
     }

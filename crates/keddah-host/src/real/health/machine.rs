@@ -40,8 +40,15 @@ fn disk(directory: &str) -> Option<DiskHealth> {
         directory: directory.to_owned(),
         taken: space.f_blocks.saturating_sub(space.f_bfree).saturating_mul(space.f_frsize),
         free: space.f_bavail.saturating_mul(space.f_frsize),
+        inodes: inodes(space.f_files, space.f_favail),
         device: found.st_dev,
     })
+}
+
+/// Percent of the inodes that an account other than root cannot have any more.
+fn inodes(all: u64, free: u64) -> u64 {
+    let taken = all.saturating_sub(free).saturating_mul(100);
+    taken.checked_div(all).unwrap_or_default()
 }
 
 /// When the certificates end that are there. One that cannot be read is the plan's matter.

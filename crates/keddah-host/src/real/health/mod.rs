@@ -11,8 +11,10 @@ mod turns;
 use super::haproxy;
 use crate::round;
 use keddah_resource::health::{Asked, HealthProbe, NodeHealth};
+use keddah_resource::SANDBOX_MARK;
 use std::fmt::Display;
 use std::future::Future;
+use std::path::Path;
 use std::time::Duration;
 use tokio::time::Instant;
 use turns::in_turn;
@@ -45,6 +47,7 @@ pub async fn look(probe: &HealthProbe) -> NodeHealth {
         tokio::join!(servers, etcd, listeners, units, addresses, disks, logins, ports, unloaded);
     NodeHealth {
         clock: machine::clock(),
+        sandbox: Path::new(SANDBOX_MARK).exists(),
         servers,
         etcd,
         disks,

@@ -4,7 +4,7 @@ use super::super::pgbackrest::{self, Configured};
 use super::super::repository;
 use super::within;
 use crate::HostError;
-use crate::rest::{self, MemberState};
+use crate::rest::{self, Identity, MemberState};
 use crate::sql::{Purpose, Session, Unreachable};
 use keddah_core::Secret;
 use keddah_resource::health::{
@@ -113,6 +113,7 @@ async fn patroni(probe: &ServerProbe, patience: Duration) -> Result<PatroniHealt
     };
     let heard_dcs = status.dcs_last_seen;
     let pending_restart = status.waits_for_restart();
+    let Identity { scope, name, .. } = status.patroni.clone();
     let known = |member: &MemberState| KnownMember {
         name: member.name.clone(),
         host: member.host.clone(),
@@ -124,6 +125,8 @@ async fn patroni(probe: &ServerProbe, patience: Duration) -> Result<PatroniHealt
         role: status.role,
         paused: status.pause,
         pending_restart,
+        name,
+        scope,
         foreign_files: foreign_files(&probe.patroni_directory),
         streams,
         heard_dcs,
