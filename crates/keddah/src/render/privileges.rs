@@ -242,7 +242,8 @@ fn differences(text: &mut String, privileges: &Privileges<'_>, theme: Theme) {
         let _ = writeln!(
             text,
             "{hint} objects carry the model's privileges when {} makes them; {} did not. Use SET ROLE \
-             dbrole_admin before making objects; for these, ALTER … OWNER TO and GRANT",
+             dbrole_admin before making objects, or, through a pool, give the user \
+             `parameters: {{ role: dbrole_admin }}`; for these, ALTER … OWNER TO and GRANT",
             privileges.creators.join(", "),
             strangers.into_iter().collect::<Vec<_>>().join(", ")
         );
