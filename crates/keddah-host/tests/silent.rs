@@ -38,7 +38,7 @@ async fn what_waits_for_a_lock_is_not_waited_for() {
     let role = [server.role("postgres", None)];
     let inside = [server.schema("template1", "public", None, true)];
     let holder = server.session("postgres").await;
-    holder.execute("begin; lock table pg_authid in access exclusive mode").await.unwrap();
+    holder.execute("begin; lock table pg_auth_members in access exclusive mode").await.unwrap();
     let round = Round::new(PATIENCE);
     let (answers, took) = look(&server, &round, &role).await;
     assert!(refused(&answers, "got no answer"), "{answers:?}");
