@@ -102,7 +102,7 @@ mod tests {
         fs::write(scratch.path().join("conf.d/more.conf"), "[global]\nprocess-max=2\n").unwrap();
         assert!(!same(WANTED), "somebody has said more");
         fs::remove_file(scratch.path().join("conf.d/more.conf")).unwrap();
-        fs::set_permissions(&path, fs::Permissions::from_mode(0)).unwrap();
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o000)).unwrap();
         assert!(!same(WANTED), "the account could not read it");
     }
 }
