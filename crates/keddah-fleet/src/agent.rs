@@ -139,16 +139,19 @@ impl<H: Host> Agent<H> {
         u64::try_from(spent.as_millis()).unwrap_or(u64::MAX)
     }
 
+    /// What looks is kept on the heap: all kinds at once are too much for the stack of a thread.
     async fn answer(&self, ask: Ask) -> Answer {
         match ask {
-            Ask::Facts(probe) => match self.round(true).within(self.host.facts(&probe)).await {
-                Ok(facts) => Answer::Facts(Box::new(facts)),
-                Err(error) => Answer::Failed(failure(error)),
-            },
+            Ask::Facts(probe) => {
+                match self.round(true).within(Box::pin(self.host.facts(&probe))).await {
+                    Ok(facts) => Answer::Facts(Box::new(facts)),
+                    Err(error) => Answer::Failed(failure(error)),
+                }
+            }
             Ask::Observe { specs, spent } => {
                 let round = self.round(false);
                 round.spent_elsewhere(Duration::from_millis(spent));
-                let observed = round.clone().within(self.host.observe(&specs)).await;
+                let observed = round.clone().within(Box::pin(self.host.observe(&specs))).await;
                 round.hang_up();
                 Answer::Observed(observed.into_iter().map(|one| one.map_err(failure)).collect())
             }
@@ -189,7 +192,7 @@ impl<H: Host> Agent<H> {
                 }
             }
             Ask::Health(probe) => {
-                let health = self.round(false).within(self.host.health(&probe)).await;
+                let health = self.round(false).within(Box::pin(self.host.health(&probe))).await;
                 Answer::Health(Box::new(health))
             }
             Ask::Converge(request) => match converge(&*self.host, &request, &self.stopping).await {

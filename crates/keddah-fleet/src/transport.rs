@@ -31,6 +31,9 @@ const KEPT_LINES: usize = 20;
 /// Bytes of the agent that are copied at a time.
 const COPY_BYTES: usize = 64 * 1024;
 
+/// An agent within this process has the room that one in a process of its own has, by Linux' default.
+const AGENT_STACK: usize = 8 << 20;
+
 /// Buffered bytes between the two ends of a conversation within this process.
 const PIPE_BYTES: usize = 256 * 1024;
 
@@ -130,6 +133,7 @@ impl Controller {
         let state_directory = self.state_directory.clone();
         std::thread::Builder::new()
             .name(format!("agent {node}"))
+            .stack_size(AGENT_STACK)
             .spawn(move || {
                 let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
                 let Ok(runtime) = runtime else { return };

@@ -11,6 +11,7 @@ use crate::sql::{Session, Unreachable};
 use futures_util::FutureExt;
 use futures_util::future::{BoxFuture, Shared};
 use std::collections::BTreeMap;
+use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::sync::Notify;
@@ -75,9 +76,9 @@ impl<T: Clone, E: Clone> Once<T, E> {
     fn get(
         &mut self,
         name: String,
-        act: impl Future<Output = Result<T, E>> + Send + 'static,
+        act: BoxFuture<'static, Result<T, E>>,
     ) -> Shared<BoxFuture<'static, Result<T, E>>> {
-        self.0.entry(name).or_insert_with(|| act.boxed().shared()).clone()
+        self.0.entry(name).or_insert_with(|| act.shared()).clone()
     }
 }
 
@@ -178,10 +179,19 @@ pub(crate) fn silence(who: &str) -> Option<Silence> {
 ///
 /// # Errors
 /// When there is none, or was none before.
-pub(crate) async fn ask<T>(
+pub(crate) fn ask<T>(
     who: &str,
     limit: Option<Duration>,
     question: impl Future<Output = T>,
+) -> impl Future<Output = Result<T, Silence>> {
+    // On the heap: all kinds are looked at at once, and each holds some questions.
+    wait(who, limit, Box::pin(question))
+}
+
+async fn wait<T>(
+    who: &str,
+    limit: Option<Duration>,
+    mut question: Pin<Box<impl Future<Output = T>>>,
 ) -> Result<T, Silence> {
     let Ok(round) = ROUND.try_with(Arc::clone) else {
         let Some(waited) = limit else { return Ok(question.await) };
@@ -189,7 +199,6 @@ pub(crate) async fn ask<T>(
     };
     let begun = Instant::now();
     let own = limit.map(|limit| begun + limit);
-    tokio::pin!(question);
     loop {
         let found = round.found.notified();
         if let Some(silence) = round.silence(who) {
@@ -222,7 +231,7 @@ pub(crate) async fn ask<T>(
 /// round, only the first one looks.
 pub(crate) async fn backups(
     name: String,
-    look: impl Future<Output = Result<Option<Info>, HostError>> + Send + 'static,
+    look: BoxFuture<'static, Result<Option<Info>, HostError>>,
 ) -> Result<Option<Info>, HostError> {
     let Ok(round) = ROUND.try_with(Arc::clone) else { return look.await };
     let known = lock(&round.backups).get(name, look);
@@ -232,7 +241,7 @@ pub(crate) async fn backups(
 /// A session that all share who look in one round.
 pub(crate) async fn session(
     name: String,
-    opening: impl Future<Output = Result<Session, Unreachable>> + Send + 'static,
+    opening: BoxFuture<'static, Result<Session, Unreachable>>,
 ) -> Result<Session, Unreachable> {
     let Ok(round) = ROUND.try_with(Arc::clone) else { return opening.await };
     let session = lock(&round.sessions).get(name, opening);
@@ -318,11 +327,12 @@ mod tests {
     async fn backups_are_looked_at_once_in_a_round_whoever_gives_up_meanwhile() {
         static LOOKS: AtomicU32 = AtomicU32::new(0);
         let look = || {
-            backups("pg-test".to_owned(), async {
+            let act = async {
                 LOOKS.fetch_add(1, Ordering::Relaxed);
                 sleep(Duration::from_millis(200)).await;
                 Ok(None)
-            })
+            };
+            backups("pg-test".to_owned(), act.boxed())
         };
         Round::new(PATIENCE)
             .within(async {

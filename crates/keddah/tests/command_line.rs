@@ -487,7 +487,7 @@ fn an_agent_speaks_frames_and_ends_with_its_input() {
     let permissions = serde_json::json!({"owner": "root", "group": "root", "mode": 0o755});
     let spec = serde_json::json!({"directory": {
         "path": path.parent().unwrap(), "permissions": permissions}});
-    send(serde_json::json!({"number": 7, "ask": {"observe": [spec]}}));
+    send(serde_json::json!({"number": 7, "ask": {"observe": {"specs": [spec], "spent": 0}}}));
     let answer = receive();
     assert_eq!(answer["number"], 7);
     let observed = &answer["answer"]["observed"][0]["Ok"]["known"]["directory"];

@@ -55,7 +55,7 @@ fn digests(
     for paragraph in status.split("\n\n") {
         let name = paragraph.lines().find_map(|line| line.strip_prefix("Package: "));
         let of = |package: &&str| package.split(':').next() == name;
-        if !packages.iter().any(|package| of(&package)) {
+        if !packages.iter().any(of) {
             continue;
         }
         let after = paragraph.lines().skip_while(|line| *line != "Conffiles:").skip(1);

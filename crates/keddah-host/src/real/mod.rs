@@ -115,7 +115,8 @@ macro_rules! dispatch {
                         let answers = if batch.is_empty() {
                             Vec::new()
                         } else {
-                            $module::observe(self, &batch).await
+                            // On the heap: all of them at once are much for a stack.
+                            Box::pin($module::observe(self, &batch)).await
                         };
                         (places, answers)
                     };
@@ -127,7 +128,7 @@ macro_rules! dispatch {
                         .enumerate()
                         .filter_map(|(place, spec)| Some((place, Inside::of(spec)?)))
                         .unzip();
-                    (places, pg_inside::observe(&questions).await)
+                    (places, Box::pin(pg_inside::observe(&questions)).await)
                 };
                 let ($($module,)* inside) = tokio::join!($($module,)* inside);
                 let mut ordered: Vec<Option<Answer>> = specs.iter().map(|_| None).collect();

@@ -5,6 +5,7 @@ use super::pgbackrest_own::{self, is_own};
 use super::repository;
 use crate::command::{Command, Output};
 use crate::{HostError, round};
+use futures_util::FutureExt;
 use keddah_core::Secret;
 use keddah_resource::kind::file::digest;
 use serde::Deserialize;
@@ -224,7 +225,8 @@ impl<'a> Configured<'a> {
             .args(["--output=json", "--log-level-console=off", "--log-level-stderr=error", "info"])
             .asks(format!("the repository of {name}"));
         let stanza = self.stanza.to_owned();
-        round::backups(name, async move { read(&command.succeed().await?, &stanza) }).await
+        let look = async move { read(&command.succeed().await?, &stanza) };
+        round::backups(name, look.boxed()).await
     }
 
     /// Runs a command that needs the stanza's lock; while another one has it, waits, and lets `done`

@@ -12,6 +12,7 @@ pub use quote::{identifier, quote_array, quote_identifier, quote_literal};
 pub use transaction::Transaction;
 
 use crate::{HostError, round};
+use futures_util::FutureExt;
 use keddah_resource::kind::PgConnection;
 use serde::de::DeserializeOwned;
 use std::sync::Arc;
@@ -113,7 +114,7 @@ impl Session {
             let name = format!("{superuser} {socket_directory} {port}");
             let connection = connection.clone();
             let opening = async move { Self::open_new(&connection, WHOLE, purpose).await };
-            return round::session(name, opening).await;
+            return round::session(name, opening.boxed()).await;
         }
         Self::open_new(connection, database, purpose).await
     }
