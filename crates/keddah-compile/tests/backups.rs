@@ -53,6 +53,8 @@ fn alive() -> Facts {
             timeline: Some(3),
             owner: "postgres".to_owned(),
             restored: false,
+            led: false,
+            position: None,
         };
         facts.instances = vec![InstanceFacts {
             made: true,

@@ -50,6 +50,8 @@ fn alive(members: &[MemberFacts]) -> Facts {
             timeline: Some(1),
             owner: "postgres".to_owned(),
             restored: false,
+            led: false,
+            position: None,
         };
         facts.instances = vec![InstanceFacts {
             made: true,

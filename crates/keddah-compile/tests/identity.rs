@@ -31,6 +31,8 @@ fn data(version: u32) -> DataFacts {
         timeline: Some(1),
         owner: "postgres".to_owned(),
         restored: false,
+        led: false,
+        position: None,
     }
 }
 
@@ -219,8 +221,47 @@ fn where_nobody_leads_one_with_data_starts_first() {
     };
     let mut facts = stopped(alive(17));
     assert_eq!(leader(&facts), node(11));
+    let of_12 = |facts: &mut Facts, change: &dyn Fn(&mut DataFacts)| {
+        change(of(facts, 12).instances[0].data.as_mut().expect("data"));
+    };
+    // What the others have beyond it would be rewound: whoever led last starts first, whatever the
+    // inventory calls the primary.
+    for change in [
+        (&|data: &mut DataFacts| data.led = true) as &dyn Fn(&mut DataFacts),
+        &|data| data.timeline = Some(2),
+        &|data| data.position = Some(1 << 24),
+    ] {
+        let mut facts = facts.clone();
+        of_12(&mut facts, change);
+        assert_eq!(leader(&facts), node(12));
+    }
+    // A primary's data of an older timeline is not what counts.
+    let mut older = facts.clone();
+    of_12(&mut older, &|data| data.timeline = Some(2));
+    of(&mut older, 11).instances[0].data.as_mut().expect("data").led = true;
+    assert_eq!(leader(&older), node(12));
     of(&mut facts, 11).instances[0].data = None;
     assert_eq!(leader(&facts), node(12), "the first primary has lost its data");
+}
+
+/// From the files of two standbys nobody can say which has received more; Patroni compares them where both
+/// run.
+#[test]
+fn standbys_whose_primary_is_gone_start_together() {
+    let waits = |facts: &Facts| {
+        let compiled = compiled(INVENTORY, facts);
+        let mut resources = compiled.fleet.iter();
+        let unit = resources.find(|one| {
+            one.id.kind == Kind::Unit && one.id.name == "patroni.service" && one.id.node == node(12)
+        });
+        unit.expect("Patroni").after.iter().any(|id| id.kind == Kind::PgInstance)
+    };
+    let mut facts = stopped(alive(17));
+    assert!(!waits(&facts), "both were standbys");
+    of(&mut facts, 11).instances[0].data.as_mut().expect("data").led = true;
+    assert!(waits(&facts), "its data has everything");
+    of(&mut facts, 11).instances[0].data = None;
+    assert!(!waits(&facts), "it is the one that has data");
 }
 
 #[test]

@@ -61,6 +61,8 @@ fn nodes(listed: &[u8]) -> BTreeMap<NodeName, NodeFacts> {
             timeline: Some(1),
             owner: "postgres".to_owned(),
             restored: false,
+            led: false,
+            position: None,
         });
         let etcd = listed
             .contains(&last)

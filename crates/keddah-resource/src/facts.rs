@@ -89,6 +89,13 @@ pub struct DataFacts {
     pub system_identifier: String,
     /// The timeline of the last checkpoint.
     pub timeline: Option<u32>,
+    /// Whether its server was a primary when it was last written: of all data of one timeline, the
+    /// primary's has everything.
+    #[serde(default)]
+    pub led: bool,
+    /// Where its last checkpoint lies in the WAL.
+    #[serde(default)]
+    pub position: Option<u64>,
     /// The account that owns it.
     pub owner: String,
     /// Whether it is a backup that was restored and whose recovery has not ended: `recovery.signal`

@@ -12,6 +12,7 @@ use keddah_core::NodeName;
 use keddah_inventory::model::{PgCluster, PgMember};
 use keddah_inventory::{ParamOrigin, Params};
 use keddah_resource::{DataFacts, InstanceFacts, InstanceProbe, NodeFacts, Place};
+use std::collections::BTreeSet;
 use std::path::Path;
 
 /// What is there of a cluster.
@@ -19,22 +20,51 @@ use std::path::Path;
 pub(super) struct Found {
     /// The version of its data.
     pub version: Option<u32>,
-    /// The nodes that hold its data, with the timeline there.
-    pub holders: Vec<(NodeName, Option<u32>)>,
+    /// The nodes that hold its data.
+    pub holders: Vec<Holder>,
+}
+
+/// A node with data of a cluster, and how far that goes.
+#[derive(Debug)]
+pub(super) struct Holder {
+    node: NodeName,
+    timeline: Option<u32>,
+    led: bool,
+    position: Option<u64>,
+}
+
+impl Holder {
+    fn of(node: &NodeName, data: &DataFacts) -> Self {
+        let DataFacts { timeline, led, position, .. } = *data;
+        Self { node: node.clone(), timeline, led, position }
+    }
+
+    /// What goes further is greater.
+    fn reach(&self) -> (Option<u32>, bool, Option<u64>) {
+        (self.timeline, self.led, self.position)
+    }
 }
 
 impl Found {
-    /// Whether a node is the one to start first while nobody leads: never one without data where
-    /// another has it, for without keys in etcd it would be born anew.
-    pub fn starts_first(&self, node: &NodeName, first_primary: Option<&NodeName>) -> bool {
-        let holds = |name: &NodeName| self.holders.iter().any(|(holder, _)| holder == name);
-        if let Some(primary) = first_primary.filter(|primary| holds(primary)) {
-            return node == primary;
+    /// The node to start first while nobody leads: never one without data where another has it, for
+    /// without keys in etcd it would be born anew; and never one whose data another's goes beyond, for the
+    /// others' commits would be rewound. Whom the inventory makes the first primary counts only where no
+    /// difference is seen.
+    pub fn starts_first(&self, first_primary: Option<&NodeName>) -> Option<&NodeName> {
+        let best = self.holders.iter().map(Holder::reach).max()?;
+        let mut furthest = self.holders.iter().filter(|one| one.reach() == best);
+        let is_primary = |one: &&Holder| Some(&one.node) == first_primary;
+        furthest.clone().find(is_primary).or_else(|| furthest.next()).map(|one| &one.node)
+    }
+
+    /// Those that start together, since nobody can say from their files whose data goes furthest: Patroni
+    /// compares what each has received. Of the newest timeline, a primary's data has everything.
+    pub fn start_together(&self) -> BTreeSet<NodeName> {
+        let newest = self.holders.iter().map(|one| one.timeline).max().flatten();
+        if self.holders.iter().any(|one| one.led && one.timeline == newest) {
+            return BTreeSet::new();
         }
-        let newest = self.holders.iter().map(|(_, timeline)| *timeline).max();
-        newest.is_some_and(|newest| {
-            self.holders.iter().any(|(holder, timeline)| holder == node && *timeline == newest)
-        })
+        self.holders.iter().map(|one| one.node.clone()).collect()
     }
 }
 
@@ -153,8 +183,7 @@ impl<'a> Compiler<'a> {
         }
         let runs = members.iter().any(|(_, node)| node.facts.patroni_of(cluster).is_some());
         not_before_recovery(model, &found, runs)?;
-        let holders =
-            found.iter().map(|(_, node, data)| (node.name.clone(), data.timeline)).collect();
+        let holders = found.iter().map(|(_, node, data)| Holder::of(&node.name, data)).collect();
         Ok(Found { version, holders })
     }
 

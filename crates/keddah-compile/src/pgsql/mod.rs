@@ -58,6 +58,9 @@ pub(super) struct Cluster<'a> {
     pub away: Vec<String>,
     /// The parameters that such a member might not bear; none where every member answers.
     pub sized: BTreeSet<String>,
+    /// Nodes whose Patronis start at the same time, for nobody leads and Patroni has to say whose data goes
+    /// furthest.
+    together: BTreeSet<NodeName>,
     /// What it keeps of its roles' passwords.
     stored: verifier::Stored,
 }
@@ -216,10 +219,16 @@ impl<'a> Compiler<'a> {
             .iter()
             .find(|(_, node)| leads(node))
             .or_else(|| {
-                instances.iter().find(|(_, node)| found.starts_first(&node.name, first_primary))
+                let first = found.starts_first(first_primary)?;
+                instances.iter().find(|(_, node)| node.name == *first)
             })
             .or_else(|| instances.iter().find(|(_, node)| Some(&node.name) == first_primary))
             .unwrap_or(&instances[0]);
+        let together = if instances.iter().any(|(_, node)| leads(node)) {
+            BTreeSet::new()
+        } else {
+            found.start_together()
+        };
         let (leader, params) = (leader.1.name.clone(), leader.0.params.clone());
         let name = model.name.as_str().to_owned();
         let leads_first = instances.iter().filter(|(_, node)| node.name == leader);
@@ -257,6 +266,7 @@ impl<'a> Compiler<'a> {
             parameters,
             away,
             sized,
+            together,
             stored,
         };
         cluster.parameters = self.parameters(&cluster)?;

@@ -144,7 +144,7 @@ impl Compiler<'_> {
             before.push(ResourceId::new(node, Kind::PgInstance, name));
         }
         let rolls = rolls(cluster, instance);
-        if node.name != cluster.leader && !rolls {
+        if node.name != cluster.leader && !rolls && !cluster.together.contains(&node.name) {
             // A replica that starts before its cluster exists would race the primary for it.
             before.push(leader.id(Kind::PgInstance, &leader.name));
         }

@@ -127,7 +127,8 @@ fn data_at(path: &Path, accounts: &Accounts) -> Result<Option<DataFacts>, HostEr
     }
     let about = fs::metadata(path).map_err(|error| HostError::path("read", path, &error))?;
     let real = path.canonicalize().map_err(|error| HostError::path("read", path, &error))?;
-    let (system_identifier, timeline) = control.as_deref().map(control_file).unwrap_or_default();
+    let control = control.as_deref().map(control_file).unwrap_or_default();
+    let ControlFile { system_identifier, timeline, led, position } = control;
     let signal = path.join("recovery.signal");
     let restored = found(&signal, fs::symlink_metadata(&signal))?.is_some();
     Ok(Some(DataFacts {
@@ -136,31 +137,50 @@ fn data_at(path: &Path, accounts: &Accounts) -> Result<Option<DataFacts>, HostEr
         version: version.and_then(|text| text.trim().split('.').next()?.parse().ok()),
         system_identifier,
         timeline,
+        led,
+        position,
         owner: accounts.permissions(about.uid(), about.gid(), about.mode()).owner,
     }))
 }
 
-/// The system identifier and the last checkpoint's timeline of a control file.
+/// What a control file says.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct ControlFile {
+    system_identifier: String,
+    timeline: Option<u32>,
+    led: bool,
+    position: Option<u64>,
+}
+
+/// Reads a control file, as far as its fields stand in the same place in every version.
 ///
 /// `struct ControlFileData` in PostgreSQL's `src/include/catalog/pg_control.h`, in the machine's own
-/// byte order: the identifier is the first field (u64), then the file's version (u32, at 8). From
+/// byte order: the identifier is the first field (u64), then the file's version (u32, at 8); the state is at 16
+/// (`DBState`: of a primary 1, shut down, 3, shutting down, 4, in crash recovery, and 6, in production), the
+/// position of the last checkpoint (u64) at 32. From
 /// PostgreSQL 11 on (version 1100) the copy of the checkpoint record starts at 40 with its redo
 /// position, and the timeline (u32) follows at 48.
-fn control_file(bytes: &[u8]) -> (String, Option<u32>) {
+fn control_file(bytes: &[u8]) -> ControlFile {
     let number = |at: usize| -> Option<u32> {
         Some(u32::from_ne_bytes(bytes.get(at..at + 4)?.try_into().ok()?))
     };
-    let system: Option<[u8; 8]> = bytes.get(..8).and_then(|bytes| bytes.try_into().ok());
-    let system = system.map(|bytes| u64::from_ne_bytes(bytes).to_string());
-    let timeline = number(8).filter(|version| (1100..=1800).contains(version));
-    (system.unwrap_or_default(), timeline.and_then(|_| number(48)))
+    let long = |at: usize| -> Option<u64> {
+        Some(u64::from_ne_bytes(bytes.get(at..at + 8)?.try_into().ok()?))
+    };
+    let known = number(8).is_some_and(|version| (1100..=1800).contains(&version));
+    ControlFile {
+        system_identifier: long(0).map(|system| system.to_string()).unwrap_or_default(),
+        timeline: number(48).filter(|_| known),
+        led: known && matches!(number(16), Some(1 | 3 | 4 | 6)),
+        position: long(32).filter(|_| known),
+    }
 }
 
 /// The identifier of the system whose files are at a path.
 pub(super) fn system_of(data: &Path) -> Result<Option<String>, HostError> {
     let control = data.join("global/pg_control");
     let bytes = found(&control, fs::read(&control))?;
-    let system = bytes.map(|bytes| control_file(&bytes).0);
+    let system = bytes.map(|bytes| control_file(&bytes).system_identifier);
     Ok(system.filter(|system| !system.is_empty()))
 }
 

@@ -91,6 +91,11 @@ async fn an_instance_is_known_by_its_files() {
     };
     assert_eq!(found.system_identifier, line("Database system identifier:"));
     assert_eq!(found.timeline.unwrap().to_string(), line("Latest checkpoint's TimeLineID:"));
+    assert_eq!(line("Database cluster state:"), "shut down");
+    assert!(found.led);
+    let position = found.position.unwrap();
+    let written = format!("{:X}/{:X}", position >> 32, position & 0xffff_ffff);
+    assert_eq!(written, line("Latest checkpoint location:"));
     let version = initdb.parent().and_then(Path::parent).and_then(Path::file_name).unwrap();
     assert_eq!(found.version.unwrap().to_string(), version.to_string_lossy());
 
@@ -145,7 +150,7 @@ async fn backups_are_found_once_and_where_nothing_runs() {
 
 #[test]
 fn a_control_file_that_is_cut_off_names_no_system() {
-    assert_eq!(control_file(&[1, 2, 3]), (String::new(), None));
+    assert_eq!(control_file(&[1, 2, 3]), ControlFile::default());
 }
 
 #[test]
