@@ -4,6 +4,7 @@ use crate::ca::ETCD_CA_PATH;
 use crate::compiler::{Compiler, Node, Problem, Removing, problem};
 use crate::etcd::access::patroni_prefix;
 use crate::pgsql::backup::{BACKUP_SECONDS, is_shared};
+use crate::pgsql::elsewhere::is_the_named_one;
 use crate::pgsql::layout::unit_file;
 use crate::pgsql::place::Place;
 use crate::topology::EtcdMember;
@@ -191,6 +192,7 @@ impl<'a> Compiler<'a> {
         member: &PgMember<'_>,
         node: &Node<'_>,
     ) -> Result<(), Problem> {
+        is_the_named_one(cluster, member, node.facts)?;
         let name = member.instance(&cluster.name);
         let place = Place::of(cluster.name.as_str(), member);
         let stays = cluster.members.iter().any(|one| !goes(self.input.removing, cluster, one));

@@ -211,3 +211,24 @@ fn an_instance_that_runs_where_the_inventory_wants_none_stops_everything() {
     }
     compiled(&text, &facts);
 }
+
+/// Two numbers were swapped, or a host is another cluster's: what goes is not what was named.
+#[test]
+fn a_removal_takes_nothing_but_what_was_named() {
+    let remove = |text: &str, cluster: &str, last: u8, alone: bool| {
+        let pgsql = [(cluster.to_owned(), BTreeSet::from([node(last)]))].into();
+        let removing = Removing { pgsql, alone, without_backup: true, ..Removing::default() };
+        let refused = without(text, &alive(&all()), &removing).map(drop).expect_err("refused");
+        refused[0].clone()
+    };
+    let swapped =
+        INVENTORY.replace("12: { pg_seq: 2", "12: { pg_seq: 9").replace("seq: 3", "seq: 2");
+    let swapped = swapped.replace("seq: 9", "seq: 3");
+    let other = INVENTORY.replace("pg_cluster: pg-test", "pg_cluster: pg-new");
+    for alone in [false, true] {
+        let problem = remove(&swapped, "pg-test", 12, alone);
+        assert_eq!(problem.code, "identity-instance", "{problem:?}");
+        assert!(problem.message.contains("on 10.10.10.12, is pg-test-2"), "{problem:?}");
+        assert_eq!(remove(&other, "pg-new", 12, alone).code, "identity-cluster");
+    }
+}

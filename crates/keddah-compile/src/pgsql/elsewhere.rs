@@ -5,11 +5,12 @@
 //! every load balancer, or starts a second Patroni under the name of the first.
 
 use crate::compiler::{Compiler, Problem, problem};
+use crate::pgsql::place::Place;
 use crate::topology::Topology;
 use keddah_core::NodeName;
 use keddah_inventory::Host;
 use keddah_inventory::model::{PgCluster, PgMember};
-use keddah_resource::{MemberFacts, NodeFacts};
+use keddah_resource::{InstanceFacts, MemberFacts, NodeFacts};
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
@@ -42,6 +43,37 @@ impl<'a> Compiler<'a> {
         }
         Ok(())
     }
+}
+
+/// Refuses to take away what is another instance than the one that was named: whoever types a name means
+/// that one, and not what a wrong inventory puts in its place.
+pub(crate) fn is_the_named_one(
+    cluster: &PgCluster<'_>,
+    member: &PgMember<'_>,
+    facts: &NodeFacts,
+) -> Result<(), Problem> {
+    let name = member.instance(&cluster.name);
+    let directory = Place::of(cluster.name.as_str(), member).patroni_directory();
+    let its =
+        |one: &&InstanceFacts| directory.rsplit('/').next() == Some(one.configuration.as_str());
+    let Some(is) = facts.instances.iter().find(its).filter(|one| !one.name.is_empty()) else {
+        return Ok(());
+    };
+    let code = if is.scope != cluster.name.as_str() {
+        "identity-cluster"
+    } else if is.name != name {
+        "identity-instance"
+    } else {
+        return Ok(());
+    };
+    let message = format!(
+        "what the inventory calls {name}, on {}, is {} of {}: that is not what shall be removed",
+        member.node, is.name, is.scope
+    );
+    Err(Box::new(problem(code, member.seq_span, message).help(format!(
+        "put the inventory right first, so that it has {} where it is; `keddah plan` says what else differs",
+        is.name
+    ))))
 }
 
 fn moved(model: &PgCluster<'_>, member: &PgMember<'_>, living: &MemberFacts) -> Problem {
