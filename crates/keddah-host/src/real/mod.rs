@@ -54,6 +54,7 @@ mod trust_anchor;
 mod unit;
 mod user;
 pub mod verifiers;
+mod wal_archive;
 pub(crate) mod write;
 
 use crate::{Host, HostError, Owed};
