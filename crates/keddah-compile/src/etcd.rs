@@ -69,7 +69,8 @@ impl Compiler<'_> {
         let members = self.staying_members();
         let life = Life::of(&members, self.input.facts, self.has_postgres())?;
         let strangers = life.etcd().map(|etcd| unknown(etcd, &self.topology.etcd));
-        let strangers = strangers.unwrap_or_default();
+        let mut strangers = strangers.unwrap_or_default();
+        strangers.retain(|one| !life.is_declared(one));
         self.notes.extend(strangers.iter().map(|one| strangers::note(one)));
         // Who stays a learner, and keeps others from joining.
         let mut learner = life.etcd().and_then(learners::listed).map(learners::name);
@@ -90,13 +91,18 @@ impl Compiler<'_> {
                 }
                 life.may_join(member, &strangers)?;
             }
+            if let Birth::Elsewhere { through } = birth {
+                previous_join = Some(self.told_again(member, through, previous_join.as_ref()));
+            }
             let is_listed = present.iter().any(|one| one.node == member.node);
-            if matches!(birth, Birth::Joins { .. }) && !is_listed {
+            if matches!(birth, Birth::Joins { .. } | Birth::Elsewhere { .. }) && !is_listed {
                 present.push(member);
             }
             let initial: Vec<&EtcdMember> = match birth {
                 Birth::Together => members.iter().collect(),
-                Birth::Joins { .. } | Birth::Announced | Birth::Done => present.clone(),
+                Birth::Joins { .. } | Birth::Announced | Birth::Elsewhere { .. } | Birth::Done => {
+                    present.clone()
+                }
             };
             let mut initial: Vec<String> =
                 initial.iter().map(|one| format!("{}={}", one.name, one.peer_url())).collect();
@@ -134,17 +140,40 @@ impl Compiler<'_> {
         Ok(units)
     }
 
+    /// The address by which the others know a member, put right. Whoever answers at the other one keeps it
+    /// from being changed: then that is the member, and it lives there.
+    fn told_again(
+        &mut self,
+        member: &EtcdMember,
+        through: &EtcdMember,
+        previous: Option<&ResourceId>,
+    ) -> ResourceId {
+        let spec = etcd_member::Spec {
+            member: member.name.clone(),
+            peer_url: member.peer_url(),
+            present: true,
+            replaces: None,
+            stage: etcd_member::Stage::Listed,
+            others: others(&[through, member], &self.staying_members()),
+            connection: connection(format!("https://127.0.0.1:{}", through.port)),
+        };
+        let resource = Resource::new(&through.node, Module::Etcd, spec).in_cluster(&member.cluster);
+        self.fleet.add(resource.after(previous.cloned()))
+    }
+
     /// The declared members that do not go.
     fn staying_members(&self) -> Vec<EtcdMember> {
         let goes = |one: &EtcdMember| self.input.removing.etcd.contains(&one.node);
         self.topology.etcd.iter().filter(|one| !goes(one)).cloned().collect()
     }
 
-    /// Whether a cluster of PostgreSQL has data, or a node of it cannot be asked.
+    /// Whether a cluster of PostgreSQL has data, or a node of it cannot be asked. What removals have moved
+    /// aside is nobody's any more.
     fn has_postgres(&self) -> bool {
         let members = self.topology.clusters.iter().flat_map(|cluster| &cluster.members);
         members.into_iter().any(|member| {
-            self.input.facts.get(&member.node).is_none_or(|facts| !facts.data.is_empty())
+            let facts = self.input.facts.get(&member.node);
+            facts.is_none_or(|facts| facts.data.iter().any(|data| !data.was_removed()))
         })
     }
 
@@ -246,7 +275,7 @@ impl Compiler<'_> {
             json!({ "open_files": OPEN_FILES.min(node.facts.open_files_limit) }),
             None,
         )?);
-        if !matches!(birth, Birth::Done) {
+        if !matches!(birth, Birth::Done | Birth::Elsewhere { .. }) {
             let joins = !matches!(birth, Birth::Together);
             let text = self.render(
                 "etcd/bootstrap.env",

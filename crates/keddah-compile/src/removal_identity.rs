@@ -73,7 +73,7 @@ impl Compiler<'_> {
 }
 
 /// What a node's own etcd says that it is.
-pub(crate) fn own<'f>(etcd: &'f EtcdFacts) -> Option<&'f EtcdMemberFacts> {
+pub(crate) fn own(etcd: &EtcdFacts) -> Option<&EtcdMemberFacts> {
     etcd.members.iter().find(|one| !etcd.member.is_empty() && one.id == etcd.member)
 }
 

@@ -288,3 +288,37 @@ fn a_disk_that_may_not_be_mounted_is_named_before_anything_is_restored() {
     of(&mut facts, 12).instances = made;
     assert!(help(&facts).contains("if a disk is not mounted, mount it"), "{}", help(&facts));
 }
+
+#[test]
+fn wal_that_is_in_no_archive_makes_a_backup_due() {
+    let mut facts = alive();
+    assert_eq!(due(INVENTORY, &facts), None);
+    // On the replica, it is not the cluster's.
+    repository(&mut facts, 12).led_past = Some("archive_command = '/bin/true'".to_owned());
+    assert_eq!(due(INVENTORY, &facts), None);
+    let leads = repository(&mut facts, 11);
+    leads.latest = Some(1_700_000_000);
+    leads.led_past = Some("archive_command = '/bin/true'".to_owned());
+    assert_eq!(due(INVENTORY, &facts), Some(1_700_000_001));
+    let fleet = compiled(INVENTORY, &facts);
+    let told = |fleet: &Compiled, words: &str| fleet.notes.iter().any(|note| note.contains(words));
+    assert!(told(&fleet, "pg-test-1 leads its WAL past the archive"), "{:?}", notes(&fleet));
+    assert!(told(&fleet, "when that is reset, a full backup is taken"));
+    let leader = node(11);
+    let backup = fleet.fleet.of_kind(&leader, Kind::Backup).next().expect("there is one");
+    let reset = ResourceId::new(&leader, Kind::Postmaster, "pg-test-1");
+    assert!(before(&fleet, &backup.id).contains(&reset), "the reset comes first");
+    // This one waits for a restart, and so does the backup.
+    repository(&mut facts, 11).led_past = Some("archive_mode = 'off'".to_owned());
+    assert_eq!(due(INVENTORY, &facts), None);
+    assert!(told(
+        &compiled(INVENTORY, &facts),
+        "due once that is reset and the server has restarted"
+    ));
+    let leads = repository(&mut facts, 11);
+    leads.led_past = None;
+    leads.gap =
+        Some(("00000001000000000000001A".to_owned(), "00000001000000000000001D".to_owned()));
+    let words = "between 00000001000000000000001A and 00000001000000000000001D";
+    assert!(told(&compiled(INVENTORY, &facts), words));
+}

@@ -112,6 +112,7 @@ fn a_rebuilt_member_takes_its_own_place_and_founds_nothing() {
         peer_url: Some(spec.peer_url.clone()),
         id: Some("11000".to_owned()),
         learner: false,
+        answers: false,
     };
     let change = spec.diff(&listed).expect("the plan shows it");
     assert!(change.reason.contains("its data is gone"), "{change:?}");

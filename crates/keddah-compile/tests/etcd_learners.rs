@@ -145,10 +145,11 @@ fn the_plan_shows_a_vote_until_it_is_there() {
         peer_url: Some(spec.peer_url.clone()),
         id: Some(id.to_owned()),
         learner,
+        answers: false,
     };
     assert!(spec.diff(&found("2000", false)).is_some(), "that is the lost one");
     assert!(spec.diff(&found("2001", true)).is_some());
     assert_eq!(spec.diff(&found("2001", false)), None);
-    let none = etcd_member::Observed { peer_url: None, id: None, learner: false };
+    let none = etcd_member::Observed { peer_url: None, id: None, learner: false, answers: false };
     assert!(spec.diff(&none).is_some(), "it is not listed yet");
 }

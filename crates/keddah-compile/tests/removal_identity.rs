@@ -263,3 +263,24 @@ fn a_member_of_somebody_elses_etcd_stays() {
     let problem = refused(INVENTORY, &facts, &members(&[12]));
     assert!(problem.message.contains("a member of another cluster"), "{}", problem.message);
 }
+
+#[test]
+fn what_was_removed_and_is_still_declared_is_named() {
+    let named = |facts: &BTreeMap<NodeName, NodeFacts>| {
+        let notes = compiled(INVENTORY, facts).notes;
+        notes.iter().any(|note| note.starts_with("pg-test-3 is declared, and `keddah remove`"))
+    };
+    let mut facts = nodes();
+    let gone = facts.get_mut(&node(13)).expect("a node");
+    gone.removed = vec!["/data/postgres/pg-test-17.removed".to_owned()];
+    assert!(!named(&facts), "it has been made anew since");
+    let gone = facts.get_mut(&node(13)).expect("a node");
+    gone.instances.clear();
+    gone.patroni.clear();
+    gone.patroni_directories.clear();
+    gone.data.clear();
+    assert!(named(&facts));
+    facts.get_mut(&node(13)).expect("a node").removed =
+        vec!["/data/postgres/pg-a-17.removed".to_owned()];
+    assert!(!named(&facts), "another cluster's");
+}

@@ -355,3 +355,28 @@ fn the_pools_lists_come_after_the_roles_that_they_are_about() {
     }
     assert_eq!(seen, 3);
 }
+
+/// A program that reads the whole directory leaves out the old file, or every change is refused by it.
+#[test]
+fn new_content_is_not_judged_beside_the_old() {
+    let compiled = compiled(INVENTORY, &four_nodes());
+    let mut judged = BTreeSet::new();
+    for resource in compiled.fleet.iter() {
+        let Spec::File(spec) = &resource.spec else { continue };
+        let Some(words) = spec.present.as_ref().and_then(|one| one.check.as_ref()) else {
+            continue;
+        };
+        judged.insert(spec.path.clone());
+        let (directory, name) = spec.path.rsplit_once('/').expect("an absolute path");
+        assert!(!words.contains(&spec.path), "{}: {words:?}", resource.id);
+        for word in words {
+            let Some((_, given)) = word.split_once("--conf-dir=") else { continue };
+            let mut given = given.split(',');
+            let whole = given.next() == Some(directory);
+            // dnsmasq leaves out names that are longer than the ending.
+            let left_out = given.any(|end| name.len() > end.len() && name.ends_with(end));
+            assert!(!whole || left_out, "{}: {word} reads the old file, too", resource.id);
+        }
+    }
+    assert!(judged.contains("/etc/dnsmasq.d/keddah.conf") && judged.len() > 3, "{judged:?}");
+}

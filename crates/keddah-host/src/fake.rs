@@ -347,7 +347,8 @@ fn absent(spec: &Spec) -> Observed {
         .into(),
         Spec::EtcdLogin(_) => etcd_login::Observed { known: false }.into(),
         Spec::EtcdMember(_) => {
-            etcd_member::Observed { peer_url: None, id: None, learner: false }.into()
+            etcd_member::Observed { peer_url: None, id: None, learner: false, answers: false }
+                .into()
         }
         Spec::Stanza(_) => stanza::Observed { status: 1, ..stanza::Observed::default() }.into(),
         Spec::Backup(_) => backup::Observed { full_backups: 0, newest: 0 }.into(),

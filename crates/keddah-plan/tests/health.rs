@@ -193,6 +193,7 @@ fn answer(number: u8) -> Answer {
         full: 2,
         newest: Some(NOW - 12 * 3600),
         timeline: Some(3),
+        gap: None,
         missing: Vec::new(),
     };
     let health = NodeHealth {
@@ -390,6 +391,12 @@ const BREAKS: &[Break] = &[
     }),
     (&["backup-behind", "backups-on-nodes"], |world| {
         world.expected.clusters[0].backups_on_nodes = true;
+    }),
+    (&["backup-behind"], |world| {
+        let Some(Asked::Told(backups)) = &mut world.node(1).servers[0].backups else {
+            panic!("they were asked for")
+        };
+        backups.gap = Some(("0A".to_owned(), "0D".to_owned()));
     }),
     (&["backup-broken"], |world| {
         let Some(Asked::Told(backups)) = &mut world.node(1).servers[0].backups else {

@@ -100,6 +100,13 @@ pub struct DataFacts {
     pub wal: Option<crate::WalEnd>,
 }
 
+impl DataFacts {
+    /// Whether a removal has moved it aside ([`crate::REMOVED`]).
+    pub fn was_removed(&self) -> bool {
+        self.path.split('/').any(|part| part.ends_with(crate::REMOVED))
+    }
+}
+
 /// What a configuration of Patroni that Keddah has written says of its instance, and the data that
 /// it leads to.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]

@@ -439,6 +439,10 @@ pub struct BackupHealth {
     /// The timeline that it begins on.
     #[serde(default)]
     pub timeline: Option<i64>,
+    /// Between which segments WAL is missing in the archive after it; looked at where that is the node's own
+    /// disk.
+    #[serde(default)]
+    pub gap: Option<(String, String)>,
     /// Backups of which files are gone; looked at where the repository is the node's own disk.
     #[serde(default)]
     pub missing: Vec<String>,

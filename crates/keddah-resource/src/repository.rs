@@ -50,6 +50,13 @@ pub struct RepositoryFacts {
     /// Backups that the inventory's repository lists, where it is a directory of the node, and that are
     /// not there: nothing can be restored from them.
     pub missing: Vec<String>,
+    /// The segments of WAL after the newest of its backups that are there, between which some are missing:
+    /// a restore ends at the first, whatever comes after it.
+    #[serde(default)]
+    pub gap: Option<(String, String)>,
+    /// The line of `postgresql.auto.conf` by which somebody leads WAL past the archive.
+    #[serde(default)]
+    pub led_past: Option<String>,
     /// When its newest backup ended, in seconds since 1970.
     pub latest: Option<i64>,
     /// Those of [`crate::NodeFacts::backups`] that are in another place than the inventory's repository.

@@ -28,6 +28,11 @@ pub(super) enum Birth<'a> {
     },
     /// It was announced, and has not started yet.
     Announced,
+    /// It is a member, and the others have been told another address of it than the one it has.
+    Elsewhere {
+        /// Who tells them.
+        through: &'a EtcdMember,
+    },
     /// It already is a member.
     Done,
 }
@@ -101,7 +106,9 @@ impl<'a> Life<'a> {
         let replaces = match birth {
             Birth::Joins { replaces, .. } => replaces.clone(),
             Birth::Announced | Birth::Done if is_learner => None,
-            Birth::Announced | Birth::Done | Birth::Together => return None,
+            Birth::Announced | Birth::Done | Birth::Elsewhere { .. } | Birth::Together => {
+                return None;
+            }
         };
         let spec = etcd_member::Spec {
             member: member.name.clone(),
@@ -154,7 +161,11 @@ impl<'a> Life<'a> {
             return Err(elsewhere(member));
         }
         match self.listed(member) {
-            None if answers => Err(other_url(member, through, self.namesake(member))),
+            None if answers => match self.itself(member) {
+                // What answers here by that name, with its data, is that member: the list is wrong.
+                Some(listed) if listed.name == member.name => Ok(Birth::Elsewhere { through }),
+                listed => Err(other_url(member, listed)),
+            },
             // Announced, it would not start, and count as lost: of two members, that is the quorum.
             None if self.has_data(member) => Err(leftover(member, through)),
             None => match self.namesake(member) {
@@ -218,6 +229,18 @@ impl<'a> Life<'a> {
             }
         }
         Ok(Birth::Together)
+    }
+
+    /// The member of the list that a node's own etcd says it is.
+    fn itself(&self, member: &EtcdMember) -> Option<&'a EtcdMemberFacts> {
+        let own = &self.facts.get(&member.node)?.etcd.as_ref()?.member;
+        let (_, etcd) = self.serving?;
+        etcd.members.iter().find(|one| !own.is_empty() && one.id == *own)
+    }
+
+    /// Whether an entry of the list is a declared member's, known by another address or not.
+    pub(super) fn is_declared(&self, listed: &EtcdMemberFacts) -> bool {
+        self.members.iter().filter_map(|one| self.itself(one)).any(|one| one.id == listed.id)
     }
 
     fn listed(&self, member: &EtcdMember) -> Option<&'a EtcdMemberFacts> {
@@ -312,35 +335,6 @@ fn elsewhere(member: &EtcdMember) -> Problem {
     ))
 }
 
-fn other_url(
-    member: &EtcdMember,
-    through: &EtcdMember,
-    namesake: Option<&EtcdMemberFacts>,
-) -> Problem {
-    let known = namesake.map_or_else(
-        || "by another address".to_owned(),
-        |listed| format!("by {}", listed.peer_urls.join(", ")),
-    );
-    let message = format!(
-        "the members of etcd know the one on {} {known}, and the inventory has it at {}",
-        member.node,
-        member.peer_url()
-    );
-    let inventory = "where the inventory is wrong, put `etcd_peer_port` and the host's address back as they were";
-    let help = match namesake {
-        Some(listed) => format!(
-            "{inventory}; where the list is wrong, and nothing of etcd listens at {}, on {}: etcdctl member \
-             update {} --peer-urls={}",
-            listed.peer_urls.join(", "),
-            through.node,
-            super::strangers::hexadecimal(&listed.id),
-            member.peer_url()
-        ),
-        None => format!("{inventory}: the others know it by them"),
-    };
-    Box::new(problem("etcd-place", member.span, message).help(help))
-}
-
 /// A member is known by its id and its data; by a name that two have, nobody could tell them apart. And
 /// one whose address in the list is changed to a machine that has not its data takes its vote with it.
 fn name_taken(member: &EtcdMember, other: &EtcdMemberFacts) -> Problem {
@@ -355,6 +349,26 @@ fn name_taken(member: &EtcdMember, other: &EtcdMemberFacts) -> Problem {
          was, `keddah remove` it first: that strikes {}, also where the host is gone for good",
         member.node, member.name
     )))
+}
+
+fn other_url(member: &EtcdMember, listed: Option<&EtcdMemberFacts>) -> Problem {
+    let known = listed.map_or_else(String::new, |listed| {
+        format!(
+            ": they have {} at {}",
+            super::strangers::called(listed),
+            listed.peer_urls.join(", ")
+        )
+    });
+    let message = format!(
+        "etcd on {} is a member of its cluster by another address than {}{known}",
+        member.node,
+        member.peer_url()
+    );
+    Box::new(problem("etcd-place", member.span, message).help(match listed {
+        Some(listed) => super::update_by_hand(listed, &member.peer_url()),
+        None => "put `etcd_peer_port` and the host's address back as they were: the others know it by them"
+            .to_owned(),
+    }))
 }
 
 fn moved(member: &EtcdMember, other: &NodeName) -> Problem {

@@ -80,9 +80,12 @@ impl Compiler<'_> {
             .checked_by(&[
                 "dnsmasq",
                 "--test",
-                // What Debian's unit loads as well; files whose names end so are left out.
+                // What Debian's unit loads as well; files whose names end so are left out. A name is only
+                // left out that is longer than the ending (dnsmasq's `one_file`, `option.c`): with its
+                // whole name the old file is read beside the new one, and keywords that may stand once
+                // are "illegal repeated".
                 "{if /etc/dnsmasq.conf}--conf-file=/etc/dnsmasq.conf",
-                "{if /etc/dnsmasq.d}--conf-dir=/etc/dnsmasq.d,keddah.conf,.dpkg-dist,.dpkg-old,.dpkg-new",
+                "{if /etc/dnsmasq.d}--conf-dir=/etc/dnsmasq.d,eddah.conf,.dpkg-dist,.dpkg-old,.dpkg-new",
                 "--conf-file={}",
             ]);
         before.push(

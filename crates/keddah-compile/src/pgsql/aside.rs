@@ -7,7 +7,7 @@ use crate::release::Release;
 use keddah_inventory::model::{PgCluster, PgMember};
 use keddah_resource::kind::directory::{self, Permissions};
 use keddah_resource::kind::{file, symlink};
-use keddah_resource::{AsideFacts, Module, Resource, ResourceId, Spec};
+use keddah_resource::{AsideFacts, Module, REMOVED, Resource, ResourceId, Spec};
 use serde_json::json;
 
 /// What Patroni calls as `pg_rewind` (`postgresql.bin_name`; Patroni 3.0 does not know that, and is
@@ -97,6 +97,29 @@ impl Compiler<'_> {
             "{name} on {node} keeps the data of a former primary whose rewind has failed in {copy}, \
              {about}: commits there may be nowhere else; `keddah remove {name} --aside` takes it away"
         ));
+    }
+
+    /// Says of an instance that is made that an earlier one was removed from there: its line may only have
+    /// been left in the inventory.
+    pub(super) fn name_what_was_removed(&mut self, cluster: &Cluster<'_>, instance: &Instance<'_>) {
+        let (name, node) = (&instance.name, &instance.node.name);
+        let facts = instance.node.facts;
+        let is_there = facts.instances.iter().any(|one| super::identity::is_at(instance, one));
+        if is_there || !self.input.removing.is_empty() {
+            return;
+        }
+        let beginning = format!("{}/{}-", instance.member.params.str("pg_fs_main"), cluster.name);
+        let removed = facts.removed.iter().find(|path| {
+            let version = path.strip_prefix(&beginning).and_then(|rest| rest.strip_suffix(REMOVED));
+            version.is_some_and(|one| one.bytes().all(|byte| byte.is_ascii_digit()))
+        });
+        if let Some(removed) = removed {
+            self.notes.push(format!(
+                "{name} is declared, and `keddah remove` has taken {} away from {node} before (its data: \
+                 {removed}): it is made anew. Where that is not wanted, take it out of the inventory",
+                cluster.name
+            ));
+        }
     }
 
     /// Refuses to take away an instance together with a copy that may hold what is nowhere else.

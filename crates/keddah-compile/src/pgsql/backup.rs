@@ -160,7 +160,9 @@ impl Compiler<'_> {
                     configuration,
                     repository: (!shared).then(|| local_repository(params)).flatten(),
                 };
-                let backup = resource(spec.into()).after([stanza]).after(files);
+                // What leads WAL past the archive is reset before.
+                let reset = spec.not_before.map(|_| instance.id(Kind::Postmaster, &instance.name));
+                let backup = resource(spec.into()).after([stanza]).after(files).after(reset);
                 self.fleet.add(backup.after(settled.iter().cloned()));
             }
         }

@@ -64,6 +64,7 @@ impl Compiler<'_> {
         ]);
         let rewind = self.rewind_program(cluster, instance)?;
         self.name_what_failed(cluster, instance);
+        self.name_what_was_removed(cluster, instance);
         let settings = self.patroni_settings(cluster, instance);
         let text = yaml("how Patroni runs this instance", &settings)?;
         before.push(

@@ -84,13 +84,15 @@ impl Compiler<'_> {
         }
         self.moving_backups(cluster, &wanted);
         self.missing_backups(cluster);
+        self.lost_wal(cluster);
         Ok(())
     }
 
     /// When the newest backup must have ended at the earliest where the place changes: what is there
     /// already, from an earlier time, does not lead on to the WAL that comes.
     pub(super) fn backup_due(&self, cluster: &Cluster<'_>, instance: &Instance<'_>) -> Option<i64> {
-        let facts = facts(&cluster.name, instance).filter(|facts| facts.moves)?;
+        let facts = facts(&cluster.name, instance)
+            .filter(|facts| facts.moves || leads_past_until_a_reload(facts).is_some())?;
         // What a repository elsewhere holds is not known yet: one of today is taken for a new one.
         Some(facts.latest.map_or(self.input.today * 86_400, |latest| latest + 1))
     }
@@ -148,4 +150,44 @@ impl Compiler<'_> {
             ));
         }
     }
+
+    /// WAL that is in no archive: where a segment is missing, and where somebody leads it past the archive.
+    fn lost_wal(&mut self, cluster: &Cluster<'_>) {
+        let leader = cluster.leader();
+        if cluster.follows.is_some() {
+            return;
+        }
+        let Some(facts) = facts(&cluster.name, leader).filter(|facts| !facts.moves) else { return };
+        let (name, node) = (&leader.name, &leader.node.name);
+        let due = if cluster.params.bool("pgbackrest_init_backup") {
+            "a full backup is taken"
+        } else {
+            "a full backup is due (`pg-backup full`, on its node)"
+        };
+        if let Some((before, after)) = &facts.gap {
+            self.notes.push(format!(
+                "{}: WAL is missing in the archive on {node} between {before} and {after}: a restore of the \
+                 newest backup, and of every earlier one, ends there. For what comes after, {due}",
+                cluster.name
+            ));
+        }
+        if let Some(line) = &facts.led_past {
+            let when = match leads_past_until_a_reload(facts) {
+                Some(_) => format!("when that is reset, {due}"),
+                None => "a full backup is due once that is reset and the server has restarted \
+                         (`pg-backup full`, on its node)"
+                    .to_owned(),
+            };
+            self.notes.push(format!(
+                "{name} leads its WAL past the archive (ALTER SYSTEM: {line}): what is written meanwhile is in \
+                 no archive, and no backup leads on beyond it; {when}"
+            ));
+        }
+    }
+}
+
+/// A setting that leads WAL past the archive and whose reset counts with a reload: a backup can be taken in
+/// the same apply. `archive_mode` waits for a restart.
+pub(super) fn leads_past_until_a_reload(facts: &RepositoryFacts) -> Option<&str> {
+    facts.led_past.as_deref().filter(|line| !line.starts_with("archive_mode"))
 }

@@ -25,15 +25,19 @@ async fn look(spec: &Spec) -> Result<Observation, HostError> {
     let pgbackrest = Configured::new(&spec.account, &spec.stanza, &spec.configuration)?;
     let info = pgbackrest.info().await?;
     // pgBackRest believes its list.
-    let missing = match (&spec.repository, &info) {
+    let (missing, gap) = match (&spec.repository, &info) {
         (Some(path), Some(info)) => {
             let listed = (info.systems(), info.listed());
-            repository::sorted(Path::new(path), &spec.stanza, listed.0, listed.1)?.missing
+            let list = repository::sorted(Path::new(path), &spec.stanza, listed.0, listed.1)?;
+            (list.missing, list.gap.is_some())
         }
-        _ => Vec::new(),
+        _ => (Vec::new(), false),
     };
-    let (full_backups, newest) = info
-        .map_or((0, 0), |info| (info.full_backups(&missing), info.newest().unwrap_or_default()));
+    // Over a gap in the archive after the newest of them, none of them can be rolled forward.
+    let (full_backups, newest) = info.map_or((0, 0), |info| {
+        let full = if gap { 0 } else { info.full_backups(&missing) };
+        (full, info.newest().unwrap_or_default())
+    });
     Ok(Observation::Known(Observed { full_backups, newest }.into()))
 }
 

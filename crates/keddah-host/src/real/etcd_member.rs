@@ -89,19 +89,37 @@ pub async fn observe(_host: &RealHost, specs: &[&Spec]) -> Vec<Result<Observatio
             Some(because) => Err(Unreachable::NotYet { because }),
             None => members(connection).await.map_err(Unreachable::Failed),
         };
-        let looked = listed.map(|members| {
-            let one = |place: &usize| {
-                let found = find(&members, specs[*place]);
-                let peer_url = found.and_then(|member| member.peer_urls.first().cloned());
-                let id = found.map(|member| member.id.to_string());
-                let learner = found.is_some_and(|member| member.learner);
-                Ok(Observation::Known(Observed { peer_url, id, learner }.into()))
-            };
-            places.iter().map(one).collect()
-        });
+        let looked = match listed {
+            Err(error) => Err(error),
+            Ok(members) => {
+                let mut looked = Vec::with_capacity(places.len());
+                for place in &places {
+                    let spec = specs[*place];
+                    let found = find(&members, spec);
+                    let peer_url = found.and_then(|member| member.peer_urls.first().cloned());
+                    let id = found.map(|member| member.id.to_string());
+                    let learner = found.is_some_and(|member| member.learner);
+                    let answers = match &peer_url {
+                        Some(url) if spec.present && *url != spec.peer_url => answers_at(url).await,
+                        _ => false,
+                    };
+                    let observed = Observed { peer_url, id, learner, answers };
+                    looked.push(Ok(Observation::Known(observed.into())));
+                }
+                Ok(looked)
+            }
+        };
         answers.fill(&places, looked);
     }
     answers.finish()
+}
+
+/// Whether somebody accepts connections at a peer URL.
+async fn answers_at(url: &str) -> bool {
+    match address_and_port(url) {
+        Some((address, port)) => accepts(&address, port).await,
+        None => false,
+    }
 }
 
 /// A member has its name only once it has started; until then its peer URL tells it.
@@ -187,6 +205,14 @@ async fn attempt(spec: &Spec) -> Result<(), HostError> {
         }
         (true, Some(member)) if member.peer_urls == [spec.peer_url.clone()] => return Ok(()),
         (true, Some(member)) => {
+            for url in &member.peer_urls {
+                if answers_at(url).await {
+                    return Err(HostError::new(format!(
+                        "{} is left at {url}: somebody answers there",
+                        spec.member
+                    )));
+                }
+            }
             command.args(["member", "update", &format!("{:x}", member.id), &peer_url])
         }
     };

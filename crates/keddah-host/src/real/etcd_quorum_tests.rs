@@ -106,6 +106,7 @@ async fn converge(spec: &Spec) {
         peer_url: found.map(|_| spec.peer_url.clone()),
         id: found.map(|one| one.id.to_string()),
         learner: found.is_some_and(|one| one.learner),
+        answers: false,
     };
     let difference = spec.diff(&observed).expect("it differs");
     apply(&RealHost::new(std::env::temp_dir()), spec, &observed, &difference).await.unwrap();

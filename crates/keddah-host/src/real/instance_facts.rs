@@ -6,6 +6,7 @@ use super::directory::server_in;
 use super::facts::{CONFIGURATION, patroni_directories};
 use super::pgbackrest::{Configured, not_yet};
 use super::repository;
+use super::wal_archive;
 use crate::HostError;
 use keddah_core::Secret;
 use keddah_resource::kind::directory::Permissions;
@@ -51,7 +52,12 @@ pub(super) async fn gather(patroni: &Path, probes: &[InstanceProbe]) -> Result<K
         if !born && probe.repository.is_none() {
             kept.extend(configured_backups(probe).await?);
         }
-        repositories.push(repository::facts(probe, &kept).await?);
+        let mut about = repository::facts(probe, &kept).await?;
+        let own = instances.iter().find(|one| one.scope == probe.cluster);
+        if let Some(data) = own.and_then(|one| one.data.as_ref()) {
+            about.led_past = wal_archive::led_past(Path::new(&data.path))?;
+        }
+        repositories.push(about);
         backups.extend(kept);
     }
     Ok(Kept { instances, data, backups, repositories })

@@ -57,6 +57,7 @@ mod trust_anchor;
 mod unit;
 mod user;
 pub mod verifiers;
+mod wal_archive;
 mod wal_end;
 pub(crate) mod write;
 

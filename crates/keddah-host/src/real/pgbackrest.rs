@@ -108,6 +108,7 @@ impl Info {
             label: backup.label.clone(),
             stop: Some(backup.timestamp.stop),
             timeline: backup.archive.start.as_deref().and_then(repository::timeline),
+            start: backup.archive.start.clone(),
             needs: backup.reference.clone().unwrap_or_default(),
         });
         listed.collect()

@@ -3,6 +3,7 @@
 
 use super::instance_facts::found;
 use super::pgbackrest::{Configured, Info, not_yet};
+use super::wal_archive;
 use crate::HostError;
 use keddah_core::Secret;
 use keddah_resource::{
@@ -24,6 +25,8 @@ pub(crate) struct List {
     pub present: Vec<Backup>,
     /// Labels of the others.
     pub missing: Vec<String>,
+    /// The segments of WAL after the newest of those that are there, between which some are missing.
+    pub gap: Option<(String, String)>,
 }
 
 /// A backup of a list.
@@ -35,6 +38,8 @@ pub(crate) struct Backup {
     pub stop: Option<i64>,
     /// The timeline of the WAL that it begins with.
     pub timeline: Option<u32>,
+    /// The segment of WAL that it begins with.
+    pub start: Option<String>,
     /// The backups that it needs.
     pub needs: Vec<String>,
 }
@@ -89,7 +94,11 @@ pub(crate) fn sorted(
     };
     let (present, missing): (Vec<_>, Vec<_>) = backups.into_iter().partition(complete);
     let missing = missing.into_iter().map(|backup| backup.label).collect();
-    Ok(List { systems, present, missing })
+    // One that was taken after a gap leads on beyond it, an incremental one as well.
+    let newest = present.iter().max_by_key(|backup| backup.stop);
+    let start = newest.and_then(|backup| backup.start.as_deref());
+    let gap = start.map(|start| wal_archive::gap(repository, stanza, start)).transpose()?.flatten();
+    Ok(List { systems, present, missing, gap })
 }
 
 /// Which of the backups that this machine's pgBackRest lists are there: all of them where the repository is
@@ -101,7 +110,7 @@ pub(crate) fn own(
 ) -> Result<List, HostError> {
     match local_path(&configured(Path::new(CONFIGURATION), stanza)?) {
         Some(path) => sorted(&path, stanza, systems, backups),
-        None => Ok(List { systems, present: backups, missing: Vec::new() }),
+        None => Ok(List { systems, present: backups, ..List::default() }),
     }
 }
 
@@ -124,6 +133,7 @@ fn parse(text: &str) -> (Vec<String>, Vec<Backup>) {
                     label: key.to_owned(),
                     stop: value["backup-timestamp-stop"].as_i64(),
                     timeline: value["backup-archive-start"].as_str().and_then(timeline),
+                    start: value["backup-archive-start"].as_str().map(str::to_owned),
                     needs: needs.filter_map(|one| Some(one.as_str()?.to_owned())).collect(),
                 });
             }
@@ -182,6 +192,7 @@ pub(crate) async fn facts(
         }
         facts.latest = list.newest();
         facts.missing = list.missing;
+        facts.gap = list.gap;
     }
     let apart = backups.iter().filter(|kept| match &chosen {
         Some(chosen) => real(chosen) != real(Path::new(&kept.place)),
@@ -293,11 +304,27 @@ mod tests {
         assert_eq!((all.backups(), all.newest(), all.timeline()), (3, Some(9), Some(26)));
         assert!(all.missing.is_empty());
         assert_eq!(all.systems, ["7300000000000000001"]);
+        // WAL after the newest of them counts, and no other.
+        assert_eq!(all.gap, None);
+        for (timeline, last) in [("02", "03"), ("02", "05"), ("1A", "07"), ("1A", "09")] {
+            let group =
+                scratch.path().join(format!("archive/pg-test/17-1/000000{timeline}00000000"));
+            fs::create_dir_all(&group).unwrap();
+            let name = format!("000000{timeline}00000000000000{last}-5a1e");
+            let file = fs::File::create(group.join(name)).unwrap();
+            file.set_modified(std::time::SystemTime::UNIX_EPOCH).unwrap();
+        }
+        let between = |timeline: &str, one: &str, next: &str| {
+            let name = |last: &str| format!("000000{timeline}00000000000000{last}");
+            Some((name(one), name(next)))
+        };
+        assert_eq!(read().gap, between("1A", "07", "09"));
 
         fs::remove_dir_all(directory.join(labels[2])).unwrap();
         let two = read();
         assert_eq!((two.backups(), two.newest(), two.timeline()), (2, Some(7), Some(2)));
         assert_eq!(two.missing, [labels[2]]);
+        assert_eq!(two.gap, between("02", "03", "05"));
         // An incremental one is nothing without what it is based on.
         fs::remove_file(manifest(labels[0])).unwrap();
         let none = read();

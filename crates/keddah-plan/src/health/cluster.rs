@@ -814,6 +814,20 @@ fn backed_up(
         let message = format!("its newest backup is {} hours old", (now - newest) / 3600);
         let finding = Finding::of("backup-missing", &cluster.name, message, now_and_then);
         findings.push(finding.since(newest));
+    } else if let Some((before, after)) = &told.gap {
+        findings.push(
+            Finding::of(
+                "backup-behind",
+                &cluster.name,
+                format!(
+                    "WAL is missing in the archive on {} between {before} and {after}: a restore of the newest \
+                     backup, and of every earlier one, ends there",
+                    leader.node
+                ),
+                format!("a full backup is due for what comes after: `{command} full` on {}", leader.node),
+            )
+            .since(newest),
+        );
     } else if let (Some(backup), Some(leads)) = (told.timeline, timeline)
         && cluster.backups_on_nodes
         && backup < leads

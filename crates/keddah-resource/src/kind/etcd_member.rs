@@ -68,6 +68,10 @@ pub struct Observed {
     /// Whether it is listed as a learner.
     #[serde(default)]
     pub learner: bool,
+    /// Whether somebody answers at the peer URL under which it is listed, where that is another one than
+    /// it should be.
+    #[serde(default)]
+    pub answers: bool,
 }
 
 /// The name of a member's vote, which is a resource of its own: it comes after the member's start.
@@ -112,7 +116,17 @@ impl Spec {
             }
             (true, Some(present)) => {
                 fields.value("peer url", present, &self.peer_url);
-                Difference::update(Class::InPlace, fields.0, "its peer URL differs")
+                let changed = Difference::update(Class::InPlace, fields.0, "its peer URL differs")?;
+                Some(if observed.answers {
+                    changed.impossible(format!(
+                        "somebody answers at {present}, where etcd's members know {}: it lives there, and would \
+                         be cut off. To move it, add the new host under a number of its own, apply, and \
+                         `keddah remove` the old one",
+                        self.member
+                    ))
+                } else {
+                    changed
+                })
             }
         }
     }
@@ -120,6 +134,43 @@ impl Spec {
     /// After apply.
     pub fn settled(&self) -> Observed {
         let learner = self.present && self.stage == Stage::Listed;
-        Observed { peer_url: self.present.then(|| self.peer_url.clone()), id: None, learner }
+        Observed {
+            peer_url: self.present.then(|| self.peer_url.clone()),
+            id: None,
+            learner,
+            answers: false,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_member_that_answers_where_the_others_know_it_is_not_moved() {
+        let spec = Spec {
+            member: "etcd-3".to_owned(),
+            peer_url: "https://10.10.10.12:2380".to_owned(),
+            present: true,
+            replaces: None,
+            stage: Stage::Listed,
+            others: Vec::new(),
+            connection: EtcdConnection {
+                endpoint: String::new(),
+                ca_path: String::new(),
+                certificate_path: String::new(),
+                key_path: String::new(),
+            },
+        };
+        let listed = |answers| Observed {
+            peer_url: Some("https://10.10.10.13:2380".to_owned()),
+            id: Some("7".to_owned()),
+            learner: false,
+            answers,
+        };
+        assert_eq!(spec.diff(&listed(false)).unwrap().impossible, None);
+        let why = spec.diff(&listed(true)).unwrap().impossible.unwrap();
+        assert!(why.contains("answers at https://10.10.10.13:2380"), "{why}");
     }
 }

@@ -126,6 +126,18 @@ pub fn run(world: &mut World) -> Outcome {
             crate::keddah::says(&refused, "pg-test is paused")?;
             serves()
         })?;
+        step("another one in the place of the one that is named stays", || {
+            let wrong = NEW.replace("pg_seq: 4", "pg_seq: 9");
+            ensure!(wrong != NEW, "the number of the new member is another");
+            project.edit(NEW, &wrong)?;
+            let refused =
+                keddah.run(&["remove", "pg-test-9", "--confirm", "pg-test-9"])?.expect(&[1])?;
+            project.edit(&wrong, NEW)?;
+            for words in ["removes-another", "is pg-test-4"] {
+                crate::keddah::says(&refused, words)?;
+            }
+            serves()
+        })?;
         step("the primary's removal is refused", || {
             let leader = crate::cluster::leader(sandbox, 2)?;
             let primary = address(leader.node);
@@ -145,6 +157,8 @@ pub fn run(world: &mut World) -> Outcome {
             for words in [
                 "other change waits for `keddah apply`",
                 "pg-test-4: its data, /data/postgres/pg-test-",
+                "take pg-test-4 (10.10.10.14) out of the inventory",
+                "ends in `.removed`",
             ] {
                 ensure!(removed.stdout.contains(words), "`{words}` is not said: {removed}");
             }

@@ -15,6 +15,15 @@ const INVENTORY: &str = include_str!("../../inventories/single.yml");
 const BASELINE: &str = "CREATE TABLE pigsty.greeting (words text);\n\
                         INSERT INTO pigsty.greeting VALUES ('hello');\n";
 
+/// Another last line for each file that its program judges before it takes the old one's place.
+const EDIT: &str = r"
+set -e
+for file in $(grep -rl 'Written by Keddah' /etc/haproxy /etc/chrony /etc/dnsmasq.d /etc/sudoers.d /etc/profile.d); do
+    echo '# edited' >> $file
+    echo $file
+done
+";
+
 /// Runs it.
 pub fn run(world: &mut World) -> Outcome {
     let (inventory, extension) = match world.options.suite {
@@ -87,6 +96,16 @@ pub fn run(world: &mut World) -> Outcome {
         ensure!(sources()?.stdout == before.stdout, "chrony was given it: {refused}");
         project.edit(&wrong, place)?;
         // The restart that the refused file was to bring is still owed.
+        keddah.apply()?;
+        keddah.plan()?.expect_empty()
+    })?;
+    step("what programs judge is changed while the old files stand", || {
+        let edited = sandbox.shell(1, EDIT)?.success()?.stdout;
+        for path in ["dnsmasq.d/keddah.conf", "haproxy.cfg", "keddah.sources", "sudoers.d/"] {
+            ensure!(edited.contains(path), "{path} was not edited:\n{edited}");
+        }
+        let place = "    admin_ip: 10.10.10.10\n";
+        project.edit(place, &format!("{place}    dns_port: 5353\n"))?;
         keddah.apply()?;
         keddah.plan()?.expect_empty()
     })

@@ -2,7 +2,7 @@
 
 use crate::cli::Context;
 use crate::error::CommandError;
-use crate::render;
+use crate::render::{self, report::Afterwards};
 use crate::steps::{
     self, ALLOW_PUBLIC_PASSWORDS, Approval, Forks, PatienceArgs, Planned, PublicPasswords, Reviewed,
     Selection, SelectionArgs,
@@ -105,7 +105,7 @@ pub async fn run(context: &Context, args: ApplyArgs) -> Result<ExitCode, Command
     said.remember(&opened, context.environment.now())?;
     let report = steps::carry_out(context, &planned, "keddah apply", forks.count, full).await?;
     let now = planned.health_now(context).await;
-    Ok(render::report::show(&context.output, plan, &report, &now))
+    Ok(render::report::show(&context.output, plan, &report, &now, &Afterwards::default()))
 }
 
 /// A command, with what may be lost by it.

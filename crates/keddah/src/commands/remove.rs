@@ -2,13 +2,17 @@
 
 use crate::cli::Context;
 use crate::error::CommandError;
-use crate::render;
-use crate::steps::{self, Approval, Forks, PatienceArgs, Restart, Selection, SelectionArgs};
+use crate::render::{self, report::Afterwards};
+use crate::steps::{
+    self, Approval, Forks, PatienceArgs, Planned, Restart, Selection, SelectionArgs,
+};
 use clap::Args;
 use keddah_compile::Removing;
 use keddah_core::NodeName;
+use keddah_inventory::registry::nearest;
 use keddah_inventory::{Inventory, Params, model};
 use keddah_plan::Allowance;
+use keddah_resource::Spec;
 use std::collections::{BTreeMap, BTreeSet};
 use std::process::ExitCode;
 
@@ -119,10 +123,70 @@ pub async fn run(context: &Context, args: RemoveArgs) -> Result<ExitCode, Comman
     let approval = Approval { yes: confirmed, allowance, typed, command: String::new() };
     steps::approve(context, plan, &planned.desired, approval)?;
     steps::still_allowed(context, &mut read, &inventory, &mut planned, &removing).await?;
-    let plan = &planned.plan;
     let report = steps::carry_out(context, &planned, "keddah remove", forks.count, full).await?;
     let now = planned.health_without(context, &removing).await;
-    Ok(render::report::show(&context.output, plan, &report, &now))
+    let afterwards = Afterwards {
+        again: match aside {
+            true => format!("`keddah remove {name} --aside` again"),
+            false => format!("`keddah remove {name}` again, in the same words"),
+        },
+        lines: what_is_left(&inventory, &removing, &moved_aside(&planned)),
+    };
+    let plan = &planned.plan;
+    Ok(render::report::show(&context.output, plan, &report, &now, &afterwards))
+}
+
+/// The directories that a plan moves aside, by the names that they get.
+fn moved_aside(planned: &Planned) -> Vec<(NodeName, String)> {
+    let specs = planned.plan.changes.iter().filter_map(|change| planned.desired.get(&change.id));
+    let kept = specs.filter_map(|resource| match &resource.spec {
+        Spec::Directory(spec) if spec.kept => Some((resource.id.node.clone(), spec.aside())),
+        _ => None,
+    });
+    kept.collect()
+}
+
+/// What a person has to do and to know after a removal: what is still declared would be made anew, and what
+/// was moved aside takes up its place on the disk.
+fn what_is_left(
+    inventory: &Inventory,
+    removing: &Removing,
+    kept: &[(NodeName, String)],
+) -> Vec<String> {
+    let mut lines = Vec::new();
+    let nodes: BTreeSet<&NodeName> = kept.iter().map(|(node, _)| node).collect();
+    for node in nodes {
+        let paths = kept.iter().filter(|(on, _)| on == node).map(|(_, path)| path.as_str());
+        let mut places: Vec<&str> =
+            paths.filter_map(|path| Some(path.rsplit_once('/')?.0)).collect();
+        places.dedup();
+        lines.push(format!(
+            "what was moved aside on {node} ends in `.removed`, in {}; `keddah remove {node} --aside` deletes \
+             it, as long as the host is in the inventory",
+            places.join(", ")
+        ));
+    }
+    let mut declared: Vec<String> = Vec::new();
+    for cluster in model::pg_clusters(inventory) {
+        for member in &cluster.members {
+            if removing.instance(&member.node, cluster.name.as_str()) {
+                declared.push(format!("{} ({})", member.instance(&cluster.name), member.node));
+            }
+        }
+    }
+    for member in model::etcd_clusters(inventory).into_iter().flat_map(|one| one.members) {
+        if removing.etcd.contains(&member.node) {
+            declared.push(format!("etcd on {}", member.node));
+        }
+    }
+    if !declared.is_empty() {
+        lines.push(format!(
+            "take {} out of the inventory, or the next `keddah apply` makes {} anew",
+            declared.join(", "),
+            if declared.len() == 1 { "it" } else { "them" }
+        ));
+    }
+    lines
 }
 
 /// A cluster's name takes away what makes its hosts that cluster, an instance's only that one; any
@@ -139,6 +203,14 @@ fn removing(inventory: &Inventory, name: &str) -> Result<Removing, CommandError>
         && inventory.group(name).is_none()
     {
         return Ok(Removing { pgsql: BTreeMap::from([one]), ..Removing::default() });
+    }
+    let known = |name: &str| {
+        inventory.host(name).is_some()
+            || inventory.group(name).is_some()
+            || clusters.iter().any(|cluster| cluster.name.as_str() == name)
+    };
+    if !known(name) {
+        return Err(unknown(inventory, &clusters, name));
     }
     let limit = SelectionArgs { limit: vec![name.to_owned()], ..SelectionArgs::default() };
     let selected = Selection::of(&limit, inventory)?.nodes().clone();
@@ -165,6 +237,43 @@ fn removing(inventory: &Inventory, name: &str) -> Result<Removing, CommandError>
     } else {
         Removing { pgsql: all, etcd: selected, ..Removing::default() }
     })
+}
+
+/// A name that nothing bears. What resembles an instance's is no cluster's.
+fn unknown(inventory: &Inventory, clusters: &[model::PgCluster<'_>], name: &str) -> CommandError {
+    let instances: Vec<String> = clusters
+        .iter()
+        .flat_map(|cluster| cluster.members.iter().map(|one| one.instance(&cluster.name)))
+        .collect();
+    let hosts = inventory.hosts().map(|host| host.name.as_str());
+    let groups = inventory.groups().map(|group| group.name.as_str());
+    let names = instances.iter().map(String::as_str).chain(hosts);
+    let names = names.chain(groups).chain(clusters.iter().map(|cluster| cluster.name.as_str()));
+    let message =
+        format!("`{name}` is neither a host, nor a group, cluster or instance of the inventory");
+    let error = CommandError::user(message);
+    // Of one cluster's instances, the number alone is wrong: all of them are near.
+    let siblings: Vec<&str> = clusters
+        .iter()
+        .filter(|cluster| {
+            let number = name.strip_prefix(cluster.name.as_str());
+            let number = number.and_then(|rest| rest.strip_prefix('-'));
+            number.is_some_and(|number| number.parse::<u32>().is_ok())
+        })
+        .flat_map(|cluster| cluster.members.iter().map(|one| one.instance(&cluster.name)))
+        .filter_map(|one| instances.iter().find(|same| **same == one).map(String::as_str))
+        .collect();
+    let error = if !siblings.is_empty() {
+        error.hint(format!("it has {}", siblings.join(", ")))
+    } else if let Some(near) = nearest(name, names) {
+        error.hint(format!("did you mean `{near}`?"))
+    } else {
+        error
+    };
+    error.hint(
+        "a host that has been taken out of the inventory already is put back for what was moved aside \
+         there (`--aside`)",
+    )
 }
 
 fn safeguards(inventory: &Inventory, removing: &Removing) -> Result<(), CommandError> {
@@ -275,6 +384,28 @@ mod tests {
         assert_eq!(pgsql, ["pg-a 10.0.0.1", "pg-b 10.0.0.1"]);
         assert_eq!(etcd, ["10.0.0.1"]);
         assert!(removing(&inventory(), "pg-z").is_err());
+    }
+
+    #[test]
+    fn a_mistyped_instance_is_told_which_there_are() {
+        let hints = |name: &str| removing(&inventory(), name).expect_err("nobody bears it").hints;
+        assert_eq!(hints("pg-a-9")[0], "it has pg-a-1, pg-a-2");
+        assert_eq!(hints("pg-a2-1")[0], "did you mean `pg-a-1`?");
+        assert_eq!(hints("10.0.0.4")[0], "did you mean `10.0.0.1`?");
+    }
+
+    #[test]
+    fn what_is_left_to_do_is_said() {
+        let inventory = inventory();
+        let removing = removing(&inventory, "pg-a-2").expect("a name");
+        let kept =
+            |version| (NodeName::new("10.0.0.2"), format!("/data/postgres/pg-a-{version}.removed"));
+        let left = what_is_left(&inventory, &removing, &[kept(16), kept(17)]);
+        assert!(left[0].contains("on 10.0.0.2 ends in `.removed`, in /data/postgres;"), "{left:?}");
+        assert!(left[1].starts_with("take pg-a-2 (10.0.0.2) out of the inventory"), "{left:?}");
+        assert_eq!(left.len(), 2);
+        // What is deleted is not kept.
+        assert_eq!(what_is_left(&inventory, &removing, &[]).len(), 1);
     }
 
     #[test]

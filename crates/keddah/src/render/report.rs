@@ -26,16 +26,40 @@ fn code(done: bool, health: &Health) -> ExitCode {
     }
 }
 
+/// What a command has to add to the report of its plan.
+#[derive(Debug, Clone)]
+pub struct Afterwards {
+    /// What goes on from where it was broken off, in the words "then … again".
+    pub again: String,
+    /// What is left to be done, or to be known, once all is done.
+    pub lines: Vec<String>,
+}
+
+impl Default for Afterwards {
+    fn default() -> Self {
+        Self { again: "apply again".to_owned(), lines: Vec::new() }
+    }
+}
+
 /// Shows the report, and what is not well now.
-pub fn show(output: &Output, plan: &Plan, report: &Report, health: &Health) -> ExitCode {
+pub fn show(
+    output: &Output,
+    plan: &Plan,
+    report: &Report,
+    health: &Health,
+    afterwards: &Afterwards,
+) -> ExitCode {
     if output.is_json() {
         let mut answer = json(plan, health);
         answer["findings"] = serde_json::to_value(&health.findings).unwrap_or_default();
         answer["report"] = serde_json::to_value(report).unwrap_or_default();
+        if report.is_success() && !afterwards.lines.is_empty() {
+            answer["afterwards"] = afterwards.lines.clone().into();
+        }
         answer["success"] = (report.is_success() && plan.is_complete()).into();
         output.data(&answer);
     } else {
-        let mut text = text(plan, report, output.stdout);
+        let mut text = text(plan, report, output.stdout, afterwards);
         let counts: Vec<&Finding> = health.findings.iter().filter(|one| one.counts()).collect();
         for finding in &counts {
             status::finding(&mut text, finding, None, &output.stdout, output.width);
@@ -50,7 +74,7 @@ pub fn show(output: &Output, plan: &Plan, report: &Report, health: &Health) -> E
 }
 
 /// The report for people.
-pub fn text(plan: &Plan, report: &Report, theme: Theme) -> String {
+pub fn text(plan: &Plan, report: &Report, theme: Theme, afterwards: &Afterwards) -> String {
     let mut text = String::new();
     let error = theme.paint(Meaning::Error, "failed:");
     for (id, failure) in report.failures() {
@@ -104,6 +128,9 @@ pub fn text(plan: &Plan, report: &Report, theme: Theme) -> String {
     if report.is_success() {
         let label = theme.paint(Meaning::Good, "Applied:");
         let _ = writeln!(text, "{label} {done}.");
+        for line in &afterwards.lines {
+            let _ = writeln!(text, "{} {line}", theme.paint(Meaning::Hint, "next:"));
+        }
         if !plan.is_complete() {
             let label = theme.paint(Meaning::Error, "error:");
             let count = plan.unreachable.len() + plan.unobserved.len();
@@ -115,10 +142,11 @@ pub fn text(plan: &Plan, report: &Report, theme: Theme) -> String {
         let label = theme.paint(Meaning::Error, "Not finished:");
         let _ = writeln!(text, "{label} {done} done, {rest} not.");
         let hint = theme.paint(Meaning::Hint, "next:");
+        let again = &afterwards.again;
         let step = if report.interrupted && report.failures().next().is_none() {
-            "apply again; it goes on from here"
+            format!("{again}; it goes on from here")
         } else {
-            "mend the cause, then apply again; it goes on from here"
+            format!("mend the cause, then {again}; it goes on from here")
         };
         let _ = writeln!(text, "{hint} {step}");
     }

@@ -275,7 +275,12 @@ fn a_report_names_the_cause_and_the_next_step() {
         let because = SkipReason::DependencyFailed { id: ids[2].clone() };
         events.push(Event::ChangeSkipped { id: id.clone(), because });
     }
-    insta::assert_snapshot!(report::text(&plan, &Report::new(&plan, &events), PLAIN));
+    insta::assert_snapshot!(report::text(
+        &plan,
+        &Report::new(&plan, &events),
+        PLAIN,
+        &report::Afterwards::default()
+    ));
 }
 
 #[test]
@@ -291,9 +296,32 @@ fn success_is_one_line() {
         })
         .collect();
     insta::assert_snapshot!(
-        report::text(&plan, &Report::new(&plan, &events), PLAIN),
+        report::text(&plan, &Report::new(&plan, &events), PLAIN, &report::Afterwards::default()),
         @"Applied: 13 changes."
     );
+}
+
+#[test]
+fn a_removal_says_what_is_left_to_do_and_is_what_goes_on() {
+    let plan = example();
+    let afterwards = report::Afterwards {
+        again: "`keddah remove pg-test-3` again".to_owned(),
+        lines: vec!["take 10.10.10.13 out of the inventory".to_owned()],
+    };
+    let broken = report::text(&plan, &Report::new(&plan, &[]), PLAIN, &afterwards);
+    assert!(broken.contains("then `keddah remove pg-test-3` again; it goes on"), "{broken}");
+    assert!(!broken.contains("out of the inventory"), "{broken}");
+    let done: Vec<Event> = plan
+        .changes
+        .iter()
+        .map(|change| Event::ChangeFinished {
+            id: change.id.clone(),
+            changed: None,
+            milliseconds: 1,
+        })
+        .collect();
+    let done = report::text(&plan, &Report::new(&plan, &done), PLAIN, &afterwards);
+    assert!(done.ends_with("next: take 10.10.10.13 out of the inventory\n"), "{done}");
 }
 
 #[test]
