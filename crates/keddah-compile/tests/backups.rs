@@ -53,6 +53,7 @@ fn alive() -> Facts {
             timeline: Some(3),
             owner: "postgres".to_owned(),
             restored: false,
+            wal: None,
         };
         facts.instances = vec![InstanceFacts {
             made: true,

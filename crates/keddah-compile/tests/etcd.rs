@@ -209,6 +209,7 @@ fn one_stopped_member_of_a_fleet_with_data_is_no_broken_first_apply() {
         timeline: Some(1),
         owner: "postgres".to_owned(),
         restored: false,
+        wal: None,
     });
     let problems = without(&text, &nodes, &none).expect_err("a second cluster is not made");
     assert_eq!(problems[0].code, "etcd-unasked");

@@ -61,6 +61,7 @@ fn nodes(listed: &[u8]) -> BTreeMap<NodeName, NodeFacts> {
             timeline: Some(1),
             owner: "postgres".to_owned(),
             restored: false,
+            wal: None,
         });
         let etcd = listed
             .contains(&last)

@@ -31,6 +31,7 @@ fn alive() -> BTreeMap<NodeName, NodeFacts> {
             timeline: Some(1),
             owner: "postgres".to_owned(),
             restored: false,
+            wal: None,
         };
         facts.instances = vec![InstanceFacts {
             configuration: "conf.d".to_owned(),

@@ -309,6 +309,9 @@ async fn settings_and_restart(cluster: &Cluster, configuration: &Spec) {
         }
         tokio::time::sleep(std::time::Duration::from_millis(100)).await;
     }
+    let (observed, _) = cluster.difference(&spec).await;
+    let Observed::Postmaster(server) = observed else { panic!("{observed:?}") };
+    assert_eq!(server.limits.get("max_connections"), Some(&60), "what it runs with until then");
     assert_eq!(cluster.converge(&spec).await.class, Class::OrderedRestart);
     assert_eq!(cluster.value("select current_setting('max_connections')").await, "70");
 }
@@ -413,7 +416,10 @@ async fn unlike_what_is_declared(cluster: &Cluster) {
     )
     .await;
     let before = health(cluster).await;
-    assert!(before.unloaded.iter().any(|path| path.ends_with("postgresql.auto.conf")), "{before:?}");
+    assert!(
+        before.unloaded.iter().any(|path| path.ends_with("postgresql.auto.conf")),
+        "{before:?}"
+    );
     executes(cluster, &[RELOAD]).await;
     says(cluster, "the settings are in effect", |server| {
         server.read_only

@@ -35,6 +35,7 @@ pub const GROUPS: &[Group] = &[
             "privileges",
             "scale",
             "topology",
+            "stopped",
             "lost",
         ],
     ),

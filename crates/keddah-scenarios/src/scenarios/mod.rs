@@ -21,6 +21,7 @@ mod secrets;
 mod services;
 mod single;
 mod status;
+mod stopped;
 mod topology;
 mod values;
 
@@ -126,6 +127,11 @@ pub const SCENARIOS: &[Scenario] = &[
         name: "backups",
         about: "backups go to another place and come back, and a node leads again: no gap unsaid",
         run: backups::run,
+    },
+    Scenario {
+        name: "stopped",
+        about: "all members are stopped and do not have the same: what was acknowledged last is kept",
+        run: stopped::run,
     },
     Scenario {
         name: "lost",

@@ -89,11 +89,12 @@ pub async fn plan(
     keddah_compile::ask_what_goes(&mut probes, inventory, removing);
     let facts = steps::ask(context, &probes, &mut fleet).await;
     steps::some_answer(&fleet, selection.nodes())?;
-    let (Compiled { fleet: mut desired, mut notes, doors, stopped }, others) = if removing.is_empty() {
-        (steps::compile(context, read, inventory, &facts, &signer, removing)?, None)
-    } else {
-        steps::removal::compile(context, read, inventory, facts, &signer, removing)?
-    };
+    let (Compiled { fleet: mut desired, mut notes, doors, stopped }, others) =
+        if removing.is_empty() {
+            (steps::compile(context, read, inventory, &facts, &signer, removing)?, None)
+        } else {
+            steps::removal::compile(context, read, inventory, facts, &signer, removing)?
+        };
     selection.restrict(&mut desired);
     if let Some(others) = others {
         notes.extend(steps::removal::waiting(&fleet, others, selection).await?);
