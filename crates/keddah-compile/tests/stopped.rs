@@ -3,13 +3,13 @@
 
 mod support;
 
-use keddah_compile::{Compiled, Removing};
+use keddah_compile::Compiled;
 use keddah_core::NodeName;
 use keddah_resource::{
     DataFacts, InstanceFacts, Kind, NodeFacts, PatroniFacts, ResourceId, Spec, WalEnd,
 };
 use std::collections::BTreeMap;
-use support::{compiled, facts, without};
+use support::{compiled, facts, file};
 
 const INVENTORY: &str = "all:
   children:
@@ -84,6 +84,7 @@ fn whoever_has_the_most_starts_first() {
     ] {
         let compiled = compiled(INVENTORY, &stopped(ends));
         assert_eq!(first(&compiled), [starts], "{ends:?}");
+        assert_eq!(file(&compiled, "10.10.10.11", "/etc/patroni/conf.d/05-bootstrap.yml"), None);
         let [cluster] = compiled.stopped.as_slice() else { panic!("{:?}", compiled.stopped) };
         assert_eq!((cluster.members.len(), cluster.silent.len()), (3, 0));
         assert_eq!(cluster.members[0].unit, patroni(starts));
@@ -104,13 +105,6 @@ fn who_cannot_be_asked_and_who_has_nothing_is_told_apart() {
         cluster.members.iter().map(|member| (member.name.as_str(), member.holds_data)).collect();
     assert_eq!(members, [("pg-test-2", true), ("pg-test-1", false)]);
     assert_eq!(cluster.silent, ["pg-test-3 on 10.10.10.13"]);
-    // What is taken away is not waited for.
-    let removing = Removing {
-        pgsql: BTreeMap::from([("pg-test".to_owned(), [node(13)].into())]),
-        ..Removing::default()
-    };
-    let compiled = without(INVENTORY, &facts, &removing).expect("it compiles");
-    assert!(compiled.stopped.iter().all(|cluster| cluster.silent.is_empty()));
 }
 
 #[test]

@@ -313,6 +313,9 @@ async fn settings_and_restart(cluster: &Cluster, configuration: &Spec) {
         }
         tokio::time::sleep(std::time::Duration::from_millis(100)).await;
     }
+    let (observed, _) = cluster.difference(&spec).await;
+    let Observed::Postmaster(server) = observed else { panic!("{observed:?}") };
+    assert_eq!(server.limits.get("max_connections"), Some(&60), "what it runs with until then");
     assert_eq!(cluster.converge(&spec).await.class, Class::OrderedRestart);
     assert_eq!(cluster.value("select current_setting('max_connections')").await, "70");
 }

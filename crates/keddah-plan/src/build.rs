@@ -130,7 +130,7 @@ pub fn plan(
         verdicts[at] = verdict;
     }
 
-    let shrinking = shrinking(&resources, observed);
+    let shrinking = restart_order::shrinking(&resources, observed);
     let after = contract(&resources, &index, &order, &predecessors, &verdicts, &shrinking);
     let waves = waves(&resources, &order, &after, &verdicts)?;
     let mut plan = assemble(&resources, verdicts, &broken, &after, &waves);
@@ -320,26 +320,6 @@ fn is_made_anew(verdict: &Verdict) -> bool {
 fn restarts(verdict: &Verdict) -> bool {
     matches!(verdict, Verdict::Change(judged)
         if matches!(judged.difference.class, Class::Restart | Class::OrderedRestart))
-}
-
-/// Clusters of which a parameter shrinks that no replica may have less of than its primary. Their
-/// restarts go the other way round: a replica that restarted first would come back with the
-/// primary's larger value.
-fn shrinking<'a>(
-    resources: &[&'a Resource],
-    observed: &BTreeMap<ResourceId, Outcome>,
-) -> BTreeSet<&'a str> {
-    let shrinks = |resource: &Resource| match (&resource.spec, observed.get(&resource.id)) {
-        (Spec::PatroniConfig(spec), Some(Outcome::Observed(Observed::PatroniConfig(present)))) => {
-            spec.shrinks(present)
-        }
-        _ => false,
-    };
-    resources
-        .iter()
-        .filter(|resource| shrinks(resource))
-        .filter_map(|resource| resource.cluster.as_deref())
-        .collect()
 }
 
 /// For each change, the nearest changes before it: the declared order without the unchanged.

@@ -2,8 +2,37 @@
 //! leader and not the replicas, no order of restarts is right.
 
 use crate::{Outcome, Plan};
-use keddah_resource::{Class, DesiredFleet, Kind, Observed, ResourceId, Spec, TriggerAction};
-use std::collections::BTreeMap;
+use keddah_resource::{
+    Class, DesiredFleet, Kind, Observed, Resource, ResourceId, Spec, TriggerAction,
+};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// Clusters of which a limit shrinks that no replica may have less of than its primary: because the
+/// configuration changes now, or because its primary still runs with more than an earlier change wrote
+/// down. Their restarts go the other way round: a replica that restarted first would come back with the
+/// primary's larger value.
+pub(crate) fn shrinking<'a>(
+    resources: &[&'a Resource],
+    observed: &BTreeMap<ResourceId, Outcome>,
+) -> BTreeSet<&'a str> {
+    let mut limits: BTreeMap<&str, &BTreeMap<String, i64>> = BTreeMap::new();
+    for resource in resources {
+        if let (Some(cluster), Some(Outcome::Observed(Observed::Postmaster(server)))) =
+            (resource.cluster.as_deref(), observed.get(&resource.id))
+            && !server.limits.is_empty()
+        {
+            limits.insert(cluster, &server.limits);
+        }
+    }
+    let shrinks = |resource: &&&'a Resource| match (&resource.spec, observed.get(&resource.id)) {
+        (Spec::PatroniConfig(spec), Some(Outcome::Observed(Observed::PatroniConfig(present)))) => {
+            let runs = resource.cluster.as_deref().and_then(|cluster| limits.get(cluster));
+            spec.shrinks(present) || runs.is_some_and(|limits| spec.lowers(present, limits))
+        }
+        _ => false,
+    };
+    resources.iter().filter(shrinks).filter_map(|resource| resource.cluster.as_deref()).collect()
+}
 
 /// Refuses such restarts. A replica that has less of these than its primary stops replaying
 /// ("Hot Standby", "Administrator's Overview" in PostgreSQL's manual).
@@ -62,12 +91,23 @@ pub(crate) fn guard(
 mod tests {
     use super::*;
     use keddah_core::{NodeName, Setting};
+    use keddah_resource::Module;
     use keddah_resource::kind::{patroni_config, postmaster};
-    use keddah_resource::{Module, Resource};
     use serde_json::json;
 
     /// A leader on `a` and a replica on `b`, of which `nodes` are selected; what is refused.
     fn refused(before: &str, nodes: &[&str]) -> Vec<String> {
+        let plan = planned(before, nodes, None);
+        let impossible = plan.changes.iter().filter_map(|change| {
+            let why = change.difference.impossible.as_deref()?;
+            Some(format!("{}: {why}", change.id.name))
+        });
+        impossible.collect()
+    }
+
+    /// The plan for `max_connections: 200`, with what the configuration says before, and what the leader runs
+    /// with where both servers wait for a restart.
+    fn planned(before: &str, nodes: &[&str], runs: Option<i64>) -> Plan {
         let api = json!({"unit": "patroni.service", "address": "127.0.0.1", "port": 8008, "ca_path": null,
             "username": "u", "password": "p"});
         let connection = json!({"socket_directory": "/run", "port": 5432, "superuser": "postgres"});
@@ -84,7 +124,16 @@ mod tests {
                 Resource::new(&NodeName::new(node), Module::Pgsql, spec).in_cluster("pg");
             server.restart_after.clone_from(&servers);
             let id = desired.add(server);
-            let runs = postmaster::Observed { running: true, ..Default::default() };
+            let limits = runs.filter(|_| node == "a");
+            let runs = postmaster::Observed {
+                running: true,
+                pending_restart: runs.is_some(),
+                limits: limits
+                    .map(|value| ("max_connections".to_owned(), value))
+                    .into_iter()
+                    .collect(),
+                ..Default::default()
+            };
             observed.insert(id.clone(), Outcome::Observed(runs.into()));
             servers.push(id);
         }
@@ -111,12 +160,18 @@ mod tests {
         let id = desired.add(config);
         observed.insert(id, Outcome::Observed(present.into()));
         desired.retain(|resource| nodes.contains(&resource.id.node.as_str()));
-        let plan = crate::plan(&desired, &observed).expect("a plan");
-        let impossible = plan.changes.iter().filter_map(|change| {
-            let why = change.difference.impossible.as_deref()?;
-            Some(format!("{}: {why}", change.id.name))
-        });
-        impossible.collect()
+        crate::plan(&desired, &observed).expect("a plan")
+    }
+
+    #[test]
+    fn the_order_of_restarts_follows_what_the_leader_runs_with() {
+        let order = |runs| {
+            let plan = planned("200", &["a", "b"], Some(runs));
+            plan.changes.iter().map(|change| change.id.name.clone()).collect::<Vec<_>>()
+        };
+        assert_eq!(order(300), ["pg-1", "pg-2"], "an apply that was to lower it ended before");
+        assert_eq!(order(100), ["pg-2", "pg-1"]);
+        assert_eq!(order(200), ["pg-2", "pg-1"], "something else waits");
     }
 
     #[test]

@@ -3,6 +3,7 @@
 use crate::HostError;
 use crate::rest::Patroni;
 use crate::sql::{Purpose, Session, Unreachable, parameter_name};
+use keddah_resource::kind::patroni_config::STANDBY_SENSITIVE;
 use keddah_resource::kind::pg_settings::Setting;
 use keddah_resource::kind::postmaster::{Observed, Spec};
 use serde::Deserialize;
@@ -63,14 +64,46 @@ struct Row {
     at_start: bool,
 }
 
-/// The settings that are not what Patroni was given, by name.
+/// What a server says of its settings.
+#[derive(Debug, Default)]
+pub struct Read {
+    /// Those that are not what Patroni was given, by name.
+    pub settings: Vec<Setting>,
+    /// What a primary runs with of that which no replica may have less of.
+    pub limits: BTreeMap<String, i64>,
+}
+
+#[derive(Debug, Deserialize)]
+struct Limit {
+    name: String,
+    value: i64,
+}
+
+/// The names of what waits for a restart.
+///
+/// # Errors
+/// When the server does not answer.
+pub async fn pending(spec: &Spec) -> Result<Vec<String>, HostError> {
+    #[derive(Debug, Deserialize)]
+    struct Waiting {
+        name: String,
+    }
+    let session = Session::open(&spec.connection, "postgres", Purpose::Observe)
+        .await
+        .map_err(Unreachable::into_error)?;
+    let rows: Vec<Waiting> =
+        session.rows("select name from pg_settings where pending_restart order by name").await?;
+    Ok(rows.into_iter().map(|row| row.name).collect())
+}
+
+/// Reads them.
 ///
 /// # Errors
 /// When the server runs and does not answer.
-pub async fn read(spec: &Spec) -> Result<Vec<Setting>, HostError> {
+pub async fn read(spec: &Spec) -> Result<Read, HostError> {
     let session = match Session::open(&spec.connection, "postgres", Purpose::Observe).await {
         Ok(session) => session,
-        Err(Unreachable::NotYet { .. }) => return Ok(Vec::new()),
+        Err(Unreachable::NotYet { .. }) => return Ok(Read::default()),
         Err(Unreachable::Failed(error)) => return Err(error),
     };
     let rows: Vec<Row> = session.rows(LAST_LINES).await?;
@@ -83,7 +116,16 @@ pub async fn read(spec: &Spec) -> Result<Vec<Setting>, HostError> {
         let wanted = declared.get(&row.name).copied();
         strays(row, wanted)
     });
-    Ok(settings.collect())
+    let settings = settings.collect();
+    let names = STANDBY_SENSITIVE.join("','");
+    let limits: Vec<Limit> = session
+        .rows(&format!(
+            "select name, setting::bigint as value from pg_settings where name in ('{names}') \
+             and not pg_is_in_recovery()"
+        ))
+        .await?;
+    let limits = limits.into_iter().map(|Limit { name, value }| (name, value)).collect();
+    Ok(Read { settings, limits })
 }
 
 /// What a line says that differs from what is declared.

@@ -5,6 +5,7 @@ use crate::real::{RealHost, pg_instance, pg_settings};
 use crate::rest::{NoAnswer, Patroni};
 use crate::sql::{Purpose, Session, Unreachable};
 use futures_util::future::join_all;
+use keddah_resource::kind::patroni_config::STANDBY_SENSITIVE;
 use keddah_resource::kind::postmaster::{Observed, Spec};
 use keddah_resource::{Class, Difference, Kind, Observation, TriggerAction};
 use serde::Deserialize;
@@ -30,8 +31,9 @@ async fn look(host: &RealHost, spec: &Spec) -> Result<Observation, HostError> {
         Err(NoAnswer::Failed(error)) => return Err(error),
     };
     let owes_reload = host.owed().has(Kind::Postmaster, &spec.instance, TriggerAction::Reload)?;
-    let settings = if running { pg_settings::read(spec).await? } else { Vec::new() };
-    let observed = Observed { running, pending_restart, owes, owes_reload, settings };
+    let pg_settings::Read { settings, limits } =
+        if running { pg_settings::read(spec).await? } else { pg_settings::Read::default() };
+    let observed = Observed { running, pending_restart, owes, owes_reload, settings, limits };
     Ok(Observation::Known(observed.into()))
 }
 
@@ -71,7 +73,7 @@ async fn restart(spec: &Spec, observed: &Observed) -> Result<(), HostError> {
     if let Err(error) = patroni.restart(patience).await {
         return Err(error.with_log(&pg_instance::journal(&spec.api).await));
     }
-    let mut last = String::new();
+    let (mut last, mut pending) = (String::new(), false);
     let mut restarted = Instant::now();
     while Instant::now() < until {
         match patroni.status().await {
@@ -79,7 +81,7 @@ async fn restart(spec: &Spec, observed: &Observed) -> Result<(), HostError> {
                 return streams(spec, status.leads(), until).await;
             }
             Ok(status) if runs(&status.state) => {
-                "a restart is still pending".clone_into(&mut last);
+                pending = true;
                 // A replica takes a lowered limit only after it has replayed that the primary
                 // lowered it; restarted before that, it came back with the old value.
                 if restarted.elapsed() > REPLAYED {
@@ -87,16 +89,41 @@ async fn restart(spec: &Spec, observed: &Observed) -> Result<(), HostError> {
                     restarted = Instant::now();
                 }
             }
-            Ok(status) => last = format!("it is {}", status.state),
-            Err(error) => last = error.into_error().message,
+            Ok(status) => {
+                pending = false;
+                last = format!("it is {}", status.state);
+            }
+            Err(error) => {
+                pending = false;
+                last = error.into_error().message;
+            }
         }
         sleep(Duration::from_millis(100)).await;
     }
-    let message = format!(
-        "the instance {} does not serve {} s after its restart: {last}",
-        spec.instance, spec.patience_seconds
-    );
+    let (instance, seconds) = (&spec.instance, spec.patience_seconds);
+    let message = if pending {
+        still_waits(instance, seconds, &pg_settings::pending(spec).await?)
+    } else {
+        format!("the instance {instance} does not serve {seconds} s after its restart: {last}")
+    };
     Err(HostError::new(message).with_log(&pg_instance::journal(&spec.api).await))
+}
+
+/// What is said of a server that has restarted, serves, and has not taken over what it restarted for.
+fn still_waits(instance: &str, seconds: u32, pending: &[String]) -> String {
+    let mut message = format!(
+        "the instance {instance} serves, and {seconds} s after its restart it still waits for another one"
+    );
+    if !pending.is_empty() {
+        message.push_str(&format!(" to take over {}", pending.join(", ")));
+    }
+    if pending.iter().any(|name| STANDBY_SENSITIVE.contains(&name.as_str())) {
+        message.push_str(
+            ": a replica keeps what its primary runs with until that has restarted with less; select the whole \
+             cluster, so that the primary goes first",
+        );
+    }
+    message
 }
 
 /// Whether PostgreSQL comes to wait for a restart. Restarted too early, it would start with the
@@ -191,4 +218,28 @@ async fn open(spec: &Spec) -> Result<Session, HostError> {
     Session::open(&spec.connection, "postgres", Purpose::Observe)
         .await
         .map_err(Unreachable::into_error)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_server_that_serves_is_not_said_not_to() {
+        let said = |pending: &[&str]| {
+            still_waits(
+                "pg-2",
+                120,
+                &pending.iter().map(|&name| name.to_owned()).collect::<Vec<_>>(),
+            )
+        };
+        assert_eq!(
+            said(&["max_connections"]),
+            "the instance pg-2 serves, and 120 s after its restart it still waits for another one to take over \
+             max_connections: a replica keeps what its primary runs with until that has restarted with less; \
+             select the whole cluster, so that the primary goes first"
+        );
+        assert!(said(&["shared_buffers"]).ends_with("to take over shared_buffers"));
+        assert!(said(&[]).ends_with("it still waits for another one"));
+    }
 }

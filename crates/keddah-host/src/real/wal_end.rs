@@ -24,13 +24,20 @@ struct Segment {
     size: u64,
 }
 
+/// The segment that a server's WAL ends in, and the timelines that it came by.
+struct Last {
+    segment: Segment,
+    forks: Vec<(u32, u64)>,
+}
+
 /// Reads the end of a server's WAL; nothing where it has none that could be read.
 ///
 /// # Errors
 /// When a file is there and cannot be read.
 pub(super) async fn read(data: &DataFacts) -> Result<Option<WalEnd>, HostError> {
     let wal = Path::new(&data.path).join("pg_wal");
-    let Some((last, forks)) = last_segment(&wal, data.timeline.unwrap_or(1))? else {
+    let Some(Last { segment: last, forks }) = last_segment(&wal, data.timeline.unwrap_or(1))?
+    else {
         return Ok(None);
     };
     let Segment { timeline, start, size } = last;
@@ -45,10 +52,7 @@ pub(super) async fn read(data: &DataFacts) -> Result<Option<WalEnd>, HostError> 
 
 /// The last segment of the newest timeline that the server's last checkpoint is of, or went on to; and the
 /// timelines before.
-fn last_segment(
-    wal: &Path,
-    checkpoint: u32,
-) -> Result<Option<(Segment, Vec<(u32, u64)>)>, HostError> {
+fn last_segment(wal: &Path, checkpoint: u32) -> Result<Option<Last>, HostError> {
     let mut names = Vec::new();
     for entry in found(wal, fs::read_dir(wal))?.into_iter().flatten() {
         let entry = entry.map_err(|error| HostError::path("read", wal, &error))?;
@@ -70,7 +74,7 @@ fn last_segment(
             refused = Some(timeline);
             continue;
         }
-        return Ok(Some((segment, forks)));
+        return Ok(Some(Last { segment, forks }));
     }
     Ok(None)
 }
@@ -81,11 +85,10 @@ fn begun(wal: &Path, name: &str) -> Result<Option<Segment>, HostError> {
     let path = wal.join(name);
     let mut page = Vec::with_capacity(40);
     let Some(file) = found(&path, File::open(&path))? else { return Ok(None) };
-    file.take(40)
-        .read_to_end(&mut page)
-        .map_err(|error| HostError::path("read", &path, &error))?;
+    file.take(40).read_to_end(&mut page).map_err(|error| HostError::path("read", &path, &error))?;
     let four = |at: usize| Some(u32::from_ne_bytes(page.get(at..at + 4)?.try_into().ok()?));
-    let address = page.get(8..16).and_then(|bytes| Some(u64::from_ne_bytes(bytes.try_into().ok()?)));
+    let address =
+        page.get(8..16).and_then(|bytes| Some(u64::from_ne_bytes(bytes.try_into().ok()?)));
     let (Some(address), Some(size)) = (address, four(32)) else { return Ok(None) };
     let written = page[..2] != [0, 0] && size.is_power_of_two() && size >= 1 << 20;
     let segment = start_of(name, size.into()).filter(|segment| written && segment.start == address);

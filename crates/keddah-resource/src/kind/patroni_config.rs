@@ -70,7 +70,7 @@ pub struct Observed {
 /// Parameters of which a replica must not have less than its primary ("Hot Standby",
 /// "Administrator's Overview" in PostgreSQL's manual): they grow on replicas first, and shrink on
 /// the primary first.
-const STANDBY_SENSITIVE: &[&str] = &[
+pub const STANDBY_SENSITIVE: &[&str] = &[
     "max_connections",
     "max_locks_per_transaction",
     "max_prepared_transactions",
@@ -226,6 +226,18 @@ impl Spec {
             let before = present.get(name).and_then(|value| display(value).parse::<i64>().ok());
             let after = effective.get(name).and_then(|value| value.parse::<i64>().ok());
             matches!((before, after), (Some(before), Some(after)) if after < before)
+        })
+    }
+
+    /// Whether a primary that runs with these limits would come back with less of one: also where the
+    /// document says so already and the restart is still to come.
+    pub fn lowers(&self, observed: &Observed, limits: &BTreeMap<String, i64>) -> bool {
+        let effective = self.effective(&observed.parameters());
+        limits.iter().any(|(name, &runs)| {
+            effective
+                .get(name)
+                .and_then(|value| value.parse::<i64>().ok())
+                .is_some_and(|after| after < runs)
         })
     }
 
@@ -412,5 +424,11 @@ mod tests {
         let present = observed(&json!({ "max_connections": "200", "max_wal_senders": 50 }), &[]);
         assert!(spec(&[("max_connections", "100"), ("max_wal_senders", "50")]).shrinks(&present));
         assert!(!spec(&[("max_connections", "300"), ("max_wal_senders", "50")]).shrinks(&present));
+        // Written down already, and the primary has not restarted yet.
+        let runs = |value| BTreeMap::from([("max_connections".to_owned(), value)]);
+        let written = spec(&[("max_connections", "200"), ("max_wal_senders", "50")]);
+        assert!(!written.shrinks(&present));
+        assert!(written.lowers(&present, &runs(300)));
+        assert!(!written.lowers(&present, &runs(200)) && !written.lowers(&present, &runs(100)));
     }
 }

@@ -68,6 +68,10 @@ pub struct Observed {
     /// Settings of this server that are not what Patroni was given.
     #[serde(default)]
     pub settings: Vec<Setting>,
+    /// What this server runs with of that which no replica may have less of than its primary; of one that
+    /// leads alone ([`super::patroni_config::STANDBY_SENSITIVE`]).
+    #[serde(default)]
+    pub limits: BTreeMap<String, i64>,
 }
 
 impl Spec {

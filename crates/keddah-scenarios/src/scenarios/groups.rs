@@ -36,6 +36,7 @@ pub const GROUPS: &[Group] = &[
             "privileges",
             "scale",
             "topology",
+            "stopped",
             "lost",
         ],
     ),

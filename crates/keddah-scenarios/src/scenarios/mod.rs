@@ -22,6 +22,7 @@ mod services;
 mod silent;
 mod single;
 mod status;
+mod stopped;
 mod topology;
 mod values;
 
@@ -132,6 +133,11 @@ pub const SCENARIOS: &[Scenario] = &[
         name: "backups",
         about: "backups go to another place and come back, and a node leads again: no gap unsaid",
         run: backups::run,
+    },
+    Scenario {
+        name: "stopped",
+        about: "all members are stopped and do not have the same: what was acknowledged last is kept",
+        run: stopped::run,
     },
     Scenario {
         name: "lost",
