@@ -53,6 +53,8 @@ struct Seen {
     load: f64,
     /// The same, of the nodes' processes alone.
     own_load: f64,
+    /// Seconds of processors that the nodes have used, where the kernel says it.
+    processor: Option<f64>,
     /// The least memory left, in GiB.
     memory_left: f64,
 }
@@ -143,9 +145,12 @@ impl Figures {
             (self.failed + self.left_out).to_string(),
             "0",
         );
-        let Seen { load, own_load, memory_left } = self.seen;
+        let Seen { load, own_load, processor, memory_left } = self.seen;
         row("highest 1-minute load", format!("{load:.1}"), &format!("below {MOST_LOAD:.0}"));
         row("of that by the nodes' own processes, at most", format!("{own_load:.1}"), "");
+        if let Some(seconds) = processor {
+            row("processors' time that the nodes used", format!("{seconds:.0} s"), "");
+        }
         row("1-minute load before", format!("{:.1}", self.load_before), "");
         let Starts { again, missing } = self.starts;
         row("starts of a server or service that were repeated", again.to_string(), "0");
@@ -216,12 +221,22 @@ fn busy(sandbox: &str) -> usize {
     own.flat_map(|process| list(&process.join("task")).collect::<Vec<_>>()).filter(is_busy).count()
 }
 
+/// Seconds of processors that the nodes of a sandbox have used, by their control group (`cpu.stat`).
+fn processor(sandbox: &str) -> Option<f64> {
+    let places = ["/sys/fs/cgroup", "/sys/fs/cgroup/unified", "/run/keddah/cgroup"];
+    let files = places.map(|place| format!("{place}/keddah-sandbox/{sandbox}/cpu.stat"));
+    let text = files.iter().find_map(|path| std::fs::read_to_string(path).ok())?;
+    let used = text.lines().find_map(|line| line.strip_prefix("usage_usec "))?;
+    used.trim().parse::<f64>().ok().map(|microseconds| microseconds / 1e6)
+}
+
 /// Does something, and answers what was seen of the machine meanwhile.
 fn watched<T>(sandbox: &str, act: impl FnOnce() -> Outcome<T>) -> Outcome<(T, Seen)> {
     let over = AtomicBool::new(false);
     std::thread::scope(|scope| {
         let watching = scope.spawn(|| -> Outcome<Seen> {
-            let mut seen = Seen { load: load()?, own_load: 0.0, memory_left: memory()? };
+            let mut seen =
+                Seen { load: load()?, own_load: 0.0, processor: None, memory_left: memory()? };
             let (mut own, kept) = (0.0, (-LOOK.as_secs_f64() / 60.0).exp());
             let mut next = Instant::now();
             while !over.load(Ordering::Relaxed) {
@@ -236,6 +251,7 @@ fn watched<T>(sandbox: &str, act: impl FnOnce() -> Outcome<T>) -> Outcome<(T, Se
                 std::thread::sleep(Duration::from_millis(50));
             }
             seen.load = seen.load.max(load()?);
+            seen.processor = processor(sandbox);
             Ok(seen)
         });
         let done = act();
