@@ -86,7 +86,8 @@ pub(super) const PG_BOOTSTRAP: &[Parameter] = &section(
             Levels::C,
             text("default"),
             "What Patroni does after the set-up: manage the cluster, or watch it without acting \
-         (`pause`). `remove` is not obeyed: no cluster runs without Patroni.",
+         (`pause`). `default` ends no pause, which may be somebody's own: `patronictl resume` does. \
+         `remove` is not obeyed: no cluster runs without Patroni.",
         ),
         row(
             "patroni_port",
