@@ -40,6 +40,10 @@ pub const CODES: &[(&str, &str)] = &[
     ("invalid-privilege", "A default privilege is not of the form `GRANT … ON … TO …`."),
     ("invalid-selector", "A service's selector cannot be evaluated."),
     ("invalid-sudo", "`node_admin_sudo` is none of its four words."),
+    (
+        "listen-address",
+        "An instance would listen where its node is not, or where nobody looks for it.",
+    ),
     ("lost-data", "A cluster that has been made would be made a second time, and empty."),
     ("member-unasked", "Whether a cluster exists cannot be said, so it is not made."),
     ("membership-options", "Options of a membership need a newer PostgreSQL."),

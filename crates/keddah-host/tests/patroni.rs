@@ -499,6 +499,19 @@ async fn altered_settings(cluster: &Cluster) {
     assert_eq!(told, Some(("6MB", "ALTER ROLE ALL SET")));
     session.execute("begin read write; alter role all reset work_mem; commit").await.unwrap();
 
+    // What Patroni does not hand over, or drops, is seen on the server, whatever was declared.
+    let declared = [("max_replication_slots", "3"), ("archive_cleanup_command", "true")];
+    let declared = declared.map(|(name, value)| (name.to_owned(), value.to_owned())).into();
+    let asked = postmaster::Spec { parameters: declared, ..postmaster.clone() };
+    let (observed, _) = cluster.difference(&asked.into()).await;
+    let Observed::Postmaster(present) = &observed else { panic!("something else") };
+    let place = |name: &str| {
+        let setting = present.settings.iter().find(|setting| setting.name == name);
+        setting.map(|setting| setting.place.as_str()).unwrap_or_default()
+    };
+    assert_eq!(place("max_replication_slots"), "Patroni's own judgement", "{observed:?}");
+    assert!(place("archive_cleanup_command").starts_with("default"), "{observed:?}");
+
     // One that counts from the next start on: where nothing may restart, it goes and waits.
     session.execute("alter system set shared_buffers to '64MB'").await.unwrap();
     drop(session);

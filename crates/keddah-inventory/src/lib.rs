@@ -3,12 +3,14 @@
 
 pub mod ansible;
 mod check;
+mod crontab;
 mod instances;
 mod interpolate;
 mod inventory;
 mod load;
 pub mod model;
 mod params;
+mod patroni_rules;
 mod readable;
 mod reference;
 pub mod registry;
@@ -22,6 +24,7 @@ pub use check::{
     CODES as CHECK_CODES, LOADING_CODES, check, is_public_login, is_public_password, secret_spans,
     secret_spans_in_text,
 };
+pub use crontab::is_assignment as is_cron_assignment;
 pub use instances::home as instance_home;
 pub use interpolate::{Interpolator, Unknown, has_placeholders, interpolate};
 pub use inventory::{Group, Host, HostVars, Inventory, Origin, Scope, Sourced};

@@ -8,6 +8,7 @@
 //! from pg_settings where name not like '%.%' order by lower(name)
 //! ```
 
+use crate::patroni_rules;
 use crate::registry::nearest;
 use crate::{Data, Value, to_json};
 use keddah_core::Setting;
@@ -23,7 +24,9 @@ const SOURCES: [(u32, &str); 2] = [
 ];
 
 /// Parameters that follow from others in an inventory: Patroni would leave them as they are.
+/// Those of recovery it does not even look for there (`recovery_parameters` in its `validator.py`).
 const ELSEWHERE: &[(&str, &str)] = &[
+    ("archive_cleanup_command", RECOVERY),
     ("cluster_name", "pg_cluster sets it"),
     ("config_file", "Patroni writes that file"),
     ("data_directory", "pg_data sets it"),
@@ -33,10 +36,23 @@ const ELSEWHERE: &[(&str, &str)] = &[
     ("port", "pg_port sets it"),
     ("primary_conninfo", "Patroni sets it; pg_upstream says what an instance follows"),
     ("primary_slot_name", "Patroni sets it"),
+    ("promote_trigger_file", RECOVERY),
+    ("recovery_end_command", RECOVERY),
     ("recovery_min_apply_delay", "pg_delay sets it"),
+    ("recovery_target", RECOVERY),
+    ("recovery_target_action", RECOVERY),
+    ("recovery_target_inclusive", RECOVERY),
+    ("recovery_target_lsn", RECOVERY),
+    ("recovery_target_name", RECOVERY),
+    ("recovery_target_time", RECOVERY),
+    ("recovery_target_timeline", RECOVERY),
+    ("recovery_target_xid", RECOVERY),
+    ("restore_command", RECOVERY),
     ("synchronous_standby_names", "patroni_synchronous_mode has Patroni set it"),
     ("unix_socket_directories", "pg_localhost sets it"),
 ];
+
+const RECOVERY: &str = "Patroni drops it from a cluster's parameters: leave it out";
 
 /// Why a parameter cannot be as it is written.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -91,8 +107,8 @@ fn chosen(version: Option<u32>) -> Vec<&'static Table> {
     }
 }
 
-/// Why PostgreSQL of a major version would not take a parameter; `None` when it would, as far as
-/// is known. Names with a dot belong to extensions, which say themselves what they take.
+/// Why PostgreSQL of a major version would not take a parameter, or never get it from Patroni; `None`
+/// when all is well, as far as is known. Names with a dot belong to extensions, which say themselves what they take.
 pub fn refusal(version: Option<u32>, name: &str, value: &str) -> Option<Refusal> {
     let lower = name.to_ascii_lowercase();
     if let Some((_, instead)) = ELSEWHERE.iter().find(|(known, _)| *known == lower) {
@@ -118,11 +134,10 @@ pub fn refusal(version: Option<u32>, name: &str, value: &str) -> Option<Refusal>
     }
     let refusals: Vec<String> = known.iter().filter_map(|one| one.refuses(value)).collect();
     let all = refusals.len() == known.len();
-    refusals.into_iter().next_back().filter(|_| all).map(|why| Refusal {
-        why: format!("PostgreSQL does not take `{value}`: {why}"),
-        certain: true,
-        remedy: Remedy::None,
-    })
+    let refused = refusals.into_iter().next_back().filter(|_| all);
+    let why = refused.map(|why| format!("PostgreSQL does not take `{value}`: {why}"));
+    let why = why.or_else(|| patroni_rules::refusal(&lower, value))?;
+    Some(Refusal { why, certain: true, remedy: Remedy::None })
 }
 
 /// A value as PostgreSQL's configuration spells it; `None` for null, lists and mappings.

@@ -138,7 +138,9 @@ pub fn plan(
     plan.locks = locks(desired, &plan);
     plan.notes = undeclared::notes(desired, observed);
     plan.notes.extend(birth::notes(desired, observed));
-    plan.notes.extend(server_settings::notes(desired, observed));
+    let settings = server_settings::notes(desired, observed);
+    plan.otherwise = settings.otherwise;
+    plan.notes.extend(settings.notes);
     plan.notes.extend(durability::notes(desired, observed));
     plan.notes.extend(sizing::notes(desired, observed));
     plan.notes.extend(archiving::notes(desired, observed));

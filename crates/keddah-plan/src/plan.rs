@@ -165,6 +165,10 @@ pub struct Plan {
     pub nodes: usize,
     /// What a person should know, though nothing changes by it.
     pub notes: Vec<String>,
+    /// How many servers use other values than the declared ones, though no change of the plan mends
+    /// that; a note says which. While there are any, not all is as declared.
+    #[serde(default)]
+    pub otherwise: usize,
 }
 
 /// Counts of changes, for one line at the end.

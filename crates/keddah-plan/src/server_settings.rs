@@ -6,12 +6,18 @@ use keddah_resource::kind::{patroni_config, pg_settings::Setting, postmaster};
 use keddah_resource::{DesiredFleet, Observed, ResourceId, Spec};
 use std::collections::BTreeMap;
 
-/// One note for each instance and sort, in the declared order.
-pub(crate) fn notes(
-    desired: &DesiredFleet,
-    observed: &BTreeMap<ResourceId, Outcome>,
-) -> Vec<String> {
-    let mut notes = Vec::new();
+/// What there is to say of servers' settings.
+#[derive(Debug, Default)]
+pub(crate) struct Told {
+    /// One note for each instance and sort, in the declared order.
+    pub notes: Vec<String>,
+    /// How many instances use another value than a declared one.
+    pub otherwise: usize,
+}
+
+/// Compares what servers use with what is declared.
+pub(crate) fn notes(desired: &DesiredFleet, observed: &BTreeMap<ResourceId, Outcome>) -> Told {
+    let mut told = Told::default();
     for resource in desired.iter() {
         let Spec::Postmaster(spec) = &resource.spec else { continue };
         let Some(Outcome::Observed(Observed::Postmaster(present))) = observed.get(&resource.id)
@@ -22,10 +28,12 @@ pub(crate) fn notes(
             continue;
         }
         let stored = resource.cluster.as_deref().and_then(|name| stored(name, desired, observed));
-        notes.extend(undeclared(spec, present));
-        notes.extend(elsewhere(spec, present, stored));
+        told.notes.extend(undeclared(spec, present));
+        let otherwise = elsewhere(spec, present, stored);
+        told.otherwise += usize::from(otherwise.is_some());
+        told.notes.extend(otherwise);
     }
-    notes
+    told
 }
 
 /// The configuration of a cluster as the DCS has it.
@@ -61,7 +69,7 @@ fn undeclared(spec: &postmaster::Spec, present: &postmaster::Observed) -> Option
 }
 
 /// Declared parameters whose value the server takes from another place. One that the DCS does not
-/// have yet is a change of this plan.
+/// have yet is a change of this plan, and what waits for a restart is told as that.
 fn elsewhere(
     spec: &postmaster::Spec,
     present: &postmaster::Observed,
@@ -78,8 +86,10 @@ fn elsewhere(
             format!("{name} is {} by {}, declared is {wanted}", setting.value, setting.place)
         })
     };
-    let found: Vec<String> =
-        present.settings.iter().filter(|setting| !setting.altered).filter_map(told).collect();
+    let counts = |setting: &&Setting| {
+        !setting.altered && !(setting.needs_restart && present.pending_restart)
+    };
+    let found: Vec<String> = present.settings.iter().filter(counts).filter_map(told).collect();
     (!found.is_empty())
         .then(|| format!("{} does not use what is declared: {}", spec.instance, found.join("; ")))
 }

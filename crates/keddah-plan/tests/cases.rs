@@ -129,6 +129,11 @@ fn outcome(spec: &Spec, state: &str) -> Option<Outcome> {
                 "altered" => vec![setting("work_mem", true, "/data/postgresql.auto.conf:3")],
                 "altered-by-others" => vec![setting("jit", true, "/data/postgresql.auto.conf:3")],
                 "other-place" => vec![setting("work_mem", false, "/data/more.conf:1")],
+                "decided-by-patroni" | "waits-for-its-restart" => {
+                    postmaster.pending_restart = state == "waits-for-its-restart";
+                    let decided = setting("work_mem", false, "Patroni's own judgement");
+                    vec![pg_settings::Setting { needs_restart: true, ..decided }]
+                }
                 other => panic!("the cases know no postmaster that is {other}"),
             };
             Observed::Postmaster(postmaster)

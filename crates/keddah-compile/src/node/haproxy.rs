@@ -9,7 +9,7 @@ use keddah_core::Secret;
 use keddah_inventory::model::NodeService;
 use keddah_resource::kind::directory::Permissions;
 use keddah_resource::kind::{file, unit};
-use keddah_resource::{Kind, Module, Resource, ResourceId};
+use keddah_resource::{InstanceFacts, Kind, Module, Resource, ResourceId};
 use serde_json::json;
 
 /// Open files of one proxied connection: a socket to either side.
@@ -103,9 +103,10 @@ impl Compiler<'_> {
     }
 }
 
-impl Compiler<'_> {
+impl<'a> Compiler<'a> {
     /// Where Patroni goes over to TLS, or back, HAProxy follows at once: it asks in the new way when
-    /// Patroni answers in it, before two checks of the old way have failed.
+    /// Patroni answers in it, before two checks of the old way have failed. So it does where all
+    /// Patronis of a cluster move to another port: none would be found there before.
     pub(crate) fn haproxy_after_patroni(&mut self, nodes: &[Node<'_>]) {
         let mut changing: Vec<(&str, ResourceId)> = Vec::new();
         for node in nodes {
@@ -118,6 +119,7 @@ impl Compiler<'_> {
                 }
             }
         }
+        changing.extend(self.moving(nodes));
         if changing.is_empty() {
             return;
         }
@@ -139,6 +141,31 @@ impl Compiler<'_> {
                 unit.after.extend(before);
             }
         }
+    }
+
+    /// The Patronis of clusters whose servers run, and of which none answers where it shall.
+    fn moving(&self, nodes: &[Node<'_>]) -> Vec<(&'a str, ResourceId)> {
+        let mut moving = Vec::new();
+        for cluster in &self.topology.clusters {
+            let name = cluster.name.as_str();
+            let mut running = Vec::new();
+            let mut answers = false;
+            for node in nodes {
+                let Some(member) = cluster.members.iter().find(|one| one.node == node.name) else {
+                    continue;
+                };
+                answers |= node.facts.patroni_of(name).is_some();
+                let runs = |one: &InstanceFacts| one.scope == name && one.runs;
+                if node.facts.instances.iter().any(runs) {
+                    let unit = Place::of(name, member).patroni_unit();
+                    running.push((name, ResourceId::new(&node.name, Kind::Unit, unit)));
+                }
+            }
+            if !answers {
+                moving.append(&mut running);
+            }
+        }
+        moving
     }
 }
 

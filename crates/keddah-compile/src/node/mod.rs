@@ -173,7 +173,7 @@ impl Compiler<'_> {
                 if units.is_empty() {
                     units.extend(["patroni", "pgbouncer"].map(str::to_owned));
                 }
-                units.extend(["haproxy", "vip-manager"].map(str::to_owned));
+                units.extend(["haproxy", "keddah-vip"].map(str::to_owned));
                 let verbs = ["start", "stop", "restart", "reload", "status"];
                 let commands: Vec<String> = units
                     .iter()

@@ -5,7 +5,7 @@ use super::{Cluster, Instance, place};
 use crate::compiler::{Compiler, Problem, problem};
 use crate::node::cron_table;
 use keddah_core::Secret;
-use keddah_inventory::{Params, to_json};
+use keddah_inventory::{Params, is_cron_assignment, to_json};
 use keddah_resource::kind::directory::{self, Permissions};
 use keddah_resource::kind::{backup, file, stanza};
 use keddah_resource::{Kind, Module, Resource, ResourceId, Spec};
@@ -259,9 +259,13 @@ pub(crate) fn local_repository(params: &Params<'_>) -> Option<String> {
     option(params, "path")?.as_str().map(str::to_owned)
 }
 
-/// A line of a user's crontab with the account in the sixth field; `None` for blank lines.
+/// A line of a user's crontab with the account in the sixth field; `None` for blank lines. What sets a
+/// variable names no account.
 fn with_account(line: &str, account: &str) -> Option<String> {
     let line = line.trim();
+    if is_cron_assignment(line) {
+        return Some(line.to_owned());
+    }
     if line.is_empty() || line.starts_with('#') {
         return None;
     }
@@ -313,7 +317,18 @@ fn repository(instance: &Instance<'_>) -> Result<(Vec<String>, Vec<String>), Pro
 
 #[cfg(test)]
 mod tests {
-    use super::is_secret;
+    use super::{is_secret, with_account};
+
+    #[test]
+    fn lines_of_a_crontab_get_their_account() {
+        let given = |line| with_account(line, "postgres");
+        let job = given("00 01 * * * /pg/bin/pg-backup full");
+        assert_eq!(job.as_deref(), Some("00 01 * * * postgres /pg/bin/pg-backup full"));
+        assert_eq!(given("@daily true").as_deref(), Some("@daily postgres true"));
+        assert_eq!(given("MAILTO=dba").as_deref(), Some("MAILTO=dba"), "it is not lost");
+        assert_eq!(given("TZ = UTC").as_deref(), Some("TZ = UTC"));
+        assert_eq!(given("# a comment"), None);
+    }
 
     #[test]
     fn secrets_of_repositories_are_told_by_their_names() {

@@ -9,6 +9,7 @@ mod hba;
 pub(crate) mod identity;
 pub(crate) mod layout;
 mod libraries;
+mod listening;
 mod objects;
 pub(crate) mod parameters;
 mod patroni;
@@ -295,6 +296,7 @@ impl<'a> Compiler<'a> {
             etcd.push(ResourceId::new(&cluster.leader, Kind::EtcdAccess, &cluster.name));
         }
         for instance in &cluster.instances {
+            Self::listens_here(cluster, instance)?;
             let files = self.layout(cluster, instance)?;
             self.backup_files(cluster, instance, &files)?;
             let runs = instance.node.facts.patroni_of(&cluster.name).is_some();

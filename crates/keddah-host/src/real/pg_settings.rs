@@ -2,12 +2,12 @@
 
 use crate::HostError;
 use crate::rest::Patroni;
-use crate::sql::{Purpose, Session, Unreachable, parameter_name};
+use crate::sql::{Purpose, Session, Unreachable, parameter_name, quote_array};
 use keddah_resource::kind::patroni_config::STANDBY_SENSITIVE;
 use keddah_resource::kind::pg_settings::Setting;
 use keddah_resource::kind::postmaster::{Observed, Spec};
 use serde::Deserialize;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// The file of `ALTER SYSTEM`.
 const ALTERED: &str = "/postgresql.auto.conf";
@@ -37,6 +37,24 @@ fn patroni_decides(name: &str) -> bool {
     name == "synchronous_standby_names" || BY_PATRONI.contains(&name)
 }
 
+/// Whether a server uses what is declared of something that Patroni hands over: it takes only some
+/// values, and goes on with its own otherwise, without a word. A standby has at least what its primary
+/// has ("Hot Standby", "Administrator's Overview" in PostgreSQL's manual).
+fn hands_over(used: &str, wanted: &str, standby: bool) -> bool {
+    if let (Ok(used), Ok(wanted)) = (used.parse::<i64>(), wanted.trim().parse::<i64>()) {
+        return used == wanted || (standby && used > wanted);
+    }
+    let plain = |word: &str| match word.trim().to_ascii_lowercase().as_str() {
+        "on" | "true" | "yes" | "1" => "on".to_owned(),
+        "off" | "false" | "no" | "0" => "off".to_owned(),
+        "hot_standby" | "archive" => "replica".to_owned(),
+        other => other.to_owned(),
+    };
+    // A size with its unit is not the server's number; the inventory is checked for those.
+    let sized = wanted.trim().starts_with(|first: char| first.is_ascii_digit());
+    sized || plain(used) == plain(wanted)
+}
+
 /// Where a setting stands that every new session takes, whatever the files say.
 const ALL_ROLES: &str = "ALTER ROLE ALL SET";
 
@@ -46,11 +64,12 @@ const ALL_ROLES: &str = "ALTER ROLE ALL SET";
 const LAST_LINES: &str = "(select distinct on (lower(f.name)) lower(f.name) as name, \
     coalesce(f.setting, '') as value, f.sourcefile as file, f.sourceline as line, \
     coalesce(s.source = 'command line', false) as commanded, coalesce(s.setting, '') as used, \
-    coalesce(s.context = 'postmaster', false) as at_start \
+    coalesce(s.context = 'postmaster', false) as at_start, \
+    pg_is_in_recovery() as standby \
     from pg_file_settings f left join pg_settings s on lower(s.name) = lower(f.name) \
     where f.name is not null order by lower(f.name), f.seqno desc) \
     union all select lower(split_part(word, '=', 1)), substr(word, strpos(word, '=') + 1), \
-    'ALTER ROLE ALL SET', 0, false, '', false \
+    'ALTER ROLE ALL SET', 0, false, '', false, false \
     from pg_db_role_setting, unnest(setconfig) as word where setrole = 0 and setdatabase = 0";
 
 #[derive(Debug, Deserialize)]
@@ -62,6 +81,14 @@ struct Row {
     commanded: bool,
     used: String,
     at_start: bool,
+    standby: bool,
+}
+
+/// A setting that stands in no file and on no command line.
+#[derive(Debug, Deserialize)]
+struct Absent {
+    name: String,
+    value: String,
 }
 
 /// What a server says of its settings.
@@ -112,11 +139,30 @@ pub async fn read(spec: &Spec) -> Result<Read, HostError> {
         .iter()
         .map(|(name, value)| (name.to_ascii_lowercase(), value.as_str()))
         .collect();
-    let settings = rows.into_iter().filter_map(|row| {
+    let set: BTreeSet<&str> = rows.iter().map(|row| row.name.as_str()).collect();
+    let dropped = declared.keys().map(String::as_str).filter(|name| !set.contains(name));
+    let dropped = dropped.filter(|name| !patroni_decides(name)).collect::<Vec<_>>();
+    let mut found = Vec::new();
+    if !dropped.is_empty() {
+        let names = quote_array(dropped);
+        let absent: Vec<Absent> = session
+            .rows(&format!(
+                "select lower(name) as name, current_setting(name) as value from pg_settings \
+                 where lower(name) = any({names})"
+            ))
+            .await?;
+        found.extend(absent.into_iter().map(|Absent { name, value }| Setting {
+            name,
+            value,
+            place: "default, for Patroni has not written it".to_owned(),
+            altered: false,
+            needs_restart: false,
+        }));
+    }
+    found.extend(rows.into_iter().filter_map(|row| {
         let wanted = declared.get(&row.name).copied();
         strays(row, wanted)
-    });
-    let settings = settings.collect();
+    }));
     let names = STANDBY_SENSITIVE.join("','");
     let limits: Vec<Limit> = session
         .rows(&format!(
@@ -125,12 +171,12 @@ pub async fn read(spec: &Spec) -> Result<Read, HostError> {
         ))
         .await?;
     let limits = limits.into_iter().map(|Limit { name, value }| (name, value)).collect();
-    Ok(Read { settings, limits })
+    Ok(Read { settings: found, limits })
 }
 
 /// What a line says that differs from what is declared.
 fn strays(row: Row, wanted: Option<&str>) -> Option<Setting> {
-    let Row { name, value, file, line, commanded, used, at_start } = row;
+    let Row { name, value, file, line, commanded, used, at_start, standby } = row;
     let altered = file.ends_with(ALTERED);
     let place = if file == ALL_ROLES { file } else { format!("{file}:{line}") };
     match wanted {
@@ -141,6 +187,11 @@ fn strays(row: Row, wanted: Option<&str>) -> Option<Setting> {
         Some(wanted) if altered => {
             let needs_restart = at_start && !commanded && value != wanted;
             Some(Setting { name, value, place, altered, needs_restart })
+        }
+        Some(wanted) if commanded && patroni_decides(&name) => {
+            let place = "Patroni's own judgement".to_owned();
+            let stray = !hands_over(&used, wanted, standby);
+            stray.then_some(Setting { name, value: used, place, altered, needs_restart: true })
         }
         Some(_) if patroni_decides(&name) => None,
         Some(_) if commanded => {
@@ -195,6 +246,7 @@ mod tests {
             commanded,
             used: "7".to_owned(),
             at_start: true,
+            standby: false,
         }
     }
 
@@ -206,13 +258,42 @@ mod tests {
         let stray = written("2GB").expect("another value");
         assert_eq!((stray.place.as_str(), stray.altered), ("/pg/data/postgresql.conf:3", false));
         // A replica has at least what its primary has, and Patroni sees to it.
-        assert_eq!(
-            strays(row("max_connections", "200", "postgresql.conf", true), Some("100")),
-            None
-        );
+        let connections = |used: &str, standby| {
+            let row = row("max_connections", "100", "postgresql.conf", true);
+            let found = strays(Row { used: used.to_owned(), standby, ..row }, Some("100"));
+            found.map(|one| (one.value, one.place))
+        };
+        assert_eq!(connections("200", true), None);
+        assert_eq!(connections("100", false), None);
         let commanded = strays(row("shared_buffers", "1GB", "postgresql.conf", true), Some("1GB"));
         assert_eq!(commanded.map(|one| one.value).as_deref(), Some("7"));
         assert_eq!(strays(row("work_mem", "1GB", "postgresql.base.conf", false), None), None);
+    }
+
+    #[test]
+    fn what_patroni_does_not_hand_over_is_a_stray() {
+        let of = |name: &str, used: &str, wanted: &str| {
+            let row = row(name, wanted, "postgresql.conf", true);
+            strays(Row { used: used.to_owned(), ..row }, Some(wanted)).map(|one| one.place)
+        };
+        let patroni = Some("Patroni's own judgement".to_owned());
+        for (name, used, wanted) in [
+            ("max_connections", "100", "5"),
+            ("max_replication_slots", "10", "3"),
+            ("hot_standby", "on", "off"),
+            ("wal_level", "replica", "minimal"),
+            ("track_commit_timestamp", "off", "on"),
+        ] {
+            assert_eq!(of(name, used, wanted), patroni, "{name}");
+        }
+        for (name, used, wanted) in [
+            ("max_connections", "100", "100"),
+            ("hot_standby", "on", "true"),
+            ("wal_level", "replica", "hot_standby"),
+            ("wal_keep_size", "128", "128MB"),
+        ] {
+            assert_eq!(of(name, used, wanted), None, "{name}");
+        }
     }
 
     #[test]

@@ -1,7 +1,9 @@
 //! `keddah check`: everything that is wrong with an inventory, all at once.
 
 mod access;
+mod accounts;
 mod codes;
+mod crontab;
 mod durability;
 mod effects;
 mod hosts;
@@ -17,6 +19,7 @@ mod repeated;
 mod repository;
 mod secrets;
 mod several_instances;
+mod values;
 mod virtual_addresses;
 
 pub use codes::{CODES, LOADING_CODES};
@@ -47,6 +50,9 @@ pub fn check(sources: &SourceMap, inventory: &Inventory) -> Vec<Diagnostic> {
     effects::check(&mut report);
     identity::check(&mut report);
     instances::check(&mut report);
+    values::check(&mut report);
+    crontab::check(&mut report);
+    accounts::check(&mut report);
     objects::check(&mut report);
     access::check(&mut report);
     lockout::check(&mut report);

@@ -94,7 +94,7 @@ impl RtoPlan {
         }
     }
 
-    fn from_row(row: &Value) -> Option<Self> {
+    pub(crate) fn from_row(row: &Value) -> Option<Self> {
         let items = row.as_list()?;
         let number = |index: usize| items.get(index).and_then(registry::as_integer);
         let text = |index: usize| items.get(index).and_then(registry::scalar_text);

@@ -85,8 +85,9 @@ pub(super) const PG_BOOTSTRAP: &[Parameter] = &section(
             one_of(&["default", "pause", "remove"]),
             Levels::C,
             text("default"),
-            "What Patroni does after the set-up: manage the cluster, watch it without acting \
-         (`pause`), or be taken off (`remove`).",
+            "What Patroni does after the set-up: manage the cluster, or watch it without acting \
+         (`pause`). `default` ends no pause, which may be somebody's own: `patronictl resume` does. \
+         `remove` is not obeyed: no cluster runs without Patroni.",
         ),
         row(
             "patroni_port",

@@ -78,9 +78,13 @@ fn examples(name: &str) -> Option<Value> {
         "pg_log_dir" | "patroni_log_dir" | "pgbouncer_log_dir" | "pgbackrest_log_dir" => {
             json!(["/var/log/values"])
         }
+        // Patroni takes none below 25.
+        "pg_max_conn" => json!(["auto", 25, 100, 10_000]),
         "pg_packages" => json!([["pgsql-main", "jq"], ["pgsql-mian"]]),
         "pg_parameters" => json!([{ "work_mem": "8MB" }, { "max_wal_size": "2GB", "jit": false }]),
         "pg_primary_db" => json!(["meta"]),
+        // Patroni's shortest lease is 20 seconds.
+        "pg_rto" => json!(["fast", "norm", "safe", "wide", 20, 30, 100, 3600]),
         "pg_rto_plan" => json!([{ "norm": [25, 5, 10, 20, 5, "0.5s", "250ms", "1.5s", 2, 4] }]),
         "pg_service_provider" => json!(["lb"]),
         "pg_upstream" => json!(["10.10.10.10"]),
@@ -101,6 +105,7 @@ fn examples(name: &str) -> Option<Value> {
             { "all_proxy": "http://u:p@proxy.example:3128" },
         ]),
         "vip_address" => json!(["10.10.10.8"]),
+        "cert_validity" => json!(["1d", "90d", "1y", "36500d"]),
         "ca_cn" => json!(["another"]),
         _ => return None,
     })

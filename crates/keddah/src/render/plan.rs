@@ -33,7 +33,7 @@ pub fn json(plan: &Plan, health: &Health) -> serde_json::Value {
         "summary": plan.summary(),
         "digest": plan.digest(),
         "plan": plan,
-        "well": health.is_well(),
+        "well": health.is_well() && plan.otherwise == 0,
         "findings": beside(plan, health),
     })
 }
@@ -226,6 +226,12 @@ fn summary(plan: &Plan, health: Option<&Health>, width: usize, theme: Theme) -> 
     let of = format!("{} on {}", counted(plan.resources, "resource"), counted(plan.nodes, "node"));
     if plan.changes.is_empty() {
         return if plan.is_complete() {
+            if plan.otherwise > 0 {
+                let words = "Nothing to change, but not all is as declared:";
+                let words = theme.paint(Meaning::Warning, words);
+                let servers = counted(plan.otherwise, "server");
+                return format!("{words} {servers} with other settings among {of}.\n");
+            }
             let words =
                 if well { "Nothing to change, and all is well:" } else { "Nothing to change:" };
             let good = theme.paint(Meaning::Good, words);

@@ -183,6 +183,15 @@ fn nothing_to_change_is_one_line() {
 }
 
 #[test]
+fn a_server_with_other_settings_is_not_as_declared() {
+    let plan = Plan { resources: 217, nodes: 4, otherwise: 1, ..Plan::default() };
+    insta::assert_snapshot!(
+        plan::with_health(&plan, Some(&Health::default()), false, 100, PLAIN),
+        @"Nothing to change, but not all is as declared: 1 server with other settings among 217 resources on 4 nodes."
+    );
+}
+
+#[test]
 fn the_last_sentence_says_whether_all_is_well() {
     let plan = Plan { resources: 217, nodes: 4, ..Plan::default() };
     let mut health = Health::default();

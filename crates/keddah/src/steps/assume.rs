@@ -54,7 +54,7 @@ pub fn assumed_facts(inventory: &Inventory) -> BTreeMap<NodeName, NodeFacts> {
 }
 
 /// Interfaces with the names that virtual addresses are to be put on, each with the node's own
-/// address.
+/// address, and with those that its instances are to listen on.
 fn interfaces(inventory: &Inventory, node: &NodeName) -> Vec<Interface> {
     let mut named = vec![Params::new(inventory, node).str("vip_interface")];
     let instances = Params::instances(inventory, node);
@@ -64,6 +64,11 @@ fn interfaces(inventory: &Inventory, node: &NodeName) -> Vec<Interface> {
     names.push("eth0".to_owned());
     names.sort();
     names.dedup();
-    let address = format!("{node}/24");
-    names.into_iter().map(|name| Interface { name, addresses: vec![address.clone()] }).collect()
+    let mut addresses = vec![format!("{node}/24")];
+    for instance in &instances {
+        let listens = instance.str("pg_listen");
+        let ours = listens.split(',').map(str::trim).filter(|one| *one != node.as_str());
+        addresses.extend(ours.map(|one| format!("{one}/24")));
+    }
+    names.into_iter().map(|name| Interface { name, addresses: addresses.clone() }).collect()
 }
