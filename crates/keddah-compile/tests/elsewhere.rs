@@ -7,7 +7,7 @@ use keddah_compile::Removing;
 use keddah_core::{Diagnostic, NodeName};
 use keddah_resource::{DataFacts, InstanceFacts, MemberFacts, NodeFacts, PatroniFacts};
 use std::collections::{BTreeMap, BTreeSet};
-use support::{compiled, facts, without};
+use support::{compiled, facts, file, without};
 
 const THIRD: &str = "        10.10.10.13: { pg_seq: 3, pg_role: replica }\n";
 
@@ -103,7 +103,8 @@ fn a_cluster_whose_members_are_all_declared_compiles() {
         THIRD,
         &format!("{THIRD}        10.10.10.14: {{ pg_seq: 4, pg_role: replica }}\n"),
     );
-    compiled(&more, &alive(&all()));
+    let grown = compiled(&more, &alive(&all()));
+    assert!(file(&grown, "10.10.10.14", "/etc/patroni/conf.d/10-patroni.yml").is_some());
 }
 
 #[test]
