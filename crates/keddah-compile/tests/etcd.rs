@@ -2,7 +2,7 @@
 
 mod support;
 
-use keddah_compile::{Removing, as_if_well};
+use keddah_compile::{Removing, as_if_well, own_changes};
 use keddah_core::{Diagnostic, NodeName};
 use keddah_resource::kind::etcd_member;
 use keddah_resource::{DataFacts, EtcdFacts, EtcdMemberFacts, Kind, NodeFacts, PatroniFacts, Spec};
@@ -406,4 +406,28 @@ fn an_empty_etcd_is_not_made_for_a_replica_that_waits_for_it() {
     let first = gone.get_mut(&NodeName::new("10.10.10.10")).expect("a node");
     first.patroni = vec![patroni("primary")];
     without(&text, &gone, &Removing::default()).expect("its primary goes on");
+}
+
+/// Two removals in a row, with the inventory as it was: the second makes nothing of what the first took.
+#[test]
+fn a_removal_does_not_make_anew_what_an_earlier_one_took() {
+    let mut nodes = nodes([Empty, Serves("7"), Serves("7")], &[11, 12]);
+    let first = nodes.get_mut(&NodeName::new("10.10.10.10")).expect("a node");
+    first.etcd_configured = true;
+    let removing = removing(12);
+    let mut with = without(INVENTORY, &nodes, &removing).expect("it compiles");
+    let well = as_if_well(nodes, &removing);
+    own_changes(&mut with.fleet, &compiled(INVENTORY, &well).fleet);
+    assert_eq!(with.fleet.unknown_dependencies(), []);
+    let elsewhere: Vec<String> = with
+        .fleet
+        .iter()
+        .filter(|one| one.id.node.as_str() != "10.10.10.12")
+        .map(|one| one.id.to_string())
+        .collect();
+    assert_eq!(elsewhere.len(), 1, "{elsewhere:?}");
+    let struck =
+        with.fleet.iter().find(|one| one.id.kind == Kind::EtcdMember).expect("it is struck");
+    let Spec::EtcdMember(spec) = &struck.spec else { panic!("{struck:?}") };
+    assert_eq!((spec.member.as_str(), spec.present), ("etcd-3", false));
 }
