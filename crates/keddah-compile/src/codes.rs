@@ -9,7 +9,10 @@ pub const CODES: &[(&str, &str)] = &[
     ("etcd-learner", "A member would join etcd while another one stays a learner."),
     ("etcd-leftover", "A node that is to join etcd has a member's data of another life."),
     ("etcd-lost", "No member of etcd has its data, and PostgreSQL has: none is made anew."),
-    ("etcd-name", "A member of etcd shall have the name of one that is listed at another address."),
+    (
+        "etcd-name",
+        "A member of etcd shall have another name, or that of one that is listed at another address.",
+    ),
     ("etcd-place", "A member of etcd that runs shall have its data, or be known, elsewhere."),
     ("etcd-quorum", "Too few members of etcd answer for one to be struck or replaced."),
     ("etcd-root", "A cluster's user in etcd would be etcd's root."),

@@ -14,8 +14,8 @@ use keddah_inventory::model::{PgCluster, PgMember, RtoPlan, upstream_of};
 use keddah_resource::kind::etcd_member::{self, EtcdConnection};
 use keddah_resource::kind::{backup, directory, etcd_keys, file, unit};
 use keddah_resource::{
-    BackupFacts, DesiredFleet, EtcdMemberFacts, Kind, MADE_MARK, Module, NodeFacts, PatroniFacts,
-    Resource, ResourceId, Spec,
+    BackupFacts, DesiredFleet, ETCD_BOOTSTRAP, EtcdMemberFacts, Kind, MADE_MARK, Module, NodeFacts,
+    PatroniFacts, Resource, ResourceId, Spec,
 };
 use std::collections::{BTreeMap, HashSet};
 
@@ -77,8 +77,9 @@ pub(crate) fn goes(removing: &Removing, cluster: &PgCluster<'_>, member: &PgMemb
 /// from the inventory waits for an apply, and so does what a cluster is set to and holds.
 pub fn own_changes(with: &mut DesiredFleet, without: &DesiredFleet) {
     let belongs = |resource: &Resource| {
-        without.get(&resource.id).is_none_or(|same| same.spec != resource.spec)
+        without.get(&resource.id).is_none_or(|same| is_another(&resource.spec, &same.spec))
             && !is_what_a_cluster_holds(resource.id.kind)
+            && !makes_a_member_of_etcd(&resource.spec)
     };
     let own: HashSet<ResourceId> =
         with.iter().filter(|resource| belongs(resource)).map(|one| one.id.clone()).collect();
@@ -88,6 +89,27 @@ pub fn own_changes(with: &mut DesiredFleet, without: &DesiredFleet) {
         .flat_map(|resource| resource.triggers.iter().map(|trigger| trigger.target.clone()))
         .collect();
     with.retain(|resource| own.contains(&resource.id) || told.contains(&resource.id));
+}
+
+/// Whether something is to be other than without the removal. Whom a unit that runs asks before it restarts
+/// changes nothing of it.
+fn is_another(spec: &Spec, without: &Spec) -> bool {
+    match (spec, without) {
+        (Spec::Unit(unit), Spec::Unit(same)) if unit.running && same.running => {
+            unit::Spec { quorum: same.quorum.clone(), ..(**unit).clone() } != **same
+        }
+        _ => spec != without,
+    }
+}
+
+/// Whether it lets a member join etcd: one that an earlier removal struck, and that the inventory still has,
+/// say. Whom it finds in the list differs by who goes; to make it is an apply's.
+fn makes_a_member_of_etcd(spec: &Spec) -> bool {
+    match spec {
+        Spec::EtcdMember(member) => member.present,
+        Spec::File(file) => file.path == ETCD_BOOTSTRAP && file.present.is_some(),
+        _ => false,
+    }
 }
 
 /// Facts to compile the fleet without the removal: what is taken away because it is not as it should be

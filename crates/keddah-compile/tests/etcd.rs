@@ -2,10 +2,10 @@
 
 mod support;
 
-use keddah_compile::{Removing, as_if_well};
+use keddah_compile::{Removing, as_if_well, own_changes};
 use keddah_core::{Diagnostic, NodeName};
 use keddah_resource::kind::etcd_member;
-use keddah_resource::{DataFacts, EtcdFacts, EtcdMemberFacts, Kind, NodeFacts, Spec};
+use keddah_resource::{DataFacts, EtcdFacts, EtcdMemberFacts, Kind, NodeFacts, PatroniFacts, Spec};
 use std::collections::{BTreeMap, BTreeSet};
 use support::{compiled, facts, file, without};
 
@@ -346,4 +346,89 @@ fn an_address_that_only_the_list_has_wrong_is_put_right_there() {
     let help = problems[0].help.join(" ");
     let command = "etcdctl member update 2ee0 --peer-urls=https://10.10.10.12:2380";
     assert!(help.contains(command), "{help}");
+}
+
+/// Numbers dealt anew: what runs as etcd-3 would be told that it is etcd-2, and etcd-3 be born elsewhere.
+#[test]
+fn members_of_etcd_are_not_renumbered() {
+    let text = "all:
+  children:
+    etcd:
+      hosts:
+        10.10.10.10: { etcd_seq: 1 }
+        10.10.10.12: { etcd_seq: 2 }
+        10.10.10.13: { etcd_seq: 3 }
+";
+    let mut nodes = nodes([Serves("7"), Serves("7"), Serves("7")], &[10, 11, 12]);
+    nodes.insert(NodeName::new("10.10.10.13"), facts());
+    let problems = without(text, &nodes, &Removing::default()).expect_err("it is refused");
+    assert_eq!(problems[0].code, "etcd-name", "{problems:?}");
+    // Two that swap their numbers.
+    let swapped =
+        INVENTORY.replace("etcd_seq: 2", "etcd_seq: 9").replace("etcd_seq: 3", "etcd_seq: 2");
+    let swapped = swapped.replace("etcd_seq: 9", "etcd_seq: 3");
+    let problems = without(&swapped, &nodes, &Removing::default()).expect_err("it is refused");
+    assert_eq!(problems[0].code, "etcd-name", "{problems:?}");
+    assert!(problems[0].message.contains("10.10.10.12 is etcd-3"), "{problems:?}");
+    assert!(problems[0].help.join(" ").contains("etcd_seq"), "{problems:?}");
+    // One that has lost its data joins anew, under whatever name.
+    let lost = self::nodes([Serves("7"), Empty, Serves("7")], &[10, 11, 12]);
+    compiled(&INVENTORY.replace("etcd_seq: 2", "etcd_seq: 4"), &lost);
+}
+
+/// Who may lead was known by the etcd that is lost: a replica that waits for one takes the lead in an empty
+/// one, with what it has.
+#[test]
+fn an_empty_etcd_is_not_made_for_a_replica_that_waits_for_it() {
+    let text = format!(
+        "{INVENTORY}    pg-a:\n      hosts:\n        10.10.10.10: {{ pg_seq: 1, pg_role: primary }}\n        \
+         10.10.10.13: {{ pg_seq: 2, pg_role: replica }}\n      vars: {{ pg_cluster: pg-a }}\n"
+    );
+    let patroni = |role: &str| PatroniFacts {
+        tls: true,
+        role: role.to_owned(),
+        state: "running".to_owned(),
+        scope: "pg-a".to_owned(),
+        system_identifier: "7".to_owned(),
+        paused: false,
+    };
+    let mut gone = nodes([Empty, Empty, Empty], &[]);
+    let first = gone.get_mut(&NodeName::new("10.10.10.10")).expect("a node");
+    let path = "/data/postgres/pg-a-17/data".to_owned();
+    first.data.push(DataFacts { path, version: Some(17), ..DataFacts::default() });
+    // The other member is off; with every Patroni stopped, its start asks for a word (tests/stopped.rs).
+    without(&text, &gone, &Removing::default()).expect("etcd is declared lost, and nobody runs");
+    let first = gone.get_mut(&NodeName::new("10.10.10.10")).expect("a node");
+    first.patroni.push(patroni("replica"));
+    let problems = without(&text, &gone, &Removing::default()).expect_err("it would lead at once");
+    assert_eq!(problems[0].code, "etcd-lost", "{problems:?}");
+    assert!(problems[0].message.contains("Patroni of pg-a runs on 10.10.10.10"), "{problems:?}");
+    // Whoever leads already goes on.
+    let first = gone.get_mut(&NodeName::new("10.10.10.10")).expect("a node");
+    first.patroni = vec![patroni("primary")];
+    without(&text, &gone, &Removing::default()).expect("its primary goes on");
+}
+
+/// Two removals in a row, with the inventory as it was: the second makes nothing of what the first took.
+#[test]
+fn a_removal_does_not_make_anew_what_an_earlier_one_took() {
+    let mut nodes = nodes([Empty, Serves("7"), Serves("7")], &[11, 12]);
+    let first = nodes.get_mut(&NodeName::new("10.10.10.10")).expect("a node");
+    first.etcd_configured = true;
+    let removing = removing(12);
+    let mut with = without(INVENTORY, &nodes, &removing).expect("it compiles");
+    let well = as_if_well(nodes, &removing);
+    own_changes(&mut with.fleet, &compiled(INVENTORY, &well).fleet);
+    assert_eq!(with.fleet.unknown_dependencies(), []);
+    let elsewhere: Vec<String> = with
+        .fleet
+        .iter()
+        .filter(|one| one.id.node.as_str() != "10.10.10.12")
+        .map(|one| one.id.to_string())
+        .collect();
+    assert_eq!(elsewhere.len(), 1, "{elsewhere:?}");
+    let struck =
+        with.fleet.iter().find(|one| one.id.kind == Kind::EtcdMember).expect("it is struck");
+    let Spec::EtcdMember(spec) = &struck.spec else { panic!("{struck:?}") };
+    assert_eq!((spec.member.as_str(), spec.present), ("etcd-3", false));
 }

@@ -205,6 +205,15 @@ impl Authority {
         &self.fingerprint
     }
 
+    /// Whether a certificate in PEM is of this authority's key; a renewed one is, whatever else it says.
+    /// `None` where it is no certificate.
+    pub fn has_key_of(&self, certificate_pem: &str) -> Option<bool> {
+        let (_, pem) = x509_parser::pem::parse_x509_pem(certificate_pem.as_bytes()).ok()?;
+        let certificate = pem.parse_x509().ok()?;
+        let key = certificate.public_key().subject_public_key.data.as_ref();
+        Some(key == self.issuer.key().public_key_raw())
+    }
+
     /// Whether this process has made it and it is not written down yet.
     pub fn is_fresh(&self) -> bool {
         self.fresh

@@ -9,8 +9,8 @@ use keddah_plan::{Certainty, Plan, PlannedChange};
 use keddah_resource::health::{
     Accepted, ArchiverHealth, Asked, BackupHealth, CertificateHealth, ClosedPort, DiskHealth,
     EtcdHealth, Expected, ExpectedCluster, ExpectedEtcd, ExpectedMember, KnownEtcd, KnownMember,
-    LoginAnswer, LoginDoor, LoginHealth, NodeHealth, PatroniHealth, PostgresHealth, PublicPasswordsDeclared, ServerHealth,
-    SharedAddress, SlotHealth, UnitHealth, Unloaded,
+    LoginAnswer, LoginDoor, LoginHealth, NodeHealth, PatroniHealth, PostgresHealth,
+    PublicPasswordsDeclared, ServerHealth, SharedAddress, SlotHealth, UnitHealth, Unloaded,
 };
 use keddah_resource::{Action, Class, Difference, IdleListener, Kind, Module, ResourceId};
 use std::collections::BTreeSet;

@@ -172,7 +172,10 @@ impl<'a> Life<'a> {
                 Some(other) => Err(name_taken(member, other)),
                 None => Ok(Birth::Joins { through, replaces: None }),
             },
-            Some(_) if !self.is_lost(member) => Ok(Birth::Done),
+            Some(one) if !self.is_lost(member) => match one.name.as_str() {
+                name if name.is_empty() || name == member.name => Ok(Birth::Done),
+                _ => Err(renamed(member, one)),
+            },
             // Without its list of members it would found a cluster of its own.
             Some(announced) if announced.name.is_empty() => Ok(Birth::Announced),
             Some(lost) => {
@@ -227,6 +230,9 @@ impl<'a> Life<'a> {
             if let Some((other, _)) = others.next() {
                 return Err(moved(member, other));
             }
+            if let Some((node, cluster)) = self.waits_for_etcd() {
+                return Err(leads_unasked(member, node, cluster));
+            }
         }
         Ok(Birth::Together)
     }
@@ -241,6 +247,20 @@ impl<'a> Life<'a> {
     /// Whether an entry of the list is a declared member's, known by another address or not.
     pub(super) fn is_declared(&self, listed: &EtcdMemberFacts) -> bool {
         self.members.iter().filter_map(|one| self.itself(one)).any(|one| one.id == listed.id)
+    }
+
+    /// A Patroni that runs in a cluster of which nobody leads: in an empty etcd it takes the lead by itself,
+    /// for who may, and who may not, went with the old one.
+    fn waits_for_etcd(&self) -> Option<(&'a NodeName, &'a str)> {
+        let all = || {
+            let of = |(node, facts): (&'a NodeName, &'a NodeFacts)| {
+                facts.patroni.iter().map(move |patroni| (node, patroni))
+            };
+            self.facts.iter().flat_map(of)
+        };
+        let is_led = |scope: &str| all().any(|(_, one)| one.scope == scope && one.leads());
+        let mut waiting = all().filter(|(_, one)| !is_led(&one.scope));
+        waiting.next().map(|(node, patroni)| (node, patroni.scope.as_str()))
     }
 
     fn listed(&self, member: &EtcdMember) -> Option<&'a EtcdMemberFacts> {
@@ -371,6 +391,29 @@ fn other_url(member: &EtcdMember, listed: Option<&EtcdMemberFacts>) -> Problem {
     }))
 }
 
+/// Numbers that are dealt anew give one member's name to another one's data.
+fn renamed(member: &EtcdMember, is: &EtcdMemberFacts) -> Problem {
+    let message = format!(
+        "the member of etcd on {} is {}, and the inventory now calls it {}: the others know it by its name",
+        member.node, is.name, member.name
+    );
+    Box::new(problem("etcd-name", member.span, message).help(
+        "give it back its etcd_seq, and the group its name; or, with the inventory as it was, `keddah remove` \
+         the member, then add it with the new number: it joins those that stay",
+    ))
+}
+
+fn leads_unasked(member: &EtcdMember, node: &NodeName, cluster: &str) -> Problem {
+    let message = format!(
+        "a new and empty etcd would be made while Patroni of {cluster} runs on {node} and nobody of {cluster} \
+         leads: it would lead at once with what it has, and others may hold more"
+    );
+    Box::new(problem("etcd-lost", member.span, message).help(format!(
+        "stop every Patroni of {cluster} (PostgreSQL stops with it), have the nodes of all its members answer, \
+         and apply: whoever has the most starts first"
+    )))
+}
+
 fn moved(member: &EtcdMember, other: &NodeName) -> Problem {
     let message = format!(
         "none of the members that the inventory gives etcd has ever been one, and PostgreSQL has data: the \
@@ -391,8 +434,10 @@ fn lost(member: &EtcdMember) -> Problem {
     );
     Box::new(problem("etcd-lost", member.span, message).help(format!(
         "if a disk is not mounted, mount it, start etcd and plan again; a snapshot is brought back by \
-         etcdctl snapshot restore; if it is gone for good and etcd shall begin anew, stop every Patroni \
-         (PostgreSQL stops with it), delete {ETCD_BOOTSTRAP} on each of its nodes, and apply"
+         etcdctl snapshot restore; if it is gone for good and etcd shall begin anew, have the nodes of all \
+         members of PostgreSQL answer (one that is off may hold the last commits, and only the lost etcd \
+         knew), stop every Patroni (PostgreSQL stops with it), delete {ETCD_BOOTSTRAP} on each of etcd's \
+         nodes, and apply"
     )))
 }
 

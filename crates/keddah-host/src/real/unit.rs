@@ -204,6 +204,7 @@ pub async fn apply(
             // A unit that waits to be started again is not moved by `start`.
             order(spec, if state.starts_again() { "restart" } else { "start" }).await?;
             wait_until_ready(spec).await?;
+            stays(spec).await?;
             host.owed().cross_out(Kind::Unit, unit, TriggerAction::Restart)
         }
         (true, true) => match owes.max(wanted(difference.class)) {
@@ -335,6 +336,24 @@ async fn wait_until_ready(spec: &Spec) -> Result<(), HostError> {
         }
         sleep(STEP).await;
     }
+}
+
+/// Looks once more at a unit that has opened its port: a member of etcd that the others have struck opens it,
+/// hears of that, and ends without an error. Its own last lines say so.
+async fn stays(spec: &Spec) -> Result<(), HostError> {
+    if spec.readiness == Readiness::Active {
+        return Ok(());
+    }
+    sleep(SETTLING).await;
+    let state = show_one(&spec.unit).await?;
+    if state.runs() {
+        return Ok(());
+    }
+    let unit = &spec.unit;
+    let message =
+        format!("{unit} ended right after its start: it is {} ({})", state.active, state.sub);
+    let hint = format!("its last lines say why (journalctl -u {unit})");
+    Err(with_journal(HostError::new(message).with_hint(hint), unit).await)
 }
 
 /// How long an instance may take to serve again after its Patroni was restarted, and it with it.

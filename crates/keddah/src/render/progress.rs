@@ -73,17 +73,7 @@ impl Progress {
             bar
         });
         let (running, spoke) = (Vec::new(), Instant::now());
-        Self {
-            theme: output.stderr,
-            bar,
-            running,
-            queued: 0,
-            total,
-            done: 0,
-            said: 0,
-            all,
-            spoke,
-        }
+        Self { theme: output.stderr, bar, running, queued: 0, total, done: 0, said: 0, all, spoke }
     }
 
     /// Shows one event.

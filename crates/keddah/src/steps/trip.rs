@@ -12,7 +12,7 @@ use keddah_inventory::Inventory;
 use keddah_plan::Plan;
 use keddah_plan::health::{Finding, Health, beside};
 use keddah_resource::{DesiredFleet, Door, StoppedCluster};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 /// A plan, and what it takes to carry it out.
@@ -105,6 +105,8 @@ pub async fn plan(
         steps::connect(context, inventory, &needed, limits, questions).await?;
     steps::some_answer(&fleet, selection.nodes())?;
     let places = Places::of(&facts);
+    let etcd_answers = facts.iter().filter(|(_, about)| about.etcd.is_some());
+    let etcd_answers: BTreeSet<NodeName> = etcd_answers.map(|(node, _)| node.clone()).collect();
     let (Compiled { fleet: mut desired, mut notes, doors, stopped }, others) =
         if removing.is_empty() {
             (steps::compile(context, read, inventory, &facts, &signer, removing)?, None)
@@ -124,6 +126,7 @@ pub async fn plan(
     let (observed, holders) =
         tokio::join!(fleet.observe(&desired), fleet.holders(selection.nodes()));
     signer.guard(&observed)?;
+    steps::etcd_keeps_its_port(&desired, &observed, &etcd_answers)?;
     let mut plan = keddah_plan::plan(&desired, &observed)?;
     plan.notes.extend(notes);
     plan.notes.extend(keddah_plan::starts(&plan, &stopped).iter().map(keddah_plan::Start::note));

@@ -10,8 +10,8 @@ mod turns;
 
 use super::haproxy;
 use crate::round;
-use keddah_resource::health::{Asked, HealthProbe, NodeHealth};
 use keddah_resource::SANDBOX_MARK;
+use keddah_resource::health::{Asked, HealthProbe, NodeHealth};
 use std::fmt::Display;
 use std::future::Future;
 use std::path::Path;
