@@ -13,15 +13,17 @@ fn every_code_of_compilation_is_explained() {
     assert_eq!(found, known, "src/codes.rs lists what `problem(…)` reports in the sources");
 }
 
-/// First arguments of `problem(` in the sources.
+/// First arguments of `problem(` and `Diagnostic::warning(` in the sources.
 fn codes_in(path: &Path) -> BTreeSet<String> {
     if path.is_dir() {
         let entries = std::fs::read_dir(path).expect("a readable folder");
         return entries.flat_map(|entry| codes_in(&entry.expect("an entry").path())).collect();
     }
     let text = std::fs::read_to_string(path).expect("a readable source");
+    let warnings = text.split("Diagnostic::warning(").skip(1);
     text.split("problem(")
         .skip(1)
+        .chain(warnings)
         .filter_map(|rest| rest.trim_start().strip_prefix('"')?.split('"').next())
         .map(str::to_owned)
         .collect()

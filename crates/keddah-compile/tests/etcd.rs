@@ -330,24 +330,6 @@ fn a_members_name_is_not_given_to_another_host() {
     compiled(&text.replace("etcd_seq: 3", "etcd_seq: 4"), &nodes);
 }
 
-/// The list has another address of a member that runs: the way out is named, with its id.
-#[test]
-fn an_address_that_only_the_list_has_wrong_is_put_right_there() {
-    let mut nodes = nodes([Serves("7"), Serves("7"), Serves("7")], &[10, 11, 12]);
-    for facts in nodes.values_mut() {
-        if let Some(etcd) = &mut facts.etcd {
-            etcd.members[2].peer_urls = vec!["https://10.10.10.99:2380".to_owned()];
-        }
-    }
-    let refused = without(INVENTORY, &nodes, &Removing::default()).map(drop);
-    let problems = refused.expect_err("it is refused");
-    assert_eq!(problems[0].code, "etcd-place");
-    assert!(problems[0].message.contains("https://10.10.10.99:2380"), "{problems:?}");
-    let help = problems[0].help.join(" ");
-    let command = "etcdctl member update 2ee0 --peer-urls=https://10.10.10.12:2380";
-    assert!(help.contains(command), "{help}");
-}
-
 /// Numbers dealt anew: what runs as etcd-3 would be told that it is etcd-2, and etcd-3 be born elsewhere.
 #[test]
 fn members_of_etcd_are_not_renumbered() {

@@ -109,9 +109,13 @@ fn refused(text: &str, facts: &BTreeMap<NodeName, NodeFacts>, removing: &Removin
     let alone = Removing { alone: true, ..removing.clone() };
     let again = without(text, facts, &alone).expect_err("it would take another one");
     let problems = without(text, facts, removing).expect_err("it would take another one");
-    assert_eq!(again[0].message, problems[0].message);
-    assert_eq!(problems[0].code, "removes-another");
-    problems[0].clone()
+    assert_eq!(again[0].code, "removes-another");
+    // Of the whole inventory, another fault of it may be told first.
+    assert!(
+        matches!(problems[0].code, "removes-another" | "identity-address" | "undeclared-instance"),
+        "{problems:?}"
+    );
+    again[0].clone()
 }
 
 #[test]

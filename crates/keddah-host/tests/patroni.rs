@@ -409,6 +409,8 @@ async fn unlike_what_is_declared(cluster: &Cluster) {
     // Patroni's scratch cluster runs without it, so that it is quick.
     assert!(!well.read_only && well.unsafe_settings == ["fsync = off"], "{well:?}");
     assert!(well.synchronous_names.is_empty() && well.unloaded.is_empty(), "{well:?}");
+    // PostgreSQL tells the time of a file in whole seconds.
+    tokio::time::sleep(std::time::Duration::from_millis(1100)).await;
     let shut = ["create database shut", "alter database shut allow_connections off"];
     executes(cluster, &shut).await;
     executes(
