@@ -183,6 +183,19 @@ impl Member {
         assert!(self.call(login, "/v3/kv/put", &pair.to_string()).status.success());
     }
 
+    /// How often somebody has read keys, as etcd counts it.
+    fn reads(&self) -> u32 {
+        let url = format!("{}/metrics", self.endpoint);
+        let told =
+            Command::new("curl").args(["--silent", "--max-time", "10", &url]).output().unwrap();
+        let text = String::from_utf8(told.stdout).unwrap();
+        let is_read = |line: &&str| {
+            line.starts_with("grpc_server_started_total{") && line.contains("\"Range\"")
+        };
+        let line = text.lines().find(is_read).expect("etcd counts them");
+        line.rsplit(' ').next().unwrap().parse().unwrap()
+    }
+
     /// A key of somebody who is alive, for as many seconds.
     fn alive(&self, key: &str, seconds: u32) {
         let lease = self.call(None, "/v3/lease/grant", &format!(r#"{{"TTL":"{seconds}"}}"#));
@@ -305,6 +318,35 @@ async fn one_clusters_login_reaches_nothing_of_anothers() {
     etcd.converge(&keys).await;
     etcd.converge(&etcd.access("pg-b", "", Part::Absent)).await;
     assert!(!etcd.put(Some(("pg-b", "other")), "/pg/pg-b/leader"));
+}
+
+#[tokio::test]
+async fn etcd_is_entered_once_for_all_users() {
+    if scratch::skipped() {
+        return;
+    }
+    let etcd = Member::start().await;
+    etcd.converge(&etcd.root("first")).await;
+    let names: Vec<String> = (0..6).map(|number| format!("pg-{number}")).collect();
+    for name in &names {
+        etcd.converge(&etcd.access(name, name, Part::Role)).await;
+    }
+    etcd.converge(&etcd.required(&[])).await;
+    let before = etcd.reads();
+    let absent = etcd.access("pg-nobody", "pg-nobody", Part::Role);
+    let mut specs: Vec<Spec> =
+        names.iter().map(|name| etcd.access(name, name, Part::Role)).collect();
+    specs.insert(3, absent);
+    let seen = etcd.host.observe(&specs).await;
+    for (at, (spec, answer)) in specs.iter().zip(seen).enumerate() {
+        let Ok(Observation::Known(observed)) = answer else {
+            panic!("{}: {answer:?}", spec.name())
+        };
+        assert_eq!(spec.diff(&observed).is_some(), at == 3, "{}", spec.name());
+    }
+    // Two to enter, and one for each password that it was given.
+    let reads = etcd.reads() - before;
+    assert!((2..=2 + 7).contains(&reads), "{reads} reads");
 }
 
 #[tokio::test]

@@ -1,33 +1,66 @@
 //! Users of clusters in etcd, and their roles.
 
 use super::etcd_client::{Client, Closed, decoded, enter, key, refused};
+use super::etcd_gateway::missing_file;
 use super::etcd_keys::range;
 use crate::{HostError, RealHost};
 use futures_util::future::join_all;
 use keddah_resource::kind::etcd_access::{Observed, Part, Spec};
-use keddah_resource::kind::etcd_auth::{MARKS, own_prefix};
+use keddah_resource::kind::etcd_auth::{MARKS, Servers, own_prefix};
 use keddah_resource::{Difference, Observation};
 use serde_json::{Value, json};
 use std::io;
 use std::time::Duration;
 use tokio::time::sleep;
 
-/// Looks at users.
+/// Users that are looked at beside each other.
+const BESIDE: usize = 4;
+
+/// Looks at users, a few at a time, and enters once for all that are reached in the same way: each question is
+/// a connection of its own, and those of a hundred clusters at once are waited for longer than anybody waits.
 pub async fn observe(_host: &RealHost, specs: &[&Spec]) -> Vec<Result<Observation, HostError>> {
-    join_all(specs.iter().map(|spec| look(spec))).await
+    let mut ways: Vec<(&Servers, Vec<usize>)> = Vec::new();
+    for (at, spec) in specs.iter().enumerate() {
+        match ways.iter_mut().find(|(servers, _)| same_way(servers, &spec.servers)) {
+            Some((_, users)) => users.push(at),
+            None => ways.push((&spec.servers, vec![at])),
+        }
+    }
+    let mut answers: Vec<(usize, Result<Observation, HostError>)> = Vec::new();
+    for (servers, users) in ways {
+        let client = enter(&servers.connections, &servers.root).await;
+        for some in users.chunks(BESIDE) {
+            let looks = some.iter().map(async |&at| (at, look(client.as_ref(), specs[at]).await));
+            answers.extend(join_all(looks).await);
+        }
+    }
+    answers.sort_by_key(|(at, _)| *at);
+    answers.into_iter().map(|(_, answer)| answer).collect()
 }
 
-async fn look(spec: &Spec) -> Result<Observation, HostError> {
-    let client = match enter(&spec.servers.connections, &spec.servers.root).await {
+/// Whether what one login sees is what the other would see: each instance has certificates of its own, which
+/// are there or are not.
+fn same_way(one: &Servers, other: &Servers) -> bool {
+    let endpoints = |servers: &Servers| -> Vec<(String, bool)> {
+        let all = servers.connections.iter();
+        all.map(|one| (one.endpoint.clone(), missing_file(one).is_some())).collect()
+    };
+    one.root == other.root && endpoints(one) == endpoints(other)
+}
+
+async fn look(client: Result<&Client<'_>, &Closed>, spec: &Spec) -> Result<Observation, HostError> {
+    let client = match client {
         Ok(client) => client,
-        Err(Closed::NotYet(because)) => return Ok(Observation::NotYet { because }),
+        Err(Closed::NotYet(because)) => {
+            return Ok(Observation::NotYet { because: because.clone() });
+        }
         // Root gets its password on another node, and says there what is wrong with it.
         Err(Closed::WrongPassword) => {
             let because = refused().message;
             return Ok(Observation::NotYet { because });
         }
     };
-    let observed = seen(&client, spec).await;
+    let observed = seen(client, spec).await;
     let observed = observed.map_err(|error| failed("looked at", spec, &error))?;
     Ok(Observation::Known(observed.into()))
 }
