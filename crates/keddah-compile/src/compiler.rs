@@ -10,9 +10,7 @@ use keddah_core::{Diagnostic, NodeName, Severity, Span};
 use keddah_inventory::{Inventory, Params};
 use keddah_resource::kind::directory::{self, Permissions};
 use keddah_resource::kind::file;
-use keddah_resource::{
-    DesiredFleet, Door, Module, NodeFacts, Resource, ResourceId, StoppedCluster,
-};
+use keddah_resource::{DesiredFleet, Door, Module, NodeFacts, Resource, ResourceId, StoppedCluster};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Everything that compilation depends on; it reads nothing else.

@@ -70,8 +70,7 @@ fn start<'a>(cluster: &'a StoppedCluster, starting: &[&'a StoppedMember]) -> Opt
     let first = *starting.first()?;
     let most = cluster.members.first()?;
     let name = &cluster.name;
-    let others =
-        || cluster.members.iter().filter(|other| other.name != first.name && other.holds_data);
+    let others = || cluster.members.iter().filter(|other| other.name != first.name && other.holds_data);
     let mut losses = Vec::new();
     let mut chosen = starting.len() == 1;
     for other in others() {
@@ -94,8 +93,7 @@ fn start<'a>(cluster: &'a StoppedCluster, starting: &[&'a StoppedMember]) -> Opt
             _ => return None,
         }
     } else {
-        message
-            .push_str(" and leads; what others have beyond it is thrown away when they follow it");
+        message.push_str(" and leads; what others have beyond it is thrown away when they follow it");
         if !cluster.silent.is_empty() {
             ways.push(format!("bring {} up", cluster.silent.join(" and ")));
         }

@@ -81,10 +81,11 @@ fn begun(wal: &Path, name: &str) -> Result<Option<Segment>, HostError> {
     let path = wal.join(name);
     let mut page = Vec::with_capacity(40);
     let Some(file) = found(&path, File::open(&path))? else { return Ok(None) };
-    file.take(40).read_to_end(&mut page).map_err(|error| HostError::path("read", &path, &error))?;
+    file.take(40)
+        .read_to_end(&mut page)
+        .map_err(|error| HostError::path("read", &path, &error))?;
     let four = |at: usize| Some(u32::from_ne_bytes(page.get(at..at + 4)?.try_into().ok()?));
-    let address =
-        page.get(8..16).and_then(|bytes| Some(u64::from_ne_bytes(bytes.try_into().ok()?)));
+    let address = page.get(8..16).and_then(|bytes| Some(u64::from_ne_bytes(bytes.try_into().ok()?)));
     let (Some(address), Some(size)) = (address, four(32)) else { return Ok(None) };
     let written = page[..2] != [0, 0] && size.is_power_of_two() && size >= 1 << 20;
     let segment = start_of(name, size.into()).filter(|segment| written && segment.start == address);

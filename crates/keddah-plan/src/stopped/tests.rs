@@ -32,10 +32,7 @@ fn cluster(members: &[(usize, WalEnd)], silent: &[&str]) -> StoppedCluster {
 }
 
 /// What a plan decides that starts the members with these numbers.
-fn decides(
-    cluster: &StoppedCluster,
-    starting: &[usize],
-) -> (String, Vec<String>, Vec<String>, bool) {
+fn decides(cluster: &StoppedCluster, starting: &[usize]) -> (String, Vec<String>, Vec<String>, bool) {
     let change = |number: &usize| PlannedChange {
         id: member(*number, None).unit,
         module: Module::Pgsql,
@@ -61,10 +58,7 @@ fn decides(
 
 #[test]
 fn whoever_has_the_most_starts_first_and_nothing_is_lost() {
-    let cluster = cluster(
-        &[(3, end(1, 9 * MB, &[])), (2, end(1, 8 * MB, &[])), (1, end(1, 9 * MB, &[]))],
-        &[],
-    );
+    let cluster = cluster(&[(3, end(1, 9 * MB, &[])), (2, end(1, 8 * MB, &[])), (1, end(1, 9 * MB, &[]))], &[]);
     let all = decides(&cluster, &[1, 2, 3]);
     assert_eq!(
         all.0,
@@ -88,22 +82,17 @@ fn one_that_is_behind_does_not_lead_alone() {
     );
     assert_eq!(
         losses,
-        [
-            "pg-3 on 10.0.0.3 has 1024 kB of WAL that pg-1 lacks (timeline 1, 0/900000; timeline 1, 0/800000)"
-        ]
+        ["pg-3 on 10.0.0.3 has 1024 kB of WAL that pg-1 lacks (timeline 1, 0/900000; timeline 1, 0/800000)"]
     );
     assert_eq!(
         ways,
-        [
-            "start all (`keddah apply -l pg`): pg-3 on 10.0.0.3 starts first, for it has all that the others have"
-        ]
+        ["start all (`keddah apply -l pg`): pg-3 on 10.0.0.3 starts first, for it has all that the others have"]
     );
 }
 
 #[test]
 fn what_cannot_be_asked_or_read_is_not_taken_for_nothing() {
-    let mut cluster =
-        cluster(&[(1, end(1, 9 * MB, &[])), (2, end(1, 8 * MB, &[]))], &["pg-3 on 10.0.0.3"]);
+    let mut cluster = cluster(&[(1, end(1, 9 * MB, &[])), (2, end(1, 8 * MB, &[]))], &["pg-3 on 10.0.0.3"]);
     let (_, losses, ways, refused) = decides(&cluster, &[1, 2]);
     assert!(refused && ways[0] == "bring pg-3 on 10.0.0.3 up", "{ways:?}");
     assert_eq!(losses, ["pg-3 on 10.0.0.3 cannot be asked what it has"]);
@@ -111,10 +100,7 @@ fn what_cannot_be_asked_or_read_is_not_taken_for_nothing() {
     cluster.members[1].wal = Some(WalEnd { exact: false, ..end(1, 8 * MB, &[]) });
     let (_, losses, _, refused) = decides(&cluster, &[1, 2]);
     assert!(refused);
-    assert_eq!(
-        losses,
-        ["the WAL of pg-2 on 10.0.0.2 cannot be read behind timeline 1, at least 0/800000"]
-    );
+    assert_eq!(losses, ["the WAL of pg-2 on 10.0.0.2 cannot be read behind timeline 1, at least 0/800000"]);
     cluster.members[1].wal = None;
     let (_, losses, _, refused) = decides(&cluster, &[1, 2]);
     assert!(refused);
@@ -145,21 +131,14 @@ fn of_several_histories_somebody_chooses_one() {
     );
     assert_eq!(
         ways,
-        [
-            "choose who shall lead, and start that member alone: `keddah apply -l HOST`, HOST being 10.0.0.3 for \
+        ["choose who shall lead, and start that member alone: `keddah apply -l HOST`, HOST being 10.0.0.3 for \
           pg-3, whose timeline 3 is the newest; another one with `--despite pg`; once it leads, `keddah apply -l \
-          pg` starts the others, which follow it"
-        ]
+          pg` starts the others, which follow it"]
     );
     let (_, losses, _, refused) = decides(&cluster, &[3]);
     assert_eq!((losses.len(), refused), (2, false), "that is the choice; the losses are named");
     assert!(decides(&cluster, &[3, 1]).3);
     let (_, losses, _, refused) = decides(&cluster, &[1]);
     assert!(refused, "an older timeline leads by a word alone");
-    assert_eq!(
-        losses,
-        [
-            "pg-3 on 10.0.0.3 has a history of its own (timeline 3, 0/600000; pg-1 is on timeline 2, 0/900000)"
-        ]
-    );
+    assert_eq!(losses, ["pg-3 on 10.0.0.3 has a history of its own (timeline 3, 0/600000; pg-1 is on timeline 2, 0/900000)"]);
 }

@@ -4,8 +4,8 @@ use crate::cli::Context;
 use crate::error::CommandError;
 use crate::render;
 use crate::steps::{
-    self, ALLOW_PUBLIC_PASSWORDS, Approval, Forks, PatienceArgs, Planned, PublicPasswords,
-    Reviewed, Selection, SelectionArgs,
+    self, ALLOW_PUBLIC_PASSWORDS, Approval, Forks, PatienceArgs, Planned, PublicPasswords, Reviewed,
+    Selection, SelectionArgs,
 };
 use clap::{Args, ValueEnum};
 use keddah_compile::Removing;

@@ -105,12 +105,11 @@ pub async fn plan(
         steps::connect(context, inventory, &needed, limits, questions).await?;
     steps::some_answer(&fleet, selection.nodes())?;
     let places = Places::of(&facts);
-    let (Compiled { fleet: mut desired, mut notes, doors, stopped }, others) =
-        if removing.is_empty() {
-            (steps::compile(context, read, inventory, &facts, &signer, removing)?, None)
-        } else {
-            steps::removal::compile(context, read, inventory, facts, &signer, removing)?
-        };
+    let (Compiled { fleet: mut desired, mut notes, doors, stopped }, others) = if removing.is_empty() {
+        (steps::compile(context, read, inventory, &facts, &signer, removing)?, None)
+    } else {
+        steps::removal::compile(context, read, inventory, facts, &signer, removing)?
+    };
     selection.restrict(&mut desired);
     if removing.is_empty() {
         selection.not_nothing(&desired)?;

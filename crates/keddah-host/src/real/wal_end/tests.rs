@@ -70,8 +70,7 @@ impl Server {
 
     fn ask(&self, sql: &str) -> String {
         let socket = self.socket();
-        let rest =
-            ["-X", "-q", "-A", "-t", "-h", &socket, "-p", "5499", "-d", "postgres", "-c", sql];
+        let rest = ["-X", "-q", "-A", "-t", "-h", &socket, "-p", "5499", "-d", "postgres", "-c", sql];
         self.run("psql", &rest)
     }
 
