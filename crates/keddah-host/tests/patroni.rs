@@ -255,13 +255,14 @@ async fn a_cluster_under_patroni() {
     assert!(Patroni::new(&cluster.api).healthy().await.unwrap());
     assert!(Patroni::new(&cluster.api).status().await.unwrap().leads());
 
-    settings_and_restart(&cluster, &configuration).await;
-    reloads(&cluster).await;
-    altered_settings(&cluster).await;
-    unarchived(&cluster).await;
-    unlike_what_is_declared(&cluster).await;
-    refusals(&cluster).await;
-    waits_for_a_leader(&mut cluster).await;
+    // Apart on the heap: together they are more than a test's stack holds.
+    Box::pin(settings_and_restart(&cluster, &configuration)).await;
+    Box::pin(reloads(&cluster)).await;
+    Box::pin(altered_settings(&cluster)).await;
+    Box::pin(unarchived(&cluster)).await;
+    Box::pin(unlike_what_is_declared(&cluster)).await;
+    Box::pin(refusals(&cluster)).await;
+    Box::pin(waits_for_a_leader(&mut cluster)).await;
 }
 
 /// The data is lost, and the keys in etcd say that the cluster has been made: Patroni waits for a leader

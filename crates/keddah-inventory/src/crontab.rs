@@ -126,7 +126,7 @@ impl Field {
             None => (part, None),
         };
         if let Some(step) = step {
-            if !number(step).is_some_and(|step| step > 0) {
+            if number(step).is_none_or(|step| step == 0) {
                 return Some("a step is a number from 1 on".to_owned());
             }
             if range != "*" && !range.contains('-') {

@@ -86,9 +86,8 @@ fn elsewhere(
             format!("{name} is {} by {}, declared is {wanted}", setting.value, setting.place)
         })
     };
-    let counts = |setting: &&Setting| {
-        !setting.altered && !(setting.needs_restart && present.pending_restart)
-    };
+    let counts =
+        |setting: &&Setting| !(setting.altered || setting.needs_restart && present.pending_restart);
     let found: Vec<String> = present.settings.iter().filter(counts).filter_map(told).collect();
     (!found.is_empty())
         .then(|| format!("{} does not use what is declared: {}", spec.instance, found.join("; ")))

@@ -142,23 +142,11 @@ pub async fn read(spec: &Spec) -> Result<Read, HostError> {
     let set: BTreeSet<&str> = rows.iter().map(|row| row.name.as_str()).collect();
     let dropped = declared.keys().map(String::as_str).filter(|name| !set.contains(name));
     let dropped = dropped.filter(|name| !patroni_decides(name)).collect::<Vec<_>>();
-    let mut found = Vec::new();
-    if !dropped.is_empty() {
-        let names = quote_array(dropped);
-        let absent: Vec<Absent> = session
-            .rows(&format!(
-                "select lower(name) as name, current_setting(name) as value from pg_settings \
-                 where lower(name) = any({names})"
-            ))
-            .await?;
-        found.extend(absent.into_iter().map(|Absent { name, value }| Setting {
-            name,
-            value,
-            place: "default, for Patroni has not written it".to_owned(),
-            altered: false,
-            needs_restart: false,
-        }));
-    }
+    let mut found = match dropped.as_slice() {
+        [] => Vec::new(),
+        // Seldom, and apart on the heap.
+        names => Box::pin(absent(&session, names)).await?,
+    };
     found.extend(rows.into_iter().filter_map(|row| {
         let wanted = declared.get(&row.name).copied();
         strays(row, wanted)
@@ -172,6 +160,25 @@ pub async fn read(spec: &Spec) -> Result<Read, HostError> {
         .await?;
     let limits = limits.into_iter().map(|Limit { name, value }| (name, value)).collect();
     Ok(Read { settings: found, limits })
+}
+
+/// What a server uses of declared settings that stand in none of its files.
+async fn absent(session: &Session, names: &[&str]) -> Result<Vec<Setting>, HostError> {
+    let names = quote_array(names.iter().copied());
+    let rows: Vec<Absent> = session
+        .rows(&format!(
+            "select lower(name) as name, current_setting(name) as value from pg_settings \
+             where lower(name) = any({names})"
+        ))
+        .await?;
+    let setting = |Absent { name, value }| Setting {
+        name,
+        value,
+        place: "default, for Patroni has not written it".to_owned(),
+        altered: false,
+        needs_restart: false,
+    };
+    Ok(rows.into_iter().map(setting).collect())
 }
 
 /// What a line says that differs from what is declared.
