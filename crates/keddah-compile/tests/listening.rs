@@ -1,6 +1,5 @@
 //! Where instances listen, compared with the addresses that their nodes have.
 
-#[allow(dead_code, reason = "not every test uses every part")]
 mod support;
 
 use keddah_compile::Removing;

@@ -1,6 +1,5 @@
 //! A Patroni that moves to another port: who asks it follows after it.
 
-#[allow(dead_code, reason = "not every test uses every part")]
 mod support;
 
 use keddah_core::NodeName;

@@ -1,6 +1,5 @@
 //! A cluster that is paused, or declared to be.
 
-#[allow(dead_code, reason = "not every test uses every part")]
 mod support;
 
 use keddah_core::NodeName;

@@ -1,6 +1,5 @@
 //! What follows the sizes of a cluster's nodes, while one of them does not answer.
 
-#[allow(dead_code, reason = "this test reads no files")]
 mod support;
 
 use keddah_compile::Compiled;

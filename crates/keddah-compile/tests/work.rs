@@ -1,6 +1,5 @@
 //! What the engine's bounds rely on: what waits for others is known as such, and what is begun can go on.
 
-#[allow(dead_code, reason = "this test reads no files")]
 mod support;
 
 use keddah_resource::{Difference, Kind, NodeFacts, ResourceId, Spec, Work};

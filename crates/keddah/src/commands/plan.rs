@@ -58,7 +58,7 @@ pub async fn run(context: &Context, args: PlanArgs) -> Result<ExitCode, CommandE
     }
     Ok(if !plan.is_complete() || plan.summary().impossible > 0 {
         ExitCode::from(1)
-    } else if plan.changes.is_empty() && plan.otherwise.is_empty() && health.is_well() {
+    } else if plan.changes.is_empty() && plan.otherwise == 0 && health.is_well() {
         ExitCode::SUCCESS
     } else {
         ExitCode::from(2)
