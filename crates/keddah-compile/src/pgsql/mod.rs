@@ -90,6 +90,13 @@ impl Cluster<'_> {
         parts.min().unwrap_or_default()
     }
 
+    /// Whether it exists and all its members are there, stopped: whoever starts first leads.
+    fn nobody_runs(&self) -> bool {
+        let runs = |one: &Instance<'_>| one.node.facts.patroni_of(&self.name).is_some();
+        let alone = self.follows.is_none() && self.away.is_empty();
+        self.exists && alone && !self.instances.iter().any(runs)
+    }
+
     /// The instance that leads.
     fn leader(&self) -> &Instance<'_> {
         self.instances

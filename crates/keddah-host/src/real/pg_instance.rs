@@ -79,7 +79,7 @@ pub async fn apply(
     let mut waits_since: Option<Instant> = None;
     loop {
         match patroni.status().await {
-            Ok(status) if serves(&status, must_lead) => {
+            Ok(status) if serves(&status, must_lead) && !(spec.starts_first && idles(&status)) => {
                 // It was just started, and has read whatever it was to be restarted for.
                 let (kind, done) = (Kind::Postmaster, TriggerAction::Restart);
                 return host.owed().cross_out(kind, &spec.instance, done);
@@ -173,6 +173,11 @@ fn serves(status: &Status, must_lead: bool) -> bool {
     !must_lead && streams
 }
 
+/// Whether it neither leads nor follows somebody who does.
+fn idles(status: &Status) -> bool {
+    !status.leads() && status.replication_state.as_deref() != Some("streaming")
+}
+
 fn describe(status: &Status) -> String {
     let Status { state, role, replication_state, .. } = status;
     match replication_state {
@@ -214,6 +219,14 @@ mod tests {
             replication_state: replication.map(str::to_owned),
             ..Status::default()
         }
+    }
+
+    #[test]
+    fn one_that_starts_first_is_waited_for_until_it_leads_or_follows() {
+        assert!(idles(&status("running", "replica", None)));
+        assert!(idles(&status("running", "replica", Some("in archive recovery"))));
+        assert!(!idles(&status("running", "replica", Some("streaming"))));
+        assert!(!idles(&status("running", "primary", None)));
     }
 
     #[test]

@@ -147,15 +147,6 @@ const FAULTS: &[Fault] = &[
         on_leader: true,
     },
     Fault {
-        about: "somebody paused a replica's replay",
-        finding: "replay-held",
-        place: "%",
-        severity: "warning",
-        begin: "cd / && runuser -u postgres -- psql -X -q -o /dev/null -c 'SELECT pg_wal_replay_pause()'",
-        end: "cd / && runuser -u postgres -- psql -X -q -o /dev/null -c 'SELECT pg_wal_replay_resume()'",
-        on_leader: false,
-    },
-    Fault {
         about: "somebody shut a database",
         finding: "database-shut",
         place: "pg-test",
@@ -275,7 +266,10 @@ fn play(sandbox: &Sandbox, keddah: &Keddah<'_>, fault: &Fault) -> Outcome {
     says(&in_words, "Not well: ")?;
     // A plan tells it, too, or mends it.
     if plan.stdout.contains("Nothing to change") {
-        ensure!(matches!(plan.code, Some(1 | 2)), "what is not well has an exit code of its own: {plan}");
+        ensure!(
+            matches!(plan.code, Some(1 | 2)),
+            "what is not well has an exit code of its own: {plan}"
+        );
         says(&plan, &format!("[{}]", fault.finding))?;
         ensure!(!plan.stdout.contains("all is well"), "it calls that well: {plan}");
     }

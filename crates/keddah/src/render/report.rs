@@ -13,13 +13,9 @@ use std::process::ExitCode;
 /// Says that there is nothing to apply.
 pub fn nothing(output: &Output, plan: &Plan, health: &Health) -> ExitCode {
     crate::render::plan::show(output, plan, health, false);
-    code(plan.is_complete(), health)
-}
-
-/// Failed, or done; and whether what is left makes somebody get up.
-fn code(done: bool, health: &Health) -> ExitCode {
+    // Who changes nothing says how it is, as a plan does.
     let critical = |one: &Finding| one.counts() && one.severity == Severity::Critical;
-    match done {
+    match plan.is_complete() {
         false => ExitCode::from(1),
         true if health.findings.iter().any(critical) => ExitCode::from(2),
         true => ExitCode::SUCCESS,
@@ -70,7 +66,7 @@ pub fn show(
         }
         output.answer(&text);
     }
-    code(report.is_success() && plan.is_complete(), health)
+    if report.is_success() && plan.is_complete() { ExitCode::SUCCESS } else { ExitCode::from(1) }
 }
 
 /// The report for people.
