@@ -193,6 +193,7 @@ fn answer(number: u8) -> Answer {
         full: 2,
         newest: Some(NOW - 12 * 3600),
         timeline: Some(3),
+        begun: Vec::new(),
         gap: None,
         missing: Vec::new(),
     };
@@ -391,6 +392,14 @@ const BREAKS: &[Break] = &[
     }),
     (&["backup-behind", "backups-on-nodes"], |world| {
         world.expected.clusters[0].backups_on_nodes = true;
+    }),
+    (&["backups-on-nodes"], |world| {
+        // It led all the time, and began the timeline itself, after a crash.
+        world.expected.clusters[0].backups_on_nodes = true;
+        let Some(Asked::Told(backups)) = &mut world.node(1).servers[0].backups else {
+            panic!("they were asked for")
+        };
+        backups.begun = vec![2, 3, 4];
     }),
     (&["backup-behind"], |world| {
         let Some(Asked::Told(backups)) = &mut world.node(1).servers[0].backups else {

@@ -439,6 +439,10 @@ pub struct BackupHealth {
     /// The timeline that it begins on.
     #[serde(default)]
     pub timeline: Option<i64>,
+    /// Timelines that were begun by this node's server, as its archive says; looked at where that is the
+    /// node's own disk.
+    #[serde(default)]
+    pub begun: Vec<i64>,
     /// Between which segments WAL is missing in the archive after it; looked at where that is the node's own
     /// disk.
     #[serde(default)]

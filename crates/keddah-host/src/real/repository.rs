@@ -114,6 +114,30 @@ pub(crate) fn own(
     }
 }
 
+/// The timelines whose history files are in this machine's own archive. A server archives that of a timeline
+/// which it begins, and not one that it gets from another (PostgreSQL's manual, `archive_mode`).
+pub(crate) fn begun(stanza: &str) -> Result<Vec<i64>, HostError> {
+    match local_path(&configured(Path::new(CONFIGURATION), stanza)?) {
+        Some(path) => histories(&path.join("archive").join(stanza)),
+        None => Ok(Vec::new()),
+    }
+}
+
+/// Below it is a directory for each system, such as `17-1`.
+fn histories(archive: &Path) -> Result<Vec<i64>, HostError> {
+    let Some(systems) = found(archive, fs::read_dir(archive))? else { return Ok(Vec::new()) };
+    let mut begun = Vec::new();
+    for system in systems.flatten().map(|entry| entry.path()).filter(|path| path.is_dir()) {
+        let files = found(&system, fs::read_dir(&system))?.into_iter().flatten().flatten();
+        let names = files.filter_map(|entry| entry.file_name().into_string().ok());
+        begun.extend(
+            names.filter_map(|name| timeline(name.strip_suffix(".history")?).map(i64::from)),
+        );
+    }
+    begun.sort_unstable();
+    Ok(begun)
+}
+
 /// pgBackRest's `backup.info`: a section `backup:current` with a line `label={…}` for each backup,
 /// and `db:history` with one for each system (pgBackRest's `src/info/infoBackup.c`, `infoPg.c`).
 fn parse(text: &str) -> (Vec<String>, Vec<Backup>) {
@@ -330,6 +354,18 @@ mod tests {
         let none = read();
         assert_eq!((none.backups(), none.newest(), none.timeline()), (0, None, None));
         assert_eq!(none.missing, labels);
+    }
+
+    #[test]
+    fn timelines_that_were_begun_here_have_their_history_in_the_archive() {
+        let scratch = tempfile::tempdir().unwrap();
+        let archive = scratch.path().join("pg-test");
+        assert_eq!(histories(&archive).unwrap(), [] as [i64; 0]);
+        std::fs::create_dir_all(archive.join("17-1/0000000100000000")).unwrap();
+        for name in ["0000000B.history", "00000002.history"] {
+            std::fs::write(archive.join("17-1").join(name), "").unwrap();
+        }
+        assert_eq!(histories(&archive).unwrap(), [2, 11]);
     }
 
     #[test]

@@ -830,7 +830,7 @@ fn backed_up(
         );
     } else if let (Some(backup), Some(leads)) = (told.timeline, timeline)
         && cluster.backups_on_nodes
-        && backup < leads
+        && (backup + 1..=leads).any(|timeline| !told.begun.contains(&timeline))
     {
         findings.push(
             Finding::of(

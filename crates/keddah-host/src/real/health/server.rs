@@ -194,6 +194,7 @@ async fn backups(probe: &ServerProbe) -> Result<BackupHealth, HostError> {
         full: info.full_backups(&list.missing),
         newest: list.newest(),
         timeline: list.timeline().map(i64::from),
+        begun: repository::begun(&probe.cluster)?,
         gap: list.gap,
         missing: list.missing,
     })
