@@ -163,7 +163,10 @@ impl<'a> Life<'a> {
         match self.listed(member) {
             None if answers => match self.itself(member) {
                 // What answers here by that name, with its data, is that member: the list is wrong.
-                Some(listed) if listed.name == member.name => Ok(Birth::Elsewhere { through }),
+                // At its own address and another port, it is the inventory that has changed.
+                Some(listed) if listed.name == member.name && !lists_address(listed, member) => {
+                    Ok(Birth::Elsewhere { through })
+                }
                 listed => Err(other_url(member, listed)),
             },
             // Announced, it would not start, and count as lost: of two members, that is the quorum.
@@ -369,6 +372,12 @@ fn name_taken(member: &EtcdMember, other: &EtcdMemberFacts) -> Problem {
          was, `keddah remove` it first: that strikes {}, also where the host is gone for good",
         member.node, member.name
     )))
+}
+
+/// Whether the others look for it at its own address, by whatever port.
+fn lists_address(listed: &EtcdMemberFacts, member: &EtcdMember) -> bool {
+    let own = format!("://{}:", member.address);
+    listed.peer_urls.iter().any(|url| url.contains(&own))
 }
 
 fn other_url(member: &EtcdMember, listed: Option<&EtcdMemberFacts>) -> Problem {
