@@ -94,6 +94,7 @@ fn clusters(topology: &Topology<'_>) -> Vec<ExpectedCluster> {
                 pool_unit: Place::of(cluster.name.as_str(), member).pgbouncer_unit(),
                 pool_port: member.params.port("pgbouncer_port"),
                 patroni_directory: Place::of(cluster.name.as_str(), member).patroni_directory(),
+                data_directory: member.params.str("pg_data"),
                 backup_command: Place::of(cluster.name.as_str(), member).below("bin/pg-backup"),
             };
             ExpectedCluster {

@@ -15,16 +15,15 @@ use keddah_resource::kind::etcd_member::{self, EtcdConnection};
 use keddah_resource::kind::{backup, directory, etcd_keys, file, unit};
 use keddah_resource::{
     BackupFacts, DesiredFleet, ETCD_BOOTSTRAP, EtcdMemberFacts, Kind, MADE_MARK, Module, NodeFacts,
-    PatroniFacts, Resource, ResourceId, Spec,
+    PATRONI_FILES, PatroniFacts, Resource, ResourceId, Spec,
 };
 use std::collections::{BTreeMap, HashSet};
 
 /// Files of an instance that would start it again, or that hold passwords.
 fn files(place: &Place) -> Vec<String> {
     let patroni = place.patroni_directory();
-    let names =
-        ["05-bootstrap.yml", "10-patroni.yml", "20-listen.yml", "90-secrets.yml", MADE_MARK];
-    let mut files: Vec<String> = names.map(|name| format!("{patroni}/{name}")).into();
+    let names = PATRONI_FILES.into_iter().chain([MADE_MARK]);
+    let mut files: Vec<String> = names.map(|name| format!("{patroni}/{name}")).collect();
     files.extend([
         format!("{}/userlist.txt", place.pgbouncer_directory()),
         place.pgbackrest_secrets(),

@@ -39,6 +39,7 @@ impl World {
             pool_unit: "pgbouncer.service".to_owned(),
             pool_port: 6432,
             patroni_directory: "/etc/patroni/conf.d".to_owned(),
+            data_directory: "/pg/data".to_owned(),
             backup_command: "/pg/bin/pg-backup".to_owned(),
         });
         let cluster = ExpectedCluster {

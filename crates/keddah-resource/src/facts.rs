@@ -140,6 +140,11 @@ pub const ETCD_BOOTSTRAP: &str = "/etc/etcd/bootstrap.env";
 /// was never made. It lies on another disk than the data, as a rule.
 pub const MADE_MARK: &str = "made";
 
+/// The files of an instance's configuration that Keddah writes; Patroni reads all of its directory that end
+/// like these.
+pub const PATRONI_FILES: [&str; 4] =
+    ["05-bootstrap.yml", "10-patroni.yml", "20-listen.yml", "90-secrets.yml"];
+
 /// What a backup repository holds under a cluster's name.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct BackupFacts {

@@ -570,6 +570,8 @@ pub struct ExpectedMember {
     pub pool_port: u16,
     /// Where its Patroni has its configuration.
     pub patroni_directory: String,
+    /// Its data.
+    pub data_directory: String,
     /// What takes a backup of it.
     pub backup_command: String,
 }

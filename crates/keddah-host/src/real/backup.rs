@@ -8,17 +8,6 @@ use keddah_resource::kind::backup::{Observed, Spec};
 use keddah_resource::{Difference, Observation};
 use std::path::Path;
 use std::time::Duration;
-use tokio::time::{Instant, sleep};
-
-/// How a failure ends in which pgBackRest found no server that takes writes (its "Exit Codes": 56,
-/// `DbConnectError`).
-const NO_PRIMARY: &str = "failed with exit code 56";
-
-/// How long a server may take from its election to its first write.
-const PROMOTION: Duration = Duration::from_secs(45);
-
-/// Between two attempts.
-const STEP: Duration = Duration::from_secs(1);
 
 /// Looks at backups.
 pub async fn observe(_host: &RealHost, specs: &[&Spec]) -> Vec<Result<Observation, HostError>> {
@@ -68,16 +57,7 @@ pub async fn apply(
         .patience(patience);
     // Somebody else's backup may have begun before what a last one must hold.
     let done = if spec.not_before.is_some() { never } else { any_full };
-    let begun = Instant::now();
-    loop {
-        match pgbackrest.with_lock(&command, patience, done).await {
-            // Patroni calls it the leader a moment before PostgreSQL has ended its recovery.
-            Err(error) if error.message.contains(NO_PRIMARY) && begun.elapsed() < PROMOTION => {
-                sleep(STEP).await;
-            }
-            ended => return ended,
-        }
-    }
+    pgbackrest.with_lock(&command, patience, done).await
 }
 
 fn any_full(info: &Info) -> bool {

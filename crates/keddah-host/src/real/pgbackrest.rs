@@ -20,6 +20,13 @@ use tokio::time::{Instant, sleep};
 /// What pgBackRest exits with when another one holds the stanza's lock.
 const LOCK_HELD: i32 = 50;
 
+/// What it exits with when it finds no server that takes writes (`DbConnectError`).
+const NO_PRIMARY: i32 = 56;
+
+/// How long that may last of a server that Patroni calls the leader: between its election and the end of
+/// its recovery.
+const PROMOTION: Duration = Duration::from_secs(45);
+
 /// pgBackRest's code for a repository that cannot be read ("other"): its passphrase is another, say.
 const UNREADABLE: i64 = 99;
 
@@ -231,7 +238,7 @@ impl<'a> Configured<'a> {
     }
 
     /// Runs a command that needs the stanza's lock; while another one has it, waits, and lets `done`
-    /// see whether that other one has made it unnecessary.
+    /// see whether that other one has made it unnecessary. A server that is being promoted is waited for.
     ///
     /// # Errors
     /// When the command fails, or the lock is not free in time.
@@ -241,12 +248,14 @@ impl<'a> Configured<'a> {
         patience: Duration,
         done: fn(&Info) -> bool,
     ) -> Result<(), HostError> {
-        let deadline = Instant::now() + patience;
+        let begun = Instant::now();
+        let deadline = begun + patience;
         loop {
             let output: Output = command.run().await?;
             match output.code {
                 0 => return Ok(()),
                 LOCK_HELD if Instant::now() < deadline => sleep(STEP).await,
+                NO_PRIMARY if begun.elapsed() < PROMOTION => sleep(STEP).await,
                 _ => return Err(command.failure(&output)),
             }
             if self.info().await?.is_some_and(|info| done(&info)) {

@@ -1,17 +1,14 @@
 //! A cluster of PostgreSQL: who leads, who follows, and how far behind.
 
-use super::{Answers, Finding, bytes, server};
+use super::{Answers, Finding, backups, bytes, server, settings};
 use keddah_core::NodeName;
 use keddah_resource::health::{
-    Asked, BackupHealth, ExpectedCluster, ExpectedMember, KnownMember, PatroniHealth,
-    PostgresHealth, ServerHealth,
+    Asked, ExpectedCluster, ExpectedMember, KnownMember, PatroniHealth, PostgresHealth,
+    ServerHealth,
 };
 use keddah_resource::is_leading;
 use serde::Serialize;
 use std::collections::BTreeMap;
-
-/// A backup of every night is late after this time, in seconds: two nights and some.
-const LATE_BACKUP: i64 = 50 * 3600;
 
 /// Bytes of WAL that a slot without a user may keep before it is told.
 const KEPT_BY_SLOT: i64 = 512 << 20;
@@ -21,9 +18,6 @@ const MUCH_LAG: i64 = 256 << 20;
 
 /// Seconds that a finished segment may wait for the archive before it is told.
 const LATE_ARCHIVER: i64 = 120;
-
-/// Seconds after which a commit that waits for a standby is stuck: a slow disk takes fewer.
-const LONG_COMMIT: i64 = 10;
 
 /// `autovacuum_freeze_max_age` is 200 million, after which a server vacuums whatever it takes; a database
 /// that is far beyond that is not vacuumed. At 2,147 million less 3 it refuses writes (PostgreSQL's
@@ -125,14 +119,14 @@ pub(super) fn judge(
         let now = answers.get(&expected.node).map_or(0, |answer| answer.answered / 1000);
         if let Some(server) = member.server {
             contents(cluster, expected, server, findings);
-            settings(expected, member.leads(), server, findings);
+            settings::judge(expected, member.leads(), server, findings);
         }
         // One that follows another cluster is backed up there.
         if cluster.backups
             && let Some(backups) = &answered.backups
         {
             let timeline = member.server.map(|server| server.timeline);
-            backed_up(cluster, expected, backups, timeline, now, findings);
+            backups::judge(cluster, expected, backups, timeline, now, findings);
         }
         if let Some(patroni) = member.patroni.filter(|one| one.heard_dcs > 0) {
             let clock = answers.get(&expected.node).and_then(|one| one.health.told());
@@ -156,7 +150,7 @@ pub(super) fn judge(
     }
     synchronous(cluster, &members, leader, findings);
     if let Some((leader, server)) = leader.and_then(|one| Some((one, one.server?))) {
-        databases(cluster, leader.expected, server, findings);
+        settings::databases(cluster, leader.expected, server, findings);
     }
     let paused = members.iter().any(|member| member.patroni.is_some_and(|one| one.paused));
     if paused {
@@ -340,12 +334,12 @@ fn stop_it(writable: &[&Member<'_>]) -> String {
         "before anything else, and keep its data directory: commits of its own are only there";
     match rogue.or(writable.last()) {
         Some(Member {
-            expected: ExpectedMember { node, patroni_unit: unit, instance, .. },
+            expected: ExpectedMember { node, patroni_unit: unit, instance, data_directory, .. },
             ..
         }) => {
             format!(
                 "stop {instance}, which Patroni does not call the leader, {keep}: on {node} `systemctl stop \
-                 {unit}; sudo -iu postgres pg_ctl -D /pg/data -m fast stop`"
+                 {unit}; sudo -iu postgres pg_ctl -D {data_directory} -m fast stop`"
             )
         }
         None => format!("stop the one that Patroni does not call the leader, {keep}"),
@@ -622,246 +616,6 @@ fn patronictl(member: &ExpectedMember) -> String {
 
 fn on_its_nodes(member: &ExpectedMember) -> String {
     format!(" on {} or another of its nodes", member.node)
-}
-
-/// Settings under which a server does not do what it is there for, whoever made them.
-fn settings(
-    expected: &ExpectedMember,
-    leads: bool,
-    server: &PostgresHealth,
-    findings: &mut Vec<Finding>,
-) {
-    let ExpectedMember { instance, node, delayed, .. } = expected;
-    if leads && server.read_only {
-        findings.push(Finding::of(
-            "read-only",
-            instance,
-            "each new transaction is read-only (`default_transaction_read_only`): nobody can write who \
-             does not say otherwise",
-            format!(
-                "`ALTER SYSTEM RESET default_transaction_read_only; SELECT pg_reload_conf()` on {node}, or \
-                 take it out of where it is set (`SELECT * FROM pg_file_settings`)"
-            ),
-        ));
-    }
-    if server.in_recovery && server.replay_paused {
-        findings.push(Finding::of(
-            "replay-held",
-            instance,
-            "somebody has paused its replay: it shows what is old, and cannot take over soon",
-            format!("`SELECT pg_wal_replay_resume()` on {node}"),
-        ));
-    } else if server.in_recovery && server.apply_delay > 0 && !delayed {
-        findings.push(Finding::of(
-            "replay-held",
-            instance,
-            format!(
-                "it replays {} s late (`recovery_min_apply_delay`), and the inventory does not say so",
-                server.apply_delay / 1000
-            ),
-            format!(
-                "`ALTER SYSTEM RESET recovery_min_apply_delay; SELECT pg_reload_conf()` on {node}; or \
-                 declare it (`pg_delay`)"
-            ),
-        ));
-    }
-    commits(instance, node, leads, server, findings);
-    if !server.unsafe_settings.is_empty() {
-        findings.push(Finding::of(
-            "unsafe-setting",
-            instance,
-            format!("it runs with {}: data may be lost or broken", server.unsafe_settings.join(", ")),
-            format!(
-                "`SELECT name, sourcefile FROM pg_settings` on {node} says where it is set: `ALTER SYSTEM \
-                 RESET`, or `pg_parameters`"
-            ),
-        ));
-    }
-    if !server.unloaded.is_empty() {
-        findings.push(Finding::of(
-            "configuration-unloaded",
-            instance,
-            format!(
-                "it does not use what its files say: {} changed after it has read them",
-                server.unloaded.join(", ")
-            ),
-            format!("`SELECT pg_reload_conf()` on {node}, if what they say is right"),
-        ));
-    }
-    if !server.altered.is_empty() {
-        findings.push(Finding::of(
-            "altered-settings",
-            instance,
-            format!("settings were made with ALTER SYSTEM: {}", server.altered.join(", ")),
-            "declare them in `pg_parameters` and `ALTER SYSTEM RESET` them, or accept this",
-        ));
-    }
-}
-
-/// Whether commits wait for somebody who is not there.
-fn commits(
-    instance: &str,
-    node: &NodeName,
-    leads: bool,
-    server: &PostgresHealth,
-    findings: &mut Vec<Finding>,
-) {
-    let wanted = standbys_wanted(&server.synchronous_names);
-    let stuck = server.longest_commit >= LONG_COMMIT;
-    if !leads || !(stuck || wanted > server.synchronous_standbys) {
-        return;
-    }
-    let waiting = match server.waiting_commits {
-        0 => String::new(),
-        1 => format!("; 1 session waits, for {} s by now", server.longest_commit),
-        many => format!("; {many} sessions wait, up to {} s by now", server.longest_commit),
-    };
-    let names = &server.synchronous_names;
-    findings.push(Finding::of(
-        "commits-wait",
-        instance,
-        format!(
-            "commits wait for a standby (`synchronous_standby_names` is `{names}`), and {} of {wanted} \
-             {} there{waiting}",
-            server.synchronous_standbys,
-            if server.synchronous_standbys == 1 { "is" } else { "are" },
-        ),
-        format!(
-            "bring the standby back; where the setting is not Patroni's (`SELECT name, sourcefile FROM \
-             pg_settings` on {node}): `ALTER SYSTEM RESET synchronous_standby_names; SELECT \
-             pg_reload_conf()`"
-        ),
-    ));
-}
-
-/// How many standbys have to agree (PostgreSQL's manual, `synchronous_standby_names`): `2 (a, b)`,
-/// `FIRST 2 (a, b)`, `ANY 2 (*)`, or one of a list.
-fn standbys_wanted(names: &str) -> i64 {
-    let names = names.trim();
-    if names.is_empty() {
-        return 0;
-    }
-    let Some((before, _)) = names.split_once('(') else { return 1 };
-    let number = before.split_whitespace().find_map(|word| word.parse().ok());
-    number.unwrap_or(1)
-}
-
-/// Databases that are declared and let nobody in.
-fn databases(
-    cluster: &ExpectedCluster,
-    leader: &ExpectedMember,
-    server: &PostgresHealth,
-    findings: &mut Vec<Finding>,
-) {
-    let shut: Vec<&str> = cluster
-        .databases
-        .iter()
-        .map(String::as_str)
-        .filter(|name| !server.databases.iter().any(|open| open == name))
-        .collect();
-    if !shut.is_empty() {
-        findings.push(Finding::of(
-            "database-shut",
-            &cluster.name,
-            format!("no connection is let into {}, or it is not there", shut.join(", ")),
-            format!(
-                "`keddah plan -l {}` says what differs (`datallowconn`, `datconnlimit` in pg_database \
-                 on {})",
-                cluster.name, leader.node
-            ),
-        ));
-    }
-}
-
-fn backed_up(
-    cluster: &ExpectedCluster,
-    leader: &ExpectedMember,
-    backups: &Asked<BackupHealth>,
-    timeline: Option<i64>,
-    now: i64,
-    findings: &mut Vec<Finding>,
-) {
-    let told = match backups {
-        Asked::Unknown { because } => {
-            findings.push(Finding::of(
-                "backups-unknown",
-                &cluster.name,
-                format!("its backups could not be asked for: {because}"),
-                "`pgbackrest info` on its leader; look at the repository",
-            ));
-            return;
-        }
-        Asked::Told(told) => told,
-    };
-    let command = format!("sudo -iu postgres {}", leader.backup_command);
-    let now_and_then = format!(
-        "`{command} full` on {} makes one now; `pg_crontab` makes one every night",
-        leader.node
-    );
-    let newest = told.newest.unwrap_or_default();
-    if told.full == 0 {
-        let elsewhere = if cluster.backups_on_nodes && cluster.members.len() > 1 {
-            format!(
-                " on {}, which leads it: those of a member that led before are on that one's node",
-                leader.node
-            )
-        } else {
-            String::new()
-        };
-        let message = format!("it has no full backup{elsewhere}");
-        findings.push(Finding::of("backup-missing", &cluster.name, message, now_and_then));
-    } else if now - newest > LATE_BACKUP {
-        let message = format!("its newest backup is {} hours old", (now - newest) / 3600);
-        let finding = Finding::of("backup-missing", &cluster.name, message, now_and_then);
-        findings.push(finding.since(newest));
-    } else if let Some((before, after)) = &told.gap {
-        findings.push(
-            Finding::of(
-                "backup-behind",
-                &cluster.name,
-                format!(
-                    "WAL is missing in the archive on {} between {before} and {after}: a restore of the newest \
-                     backup, and of every earlier one, ends there",
-                    leader.node
-                ),
-                format!("a full backup is due for what comes after: `{command} full` on {}", leader.node),
-            )
-            .since(newest),
-        );
-    } else if let (Some(backup), Some(leads)) = (told.timeline, timeline)
-        && cluster.backups_on_nodes
-        && (backup + 1..=leads).any(|timeline| !told.begun.contains(&timeline))
-    {
-        findings.push(
-            Finding::of(
-                "backup-behind",
-                &cluster.name,
-                format!(
-                    "the newest backup of {} is of timeline {backup}, and it leads on timeline {leads}: \
-                     where another node led between, its WAL is on that node alone, and a restore ends there",
-                    leader.instance
-                ),
-                format!("a backup of any sort closes the gap: `{command}` on {}", leader.node),
-            )
-            .since(newest),
-        );
-    }
-    if !told.missing.is_empty() {
-        findings.push(Finding::of(
-            "backup-broken",
-            &cluster.name,
-            format!(
-                "files are gone of backups that are listed on {}, or of what they are based on: {}",
-                leader.node,
-                told.missing.join(", ")
-            ),
-            format!(
-                "nothing can be restored from them; the next backup strikes them from the list: `{command}` \
-                 on {}",
-                leader.node
-            ),
-        ));
-    }
 }
 
 fn synchronous(

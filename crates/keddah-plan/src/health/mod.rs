@@ -3,6 +3,7 @@
 //! Pure, like planning: the same answers give the same findings. What could not be asked is a finding,
 //! never well.
 
+mod backups;
 mod beside;
 mod cluster;
 mod etcd;
@@ -10,6 +11,7 @@ mod finding;
 mod login;
 mod node;
 mod port;
+mod settings;
 
 pub use beside::{InTheWay, beside, in_the_way};
 pub use cluster::{ClusterHealth, MemberHealth};

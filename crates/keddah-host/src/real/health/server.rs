@@ -10,8 +10,8 @@ use keddah_core::Secret;
 use keddah_resource::health::{
     BackupHealth, KnownMember, PatroniHealth, PostgresHealth, ServerHealth, ServerProbe,
 };
-use keddah_resource::is_leading;
 use keddah_resource::kind::PgConnection;
+use keddah_resource::{PATRONI_FILES, is_leading};
 use std::path::Path;
 use std::time::Duration;
 use tokio::time::Instant;
@@ -137,13 +137,11 @@ async fn patroni(probe: &ServerProbe, patience: Duration) -> Result<PatroniHealt
 
 /// Files that Patroni reads besides those that Keddah writes: it reads all that end like this.
 fn foreign_files(directory: &str) -> Vec<String> {
-    const OWN: [&str; 4] =
-        ["05-bootstrap.yml", "10-patroni.yml", "20-listen.yml", "90-secrets.yml"];
     let entries = std::fs::read_dir(directory).into_iter().flatten().flatten();
     let mut found: Vec<String> = entries
         .filter_map(|entry| entry.file_name().into_string().ok())
         .filter(|name| name.ends_with(".yml") || name.ends_with(".yaml"))
-        .filter(|name| !OWN.contains(&name.as_str()))
+        .filter(|name| !PATRONI_FILES.contains(&name.as_str()))
         .map(|name| format!("{directory}/{name}"))
         .collect();
     found.sort();
