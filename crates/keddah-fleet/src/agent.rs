@@ -2,6 +2,10 @@
 //!
 //! Requests are served at the same time as they come. When the controller goes away, what was
 //! begun is finished and nothing else is begun; then the agent ends, and the node's lock with it.
+//!
+//! Two tasks only read and write, and answer whether anybody is there at all. On [`runtime`] they go on
+//! while the work keeps its own thread busy: a machine that is merely slow is not taken for one that is
+//! frozen.
 
 use crate::FrameError;
 use crate::converge::{converge, failure};
@@ -11,9 +15,9 @@ use crate::protocol::{Answer, Ask, Hello, MARKER, PROTOCOL, Request, Response, W
 use keddah_host::{Host, Round};
 use keddah_plan::Failure;
 use std::cell::{Cell, RefCell};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::rc::Rc;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
 use tokio::sync::mpsc;
@@ -31,14 +35,22 @@ pub struct Settings {
     pub lock_path: Option<PathBuf>,
 }
 
+/// What [`serve`] is to run on: the work has the thread that calls it, and the conversation has another.
+///
+/// # Errors
+/// When there is no thread to be had.
+pub fn runtime() -> std::io::Result<tokio::runtime::Runtime> {
+    tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()
+}
+
 /// Serves one conversation until the controller hangs up.
 ///
 /// # Errors
 /// When the streams break, or the other end is not a controller of this build.
 pub async fn serve<H: Host + 'static>(
     host: Arc<H>,
-    reader: impl AsyncRead + Unpin,
-    writer: impl AsyncWrite + Unpin + 'static,
+    reader: impl AsyncRead + Unpin + Send + 'static,
+    writer: impl AsyncWrite + Unpin + Send + 'static,
     settings: Settings,
 ) -> Result<(), FrameError> {
     LocalSet::new().run_until(converse(host, reader, writer, settings)).await
@@ -50,14 +62,16 @@ struct Agent<H> {
     lock: RefCell<Option<NodeLock>>,
     stopping: Cell<bool>,
     patience: Duration,
-    /// What belongs to one look at this machine: who was silent is not asked again.
-    round: RefCell<Option<Arc<Round>>>,
+    round: CurrentRound,
 }
+
+/// What belongs to one look at this machine: who was silent is not asked again.
+type CurrentRound = Arc<Mutex<Option<Arc<Round>>>>;
 
 async fn converse<H: Host + 'static>(
     host: Arc<H>,
-    mut reader: impl AsyncRead + Unpin,
-    mut writer: impl AsyncWrite + Unpin + 'static,
+    mut reader: impl AsyncRead + Unpin + Send + 'static,
+    mut writer: impl AsyncWrite + Unpin + Send + 'static,
     settings: Settings,
 ) -> Result<(), FrameError> {
     writer.write_all(format!("{MARKER}\n").as_bytes()).await.map_err(FrameError::Io)?;
@@ -78,10 +92,10 @@ async fn converse<H: Host + 'static>(
         lock: RefCell::new(None),
         stopping: Cell::new(false),
         patience: Duration::from_millis(patience),
-        round: RefCell::default(),
+        round: CurrentRound::default(),
     });
     let (answers, mut queue) = mpsc::unbounded_channel::<Response>();
-    let writing = tokio::task::spawn_local(async move {
+    let writing = tokio::spawn(async move {
         let mut broken = false;
         while let Some(response) = queue.recv().await {
             // A controller that went away does not stop what was begun.
@@ -89,24 +103,39 @@ async fn converse<H: Host + 'static>(
         }
         let _ = writer.shutdown().await;
     });
-    let mut running = JoinSet::new();
-    let ended = loop {
-        match frame::read::<Request>(&mut reader).await {
-            Ok(Some(Request { number, ask })) => {
-                let (agent, answers) = (agent.clone(), answers.clone());
-                running.spawn_local(async move {
-                    let answer = agent.answer(ask).await;
-                    let spent = agent.spent();
-                    let _ = answers.send(Response { number, answer, spent });
-                });
-            }
-            Ok(None) => break Ok(()),
-            // A controller that was killed is the same as one that hung up.
-            Err(FrameError::Io(_)) => break Ok(()),
-            Err(error) => break Err(error),
-        }
-        while running.try_join_next().is_some() {}
+    let (asking, mut asked) = mpsc::unbounded_channel::<Request>();
+    let pulse = Pulse {
+        lock_path: agent.lock_path.clone(),
+        round: agent.round.clone(),
+        answers: answers.clone(),
     };
+    let reading = tokio::spawn(async move {
+        loop {
+            match frame::read::<Request>(&mut reader).await {
+                Ok(Some(Request { number, ask: Ask::Holder })) => pulse.answer(number),
+                Ok(Some(request)) => {
+                    if asking.send(request).is_err() {
+                        break Ok(());
+                    }
+                }
+                Ok(None) => break Ok(()),
+                // A controller that was killed is the same as one that hung up.
+                Err(FrameError::Io(_)) => break Ok(()),
+                Err(error) => break Err(error),
+            }
+        }
+    });
+    let mut running = JoinSet::new();
+    while let Some(Request { number, ask }) = asked.recv().await {
+        let (agent, answers) = (agent.clone(), answers.clone());
+        running.spawn_local(async move {
+            let answer = agent.answer(ask).await;
+            let spent = spent(&agent.round);
+            let _ = answers.send(Response { number, answer, spent });
+        });
+        while running.try_join_next().is_some() {}
+    }
+    let ended = reading.await.unwrap_or(Ok(()));
     agent.stopping.set(true);
     if let Some(lock) = agent.lock.borrow_mut().as_mut() {
         // Whoever waits is told wrongly that the controller is at work; nothing else follows.
@@ -118,6 +147,34 @@ async fn converse<H: Host + 'static>(
     ended
 }
 
+/// What answers at once, whatever the work does meanwhile: who changes the node now.
+struct Pulse {
+    lock_path: Option<PathBuf>,
+    round: CurrentRound,
+    answers: mpsc::UnboundedSender<Response>,
+}
+
+impl Pulse {
+    fn answer(&self, number: u64) {
+        let answer = held(self.lock_path.as_deref());
+        let _ = self.answers.send(Response { number, answer, spent: spent(&self.round) });
+    }
+}
+
+fn held(lock_path: Option<&Path>) -> Answer {
+    Answer::Held(lock_path.and_then(|path| holder(path).ok()?))
+}
+
+fn of(round: &CurrentRound) -> MutexGuard<'_, Option<Arc<Round>>> {
+    round.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Milliseconds of silence in the current look.
+fn spent(round: &CurrentRound) -> u64 {
+    let spent = of(round).as_ref().map_or(Duration::ZERO, |round| round.spent());
+    u64::try_from(spent.as_millis()).unwrap_or(u64::MAX)
+}
+
 impl<H: Host> Agent<H> {
     /// Whether this conversation may change the node.
     fn is_locked(&self) -> bool {
@@ -126,17 +183,13 @@ impl<H: Host> Agent<H> {
 
     /// The round that a question belongs to: what a machine is asked first begins one.
     fn round(&self, begins: bool) -> Arc<Round> {
-        let current = self.round.borrow().clone().filter(|_| !begins);
-        let round = current.unwrap_or_else(|| Round::new(self.patience));
+        let current = &mut *of(&self.round);
+        let round = current.clone().filter(|_| !begins);
+        let round = round.unwrap_or_else(|| Round::new(self.patience));
         if begins {
-            *self.round.borrow_mut() = Some(round.clone());
+            *current = Some(round.clone());
         }
         round
-    }
-
-    fn spent(&self) -> u64 {
-        let spent = self.round.borrow().as_ref().map_or(Duration::ZERO, |round| round.spent());
-        u64::try_from(spent.as_millis()).unwrap_or(u64::MAX)
     }
 
     /// What looks is kept on the heap: all kinds at once are too much for the stack of a thread.
@@ -155,10 +208,7 @@ impl<H: Host> Agent<H> {
                 round.hang_up();
                 Answer::Observed(observed.into_iter().map(|one| one.map_err(failure)).collect())
             }
-            Ask::Holder => {
-                let held = self.lock_path.as_deref().and_then(|path| holder(path).ok()?);
-                Answer::Held(held)
-            }
+            Ask::Holder => held(self.lock_path.as_deref()),
             Ask::Lock(holder) => {
                 let Some(path) = &self.lock_path else { return Answer::Locked };
                 if self.lock.borrow().is_some() {
@@ -167,7 +217,7 @@ impl<H: Host> Agent<H> {
                 match NodeLock::take(path, &holder).await {
                     Ok(lock) => {
                         // What is asked from here on is about what has changed.
-                        *self.round.borrow_mut() = None;
+                        *of(&self.round) = None;
                         *self.lock.borrow_mut() = Some(lock);
                         Answer::Locked
                     }
@@ -207,11 +257,68 @@ impl<H: Host> Agent<H> {
 mod tests {
     use super::*;
     use crate::protocol::{Converge, Holder};
+    use crate::{Limits, Session};
     use keddah_core::NodeName;
-    use keddah_host::FakeHost;
+    use keddah_host::{FakeHost, HostError};
     use keddah_plan::Promise;
+    use keddah_resource::health::{HealthProbe, NodeHealth};
     use keddah_resource::kind::directory;
-    use keddah_resource::{Kind, ResourceId, TriggerAction};
+    use keddah_resource::{
+        Difference, IdleListener, Kind, Material, NodeFacts, Observation, Observed, Probe,
+        ResourceId, Spec, TriggerAction,
+    };
+
+    /// A machine that needs so long for everything, and lets nothing else run on its thread meanwhile.
+    struct Slow(FakeHost, Duration);
+
+    impl Host for Slow {
+        async fn facts(&self, probe: &Probe) -> Result<NodeFacts, HostError> {
+            std::thread::sleep(self.1);
+            self.0.facts(probe).await
+        }
+        async fn observe(&self, specs: &[Spec]) -> Vec<Result<Observation, HostError>> {
+            std::thread::sleep(self.1);
+            self.0.observe(specs).await
+        }
+        async fn apply(
+            &self,
+            spec: &Spec,
+            observed: &Observed,
+            difference: &Difference,
+            material: Option<&Material>,
+        ) -> Result<(), HostError> {
+            self.0.apply(spec, observed, difference, material).await
+        }
+        async fn owe(&self, target: &ResourceId, action: TriggerAction) -> Result<(), HostError> {
+            self.0.owe(target, action).await
+        }
+        async fn idle_listeners(&self, patience: Duration) -> Result<Vec<IdleListener>, HostError> {
+            self.0.idle_listeners(patience).await
+        }
+        async fn health(&self, probe: &HealthProbe) -> NodeHealth {
+            self.0.health(probe).await
+        }
+    }
+
+    #[tokio::test]
+    async fn a_machine_that_is_slow_is_not_silent() {
+        let (ours, theirs) = tokio::io::duplex(1 << 20);
+        let looking = Duration::from_millis(400);
+        std::thread::spawn(move || {
+            let Ok(runtime) = runtime() else { panic!("no thread is to be had") };
+            let (reader, writer) = tokio::io::split(theirs);
+            let settings = Settings { build: "test".into(), lock_path: None };
+            let host = Slow(FakeHost::sharing("node", &Arc::default()), 4 * looking);
+            let _ = runtime.block_on(serve(Arc::new(host), reader, writer, settings));
+        });
+        let (reader, writer) = tokio::io::split(ours);
+        let limits = Limits { looking, ..Limits::default() };
+        let session =
+            Session::over_within(&NodeName::new("node"), "test", reader, writer, limits).await;
+        let Ok(session) = session else { panic!("no conversation") };
+        let facts = session.facts(&Probe::default()).await;
+        assert!(facts.is_ok(), "{facts:?}");
+    }
 
     #[tokio::test]
     async fn nothing_is_changed_without_the_lock() {
@@ -223,7 +330,7 @@ mod tests {
             lock: RefCell::new(None),
             stopping: Cell::new(false),
             patience: Duration::from_secs(1),
-            round: RefCell::default(),
+            round: CurrentRound::default(),
         };
         let owe = || Ask::Owe {
             target: ResourceId::new(&NodeName::new("node"), Kind::Unit, "etcd.service"),

@@ -135,8 +135,7 @@ impl Controller {
             .name(format!("agent {node}"))
             .stack_size(AGENT_STACK)
             .spawn(move || {
-                let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-                let Ok(runtime) = runtime else { return };
+                let Ok(runtime) = agent::runtime() else { return };
                 let (reader, writer) = tokio::io::split(theirs);
                 let host = Arc::new(RealHost::new(state_directory));
                 let _ = runtime.block_on(agent::serve(host, reader, writer, settings));

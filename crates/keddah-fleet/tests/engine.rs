@@ -3,7 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a fleet that cannot be made fails its test")]
 
 use keddah_core::NodeName;
-use keddah_fleet::agent::{Settings, serve};
+use keddah_fleet::agent::{Settings, runtime, serve};
 use keddah_fleet::pki::Authority;
 use keddah_fleet::{
     ExecuteError, Execution, Fleet, Holder, Places, Session, SessionError, Stop, execute,
@@ -56,8 +56,7 @@ impl Machines {
             let settings = Settings { build: BUILD.into(), lock_path };
             let host = Arc::new(host.clone());
             std::thread::spawn(move || {
-                let runtime =
-                    tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+                let runtime = runtime().unwrap();
                 let (reader, writer) = tokio::io::split(theirs);
                 runtime.block_on(serve(host, reader, writer, settings)).unwrap();
             });

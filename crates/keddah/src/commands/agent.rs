@@ -2,7 +2,7 @@
 
 use crate::error::CommandError;
 use clap::Args;
-use keddah_fleet::agent::{LOCK_PATH, Settings, serve};
+use keddah_fleet::agent::{LOCK_PATH, Settings, runtime, serve};
 use keddah_host::RealHost;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -23,10 +23,8 @@ pub struct AgentArgs {
 pub fn run(args: AgentArgs) -> Result<ExitCode, CommandError> {
     let AgentArgs { build } = args;
     let settings = Settings { build, lock_path: Some(LOCK_PATH.into()) };
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .map_err(|error| CommandError::internal("cannot start").caused_by(&error))?;
+    let runtime =
+        runtime().map_err(|error| CommandError::internal("cannot start").caused_by(&error))?;
     runtime
         .block_on(async {
             // The end of standard input is the only sign to stop: what was begun is finished
