@@ -231,20 +231,27 @@ impl Compiler<'_> {
         permissions: Permissions,
         after: &[ResourceId],
     ) -> ResourceId {
-        let mut above = None;
-        for parent in node.parents_of(path) {
-            let resource = Resource::new(
-                &node.name,
-                module,
-                directory::Spec::present(parent, Permissions::root(0o755)),
-            );
-            above = Some(self.fleet.add(resource.after(above)));
-        }
+        let above = self.ways(node, module, &node.parents_of(path));
         self.fleet.add(
             Resource::new(&node.name, module, directory::Spec::present(path, permissions))
                 .after(above)
                 .after(after.iter().cloned()),
         )
+    }
+
+    /// Adds directories that lead to others, from the outermost on; returns the last.
+    pub fn ways(
+        &mut self,
+        node: &Node<'_>,
+        module: Module,
+        paths: &[String],
+    ) -> Option<ResourceId> {
+        let mut above = None;
+        for path in paths {
+            let resource = Resource::new(&node.name, module, directory::Spec::way(path));
+            above = Some(self.fleet.add(resource.after(above)));
+        }
+        above
     }
 
     /// A drop-in of a unit, `<unit>.d/keddah.conf`; returns what the unit waits for.

@@ -211,13 +211,7 @@ impl Compiler<'_> {
             resource(directory::Spec::present(DIRECTORY, Permissions::root(0o755)).into())
                 .after([packages.clone()]),
         );
-        let mut data = Vec::new();
-        for path in node.parents_of(&member.data_directory) {
-            data.push(
-                self.fleet
-                    .add(resource(directory::Spec::present(path, Permissions::root(0o755)).into())),
-            );
-        }
+        let data = self.ways(node, Module::Etcd, &node.parents_of(&member.data_directory));
         let data = self.fleet.add(
             resource(directory::Spec::present(member.data_directory.clone(), owner()).into())
                 .after([packages.clone()])

@@ -161,8 +161,9 @@ impl Compiler<'_> {
             {
                 continue;
             }
-            let permissions = Permissions::root(0o755);
-            self.directories(node, Module::Node, &path, permissions, &[]);
+            let mut paths = node.parents_of(&path);
+            paths.push(path);
+            self.ways(node, Module::Node, &paths);
         }
     }
 }

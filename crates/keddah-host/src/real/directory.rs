@@ -56,11 +56,12 @@ fn not_a_directory(path: &Path, found: &fs::Metadata) -> HostError {
 pub async fn apply(
     _host: &RealHost,
     spec: &Spec,
-    _observed: &Observed,
+    observed: &Observed,
     _difference: &Difference,
 ) -> Result<(), HostError> {
     let spec = spec.clone();
-    on_disk(move || match &spec.permissions {
+    let permissions = spec.permissions_over(observed.permissions.as_ref());
+    on_disk(move || match &permissions {
         Some(permissions) => ensure(Path::new(&spec.path), permissions),
         None if spec.kept => move_aside(Path::new(&spec.path), &spec.aside()),
         None => remove_all(Path::new(&spec.path)),

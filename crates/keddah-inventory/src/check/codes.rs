@@ -113,6 +113,10 @@ pub const CODES: &[(&str, &str)] = &[
     ("router-collision", "Virtual routers have the same number, or one has two."),
     ("router-password", "The password of a virtual router is too long, or cannot be written down."),
     ("selects-nothing", "A service's selector picks no member."),
+    (
+        "shared-directory",
+        "A directory that others need would belong to one account and be closed to all others.",
+    ),
     ("template-cycle", "Databases are copies of each other."),
     ("two-clusters", "A host is a member of two PostgreSQL clusters."),
     ("two-primaries", "A cluster has more than one primary."),
@@ -139,6 +143,7 @@ pub const CODES: &[(&str, &str)] = &[
         "upstream-differs",
         "A standby cluster cannot log in to, or is not of the version of, what it follows.",
     ),
+    ("vault", "A value is encrypted with Ansible Vault, which Keddah does not open."),
     ("vip-outside-network", "A member cannot carry its cluster's virtual address."),
     ("wrong-level", "Something that belongs to one host is set for several."),
     ("wrong-type", "A value is not of its parameter's type."),

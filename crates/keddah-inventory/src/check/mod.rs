@@ -4,6 +4,7 @@ mod access;
 mod accounts;
 mod codes;
 mod crontab;
+mod directories;
 mod durability;
 mod effects;
 mod hosts;
@@ -20,6 +21,7 @@ mod repository;
 mod secrets;
 mod several_instances;
 mod values;
+mod vaults;
 mod virtual_addresses;
 
 pub use codes::{CODES, LOADING_CODES};
@@ -52,6 +54,8 @@ pub fn check(sources: &SourceMap, inventory: &Inventory) -> Vec<Diagnostic> {
     instances::check(&mut report);
     values::check(&mut report);
     crontab::check(&mut report);
+    vaults::check(&mut report);
+    directories::check(&mut report);
     accounts::check(&mut report);
     objects::check(&mut report);
     access::check(&mut report);

@@ -48,6 +48,10 @@ pub struct Spec {
     /// Of one that must not exist: it is moved aside, beside its place, and not deleted.
     #[serde(default)]
     pub kept: bool,
+    /// It is only a way to others: one that is there stays its owner's, and is opened where nobody else may
+    /// pass through it.
+    #[serde(default)]
+    pub way: bool,
 }
 
 /// What is.
@@ -63,17 +67,22 @@ pub struct Observed {
 impl Spec {
     /// A directory that should exist.
     pub fn present(path: impl Into<String>, permissions: Permissions) -> Self {
-        Self { path: path.into(), permissions: Some(permissions), kept: false }
+        Self { path: path.into(), permissions: Some(permissions), kept: false, way: false }
+    }
+
+    /// A directory on the way to others: root makes it where there is none.
+    pub fn way(path: impl Into<String>) -> Self {
+        Self { way: true, ..Self::present(path, Permissions::root(0o755)) }
     }
 
     /// A directory that should not exist; whatever is in it is lost.
     pub fn absent(path: impl Into<String>) -> Self {
-        Self { path: path.into(), permissions: None, kept: false }
+        Self { path: path.into(), permissions: None, kept: false, way: false }
     }
 
     /// A directory that should not stay in its place; it is kept beside it ([`REMOVED`]).
     pub fn moved_aside(path: impl Into<String>) -> Self {
-        Self { path: path.into(), permissions: None, kept: true }
+        Self { path: path.into(), permissions: None, kept: true, way: false }
     }
 
     /// The name under which one is kept that is moved aside.
@@ -110,6 +119,11 @@ impl Spec {
                 wanted.state(&mut fields);
                 Some(Difference::create("it does not exist").with(fields.0))
             }
+            (Some(_), Some(present)) if self.way => {
+                let wanted = opened(present);
+                wanted.compare(present, &mut fields);
+                Difference::update(Class::InPlace, fields.0, "nobody but its owner may pass")
+            }
             (Some(wanted), Some(present)) => {
                 wanted.compare(present, &mut fields);
                 Difference::update(Class::InPlace, fields.0, "its permissions differ")
@@ -117,8 +131,21 @@ impl Spec {
         }
     }
 
+    /// The permissions that one gets, given those that it has.
+    pub fn permissions_over(&self, present: Option<&Permissions>) -> Option<Permissions> {
+        match present {
+            Some(present) if self.way => Some(opened(present)),
+            _ => self.permissions.clone(),
+        }
+    }
+
     /// After apply.
     pub fn settled(&self) -> Observed {
         Observed { permissions: self.permissions.clone(), kept_already: self.kept }
     }
+}
+
+/// With a way through for everybody, and all else as it is.
+fn opened(present: &Permissions) -> Permissions {
+    Permissions { mode: present.mode | 0o011, ..present.clone() }
 }
