@@ -207,8 +207,11 @@ pub(super) fn not_before_recovery<'a>(
     let version = data.version.unwrap_or_default();
     let recover = recovery(&params.str("pg_dbsu"), &data.path, version);
     Err(Box::new(problem("unfinished-recovery", member.seq_span, message).help(format!(
-        "with Patroni stopped on all members, on {}: {recover}, then apply",
-        node.name
+        "with Patroni stopped on all members, on {}: {recover}, then apply. Where that says `recovery \
+         ended before configured recovery target was reached`, the repository that was restored from ends \
+         earlier: restore from another one, or to an earlier moment. To give the restore up: `mv {1} \
+         {1}.given-up` there, then apply: whoever has the most WAL leads, and this member is copied from it",
+        node.name, data.path
     ))))
 }
 

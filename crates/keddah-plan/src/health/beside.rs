@@ -2,6 +2,7 @@
 
 use super::{ClusterHealth, Finding, Health, MemberHealth};
 use crate::{Certainty, Plan, PlannedChange};
+use keddah_core::NodeName;
 use keddah_resource::{Action, Class, Kind};
 
 /// A cluster that is in this state loses more by a restart or a removal than it does without one: who
@@ -9,6 +10,9 @@ use keddah_resource::{Action, Class, Kind};
 const IN_THE_WAY: &[&str] = &[
     "commits-wait",
     "dcs-unheard",
+    "disk-full",
+    // A full store takes no writes: no member could take the lead.
+    "etcd-alarm",
     "etcd-no-quorum",
     "etcd-two-clusters",
     "member-down",
@@ -27,6 +31,7 @@ pub fn beside<'a>(plan: &Plan, health: &'a Health) -> Vec<&'a Finding> {
     let mended = |finding: &Finding| {
         finding.name == "node-unknown"
             && plan.unreachable.iter().any(|(node, _)| node.as_str() == finding.place)
+            || finding.name.starts_with("etcd-") && makes_etcd(plan, health)
             || plan.changes.iter().any(|change| mends(change, finding, health))
     };
     health.findings.iter().filter(|finding| !mended(finding)).collect()
@@ -77,6 +82,13 @@ fn mends(change: &PlannedChange, finding: &Finding, health: &Health) -> bool {
         Kind::PatroniConfig => {
             finding.name == "no-synchronous-standby" && finding.cluster == change.cluster
         }
+        Kind::PgDatabase => {
+            let name = id.name.split_once('/').map_or(id.name.as_str(), |(_, name)| name);
+            let into = format!("no connection is let into {name}, ");
+            finding.name == "database-shut"
+                && finding.cluster == change.cluster
+                && finding.message.starts_with(&into)
+        }
         Kind::PgRole => finding.name == "monitor-refused" && finding.cluster == change.cluster,
         Kind::Certificate => {
             finding.name.starts_with("certificate-")
@@ -91,6 +103,20 @@ fn mends(change: &PlannedChange, finding: &Finding, health: &Health) -> bool {
 fn is_bare(health: &Health, cluster: &str) -> bool {
     let found = health.clusters.iter().find(|one| one.name == cluster);
     found.is_some_and(|one| one.members.iter().all(|member| member.state == "unknown"))
+}
+
+/// Whether nobody answers for etcd, and the plan starts all of its members.
+fn makes_etcd(plan: &Plan, health: &Health) -> bool {
+    let starts = |node: &NodeName| {
+        plan.changes.iter().any(|change| {
+            change.id.kind == Kind::Unit
+                && change.id.name == "etcd.service"
+                && change.id.node == *node
+                && change.difference.action == Action::Create
+        })
+    };
+    let mut members = health.etcd.iter().flat_map(|etcd| &etcd.members);
+    etcd_is_bare(health) && members.all(|member| starts(&member.node))
 }
 
 fn etcd_is_bare(health: &Health) -> bool {
@@ -162,7 +188,9 @@ pub fn in_the_way<'a>(plan: &'a Plan, health: &'a Health) -> Vec<InTheWay<'a>> {
             let about = finding.cluster.as_ref() == Some(&cluster.name)
                 && finding.name != "node-unknown"
                 || finding.name.starts_with("etcd-")
-                || cluster.members.iter().any(silent);
+                || cluster.members.iter().any(silent)
+                // A server that runs on a full disk does not start on it.
+                || finding.name == "disk-full" && change.id.node.as_str() == finding.place;
             let itself = concerned.is_some_and(|instance| *instance == finding.place);
             // What this very plan declares, Patroni does not know of yet.
             let coming = finding.name == "no-synchronous-standby"

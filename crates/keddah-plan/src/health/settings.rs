@@ -142,11 +142,11 @@ pub(super) fn databases(
         .map(String::as_str)
         .filter(|name| !server.databases.iter().any(|open| open == name))
         .collect();
-    if !shut.is_empty() {
+    for name in shut {
         findings.push(Finding::of(
             "database-shut",
             &cluster.name,
-            format!("no connection is let into {}, or it is not there", shut.join(", ")),
+            format!("no connection is let into {name}, or it is not there"),
             format!(
                 "`keddah plan -l {}` says what differs (`datallowconn`, `datconnlimit` in pg_database \
                  on {})",

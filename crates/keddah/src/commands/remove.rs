@@ -189,8 +189,8 @@ fn what_is_left(
     lines
 }
 
-/// A cluster's name takes away what makes its hosts that cluster, an instance's only that one; any
-/// other name takes all.
+/// A cluster's name takes away what makes its hosts that cluster, an instance's or an etcd member's only
+/// that one; any other name takes all.
 fn removing(inventory: &Inventory, name: &str) -> Result<Removing, CommandError> {
     let clusters = model::pg_clusters(inventory);
     let one = clusters.iter().find_map(|cluster| {
@@ -203,6 +203,11 @@ fn removing(inventory: &Inventory, name: &str) -> Result<Removing, CommandError>
         && inventory.group(name).is_none()
     {
         return Ok(Removing { pgsql: BTreeMap::from([one]), ..Removing::default() });
+    }
+    if inventory.host(name).is_none()
+        && let Some(etcd) = members_of_etcd(inventory, name)
+    {
+        return Ok(Removing { etcd, ..Removing::default() });
     }
     let known = |name: &str| {
         inventory.host(name).is_some()
@@ -225,32 +230,46 @@ fn removing(inventory: &Inventory, name: &str) -> Result<Removing, CommandError>
         })
         .filter(|(_, nodes): &(String, BTreeSet<NodeName>)| !nodes.is_empty())
         .collect();
-    let etcd = selected.iter().any(|node| {
-        let params = Params::new(inventory, node);
-        params.set("etcd_cluster").is_some() && params.str("etcd_cluster") == name
-    });
     Ok(if let Some((cluster, nodes)) = all.get_key_value(name) {
         let pgsql = BTreeMap::from([(cluster.clone(), nodes.clone())]);
         Removing { pgsql, ..Removing::default() }
-    } else if etcd {
-        Removing { etcd: selected, ..Removing::default() }
     } else {
         Removing { pgsql: all, etcd: selected, ..Removing::default() }
     })
 }
 
+/// The hosts of etcd's cluster of a name, or of its member of a name; also where a group is called like
+/// the cluster: what else its hosts are stays.
+fn members_of_etcd(inventory: &Inventory, name: &str) -> Option<BTreeSet<NodeName>> {
+    let clusters = model::etcd_clusters(inventory);
+    let named = clusters.iter().find_map(|cluster| {
+        let all = cluster.name == name;
+        let goes = |seq: i64| all || name == format!("{}-{seq}", cluster.name);
+        let members = cluster.members.iter().filter(|member| goes(member.seq));
+        let nodes: BTreeSet<NodeName> = members.map(|member| member.node.clone()).collect();
+        (!nodes.is_empty()).then_some(nodes)
+    });
+    named
+}
+
 /// A name that nothing bears. What resembles an instance's is no cluster's.
 fn unknown(inventory: &Inventory, clusters: &[model::PgCluster<'_>], name: &str) -> CommandError {
+    let etcd = model::etcd_clusters(inventory).into_iter().flat_map(|cluster| {
+        let name = cluster.name;
+        cluster.members.into_iter().map(move |member| format!("{name}-{}", member.seq))
+    });
     let instances: Vec<String> = clusters
         .iter()
         .flat_map(|cluster| cluster.members.iter().map(|one| one.instance(&cluster.name)))
+        .chain(etcd)
         .collect();
     let hosts = inventory.hosts().map(|host| host.name.as_str());
     let groups = inventory.groups().map(|group| group.name.as_str());
     let names = instances.iter().map(String::as_str).chain(hosts);
     let names = names.chain(groups).chain(clusters.iter().map(|cluster| cluster.name.as_str()));
-    let message =
-        format!("`{name}` is neither a host, nor a group, cluster or instance of the inventory");
+    let message = format!(
+        "`{name}` is neither a host, nor a group, cluster, instance or etcd member of the inventory"
+    );
     let error = CommandError::user(message);
     // Of one cluster's instances, the number alone is wrong: all of them are near.
     let siblings: Vec<&str> = clusters
@@ -380,6 +399,8 @@ mod tests {
         assert_eq!(what_goes("pg-c").0, ["pg-c 10.0.0.3"], "not whoever else is in its group");
         let (pgsql, etcd) = what_goes("etcd");
         assert_eq!((pgsql.len(), etcd), (0, vec!["10.0.0.1".to_owned()]));
+        let (pgsql, etcd) = what_goes("etcd-1");
+        assert_eq!((pgsql.len(), etcd), (0, vec!["10.0.0.1".to_owned()]), "its PostgreSQL stays");
         let (pgsql, etcd) = what_goes("10.0.0.1");
         assert_eq!(pgsql, ["pg-a 10.0.0.1", "pg-b 10.0.0.1"]);
         assert_eq!(etcd, ["10.0.0.1"]);
@@ -391,6 +412,7 @@ mod tests {
         let hints = |name: &str| removing(&inventory(), name).expect_err("nobody bears it").hints;
         assert_eq!(hints("pg-a-9")[0], "it has pg-a-1, pg-a-2");
         assert_eq!(hints("pg-a2-1")[0], "did you mean `pg-a-1`?");
+        assert_eq!(hints("etcd-2")[0], "did you mean `etcd-1`?");
         assert_eq!(hints("10.0.0.4")[0], "did you mean `10.0.0.1`?");
     }
 

@@ -57,7 +57,8 @@ const QUESTION: &str = "select pg_is_in_recovery() as in_recovery, \
     (case when pg_is_in_recovery() then '' else current_setting('synchronous_commit') end) \
         as synchronous_commit, \
     (select coalesce(json_agg(application_name), '[]') from pg_stat_replication \
-        where not pg_is_in_recovery() and replay_lsn > pg_current_wal_lsn()) as ahead, \
+        where case when pg_is_in_recovery() then false \
+            else replay_lsn > pg_current_wal_lsn() end) as ahead, \
     (select count(*) from pg_stat_replication where state = 'streaming' \
         and sync_state in ('sync', 'quorum')) as synchronous_standbys, \
     (select count(*) from pg_stat_activity where wait_event = 'SyncRep') as waiting_commits, \
