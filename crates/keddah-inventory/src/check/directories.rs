@@ -73,7 +73,12 @@ fn each<'a>(
     names: impl IntoIterator<Item = &'a str>,
 ) {
     for name in names {
-        let path = plain(&params.str(name));
+        let path = params.str(name);
+        // Of one that is no absolute path, its type tells.
+        if !path.starts_with('/') {
+            continue;
+        }
+        let path = plain(&path);
         let message = if OWNED.contains(&name) && SHARED.contains(&path.as_str()) {
             format!("`{name}: {path}` is a directory that other programs use, too")
         } else if let Some(system) = SYSTEMS.iter().find(|system| is_within(&path, system)) {
