@@ -40,6 +40,8 @@ pub struct Host {
     pub vars: IndexMap<Key, Value>,
     /// The groups in which it stands directly, in order.
     pub groups: Vec<String>,
+    /// Where it is mentioned first in each of them.
+    pub mentions: HashMap<String, Span>,
 }
 
 /// Who sets a variable.

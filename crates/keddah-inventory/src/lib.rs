@@ -21,8 +21,8 @@ mod value;
 mod yaml;
 
 pub use check::{
-    CODES as CHECK_CODES, LOADING_CODES, check, is_public_login, is_public_password, secret_spans,
-    secret_spans_in_text,
+    CODES as CHECK_CODES, LOADING_CODES, check, is_public_login, is_public_password,
+    plain_spans_in_text, secret_spans, secret_spans_in_text,
 };
 pub use crontab::is_assignment as is_cron_assignment;
 pub use instances::home as instance_home;

@@ -93,6 +93,9 @@ fn every_broken_file_is_explained() {
         let name = path.file_name().unwrap().to_str().unwrap();
         let (sources, diagnostics) = exercise(name, &std::fs::read(&path).unwrap());
         assert!(!diagnostics.is_empty(), "{name} is not broken");
+        for one in diagnostics.iter().filter(|one| one.severity == Severity::Error) {
+            assert!(!one.help.is_empty(), "{name}: no remedy for {}: {}", one.code, one.message);
+        }
         insta::assert_snapshot!(name.trim_end_matches(".yml"), describe(&sources, &diagnostics));
     }
 }

@@ -102,6 +102,17 @@ fn each_case_but_the_good_one_reports_something() {
 }
 
 #[test]
+fn every_error_says_what_to_do() {
+    for path in own_cases() {
+        let bytes = std::fs::read(&path).expect("a readable file");
+        let (_, diagnostics, _) = examine("case.yml", &bytes);
+        for one in diagnostics.iter().filter(|one| one.severity == Severity::Error) {
+            assert!(!one.help.is_empty(), "{}: {}: {}", path.display(), one.code, one.message);
+        }
+    }
+}
+
+#[test]
 fn every_code_is_shown_by_a_case() {
     let mut shown = BTreeSet::new();
     for path in own_cases() {

@@ -648,6 +648,20 @@ fn a_fleet_of_which_nothing_answers_is_never_well() {
 }
 
 #[test]
+fn nobody_is_shown_to_stream_from_a_machine_that_does_not_answer() {
+    let mut world = World::well();
+    for number in [2, 3] {
+        world.patroni(number).state = "streaming".to_owned();
+    }
+    let states = |world: &World| -> Vec<String> {
+        world.judged().clusters[0].members.iter().map(|one| one.state.clone()).collect()
+    };
+    assert_eq!(states(&world)[1..], ["streaming", "streaming"]);
+    world.silence(1);
+    assert_eq!(states(&world), ["unknown", "running", "running"]);
+}
+
+#[test]
 fn a_member_that_stays_behind_on_purpose_does_not_lag() {
     let mut world = World::well();
     world.server(3).position -= 200 << 20;

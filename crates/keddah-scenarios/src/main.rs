@@ -115,6 +115,14 @@ impl Suite {
             Suite::Bookworm => "bookworm",
         }
     }
+
+    /// The one that is not this.
+    pub fn other(self) -> Self {
+        match self {
+            Suite::Trixie => Suite::Bookworm,
+            Suite::Bookworm => Suite::Trixie,
+        }
+    }
 }
 
 fn main() -> ExitCode {

@@ -44,10 +44,21 @@ pub struct Sandbox {
 /// Whether this process is about to end: what it booted now, nobody would take down.
 static ENDING: AtomicBool = AtomicBool::new(false);
 
-/// Takes away what stands under this name, for good: this process boots nothing more.
+/// The name of a second sandbox of whoever has this one.
+pub fn beside(name: &str) -> String {
+    format!("{name}-b")
+}
+
+/// Takes away what stands under this name and beside it, for good: this process boots nothing more.
 pub fn down_for_good(program: &Path, name: &str) -> Outcome {
     ENDING.store(true, Ordering::SeqCst);
-    down(program, name).map(|_| ())
+    down_with_beside(program, name)
+}
+
+/// Takes away what stands under this name and beside it.
+pub fn down_with_beside(program: &Path, name: &str) -> Outcome {
+    let both = [down(program, &beside(name)), down(program, name)];
+    both.into_iter().try_for_each(|one| one.map(|_| ()))
 }
 
 /// A node's name by its number from 1.

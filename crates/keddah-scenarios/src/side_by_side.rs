@@ -4,7 +4,7 @@ use crate::command;
 use crate::failure::{Failure, Outcome};
 use crate::sandbox;
 use crate::scenarios::{GROUPS, Group, SCENARIOS};
-use crate::{Options, runner};
+use crate::{Options, Suite, runner};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 use std::collections::BTreeSet;
@@ -91,7 +91,10 @@ fn groups(options: &Options) -> Outcome<Tally> {
         // The workers see their children end, take down what one may have left, and this process ends.
         told.end_all();
     });
-    build_images(options)?;
+    let images = format!("{}-images", options.sandbox);
+    for image in ["bare", "warm"] {
+        build_image(options, &images, options.suite, image)?;
+    }
     let run = Run {
         options,
         this: std::env::current_exe()?,
@@ -99,15 +102,15 @@ fn groups(options: &Options) -> Outcome<Tally> {
         tallies: Mutex::default(),
         output: Mutex::default(),
     };
-    for measures in [false, true] {
-        let waiting: Mutex<Vec<&Group>> =
-            Mutex::new(GROUPS.iter().rev().filter(|group| group.measures == measures).collect());
-        std::thread::scope(|scope| {
-            for _ in 0..options.jobs {
-                scope.spawn(|| run.work(&waiting));
-            }
+    std::thread::scope(|scope| {
+        // The other release's is wanted late, by one group, and is built meanwhile: that group's `up` waits for it,
+        // or builds it itself and says why that fails.
+        scope.spawn(|| {
+            let name = sandbox::beside(&images);
+            let _ = build_image(options, &name, options.suite.other(), "warm");
         });
-    }
+        run.all();
+    });
     if run.children.interrupted.load(Ordering::Relaxed) {
         return Err(Failure::new("interrupted: all sandboxes are taken down"));
     }
@@ -120,22 +123,31 @@ fn groups(options: &Options) -> Outcome<Tally> {
     Ok(all)
 }
 
-/// Builds what the nodes are made of, so that no group waits for another one that builds it.
-fn build_images(options: &Options) -> Outcome {
-    let name = format!("{}-images", options.sandbox);
-    for image in ["bare", "warm"] {
-        sandbox::down(&options.keddah, &name)?;
-        let mut up = Command::new(&options.keddah);
-        up.args(["sandbox", "--name", &name, "up", "--nodes", "1"]);
-        up.args(["--suite", options.suite.name(), "--image", image]);
-        let built = command::run(&mut up, BUILDING).and_then(command::Output::success);
-        sandbox::down(&options.keddah, &name)?;
-        built?;
-    }
-    Ok(())
+/// Builds what nodes are made of, so that no group waits for another one that builds it.
+fn build_image(options: &Options, name: &str, suite: Suite, image: &str) -> Outcome {
+    sandbox::down(&options.keddah, name)?;
+    let mut up = Command::new(&options.keddah);
+    up.args(["sandbox", "--name", name, "up", "--nodes", "1"]);
+    up.args(["--suite", suite.name(), "--image", image]);
+    let built = command::run(&mut up, BUILDING).and_then(command::Output::success);
+    sandbox::down(&options.keddah, name)?;
+    built.map(|_| ())
 }
 
 impl Run<'_> {
+    /// Runs all groups: those that measure when the others have ended.
+    fn all(&self) {
+        for measures in [false, true] {
+            let groups = GROUPS.iter().rev().filter(|group| group.measures == measures);
+            let waiting: Mutex<Vec<&Group>> = Mutex::new(groups.collect());
+            std::thread::scope(|scope| {
+                for _ in 0..self.options.jobs {
+                    scope.spawn(|| self.work(&waiting));
+                }
+            });
+        }
+    }
+
     /// Runs groups until none is left.
     fn work(&self, waiting: &Mutex<Vec<&Group>>) {
         loop {
@@ -157,7 +169,7 @@ impl Run<'_> {
                     tally.failed.push((*scenario).to_owned());
                 }
             }
-            let ended = ended.and_then(|()| sandbox::down(&self.options.keddah, &name).map(|_| ()));
+            let ended = ended.and_then(|()| sandbox::down_with_beside(&self.options.keddah, &name));
             if let Err(failure) = ended {
                 self.print(&format!(
                     "\ngroup {}: {}\n{}\n",

@@ -3,7 +3,7 @@
 use crate::failure::{Failure, Outcome};
 use crate::keddah::Keddah;
 use crate::project::{Project, repository_file};
-use crate::sandbox::{Image, Sandbox};
+use crate::sandbox::{self, Image, Sandbox};
 use crate::{Options, Suite};
 use std::path::PathBuf;
 use std::time::Instant;
@@ -95,6 +95,12 @@ impl World {
         let keep = self.options.keep;
         let sandbox = Sandbox::up(&self.program, &name, suite, image, nodes, disks, keep)?;
         Ok(self.sandbox.insert(sandbox))
+    }
+
+    /// Nodes of another release, in a sandbox of their own beside the one that stands.
+    pub fn beside(&self, suite: Suite, image: Image, nodes: u8) -> Outcome<Sandbox> {
+        let name = sandbox::beside(&self.options.sandbox);
+        Sandbox::up(&self.program, &name, suite.name(), image, nodes, &[], false)
     }
 
     /// The sandbox that stands, if one does.

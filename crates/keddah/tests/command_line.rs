@@ -417,6 +417,29 @@ fn client_certificates_are_issued_for_their_owner_alone() {
     assert_eq!(scene.run(&["cert", "issue", "--cn", "../evil"]).code, 1);
 }
 
+/// What `--no-backup` spares is the last backup of a cluster that goes as a whole; whoever says it of one member means
+/// something else.
+#[test]
+fn no_backup_is_refused_where_none_would_be_taken() {
+    let two = ONE_NODE
+        .replace(
+            "pg_seq: 1, pg_role: primary }",
+            "pg_seq: 1, pg_role: primary }, 10.10.10.11: { pg_seq: 2, pg_role: replica }",
+        )
+        .replace("127.0.0.1", "10.10.10.10")
+        .replace("    ansible_port", "    ansible_host: 127.0.0.1\n    ansible_port");
+    let scene = Scene::new("no-backup").with("keddah.yml", &two);
+    for name in ["pg-meta-2", "10.10.10.11"] {
+        let refused = scene.run(&["remove", name, "--no-backup"]);
+        assert_eq!(refused.code, 1, "{name}");
+        let words =
+            format!("`--no-backup` is for a cluster that goes as a whole, and `{name}` is none");
+        assert!(refused.stderr.contains(&words), "{}", refused.stderr);
+    }
+    let whole = scene.run(&["remove", "pg-meta", "--no-backup"]);
+    assert!(!whole.stderr.contains("`--no-backup` is for"), "{}", whole.stderr);
+}
+
 /// A slip must not take a fleet out of sight and then call the rest well: `status` in a timer would be
 /// silent for ever.
 #[test]

@@ -89,22 +89,38 @@ impl State {
             // One that is up keeps that over a reload, long before it is looked at again.
             checking |= status.starts_with("DOWN")
                 && matches!(check, "INI" | "UNK" | "L4OK" | "L6OK" | "L7OK");
-            let because = match field("check_code") {
-                "" => check.to_owned(),
-                code => format!("{check}, status {code}"),
-            };
+            let because = in_words(check, field("check_code"));
             if status.starts_with("DOWN") {
                 let all = checks.entry(listener.to_owned()).or_default();
                 if !all.is_empty() {
                     all.push_str("; ");
                 }
-                all.push_str(&format!("{}: {because}", field("svname")));
+                all.push_str(&format!("{} {because}", field("svname")));
             }
         }
         for listener in &mut idle {
             listener.because = checks.remove(&listener.name).unwrap_or_default();
         }
         Self { idle, checking }
+    }
+}
+
+/// What a health check came to (HAProxy's management guide, 9.1, `check_status`), for somebody who does not
+/// know its words; they stand behind, for those who look further.
+fn in_words(check: &str, code: &str) -> String {
+    let words = match check {
+        "L4TOUT" | "L6TOUT" | "L7TOUT" => "does not answer in time",
+        "L4CON" => "cannot be connected to",
+        "L6RSP" => "fails at TLS",
+        "L7RSP" => "answers what is no HTTP",
+        // Patroni answers so for all that the service does not ask for.
+        "L7STS" => "is not what the service wants",
+        "" => return "has not been checked".to_owned(),
+        other => return other.to_owned(),
+    };
+    match code {
+        "" => format!("{words} ({check})"),
+        code => format!("{words} ({check} {code})"),
     }
 }
 
@@ -122,7 +138,9 @@ mod tests {
              pg-test-primary,pg-test-1,UP,L7OK,200,\npg-test-primary,pg-test-2,DOWN,L7STS,503,\n\
              pg-test-primary,BACKEND,UP,,,\n"
         );
-        let because = "pg-test-2: L7STS, status 503; pg-test-3: L4CON".to_owned();
+        let because = "pg-test-2 is not what the service wants (L7STS 503); pg-test-3 cannot be \
+                       connected to (L4CON)"
+            .to_owned();
         let idle = vec![IdleListener { name: "pg-test-offline".to_owned(), because }];
         assert_eq!(State::read(&answer), State { idle, checking: false });
     }

@@ -5,7 +5,7 @@ use crate::inventory::{Group, Host, Inventory};
 use crate::value::{Data, Key, Value};
 use indexmap::IndexMap;
 use keddah_core::{Diagnostic, NodeName, Severity, Span};
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 /// More hosts than this is a typing error in some range.
 const MAX_HOSTS: usize = 200_000;
@@ -127,7 +127,12 @@ impl Builder {
             return None;
         }
         if name.is_empty() {
-            self.error("group-name", key.span, "a group needs a name", "");
+            self.error(
+                "group-name",
+                key.span,
+                "a group needs a name",
+                "write its name before the colon, or remove the line",
+            );
             return None;
         }
         self.add_group(name, key.span);
@@ -246,7 +251,12 @@ impl Builder {
         }
         for name in pattern.names {
             if name.is_empty() {
-                self.error("host-name", key.span, "a host needs a name", "");
+                self.error(
+                    "host-name",
+                    key.span,
+                    "a host needs a name",
+                    "write its address before the colon, or remove the line",
+                );
                 continue;
             }
             if self.hosts.len() >= MAX_HOSTS && !self.hosts.contains_key(&name) {
@@ -292,8 +302,17 @@ impl Builder {
                 let key = Key { text: "ansible_port".to_owned(), span };
                 vars.insert(key, Value { data: Data::Int(port), span });
             }
-            Host { name: NodeName::new(name), span, vars, groups: Vec::new() }
+            Host {
+                name: NodeName::new(name),
+                span,
+                vars,
+                groups: Vec::new(),
+                mentions: HashMap::new(),
+            }
         });
+        if let Some(span) = span {
+            host.mentions.entry(group.to_owned()).or_insert(span);
+        }
         if !host.groups.iter().any(|known| known == group)
             && let Some(group) = self.groups.get_mut(group)
         {
@@ -312,7 +331,7 @@ impl Builder {
                         "group-priority",
                         value.span.or(key.span),
                         "`ansible_group_priority` must be an integer",
-                        "",
+                        "of groups as deep as each other, the one with the higher number wins",
                     ),
                 }
                 return;

@@ -2,7 +2,7 @@
 
 use super::{Report, error, several_instances, warning, with_related};
 use crate::model::PgRole;
-use crate::{Inventory, Params};
+use crate::{Inventory, Params, Scope};
 use keddah_core::{ClusterName, Span};
 use std::collections::{BTreeMap, HashMap};
 use std::net::IpAddr;
@@ -107,6 +107,18 @@ pub(super) fn check(report: &mut Report<'_>) {
     numbers_across(report, "minio_seq", Some("minio_cluster"));
 }
 
+/// Where a member of a cluster stands in the group that makes it one: its first mention may be another module's.
+fn mention(inventory: &Inventory, params: &Params<'_>) -> Option<Span> {
+    let host = inventory.host(params.node().as_str())?;
+    let Scope::Group(cluster) = &params.set("pg_cluster")?.origin.from else {
+        // All of it is said at the host itself: which of several mentions that is, its variables tell.
+        let own = (host.groups.len() > 1).then_some(["pg_seq", "pg_role", "pg_cluster"]);
+        return own?.into_iter().find_map(|name| params.span(name));
+    };
+    let group = host.groups.iter().find(|group| is_within(inventory, group, cluster))?;
+    host.mentions.get(group).copied()
+}
+
 /// The identity of a host's instance, or of one of several; `place` is the host or the instance.
 pub(super) fn postgres(report: &mut Report<'_>, params: &Params<'_>, place: Option<Span>) {
     let node = params.node();
@@ -141,12 +153,16 @@ pub(super) fn postgres(report: &mut Report<'_>, params: &Params<'_>, place: Opti
                 .help("cluster names become host names and must be valid there"),
         );
     }
+    let lacking = match params.instance() {
+        None => mention(report.inventory, params).or(place),
+        Some(_) => place,
+    };
     for name in identity {
         if params.set(name).is_none() {
             report.add(
                 error(
                     "missing-identity",
-                    place,
+                    lacking,
                     format!("{who} of cluster `{cluster}` has no `{name}`"),
                 )
                 .help(match name {
@@ -179,9 +195,18 @@ fn address(report: &mut Report<'_>, params: &Params<'_>, span: Option<Span>, wha
                 span,
                 format!("host `{node}` runs {what}, so it must be named by its IP address"),
             )
-            .help("write the address under `hosts`, and the name as `nodename`"),
+            .help(if is_numbers(node) {
+                "an address has four numbers from 0 to 255, with points between them"
+            } else {
+                "write the address under `hosts`, and the name as `nodename`"
+            }),
         );
     }
+}
+
+/// Whether somebody meant an address.
+fn is_numbers(node: &str) -> bool {
+    node.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.')
 }
 
 fn other_modules(report: &mut Report<'_>, params: &Params<'_>, host_span: Option<Span>) {

@@ -7,6 +7,7 @@ mod crontab;
 mod directories;
 mod durability;
 mod effects;
+mod extensions;
 mod hosts;
 mod identity;
 mod instances;
@@ -16,9 +17,12 @@ mod network;
 mod objects;
 mod parameters;
 mod passwords;
+mod pool_logins;
+mod remedies;
 mod repeated;
 mod repository;
 mod secrets;
+mod secrets_in_text;
 mod several_instances;
 mod values;
 mod vaults;
@@ -26,7 +30,8 @@ mod virtual_addresses;
 
 pub use codes::{CODES, LOADING_CODES};
 pub use passwords::{is_public_login, is_public_password};
-pub use secrets::{secret_spans, secret_spans_in_text};
+pub use secrets::secret_spans;
+pub use secrets_in_text::{plain_spans_in_text, secret_spans_in_text};
 
 use crate::Inventory;
 use crate::model::{EtcdCluster, PgCluster, etcd_clusters, pg_clusters};
@@ -60,6 +65,8 @@ pub fn check(sources: &SourceMap, inventory: &Inventory) -> Vec<Diagnostic> {
     objects::check(&mut report);
     access::check(&mut report);
     lockout::check(&mut report);
+    pool_logins::check(&mut report);
+    extensions::check(&mut report);
     network::check(&mut report);
     virtual_addresses::check(&mut report);
     durability::check(&mut report);
@@ -68,6 +75,7 @@ pub fn check(sources: &SourceMap, inventory: &Inventory) -> Vec<Diagnostic> {
     passwords::check(&mut report);
     let mut diagnostics = report.diagnostics;
     report.repeated.tell(&mut diagnostics);
+    diagnostics.iter_mut().for_each(remedies::complete);
     diagnostics.sort_by_key(|diagnostic| match &diagnostic.primary {
         Some(label) => (0, Some(label.span)),
         None => (1, None),

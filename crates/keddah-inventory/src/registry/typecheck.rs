@@ -286,6 +286,9 @@ fn entry_name(structure: &Structure, item: &Value, what: &str, index: usize) -> 
 
 fn wrong(kind: &ParameterType, value: &Value, what: &str, problems: &mut Vec<TypeProblem>) {
     let help = match (kind, value.as_str(), &value.data) {
+        (ParameterType::IntegerOr { words }, Some(text), _) => {
+            nearest(text, words.iter().copied()).map(|near| format!("did you mean `{near}`?"))
+        }
         (ParameterType::Bool, Some(_), _) => Some("write true or false without quotes".into()),
         (ParameterType::Cidr4, Some(text), _) if text.parse::<IpAddr>().is_ok() => {
             Some(format!("add the network's prefix length, such as {text}/24"))

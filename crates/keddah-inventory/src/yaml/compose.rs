@@ -106,8 +106,11 @@ impl Composer {
                     let offset = floor_char_boundary(text, error.offset);
                     let end =
                         text[offset..].chars().next().map_or(offset, |c| offset + c.len_utf8());
-                    let span = self.span(offset..end);
-                    let mut diagnostic = Diagnostic::error(error.code, span, error.message);
+                    let tabs = error.tab.then(|| tabs(text, offset)).flatten();
+                    let label = if tabs.is_some() { "this is a tab, not spaces" } else { "" };
+                    let span = self.span(tabs.unwrap_or(offset..end));
+                    let mut diagnostic =
+                        Diagnostic::error(error.code, span, error.message).label(label);
                     if let Some(help) = error.help {
                         diagnostic = diagnostic.help(help);
                     }
@@ -398,6 +401,33 @@ impl Composer {
 /// A node's share of [`MAX_ALIAS_COST`]: long texts count for more than one.
 fn cost(text: &str) -> usize {
     1 + text.len() / 64
+}
+
+/// The tabs that the parser means by a place near them: right there, or in the indentation of that line or of the
+/// next one that has any text.
+fn tabs(text: &str, offset: usize) -> Option<Range<usize>> {
+    let run = |at: usize| {
+        let start = text[..at].trim_end_matches('\t').len();
+        let end = text.len() - text[at..].trim_start_matches('\t').len();
+        (start < end).then_some(start..end)
+    };
+    if let Some(here) = run(offset) {
+        return Some(here);
+    }
+    let mut start = text[..offset].rfind('\n').map_or(0, |at| at + 1);
+    let here = start;
+    for line in text[start..].split_inclusive('\n') {
+        let content = line.trim_start_matches([' ', '\t']);
+        let indentation = &line[..line.len() - content.len()];
+        if let Some(at) = indentation.find('\t') {
+            return run(start + at);
+        }
+        if start > here && !content.trim().is_empty() {
+            return None;
+        }
+        start += line.len();
+    }
+    None
 }
 
 fn floor_char_boundary(text: &str, offset: usize) -> usize {

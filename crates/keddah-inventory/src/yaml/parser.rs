@@ -57,6 +57,8 @@ pub(super) enum Event<'text> {
 pub(super) struct SyntaxError {
     pub code: &'static str,
     pub offset: usize,
+    /// Whether it is about a tab, which the parser may notice only in the line before or behind it.
+    pub tab: bool,
     pub message: String,
     pub help: Option<&'static str>,
 }
@@ -128,6 +130,7 @@ fn syntax_error(error: &granit_parser::ScanError) -> SyntaxError {
             _ => "yaml-syntax",
         },
         offset: error.marker().byte_offset().unwrap_or_default(),
+        tab: is_tab(kind),
         message: message.map_or_else(|| kind.to_string(), str::to_owned),
         help,
     }
@@ -136,13 +139,7 @@ fn syntax_error(error: &granit_parser::ScanError) -> SyntaxError {
 /// Our words for the mistakes that people make; the parser's own words do for the others.
 fn explain(kind: &ErrorKind) -> (Option<&'static str>, Option<&'static str>) {
     let (message, help) = match kind {
-        ErrorKind::TabNotAllowed
-        | ErrorKind::TabInBlockIndentation
-        | ErrorKind::TabInIndentation
-        | ErrorKind::TabInPlainScalar
-        | ErrorKind::TabAtBlockScalarStart => {
-            ("a tab cannot stand here", "indent with spaces, never with tabs")
-        }
+        _ if is_tab(kind) => ("a tab cannot stand here", "indent with spaces, never with tabs"),
         ErrorKind::UnclosedQuotedScalar
         | ErrorKind::DocumentIndicatorInQuotedScalar
         | ErrorKind::InvalidQuotedScalarIndent => (
@@ -204,4 +201,15 @@ fn explain(kind: &ErrorKind) -> (Option<&'static str>, Option<&'static str>) {
         _ => return (None, None),
     };
     (Some(message), Some(help))
+}
+
+fn is_tab(kind: &ErrorKind) -> bool {
+    matches!(
+        kind,
+        ErrorKind::TabNotAllowed
+            | ErrorKind::TabInBlockIndentation
+            | ErrorKind::TabInIndentation
+            | ErrorKind::TabInPlainScalar
+            | ErrorKind::TabAtBlockScalarStart
+    )
 }

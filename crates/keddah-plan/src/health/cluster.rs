@@ -203,6 +203,9 @@ fn view(
         let state = member.patroni.map_or("unknown", |patroni| patroni.state.as_str());
         let state = if state == "running" && !member.leads() && member.streams() == Some(true) {
             "streaming"
+        } else if state == "streaming" && leader.is_none() {
+            // From whom, nobody knows: a connection to a dead machine lasts until its time is over.
+            "running"
         } else {
             state
         };

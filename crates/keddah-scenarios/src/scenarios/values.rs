@@ -6,10 +6,12 @@ use crate::ensure;
 use crate::failure::{Failure, Outcome};
 use crate::keddah::{Keddah, says};
 use crate::postgres::login;
-use crate::sandbox::Image;
+use crate::sandbox::{Image, Sandbox};
 use crate::values::bundles::Bundles;
 use crate::world::{World, step};
+use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::thread::ScopedJoinHandle;
 use std::time::Duration;
 
 /// Where the bundles lie on the node: nobody but root may change what keepalived runs.
@@ -18,52 +20,104 @@ const THERE: &str = "/var/lib/values";
 /// What a single argument may hold (execve(2): 128 KiB).
 const PIECE: usize = 100_000;
 
+/// So long both releases may take to judge all: what the whole conformance may cost.
+const PATIENCE: Duration = Duration::from_secs(240);
+
 const INVENTORY: &str = include_str!("../../inventories/values.yml");
 
 const SCRIPT: &str = include_str!("../../scripts/judge-values.sh");
 
-/// Runs it.
+/// What the programs of one release judge.
+struct Judged {
+    suite: Suite,
+    bundles: Bundles,
+    /// Where the bundles lie here.
+    here: PathBuf,
+}
+
+/// Runs it: the programs of both releases judge side by side, each distinct bundle of files once.
 pub fn run(world: &mut World) -> Outcome {
-    let codename = world.options.suite.name();
-    let here = world.options.output.join("values-bundles");
-    let _ = std::fs::remove_dir_all(&here);
-    let bundles = step("compile a fleet with each value of each parameter", || {
-        let bundles = Bundles::of(codename);
+    let suites = [world.options.suite, world.options.suite.other()];
+    let output = world.options.output.clone();
+    let judged =
+        step("compile a fleet with each value of each parameter, for each release", || {
+            let [this, other] = suites.map(|suite| Judged::compile(suite, &output));
+            Ok([this?, other?])
+        })?;
+    step("boot a warm node of this release", || world.fresh(Image::Warm, 1).map(|_| ()))?;
+    let beside = step("boot one of the other release beside it", || {
+        world.beside(suites[1], Image::Warm, 1)
+    })?;
+    let sandbox = world.sandbox().ok_or_else(|| Failure::new("no sandbox stands"))?;
+    let verdicts = std::thread::scope(|scope| {
+        let judges: Vec<_> = judged
+            .iter()
+            .zip([sandbox, &beside])
+            .map(|(one, sandbox)| scope.spawn(move || one.verdict(sandbox)))
+            .collect();
+        let ended = judges.into_iter().map(ScopedJoinHandle::join);
+        ended.map(|one| one.unwrap_or_else(|_| Err(Failure::new("a judge panicked")))).collect()
+    });
+    drop(beside);
+    together(verdicts)?;
+    applied(world)
+}
+
+/// What was refused by any.
+fn together(verdicts: Vec<Outcome>) -> Outcome {
+    let failed = verdicts.into_iter().filter_map(Result::err);
+    match failed.reduce(|all, one| all.with(format!("--- {}", one.message)).with(one.evidence)) {
+        Some(failure) => Err(failure),
+        None => Ok(()),
+    }
+}
+
+impl Judged {
+    /// Compiles for a release, and writes down what its programs are to judge.
+    fn compile(suite: Suite, output: &Path) -> Outcome<Self> {
+        let here = output.join(format!("values-bundles-{}", suite.name()));
+        let _ = std::fs::remove_dir_all(&here);
+        let bundles = Bundles::of(suite.name());
         bundles.write(&here)?;
         std::fs::write(here.join("judge-values.sh"), SCRIPT)?;
-        Ok(bundles)
-    })?;
-    let counts = bundles.counts();
-    for judge in ["haproxy", "patroni", "postgresql", "pgbouncer", "keepalived", "etcd"] {
-        ensure!(counts.get(judge).is_some_and(|count| *count > 1), "{judge} judges {counts:?}");
-    }
-    let count: usize = counts.values().sum();
-    let sandbox = step("boot a warm node", || world.fresh(Image::Warm, 1))?;
-    step("bring the files there", || {
-        let archive = here.with_extension("tar.gz");
-        let mut tar = Command::new("tar");
-        tar.arg("-C").arg(&here).arg("-czf").arg(&archive).arg(".");
-        command::run(&mut tar, Duration::from_secs(60))?.success()?;
-        let mut base64 = Command::new("base64");
-        base64.args(["-w", "0"]).arg(&archive);
-        let text = command::run(&mut base64, Duration::from_secs(60))?.success()?.stdout;
-        for piece in text.trim().as_bytes().chunks(PIECE) {
-            let piece = String::from_utf8_lossy(piece);
-            sandbox.shell(1, &format!("printf %s '{piece}' >>/root/values"))?.success()?;
+        let counts = bundles.counts();
+        for judge in ["haproxy", "patroni", "postgresql", "pgbouncer", "keepalived", "etcd"] {
+            let enough = counts.get(judge).is_some_and(|count| *count > 1);
+            ensure!(enough, "of {}, {judge} judges {counts:?}", suite.name());
         }
-        let unpack = format!("mkdir -p {THERE} && base64 -d /root/values | tar -xzf - -C {THERE}");
-        sandbox.shell(1, &unpack)?.success().map(|_| ())
-    })?;
-    step(&format!("{count} bundles are judged"), || {
-        let script = format!("sh {THERE}/judge-values.sh {THERE}");
-        let said = sandbox.shell_for(1, &script, Duration::from_secs(240))?;
-        std::fs::write(here.join("said.txt"), said.to_string())?;
-        bundles.verdict(&said.stdout).map_err(|failure| Failure {
-            evidence: format!("{}\n{}", failure.evidence, said.stderr),
-            ..failure
+        Ok(Self { suite, bundles, here })
+    }
+
+    /// Brings the bundles to a node of that release, and has them judged there.
+    fn verdict(&self, sandbox: &Sandbox) -> Outcome {
+        let (name, here) = (self.suite.name(), &self.here);
+        let count: usize = self.bundles.counts().values().sum();
+        step(&format!("{name}: {count} bundles are judged"), || {
+            let archive = here.with_extension("tar.gz");
+            let mut tar = Command::new("tar");
+            tar.arg("-C").arg(here).arg("-czf").arg(&archive).arg(".");
+            command::run(&mut tar, Duration::from_secs(60))?.success()?;
+            let mut base64 = Command::new("base64");
+            base64.args(["-w", "0"]).arg(&archive);
+            let text = command::run(&mut base64, Duration::from_secs(60))?.success()?.stdout;
+            for piece in text.trim().as_bytes().chunks(PIECE) {
+                let piece = String::from_utf8_lossy(piece);
+                sandbox.shell(1, &format!("printf %s '{piece}' >>/root/values"))?.success()?;
+            }
+            let unpack =
+                format!("mkdir -p {THERE} && base64 -d /root/values | tar -xzf - -C {THERE}");
+            sandbox.shell(1, &unpack)?.success()?;
+            let release = sandbox.shell(1, "cat /etc/os-release")?.success()?.stdout;
+            ensure!(release.contains(&format!("VERSION_CODENAME={name}\n")), "{release}");
+            let script = format!("sh {THERE}/judge-values.sh {THERE}");
+            let said = sandbox.shell_for(1, &script, PATIENCE)?;
+            std::fs::write(here.join("said.txt"), said.to_string())?;
+            self.bundles.verdict(&said.stdout).map_err(|failure| Failure {
+                evidence: format!("{}\n{}", failure.evidence, said.stderr),
+                ..failure
+            })
         })
-    })?;
-    applied(world)
+    }
 }
 
 /// The modes that a cluster can be in, so that each word of the three enumerations comes once: `pg_rto` with

@@ -93,6 +93,12 @@ pub async fn run(context: &Context, args: RemoveArgs) -> Result<ExitCode, Comman
     let deletes = destroy.is_some();
     let mut removing =
         Removing { without_backup: no_backup, deletes, ..removing(&inventory, &name)? };
+    if no_backup && !deletes && !whole_clusters(&inventory, &removing) {
+        return Err(CommandError::user(format!(
+            "`--no-backup` is for a cluster that goes as a whole, and `{name}` is none"
+        ))
+        .hint("leave it out: the others keep the data, and what goes is moved aside"));
+    }
     if aside {
         let hosts = inventory.host(&name).is_some() || inventory.group(&name).is_some();
         let limit = SelectionArgs { limit: vec![name.clone()], ..SelectionArgs::default() };
@@ -134,6 +140,14 @@ pub async fn run(context: &Context, args: RemoveArgs) -> Result<ExitCode, Comman
     };
     let plan = &planned.plan;
     Ok(render::report::show(&context.output, plan, &report, &now, &afterwards))
+}
+
+/// Whether any cluster goes with all of its members.
+fn whole_clusters(inventory: &Inventory, removing: &Removing) -> bool {
+    model::pg_clusters(inventory).iter().any(|cluster| {
+        let goes = |node| removing.instance(node, cluster.name.as_str());
+        !cluster.members.is_empty() && cluster.members.iter().all(|member| goes(&member.node))
+    })
 }
 
 /// The directories that a plan moves aside, by the names that they get.

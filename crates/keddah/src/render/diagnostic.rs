@@ -9,11 +9,8 @@ use keddah_core::{Diagnostic, Severity, SourceFile, SourceId, Span};
 use serde::Serialize;
 use std::collections::BTreeMap;
 
-/// Keys whose values are masked in a file too broken to tell what is a secret.
-const SECRET_WORDS: [&str; 6] = ["password", "passwd", "secret", "token", "key", "pgurl"];
-
 /// Problems of a key with several values: those that lost are not in the inventory, which cannot tell
-/// whether they are secrets. Of such lines nothing but the keys is shown.
+/// whether they are secrets. Of such lines the keys are shown, and what certainly is none.
 const LOST_VALUES: [&str; 2] = ["yaml-duplicate-key", "yaml-merge-readings"];
 
 /// All problems of a file, with source lines that are fit to be shown.
@@ -61,14 +58,22 @@ impl<'a> Problems<'a> {
                     let file = read.sources.file(source);
                     match &secrets {
                         Some(spans) => mask(file, spans.iter().filter(|one| one.source == source)),
-                        None => mask_by_name(&file.text),
+                        None => {
+                            let spans = keddah_inventory::secret_spans_in_text(source, &file.text);
+                            mask(file, spans.iter())
+                        }
                     }
                 });
             }
         }
         let keys_only = keys
             .iter()
-            .map(|(source, spans)| (*source, mask_but(&read.sources.file(*source).text, spans)))
+            .map(|(source, spans)| {
+                let text = &read.sources.file(*source).text;
+                let mut shown = keddah_inventory::plain_spans_in_text(*source, text);
+                shown.extend(spans);
+                (*source, mask_but(text, &shown))
+            })
             .collect();
         Self { read, masked, keys_only }
     }
@@ -179,32 +184,6 @@ fn mask_but(text: &str, shown: &[Span]) -> String {
     String::from_utf8_lossy(&bytes).into_owned()
 }
 
-/// [`mask`] for a file that does not parse: whatever stands after a suspicious key.
-fn mask_by_name(text: &str) -> String {
-    let mut masked = String::with_capacity(text.len());
-    for line in text.split_inclusive('\n') {
-        let lower = line.to_ascii_lowercase();
-        let suspicious = SECRET_WORDS
-            .iter()
-            .filter_map(|word| lower.find(word))
-            .filter_map(|at| Some(at + lower[at..].find(':')? + 1))
-            .min();
-        match suspicious {
-            None => masked.push_str(line),
-            Some(from) => {
-                masked.push_str(&line[..from]);
-                for character in line[from..].chars() {
-                    match character {
-                        '\n' | ' ' => masked.push(character),
-                        other => masked.extend(std::iter::repeat_n('*', other.len_utf8())),
-                    }
-                }
-            }
-        }
-    }
-    masked
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -241,7 +220,7 @@ mod tests {
              10.10.10.10: {}\n",
         );
         let text = Problems::of(&read).text(&Theme::new(false));
-        for shown in ["yaml-duplicate-key", "yaml-merge-readings", "password: *", "<<: [{ ****: *"]
+        for shown in ["yaml-duplicate-key", "yaml-merge-readings", "password: *", "<<: [{ name: *"]
         {
             assert!(text.contains(shown), "{shown}: {text}");
         }
@@ -250,9 +229,31 @@ mod tests {
 
     #[test]
     fn a_broken_file_is_masked_by_its_keys() {
-        let masked = mask_by_name("a: 1\n  pg_admin_password: \"Geheim é\"\nb: [\n");
-        assert_eq!(masked, "a: 1\n  pg_admin_password: ******* ***\nb: [\n");
-        let read = read("all:\n  vars:\n    admin_password: poison: [\n");
-        assert!(!Problems::of(&read).text(&Theme::new(false)).contains("poison"));
+        for broken in ["admin_password: poison: [", "pg_admin_password: \"poison é\"\n    b: [\n"]
+        {
+            let read = read(&format!("all:\n  vars:\n    {broken}\n"));
+            assert!(read.inventory.is_none());
+            let text = Problems::of(&read).text(&Theme::new(false));
+            assert!(!text.contains("poison"), "{text}");
+        }
+    }
+
+    #[test]
+    fn what_stands_behind_a_missing_comma_is_seen() {
+        let read =
+            read("all:\n  vars:\n    pg_users: [{ name: a, password: poison pgbouncer: true }]\n");
+        let text = Problems::of(&read).text(&Theme::new(false));
+        assert!(text.contains("password: ****** pgbouncer: true }]"), "{text}");
+    }
+
+    #[test]
+    fn two_lines_of_one_host_can_be_told_apart() {
+        let read = read(
+            "all:\n  hosts:\n    10.10.10.10: { pg_seq: 2, pg_role: replica, x: poison }\n    \
+             10.10.10.10: { pg_seq: 3, pg_role: offline, password: poison }\n",
+        );
+        let text = Problems::of(&read).text(&Theme::new(false));
+        assert!(text.contains("{ pg_seq: 2, pg_role: replica, *: ****** }"), "{text}");
+        assert!(text.contains("{ pg_seq: 3, pg_role: offline, password: ****** }"), "{text}");
     }
 }

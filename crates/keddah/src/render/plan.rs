@@ -210,9 +210,10 @@ fn problems(text: &mut String, plan: &Plan, theme: Theme) {
     }
 }
 
-/// The log and the hint of a failure, indented.
+/// The log and the hint of a failure, indented; what its message says already is not said again.
 pub fn failure_details(text: &mut String, failure: &Failure, theme: Theme) {
-    for line in &failure.log {
+    let new = |line: &&String| line.trim().is_empty() || !failure.message.contains(line.trim());
+    for line in failure.log.iter().filter(new) {
         let _ = writeln!(text, "    {} {line}", theme.paint(Meaning::Muted, "|"));
     }
     if let Some(hint) = &failure.hint {

@@ -246,6 +246,20 @@ fn what_could_not_be_looked_at_is_an_error() {
 }
 
 #[test]
+fn what_a_message_says_is_not_said_again_below_it() {
+    let words = "ssh: connect to host 10.10.10.13 port 22: No route to host";
+    let failure = Failure {
+        log: vec![words.to_owned(), "a banner".to_owned()],
+        ..Failure::new(format!("10.10.10.13 is out of reach: {words}"))
+    };
+    let mut plan = Plan { resources: 3, nodes: 2, ..Plan::default() };
+    plan.unreachable.insert(NodeName::new("10.10.10.13"), failure);
+    let text = plan::text(&plan, false, 200, PLAIN);
+    assert_eq!(text.matches("No route to host").count(), 1, "{text}");
+    assert!(text.contains("| a banner"), "{text}");
+}
+
+#[test]
 fn an_impossible_change_says_why() {
     let difference =
         Difference::new(Action::Update, Class::Replace, "it was made with other properties")
