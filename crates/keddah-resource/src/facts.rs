@@ -95,7 +95,8 @@ pub struct DataFacts {
     /// is there (PostgreSQL manual, "Continuous Archiving and Point-in-Time Recovery").
     #[serde(default)]
     pub restored: bool,
-    /// How far its WAL reaches; read where no Patroni of the instance answers.
+    /// How far its WAL reaches: by its files where no Patroni of the instance answers, and else as that says,
+    /// and it goes on.
     #[serde(default)]
     pub wal: Option<crate::WalEnd>,
 }

@@ -40,5 +40,5 @@ pub use ownership::{OwnershipFacts, ServiceFacts};
 pub use repository::{PLACE_OPTIONS, Place, RepositoryFacts, with_defaults};
 pub use system_facts::{SystemFacts, SystemProbe};
 pub use verifiers::{RoleVerifier, VerifierFacts, VerifierProbe};
-pub use wal::{StoppedCluster, StoppedMember, WalEnd};
+pub use wal::{Led, StoppedCluster, StoppedMember, WalEnd};
 pub use work::Work;

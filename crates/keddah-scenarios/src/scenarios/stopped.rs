@@ -94,8 +94,52 @@ pub fn run(world: &mut World) -> Outcome {
             wait_until("what was restored", PATIENCE, || counts(sandbox, node, "2001"))?;
         }
         keddah.plan()?.expect_empty()
+    })?;
+    let other = if leads == REPLICAS[0] { REPLICAS[1] } else { REPLICAS[0] };
+    step("a stopped member with a history of its own is not rewound without a word", || {
+        stop(sandbox, other)?;
+        sandbox.shell(other, OWN_HISTORY)?.success()?;
+        let refused = keddah.run(&["apply", "--yes"])?.expect(&[1])?;
+        says(&refused, &format!("{} has ", name(other)))?;
+        says(&refused, " of WAL of its own behind the fork")?;
+        says(&refused, "--despite pg-test")?;
+        says(&keddah.run(&["plan"])?.expect(&[2])?, " of WAL of its own behind the fork")
+    })?;
+    step("it is kept aside, and the member follows the leader again", || {
+        let own = format!("pg-test-{}", other - 1);
+        keddah.run(&["remove", &own, "--confirm", &own])?.success()?;
+        sandbox
+            .shell(other, "test -f /data/postgres/pg-test-*.removed/data/PG_VERSION")?
+            .success()?;
+        keddah.apply()?;
+        wait_healthy(sandbox, leads, 3, PATIENCE)?;
+        counts(sandbox, other, "2001")?;
+        keddah.run(&["remove", &address(other), "--aside", "--confirm", &address(other)])?;
+        keddah.plan()?.expect_empty()
+    })?;
+    step("while the leader's node cannot be asked, no other one is taken for it", || {
+        // No one of the others has a backup on its node.
+        sandbox.shell(leads, "kill -STOP $(pgrep -x 'sshd[a-z-]*')")?.success()?;
+        let plan = keddah.plan();
+        let said = keddah.run(&["plan"]);
+        sandbox.shell(leads, "kill -CONT $(pgrep -x 'sshd[a-z-]*')")?.success()?;
+        let plan = plan?;
+        ensure!(plan.changes.is_empty(), "not empty: {}", plan.list());
+        says(&said?, &format!("{} leads pg-test and cannot be asked", name(leads)))
     })
 }
+
+/// Somebody promotes a standby by hand, writes, and stops it.
+const OWN_HISTORY: &str = r#"
+set -e
+cd /
+ctl=$(ls /usr/lib/postgresql/*/bin/pg_ctl)
+as() { runuser -u postgres -- "$@"; }
+as $ctl -s -w -D /pg/data -l /tmp/own.log start
+as $ctl -s -w -D /pg/data promote
+as psql -X -q -d test -c "INSERT INTO kept SELECT generate_series(1, 5000)"
+as $ctl -s -w -D /pg/data stop
+"#;
 
 fn stop(sandbox: &Sandbox, node: u8) -> Outcome {
     sandbox.shell(node, "systemctl stop patroni")?.success().map(|_| ())
