@@ -6,7 +6,7 @@ mod support;
 use keddah_compile::Compiled;
 use keddah_core::NodeName;
 use keddah_resource::{
-    DataFacts, EtcdFacts, InstanceFacts, Kind, MemberFacts, NodeFacts, PatroniFacts, Spec, WalEnd,
+    DataFacts, EtcdFacts, EtcdMemberFacts, InstanceFacts, Kind, MemberFacts, NodeFacts, PatroniFacts, Spec, WalEnd,
 };
 use std::collections::BTreeMap;
 use support::{compiled, facts};
@@ -37,7 +37,13 @@ fn of(facts: &mut Facts, last: u8) -> &mut NodeFacts {
 
 /// A cluster that runs: its first member leads, and each Patroni knows that.
 fn running() -> Facts {
-    let etcd = EtcdFacts { cluster: "1".into(), member: "1".into(), members: Vec::new() };
+    let member = EtcdMemberFacts {
+        id: "1".to_owned(),
+        name: "etcd-1".to_owned(),
+        peer_urls: vec!["https://10.10.10.10:2380".to_owned()],
+        learner: false,
+    };
+    let etcd = EtcdFacts { cluster: "1".into(), member: "1".into(), members: vec![member] };
     let etcd = NodeFacts { etcd: Some(etcd), etcd_has_data: true, ..facts() };
     let mut nodes: Facts = BTreeMap::from([(node(10), etcd)]);
     for seq in 1_u8..=3 {

@@ -149,6 +149,7 @@ fn where_somebody_runs_patroni_decides_alone() {
 fn what_stopped_members_are_compared_with_where_the_leader_cannot_be_asked() {
     let mut facts = stopped([(1, 300), (1, 500), (1, 900)]);
     facts.remove(&node(11));
+    of(&mut facts, 10).etcd_has_data = true;
     let follows = WalEnd { timeline: 2, position: 800, exact: false, forks: vec![(1, 600)] };
     let replica = of(&mut facts, 12);
     replica.instances[0].data.as_mut().expect("data").wal = Some(follows);

@@ -119,7 +119,7 @@ fn start<'a>(cluster: &'a StoppedCluster, starting: &[&'a StoppedMember]) -> Opt
         } else {
             ways.push(format!(
                 "choose who shall lead, and start that member alone: `keddah apply -l HOST`{}; once it leads, \
-                 `keddah apply -l {name}` starts the others, which follow it",
+                 `keddah apply -l {name} --despite {name}` has the others follow it",
                 newest(cluster, name)
             ));
         }

@@ -304,6 +304,9 @@ pub struct NodeFacts {
     /// What instances hold that were asked for it ([`Probe::holdings`]).
     #[serde(default)]
     pub holdings: Vec<crate::HoldingsFacts>,
+    /// Where its instances are configured to listen.
+    #[serde(default)]
+    pub ports: Vec<crate::PortFacts>,
 }
 
 impl NodeFacts {

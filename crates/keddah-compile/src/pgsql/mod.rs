@@ -11,6 +11,7 @@ pub(crate) mod layout;
 mod led;
 mod libraries;
 mod listening;
+mod moving_ports;
 mod objects;
 pub(crate) mod parameters;
 mod patroni;

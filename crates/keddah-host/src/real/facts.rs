@@ -1,7 +1,7 @@
 //! What this machine is.
 
 use super::{
-    aside, etcd_member, holdings, hostname, instance_facts, ownership, packages, sysctl, system,
+    aside, etcd_member, holdings, hostname, instance_facts, ownership, packages, ports, sysctl, system,
     verifiers, wal_end,
 };
 use crate::HostError;
@@ -23,6 +23,9 @@ use std::path::Path;
 /// Below which Patroni has its configurations, and the file of one that only Keddah writes.
 const PATRONI: &str = "/etc/patroni";
 pub(super) const CONFIGURATION: &str = "10-patroni.yml";
+
+/// Below which PgBouncer has its own.
+const PGBOUNCER: &str = "/etc/pgbouncer";
 
 /// Where Keddah's own units stand.
 const UNITS: &str = "/etc/systemd/system";
@@ -84,6 +87,7 @@ pub(crate) async fn gather(probe: &Probe) -> Result<NodeFacts, HostError> {
         etcd_configured: Path::new(ETCD_BOOTSTRAP).exists(),
         asides: aside::gather(&kept.instances)?,
         removed: aside::removed(&probe.removed_in)?,
+        ports: ports::gather(Path::new(PATRONI), Path::new(PGBOUNCER), &kept.instances)?,
         instances: kept.instances,
         data: kept.data,
         backups: kept.backups,

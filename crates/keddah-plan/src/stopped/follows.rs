@@ -13,9 +13,10 @@ pub(super) fn start<'a>(
     let name = &cluster.name;
     let lost = |member: &&'a StoppedMember| Some((*member, loss(member, led)?));
     let (members, losses): (Vec<_>, Vec<_>) = starting.iter().filter_map(lost).unzip();
-    let first = members.first()?;
+    members.first()?;
     let who: Vec<&str> = members.iter().map(|member| member.name.as_str()).collect();
     let hosts: Vec<&str> = members.iter().map(|member| member.node.as_str()).collect();
+    let removals: Vec<String> = who.iter().map(|name| format!("`keddah remove {name}`")).collect();
     let message = format!(
         "{} would follow {}, which leads {name}, and what that one has not is thrown away",
         who.join(" and "),
@@ -23,12 +24,12 @@ pub(super) fn start<'a>(
     );
     let ways = vec![
         format!(
-            "to keep it and have the member back: `keddah remove {}` moves its data aside, and the next apply \
-             clones it from the leader",
-            first.name
+            "to keep it and have the member back: {} moves its data aside, and the next apply clones it from \
+             the leader",
+            removals.join(" and ")
         ),
         format!(
-            "or leave {} as it is, and select the others (`-l`), until somebody has looked at it",
+            "or leave what is stopped on {} to somebody who looks at it, and select the others (`-l`)",
             hosts.join(" and ")
         ),
     ];

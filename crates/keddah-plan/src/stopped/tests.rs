@@ -150,7 +150,7 @@ fn of_several_histories_somebody_chooses_one() {
         [
             "choose who shall lead, and start that member alone: `keddah apply -l HOST`, HOST being 10.0.0.3 for \
           pg-3, whose timeline 3 is the newest; another one with `--despite pg`; once it leads, `keddah apply -l \
-          pg` starts the others, which follow it"
+          pg --despite pg` has the others follow it"
         ]
     );
     let (_, losses, _, refused) = decides(&cluster, &[3]);
