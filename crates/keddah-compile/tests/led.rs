@@ -6,7 +6,8 @@ mod support;
 use keddah_compile::Compiled;
 use keddah_core::NodeName;
 use keddah_resource::{
-    DataFacts, EtcdFacts, EtcdMemberFacts, InstanceFacts, Kind, MemberFacts, NodeFacts, PatroniFacts, Spec, WalEnd,
+    DataFacts, EtcdFacts, EtcdMemberFacts, InstanceFacts, Kind, MemberFacts, NodeFacts,
+    PatroniFacts, Spec, WalEnd,
 };
 use std::collections::BTreeMap;
 use support::{compiled, facts};
@@ -133,7 +134,10 @@ fn nothing_of_the_kind_is_planned_elsewhere_while_the_leader_cannot_be_asked() {
     }
     assert_eq!(lists(&told), 0, "a list ahead of the roles shuts pools");
     let note = told.notes.iter().find(|note| note.contains("cannot be asked")).expect("a note");
-    assert!(note.starts_with("pg-test-1 on 10.10.10.11 leads pg-test and cannot be asked"), "{note}");
+    assert!(
+        note.starts_with("pg-test-1 on 10.10.10.11 leads pg-test and cannot be asked"),
+        "{note}"
+    );
     // Each member still has its stanza, and whoever does not run is started.
     assert_eq!(planned(&told, Kind::Stanza), ["10.10.10.12", "10.10.10.13"]);
     of(&mut facts, 13).patroni.clear();
@@ -182,7 +186,10 @@ fn a_standby_cluster_is_not_demoted_a_second_time_while_its_leader_is_silent() {
       vars: { pg_cluster: pg-other }
     pg-test:\n",
     );
-    let text = text.replace("pg_role: primary }\n        10.10.10.12", "pg_role: primary, pg_upstream: 10.10.10.20 }\n        10.10.10.12");
+    let text = text.replace(
+        "pg_role: primary }\n        10.10.10.12",
+        "pg_role: primary, pg_upstream: 10.10.10.20 }\n        10.10.10.12",
+    );
     let mut facts = running();
     let mut other = support::facts();
     other.patroni = vec![PatroniFacts {

@@ -256,20 +256,26 @@ mod tests {
         let refused = |nodes: &[&str], runs, waits: &[&str]| {
             let plan = planned_beside("200", nodes, Some(runs), waits);
             assert!(plan.changes.iter().any(|change| change.id.name == "pg-1"), "it restarts");
-            let impossible = plan.changes.iter().filter_map(|one| one.difference.impossible.clone());
+            let impossible =
+                plan.changes.iter().filter_map(|one| one.difference.impossible.clone());
             impossible.collect::<Vec<_>>()
         };
         let found = refused(&["a"], 100, &["pg-1", "pg-2"]);
         assert_eq!(
             found,
-            ["pg-1 comes back with more max_connections than it runs with, and a replica must not have less of \
+            [
+                "pg-1 comes back with more max_connections than it runs with, and a replica must not have less of \
               it than its primary: pg-2 still waits for the restart that takes it over and is outside of this \
-              selection; select the whole cluster (`-l pg`), or let restarts wait (`--restart never`)"]
+              selection; select the whole cluster (`-l pg`), or let restarts wait (`--restart never`)"
+            ]
         );
         assert!(refused(&["a", "b"], 100, &["pg-1", "pg-2"]).is_empty(), "in their order");
         assert!(refused(&["a"], 100, &["pg-1"]).is_empty(), "the replica has restarted");
         assert!(refused(&["a"], 200, &["pg-1", "pg-2"]).is_empty(), "it waits for something else");
-        assert!(refused(&["a"], 300, &["pg-1", "pg-2"]).is_empty(), "where it shrinks it goes first");
+        assert!(
+            refused(&["a"], 300, &["pg-1", "pg-2"]).is_empty(),
+            "where it shrinks it goes first"
+        );
     }
 
     #[test]

@@ -24,7 +24,8 @@ impl<'a> Compiler<'a> {
         for node in nodes {
             for (cluster, member) in self.topology.instances_on(&node.name) {
                 let name = cluster.name.as_str();
-                let Some(ports) = node.facts.ports.iter().find(|ports| ports.cluster == name) else {
+                let Some(ports) = node.facts.ports.iter().find(|ports| ports.cluster == name)
+                else {
                     continue;
                 };
                 // One that does not run moves without anybody's noticing.
@@ -70,9 +71,8 @@ impl<'a> Compiler<'a> {
             for node in nodes {
                 let unit = ResourceId::new(&node.name, Kind::Unit, "haproxy.service");
                 let served = self.topology.served_by(&node.name, self.input.inventory);
-                let leads = served
-                    .iter()
-                    .any(|&at| self.topology.clusters[at].name.as_str() == name);
+                let leads =
+                    served.iter().any(|&at| self.topology.clusters[at].name.as_str() == name);
                 if leads && let Some(unit) = self.fleet.get_mut(&unit) {
                     unit.after.extend(before.iter().cloned());
                 }

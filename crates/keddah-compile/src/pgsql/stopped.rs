@@ -120,7 +120,8 @@ fn led(cluster: &Cluster<'_>) -> Option<Led> {
             let follows = cluster.instances.iter().filter(|one| {
                 one.node.facts.patroni_of(&cluster.name).is_some_and(|patroni| !patroni.leads())
             });
-            let furthest = follows.filter_map(|one| wal(&one.node.name)).max_by_key(|(reach, _)| *reach);
+            let furthest =
+                follows.filter_map(|one| wal(&one.node.name)).max_by_key(|(reach, _)| *reach);
             // How far the leader has come itself cannot be said.
             let wal = furthest.map(|(_, wal)| WalEnd { position: u64::MAX, ..wal });
             Some(Led { by: by.clone(), wal })

@@ -1,8 +1,8 @@
 //! What this machine is.
 
 use super::{
-    aside, etcd_member, holdings, hostname, instance_facts, ownership, packages, ports, sysctl, system,
-    verifiers, wal_end,
+    aside, etcd_member, holdings, hostname, instance_facts, ownership, packages, ports, sysctl,
+    system, verifiers, wal_end,
 };
 use crate::HostError;
 use crate::command::Command;

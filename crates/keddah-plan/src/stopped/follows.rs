@@ -62,6 +62,8 @@ fn loss(member: &StoppedMember, led: &Led) -> Option<String> {
         Some(bytes) => {
             Some(format!("{at} has {} of WAL of its own behind the fork ({now})", size(bytes)))
         }
-        None => Some(format!("{at} has a history of which the leader's cannot be told apart ({now})")),
+        None => {
+            Some(format!("{at} has a history of which the leader's cannot be told apart ({now})"))
+        }
     }
 }

@@ -195,15 +195,19 @@ fn a_member_whose_history_has_parted_from_its_leaders_is_not_rewound_without_a_w
     );
     assert_eq!(
         losses,
-        ["pg-1 on 10.0.0.1 has 2048 kB of WAL of its own behind the fork (timeline 1, 0/700000; the leader is on \
-          timeline 2)"]
+        [
+            "pg-1 on 10.0.0.1 has 2048 kB of WAL of its own behind the fork (timeline 1, 0/700000; the leader is on \
+          timeline 2)"
+        ]
     );
     assert!(ways[0].contains("`keddah remove pg-1` moves its data aside"), "{ways:?}");
     let restored = member(1, Some(end(3, 6 * MB, &[(1, 4 * MB)])));
     assert_eq!(
         loses(&beside_a_leader(restored, leader())),
-        ["pg-1 on 10.0.0.1 has 2048 kB of WAL of its own behind the fork (timeline 3, 0/600000; the leader is on \
-          timeline 2)"],
+        [
+            "pg-1 on 10.0.0.1 has 2048 kB of WAL of its own behind the fork (timeline 3, 0/600000; the leader is on \
+          timeline 2)"
+        ],
         "restored to a point in time, and recovered"
     );
     let back = member(1, Some(end(2, 10 * MB, &[(1, 5 * MB)])));
