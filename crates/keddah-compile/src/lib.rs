@@ -220,6 +220,7 @@ impl<'a> Compiler<'a> {
         self.infra(nodes)?;
         self.data_directories(nodes);
         self.haproxy_after_patroni(nodes);
+        self.haproxy_after_ports(nodes);
         self.one_by_one(nodes);
         self.trust_last();
         Ok(())

@@ -1,9 +1,12 @@
-//! A Patroni that moves to another port: who asks it follows after it.
+//! A Patroni, a server or a pool that moves to another port: who asks it, or leads clients there, follows
+//! after it.
 
 mod support;
 
 use keddah_core::NodeName;
-use keddah_resource::{DataFacts, InstanceFacts, Kind, NodeFacts, PatroniFacts, ResourceId};
+use keddah_resource::{
+    DataFacts, InstanceFacts, Kind, NodeFacts, PatroniFacts, PortFacts, ResourceId,
+};
 use std::collections::BTreeMap;
 use support::{compiled, facts};
 
@@ -84,4 +87,43 @@ fn haproxy_waits_for_no_patroni_that_is_merely_away() {
     for answering in [1, 2] {
         assert_eq!(awaited(answering, 11), Vec::<NodeName>::new(), "{answering} answer");
     }
+}
+
+/// What HAProxy of a node waits for, of servers and pools that have moved.
+fn followed(told: &keddah_compile::Compiled, last: u8) -> Vec<String> {
+    let haproxy = ResourceId::new(&node(last), Kind::Unit, "haproxy.service");
+    let haproxy = told.fleet.get(&haproxy).expect("the node has one");
+    let moved = |id: &&ResourceId| id.kind == Kind::Postmaster || id.name == "pgbouncer.service";
+    haproxy.after.iter().filter(moved).map(|id| format!("{} {}", id.node, id.name)).collect()
+}
+
+#[test]
+fn haproxy_and_pools_follow_servers_that_move_to_another_port() {
+    let text = INVENTORY.replace("patroni_port: 8009", "pg_port: 5532");
+    let mut facts = nodes(2);
+    let told = compiled(&text, &facts);
+    assert!(followed(&told, 11).is_empty(), "where they listen now is not known");
+    for last in [11, 12] {
+        let ports =
+            PortFacts { cluster: "pg-test".to_owned(), server: Some(5432), pool: Some(6432) };
+        facts.get_mut(&node(last)).expect("a node").ports = vec![ports];
+    }
+    let told = compiled(&text, &facts);
+    for last in [11, 12] {
+        assert_eq!(followed(&told, last), ["10.10.10.11 pg-test-1", "10.10.10.12 pg-test-2"]);
+        let pool = ResourceId::new(&node(last), Kind::Unit, "pgbouncer.service");
+        let pool = told.fleet.get(&pool).expect("a pool");
+        assert!(pool.after.iter().any(|id| id.kind == Kind::Postmaster && id.node == node(last)));
+    }
+    let note = told.notes.iter().find(|note| note.contains("moves from port")).expect("a note");
+    assert!(
+        note.starts_with("PostgreSQL of pg-test-1, pg-test-2 moves from port 5432 to 5532"),
+        "{note}"
+    );
+    let told = compiled(&INVENTORY.replace("patroni_port: 8009", "pgbouncer_port: 6532"), &facts);
+    let pools = ["10.10.10.11 pgbouncer.service", "10.10.10.12 pgbouncer.service"];
+    assert_eq!(followed(&told, 11), pools);
+    let told = compiled(&INVENTORY.replace(", patroni_port: 8009", ""), &facts);
+    assert!(followed(&told, 11).is_empty(), "nothing moves");
+    assert!(!told.notes.iter().any(|note| note.contains("moves from port")));
 }

@@ -6,7 +6,8 @@ mod support;
 use keddah_compile::Compiled;
 use keddah_core::NodeName;
 use keddah_resource::{
-    DataFacts, InstanceFacts, Kind, NodeFacts, PatroniFacts, ResourceId, Spec, WalEnd,
+    DataFacts, InstanceFacts, Kind, Led, MemberFacts, NodeFacts, PatroniFacts, ResourceId, Spec,
+    WalEnd,
 };
 use std::collections::BTreeMap;
 use support::{compiled, facts, file};
@@ -58,6 +59,10 @@ fn stopped(ends: [(u32, u64); 3]) -> Facts {
         nodes.insert(node(10 + seq), about);
     }
     nodes
+}
+
+fn of(facts: &mut Facts, last: u8) -> &mut NodeFacts {
+    facts.get_mut(&node(last)).expect("a node")
 }
 
 fn patroni(last: u8) -> ResourceId {
@@ -118,7 +123,56 @@ fn where_somebody_runs_patroni_decides_alone() {
         system_identifier: "7300000000000000001".to_owned(),
         paused: false,
     }];
-    let compiled = compiled(INVENTORY, &facts);
-    assert_eq!(first(&compiled), [12]);
-    assert!(compiled.stopped.is_empty());
+    // Its WAL is what its Patroni says, and goes on.
+    let leader = WalEnd { timeline: 2, position: 950, exact: false, forks: vec![(1, 600)] };
+    of(&mut facts, 12).instances[0].data.as_mut().expect("data").wal = Some(leader.clone());
+    let told = compiled(INVENTORY, &facts);
+    assert_eq!(first(&told), [12]);
+    let [cluster] = told.stopped.as_slice() else { panic!("{:?}", told.stopped) };
+    let members: Vec<_> = cluster.members.iter().map(|member| member.name.as_str()).collect();
+    assert_eq!(members, ["pg-test-3", "pg-test-1"], "those that are stopped");
+    let led = Led { by: "pg-test-2 on 10.10.10.12".to_owned(), wal: Some(leader) };
+    assert_eq!(cluster.led, Some(led));
+    // One that runs without its Patroni is not stopped, and a backup that was restored is told.
+    of(&mut facts, 11).instances[0].runs = true;
+    let data = of(&mut facts, 13).instances[0].data.as_mut().expect("data");
+    data.restored = true;
+    let told = compiled(INVENTORY, &facts);
+    let [member] = told.stopped[0].members.as_slice() else { panic!("{:?}", told.stopped) };
+    assert_eq!(member.restored.as_deref(), Some("/data/postgres/pg-test-17/data"));
+    // Where nobody leads, Patroni compares those that run.
+    of(&mut facts, 12).patroni[0].role = "replica".to_owned();
+    assert!(compiled(INVENTORY, &facts).stopped.is_empty());
+}
+
+#[test]
+fn what_stopped_members_are_compared_with_where_the_leader_cannot_be_asked() {
+    let mut facts = stopped([(1, 300), (1, 500), (1, 900)]);
+    facts.remove(&node(11));
+    of(&mut facts, 10).etcd_has_data = true;
+    let follows = WalEnd { timeline: 2, position: 800, exact: false, forks: vec![(1, 600)] };
+    let replica = of(&mut facts, 12);
+    replica.instances[0].data.as_mut().expect("data").wal = Some(follows);
+    replica.patroni = vec![PatroniFacts {
+        tls: false,
+        role: "replica".to_owned(),
+        state: "running".to_owned(),
+        scope: "pg-test".to_owned(),
+        system_identifier: "7300000000000000001".to_owned(),
+        paused: false,
+    }];
+    replica.members = vec![MemberFacts {
+        scope: "pg-test".to_owned(),
+        name: "pg-test-1".to_owned(),
+        host: "10.10.10.11".to_owned(),
+        state: "running".to_owned(),
+        leads: true,
+    }];
+    let told = compiled(INVENTORY, &facts);
+    let [cluster] = told.stopped.as_slice() else { panic!("{:?}", told.stopped) };
+    let led = cluster.led.as_ref().expect("somebody leads");
+    assert_eq!(led.by, "pg-test-1 on 10.10.10.11");
+    let [member] = cluster.members.as_slice() else { panic!("{cluster:?}") };
+    let beyond = member.wal.as_ref().zip(led.wal.as_ref()).and_then(|(wal, led)| wal.beyond(led));
+    assert_eq!((member.name.as_str(), beyond), ("pg-test-3", Some(300)), "of its own");
 }

@@ -297,6 +297,7 @@ fn small_machine(node: &str) -> NodeFacts {
         repositories: Vec::new(),
         system: keddah_resource::SystemFacts::default(),
         holdings: Vec::new(),
+        ports: Vec::new(),
     }
 }
 

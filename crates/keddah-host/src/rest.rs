@@ -132,6 +132,9 @@ pub struct Xlog {
     /// What was replayed.
     #[serde(default)]
     pub replayed_location: Option<u64>,
+    /// Of one that leads: what was written.
+    #[serde(default)]
+    pub location: Option<u64>,
 }
 
 /// Patroni about itself.
@@ -382,6 +385,14 @@ fn anonymous(port: u16) -> PatroniApi {
 /// Patroni speaks TLS exactly when its configuration says so, which is not known before the node
 /// was looked at; so both ways are tried. `ca` is the path of the CA for the second.
 pub async fn patroni_facts(port: u16, ca: Option<&str>) -> Option<PatroniFacts> {
+    patroni_and_wal(port, ca).await.map(|(facts, _)| facts)
+}
+
+/// The same, and how far the WAL of its server has come: timeline and position, as far as it says so.
+pub(crate) async fn patroni_and_wal(
+    port: u16,
+    ca: Option<&str>,
+) -> Option<(PatroniFacts, (Option<u32>, Option<u64>))> {
     let api = anonymous(port);
     let client = Patroni::new(&api);
     let who = format!("Patroni on port {port} /patroni");
@@ -396,15 +407,20 @@ pub async fn patroni_facts(port: u16, ca: Option<&str>) -> Option<PatroniFacts> 
         Err(_) => return None,
     };
     let status: Status = serde_json::from_slice(&answer.body).ok()?;
-    let Status { role, state, patroni, database_system_identifier, pause, .. } = status;
-    Some(PatroniFacts {
+    let Status { role, state, patroni, database_system_identifier, pause, timeline, xlog, .. } =
+        status;
+    let Xlog { received_location, replayed_location, location } = xlog;
+    let position = location.max(received_location).max(replayed_location);
+    let facts = PatroniFacts {
         tls,
         role,
         state,
         scope: patroni.scope,
         system_identifier: database_system_identifier,
         paused: pause,
-    })
+    };
+    let timeline = timeline.and_then(|timeline| timeline.try_into().ok());
+    Some((facts, (timeline, position)))
 }
 
 /// The members of a cluster that this node's Patroni knows of; none where it does not say so in time: it

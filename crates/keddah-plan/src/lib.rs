@@ -37,5 +37,6 @@ pub use lint::{Allowance, Finding, lint, short_name};
 pub use plan::{Blocked, Certainty, Outcome, Plan, PlannedChange, Promise, Summary, Unobserved};
 pub use privileges::{Deviation, PrivilegeModel};
 pub use report::{Ending, Report, ReportedChange};
+pub use restart_order::not_before_its_replicas;
 pub use restarts::Restarts;
 pub use stopped::{Start, starts};

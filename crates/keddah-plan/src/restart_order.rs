@@ -1,6 +1,7 @@
 //! A leader that restarts with more of something than its replicas have: where a selection holds the
 //! leader and not the replicas, no order of restarts is right.
 
+use crate::health::Health;
 use crate::{Outcome, Plan};
 use keddah_resource::{
     Class, DesiredFleet, Kind, Observed, Resource, ResourceId, Spec, TriggerAction,
@@ -87,9 +88,76 @@ pub(crate) fn guard(
     }
 }
 
+/// Refuses the restart of a leader that comes back with more of such a limit while replicas outside of the
+/// selection wait for the restart that takes it over: an earlier apply has written it down and left them
+/// out, together with the leader.
+pub fn not_before_its_replicas(
+    desired: &DesiredFleet,
+    observed: &BTreeMap<ResourceId, Outcome>,
+    health: &Health,
+    plan: &mut Plan,
+) {
+    let mut refused: Vec<(ResourceId, String)> = Vec::new();
+    for change in plan.changes.iter().filter(|change| change.id.kind == Kind::Postmaster) {
+        let (Some(cluster), true) = (&change.cluster, change.difference.class >= Class::Restart)
+        else {
+            continue;
+        };
+        let Some(Outcome::Observed(Observed::Postmaster(server))) = observed.get(&change.id) else {
+            continue;
+        };
+        // It is the leader's node that the cluster's settings are planned on, and the leader that tells its
+        // limits.
+        let config = desired.iter().find_map(|one| match (&one.spec, observed.get(&one.id)) {
+            (Spec::PatroniConfig(spec), Some(Outcome::Observed(Observed::PatroniConfig(is))))
+                if one.cluster.as_ref() == Some(cluster) && one.id.node == change.id.node =>
+            {
+                Some((spec, is))
+            }
+            _ => None,
+        });
+        let Some((spec, present)) = config else { continue };
+        let raises = spec.raises(present, &server.limits);
+        let waiting: Vec<&str> = health
+            .findings
+            .iter()
+            .filter(|one| one.name == "pending-restart" && one.cluster.as_ref() == Some(cluster))
+            .map(|one| one.place.as_str())
+            .filter(|name| *name != change.id.name && !restarts(plan, name))
+            .collect();
+        if raises.is_empty() || waiting.is_empty() {
+            continue;
+        }
+        let why = format!(
+            "{} comes back with more {} than it runs with, and a replica must not have less of it than its \
+             primary: {} still waits for the restart that takes it over and is outside of this selection; \
+             select the whole cluster (`-l {cluster}`), or let restarts wait (`--restart never`)",
+            change.id.name,
+            raises.join(", "),
+            waiting.join(", "),
+        );
+        refused.push((change.id.clone(), why));
+    }
+    for (id, why) in refused {
+        for change in plan.changes.iter_mut().filter(|change| change.id == id) {
+            change.difference.impossible.get_or_insert(why.clone());
+        }
+    }
+}
+
+/// Whether a plan restarts the server of an instance.
+fn restarts(plan: &Plan, instance: &str) -> bool {
+    plan.changes.iter().any(|change| {
+        change.id.kind == Kind::Postmaster
+            && change.id.name == instance
+            && change.difference.class >= Class::Restart
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::health::{Finding, Severity};
     use keddah_core::{NodeName, Setting};
     use keddah_resource::Module;
     use keddah_resource::kind::{patroni_config, postmaster};
@@ -108,6 +176,11 @@ mod tests {
     /// The plan for `max_connections: 200`, with what the configuration says before, and what the leader runs
     /// with where both servers wait for a restart.
     fn planned(before: &str, nodes: &[&str], runs: Option<i64>) -> Plan {
+        planned_beside(before, nodes, runs, &[])
+    }
+
+    /// The same beside members that wait for a restart, whether they are selected or not.
+    fn planned_beside(before: &str, nodes: &[&str], runs: Option<i64>, waits: &[&str]) -> Plan {
         let api = json!({"unit": "patroni.service", "address": "127.0.0.1", "port": 8008, "ca_path": null,
             "username": "u", "password": "p"});
         let connection = json!({"socket_directory": "/run", "port": 5432, "superuser": "postgres"});
@@ -160,7 +233,49 @@ mod tests {
         let id = desired.add(config);
         observed.insert(id, Outcome::Observed(present.into()));
         desired.retain(|resource| nodes.contains(&resource.id.node.as_str()));
-        crate::plan(&desired, &observed).expect("a plan")
+        let mut plan = crate::plan(&desired, &observed).expect("a plan");
+        let mut health = Health::default();
+        for name in waits {
+            health.findings.push(Finding {
+                severity: Severity::Warning,
+                name: "pending-restart",
+                place: (*name).to_owned(),
+                cluster: Some("pg".to_owned()),
+                message: String::new(),
+                remedy: String::new(),
+                since: None,
+                accepted: false,
+            });
+        }
+        not_before_its_replicas(&desired, &observed, &health, &mut plan);
+        plan
+    }
+
+    #[test]
+    fn a_leader_that_was_left_out_before_does_not_restart_before_its_replicas() {
+        let refused = |nodes: &[&str], runs, waits: &[&str]| {
+            let plan = planned_beside("200", nodes, Some(runs), waits);
+            assert!(plan.changes.iter().any(|change| change.id.name == "pg-1"), "it restarts");
+            let impossible =
+                plan.changes.iter().filter_map(|one| one.difference.impossible.clone());
+            impossible.collect::<Vec<_>>()
+        };
+        let found = refused(&["a"], 100, &["pg-1", "pg-2"]);
+        assert_eq!(
+            found,
+            [
+                "pg-1 comes back with more max_connections than it runs with, and a replica must not have less of \
+              it than its primary: pg-2 still waits for the restart that takes it over and is outside of this \
+              selection; select the whole cluster (`-l pg`), or let restarts wait (`--restart never`)"
+            ]
+        );
+        assert!(refused(&["a", "b"], 100, &["pg-1", "pg-2"]).is_empty(), "in their order");
+        assert!(refused(&["a"], 100, &["pg-1"]).is_empty(), "the replica has restarted");
+        assert!(refused(&["a"], 200, &["pg-1", "pg-2"]).is_empty(), "it waits for something else");
+        assert!(
+            refused(&["a"], 300, &["pg-1", "pg-2"]).is_empty(),
+            "where it shrinks it goes first"
+        );
     }
 
     #[test]

@@ -1,7 +1,9 @@
-//! What the start of a cluster of which nobody runs decides: whoever is started first leads, and the others
+//! What the start of stopped members decides. Where nobody runs, whoever is started first leads, and the others
 //! throw away what they have beyond it. Patroni itself compares only those that run at that moment, and
 //! takes one as long as it is less than `maximum_lag_on_failover` behind (Patroni's documentation,
 //! "Replication modes", "Maximum lag on failover").
+
+mod follows;
 
 use crate::{Plan, PlannedChange};
 use keddah_resource::{Action, Class, StoppedCluster, StoppedMember, WalEnd};
@@ -67,6 +69,9 @@ fn begins(change: &PlannedChange) -> bool {
 }
 
 fn start<'a>(cluster: &'a StoppedCluster, starting: &[&'a StoppedMember]) -> Option<Start<'a>> {
+    if let Some(led) = &cluster.led {
+        return follows::start(cluster, led, starting);
+    }
     let first = *starting.first()?;
     let most = cluster.members.first()?;
     let name = &cluster.name;
@@ -114,7 +119,7 @@ fn start<'a>(cluster: &'a StoppedCluster, starting: &[&'a StoppedMember]) -> Opt
         } else {
             ways.push(format!(
                 "choose who shall lead, and start that member alone: `keddah apply -l HOST`{}; once it leads, \
-                 `keddah apply -l {name}` starts the others, which follow it",
+                 `keddah apply -l {name} --despite {name}` has the others follow it",
                 newest(cluster, name)
             ));
         }

@@ -95,7 +95,8 @@ pub struct DataFacts {
     /// is there (PostgreSQL manual, "Continuous Archiving and Point-in-Time Recovery").
     #[serde(default)]
     pub restored: bool,
-    /// How far its WAL reaches; read where no Patroni of the instance answers.
+    /// How far its WAL reaches: by its files where no Patroni of the instance answers, and else as that says,
+    /// and it goes on.
     #[serde(default)]
     pub wal: Option<crate::WalEnd>,
 }
@@ -303,6 +304,9 @@ pub struct NodeFacts {
     /// What instances hold that were asked for it ([`Probe::holdings`]).
     #[serde(default)]
     pub holdings: Vec<crate::HoldingsFacts>,
+    /// Where its instances are configured to listen.
+    #[serde(default)]
+    pub ports: Vec<crate::PortFacts>,
 }
 
 impl NodeFacts {

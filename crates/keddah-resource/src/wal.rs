@@ -40,6 +40,39 @@ impl WalEnd {
         unknown || self.forks == other.forks
     }
 
+    /// How many bytes this has that one which runs and leads has not: behind the place at which their
+    /// histories part, or behind the other's end. None where a history that is missing would tell.
+    pub fn beyond(&self, running: &Self) -> Option<u64> {
+        let own = start_of_page(self.position);
+        let past = |position: u64| own.saturating_sub(start_of_page(position));
+        let unknown = |end: &Self| end.forks.is_empty() && end.timeline > 1;
+        if unknown(self) || unknown(running) {
+            if self.timeline == running.timeline {
+                return Some(past(running.position));
+            }
+            let left = running.forks.iter().find(|(timeline, _)| *timeline == self.timeline);
+            return left.map(|(_, position)| past(*position));
+        }
+        let mut shared = None;
+        for ((ours, our_end), (theirs, their_end)) in self.way().zip(running.way()) {
+            if ours != theirs {
+                break;
+            }
+            shared = Some(our_end.min(their_end));
+            if our_end != their_end {
+                break;
+            }
+        }
+        // On the same timeline to the end, both.
+        let same = |end: u64| if end == u64::MAX { running.position } else { end };
+        shared.map(|end| past(same(end)))
+    }
+
+    /// The timelines that it came by and its own, each with its end.
+    fn way(&self) -> impl Iterator<Item = (u32, u64)> {
+        self.forks.iter().copied().chain([(self.timeline, u64::MAX)])
+    }
+
     /// How many bytes another one has behind the end of this, where it is the same history that goes on.
     pub fn lacks(&self, other: &Self) -> Option<u64> {
         other.holds(self).then(|| other.position - self.position)
@@ -56,8 +89,20 @@ impl fmt::Display for WalEnd {
     }
 }
 
-/// A cluster of which no Patroni runs that answers: whoever is started first may lead, and what others have
-/// beyond it is thrown away when they follow.
+/// A place behind the header of a page as the beginning of that page: no record lies between, and one server
+/// says the one, another the other (`XLogShortPHD` and `XLogLongPHD` in PostgreSQL's `access/xlog_internal.h`;
+/// the long one begins a segment, which has a megabyte at least).
+fn start_of_page(position: u64) -> u64 {
+    match (position % 8192, position % (1 << 20)) {
+        (24, _) => position - 24,
+        (_, 40) => position - 40,
+        _ => position,
+    }
+}
+
+/// Members of a cluster that are stopped. Where nobody leads, whoever is started first may lead, and what
+/// others have beyond it is thrown away when they follow; where somebody does, whoever is started follows, and
+/// what it has of its own is thrown away.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct StoppedCluster {
     /// Its name.
@@ -66,6 +111,18 @@ pub struct StoppedCluster {
     pub members: Vec<StoppedMember>,
     /// Members whose nodes cannot be asked, with these.
     pub silent: Vec<String>,
+    /// Who leads it; nobody where no Patroni of it answers.
+    #[serde(default)]
+    pub led: Option<Led>,
+}
+
+/// Who leads a cluster, and what a stopped member of it is compared with.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Led {
+    /// The leader and its node.
+    pub by: String,
+    /// How far the leader has come; absent where that cannot be read.
+    pub wal: Option<WalEnd>,
 }
 
 /// A member that does not run.
@@ -81,6 +138,9 @@ pub struct StoppedMember {
     pub holds_data: bool,
     /// How far its WAL reaches; absent where that cannot be read.
     pub wal: Option<WalEnd>,
+    /// Its data's directory, where it was restored and its recovery has not ended.
+    #[serde(default)]
+    pub restored: Option<String>,
 }
 
 #[cfg(test)]
@@ -113,6 +173,41 @@ mod tests {
         assert!(later.holds(&other) && !later.holds(&one));
         // A history that cannot be read is no other one.
         assert!(other.holds(&end(3, 400, &[])));
+    }
+
+    #[test]
+    fn what_a_leader_has_not_is_counted_from_where_the_histories_part() {
+        let leader = WalEnd { exact: false, ..end(3, 900, &[(1, 200), (2, 300)]) };
+        let beyond = |stopped: WalEnd| stopped.beyond(&leader);
+        assert_eq!(beyond(end(1, 200, &[])), Some(0), "it stopped at the fork");
+        assert_eq!(beyond(end(1, 100, &[])), Some(0));
+        assert_eq!(beyond(end(1, 260, &[])), Some(60), "it went on behind it");
+        assert_eq!(beyond(end(2, 350, &[(1, 200)])), Some(50));
+        assert_eq!(beyond(end(2, 350, &[(1, 150)])), Some(200), "another timeline 2");
+        assert_eq!(beyond(end(3, 800, &[(1, 200), (2, 300)])), Some(0), "it followed");
+        assert_eq!(beyond(end(3, 950, &[(1, 200), (2, 300)])), Some(50), "the leader went back");
+        assert_eq!(beyond(end(3, 800, &[(1, 200), (2, 250)])), Some(550), "another timeline 3");
+        let restored = end(4, 650, &[(1, 200), (2, 300), (3, 600)]);
+        assert_eq!(beyond(restored.clone()), Some(50), "restored, and recovered to its end");
+        assert_eq!(restored.beyond(&end(1, 640, &[])), Some(450));
+    }
+
+    #[test]
+    fn a_history_that_is_missing_is_no_other_one() {
+        let leader = end(3, 900, &[(1, 200), (2, 300)]);
+        assert_eq!(end(2, 350, &[]).beyond(&leader), Some(50));
+        assert_eq!(end(3, 800, &[]).beyond(&leader), Some(0));
+        assert_eq!(end(4, 800, &[]).beyond(&leader), None, "where it comes from cannot be said");
+        assert_eq!(end(1, 100, &[]).beyond(&end(3, 900, &[])), None);
+    }
+
+    #[test]
+    fn the_header_of_a_page_is_no_record() {
+        let leader = end(2, 9 << 20, &[(1, 3 << 20)]);
+        assert_eq!(end(1, (3 << 20) + 40, &[]).beyond(&leader), Some(0), "that of a segment");
+        let leader = end(2, 9 << 20, &[(1, (3 << 20) + 8192)]);
+        assert_eq!(end(1, (3 << 20) + 8192 + 24, &[]).beyond(&leader), Some(0));
+        assert_eq!(end(1, (3 << 20) + 8192 + 56, &[]).beyond(&leader), Some(56));
     }
 
     #[test]

@@ -128,7 +128,7 @@ impl Compiler<'_> {
                 Resource::new(&instance.node.name, Module::Pgsql, spec).in_cluster(&cluster.name)
             };
             // A standby cluster's data is backed up where it is written.
-            let online = leads && cluster.follows.is_none();
+            let online = leads && cluster.follows.is_none() && cluster.is_led();
             let Configuration { text, secrets } = self.configuration(cluster, instance)?;
             let configuration = Secret::new(format!("{text}\n{secrets}"));
             let spec = stanza::Spec {

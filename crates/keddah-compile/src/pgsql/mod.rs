@@ -8,8 +8,10 @@ mod further_packages;
 mod hba;
 pub(crate) mod identity;
 pub(crate) mod layout;
+mod led;
 mod libraries;
 mod listening;
+mod moving_ports;
 mod objects;
 pub(crate) mod parameters;
 mod patroni;
@@ -46,8 +48,11 @@ pub(super) struct Cluster<'a> {
     pub version: u32,
     /// Its instances whose nodes answer, by number.
     pub instances: Vec<Instance<'a>>,
-    /// The node that leads now, or that will be made the first primary.
+    /// The node that leads now, or that will be made the first primary; while nobody leads who was asked, one
+    /// that runs.
     pub leader: NodeName,
+    /// Who leads.
+    lead: led::Lead,
     /// Whether it exists: some member's Patroni says so, or some member holds its data.
     pub exists: bool,
     /// Who holds its data.
@@ -210,22 +215,20 @@ impl<'a> Compiler<'a> {
                 ),
             ));
         }
-        let serves = |node: &Node<'_>, roles: &[&str]| {
-            node.facts.patroni_of(model.name.as_str()).is_some_and(|patroni| {
-                matches!(patroni.state.as_str(), "running" | "streaming")
-                    && (roles.is_empty() || roles.contains(&patroni.role.as_str()))
-            })
-        };
-        let leads = |node: &Node<'_>| serves(node, &["primary", "master", "standby_leader"]);
-        let exists =
-            !found.holders.is_empty() || instances.iter().any(|(_, node)| serves(node, &[]));
+        let serves = |node: &Node<'_>| led::serves(node.facts, model.name.as_str());
+        let exists = !found.holders.is_empty() || instances.iter().any(|(_, node)| serves(node));
         if !exists {
             self.all_were_asked(model, nodes)?;
         }
         let first_primary = model.primary().map(|member| &member.node);
+        let stays = |member: &PgMember<'_>| {
+            !self.input.removing.instance(&member.node, model.name.as_str())
+        };
+        let led = led::find(model, &instances, stays);
+        let (now, lead) = led.map_or((None, led::Lead::Begins), |led| (led.node, led.lead));
         let leader = instances
             .iter()
-            .find(|(_, node)| leads(node))
+            .find(|(_, node)| Some(&node.name) == now)
             .or_else(|| {
                 let first = found.starts_first(first_primary)?;
                 instances.iter().find(|(_, node)| node.name == *first)
@@ -263,6 +266,7 @@ impl<'a> Compiler<'a> {
             version,
             instances,
             leader,
+            lead,
             exists,
             holders: found.holders,
             follows,
@@ -294,6 +298,7 @@ impl<'a> Compiler<'a> {
         Self::not_twice(cluster)?;
         self.lost_members(cluster);
         self.tell_stopped(cluster);
+        self.tell_unled(cluster);
         self.repository(cluster)?;
         let mut ready = Vec::new();
         let (mut etcd, mut clients) = (etcd.to_vec(), Vec::new());
@@ -329,7 +334,11 @@ impl<'a> Compiler<'a> {
             let (params, exists) = (&cluster.params, cluster.exists);
             self.etcd_access(model, params, exists, &clients, leader, &members)?;
         }
-        let mut settled = self.patroni_config(cluster, &ready)?;
+        let mut settled = match cluster.lead {
+            led::Lead::Elsewhere(_) => Vec::new(),
+            // Where nobody leads, they may be what keeps somebody from it.
+            _ => self.patroni_config(cluster, &ready)?,
+        };
         if standby::waits_in_any_case(&cluster.params) {
             // Whatever is written waits until a standby has it: begun before there is one, it would keep
             // a place from those who make it.
@@ -337,8 +346,8 @@ impl<'a> Compiler<'a> {
             settled.extend(members.map(|one| one.id(Kind::PgInstance, &one.name)));
         }
         self.cluster_backup(cluster, &settled)?;
-        if cluster.follows.is_some() {
-            // What is in it comes from the cluster that it follows.
+        if cluster.follows.is_some() || !cluster.is_led() {
+            // What is in it comes from the cluster that it follows, or waits for its leader.
             return Ok(());
         }
         let roles = self.roles(cluster, &settled)?;

@@ -144,7 +144,7 @@ impl Compiler<'_> {
             let name = member.instance(&other.name);
             before.push(ResourceId::new(node, Kind::PgInstance, name));
         }
-        let rolls = rolls(cluster, instance);
+        let rolls = cluster.rolls(instance);
         if node.name != cluster.leader && !rolls {
             // A replica that starts before its cluster exists would race the primary for it.
             before.push(leader.id(Kind::PgInstance, &leader.name));
@@ -164,7 +164,7 @@ impl Compiler<'_> {
         let mut unit = resource(unit.into()).after(before);
         if rolls {
             unit.restart_after = earlier(cluster, instance)
-                .filter(|other| self::rolls(cluster, other))
+                .filter(|other| cluster.rolls(other))
                 .map(Instance::patroni)
                 .collect();
         }
@@ -403,15 +403,6 @@ fn earlier<'c, 'a>(
         .iter()
         .filter(|other| other.name != instance.name && other.node.name != cluster.leader)
         .filter(move |other| leads || other.member.seq < instance.member.seq)
-}
-
-/// Whether an instance's Patroni is one of those that serve beside a leader now: where these restart,
-/// they do so one by one, and need not wait for the leader to be made.
-fn rolls(cluster: &Cluster<'_>, instance: &Instance<'_>) -> bool {
-    let facts = |instance: &Instance<'_>| instance.node.facts.patroni_of(&cluster.name).cloned();
-    let leader = facts(cluster.leader());
-    leader.is_some_and(|leader| leader.leads() && leader.state == "running")
-        && facts(instance).is_some()
 }
 
 fn listen(instance: &Instance<'_>) -> Value {

@@ -134,8 +134,12 @@ impl Compiler<'_> {
             .listing(file::Entries::PooledLogins);
         // After the roles: a list that is ahead of PostgreSQL rejects every pooled login until the
         // apply has come that far, and for ever where it fails before.
-        let roles = self.pooled_roles(cluster, &users);
-        before.push(self.fleet.add(resource(spec.into()).after(above).after(roles).reloads(&unit)));
+        // Where nobody leads who was asked, roles wait, and so do the lists of pools that serve.
+        if cluster.is_led() || node.facts.patroni_of(&cluster.name).is_none() {
+            let roles = self.pooled_roles(cluster, &users);
+            let list = resource(spec.into()).after(above).after(roles).reloads(&unit);
+            before.push(self.fleet.add(list));
+        }
         let context = json!({
             "cluster": cluster.name,
             "superuser": superuser,
@@ -159,8 +163,8 @@ impl Compiler<'_> {
 impl Compiler<'_> {
     /// The roles of the cluster, on its leader, whose passwords a pool's list holds.
     fn pooled_roles(&self, cluster: &Cluster<'_>, users: &[PgUser]) -> Vec<ResourceId> {
-        if cluster.follows.is_some() || !cluster.params.bool("pg_provision") {
-            // They come from elsewhere.
+        if cluster.follows.is_some() || !cluster.params.bool("pg_provision") || !cluster.is_led() {
+            // They come from elsewhere, or wait.
             return Vec::new();
         }
         let (lookups, port) = (cluster.lookup_roles(), cluster.connection().port);

@@ -1,5 +1,6 @@
 //! Where instances and whole clusters replicate from, and what that asks of Patroni.
 
+use super::led::Lead;
 use super::{Cluster, Instance};
 use crate::compiler::{Compiler, Problem, problem};
 use crate::durations;
@@ -87,7 +88,9 @@ impl<'a> Compiler<'a> {
     /// Says what promotion means, and refuses to make a copy of what holds data of its own.
     pub(super) fn following(&mut self, cluster: &Cluster<'_>) -> Result<(), Problem> {
         let now = cluster.leader().node.facts.patroni_of(&cluster.name);
-        let now = now.filter(|_| cluster.exists);
+        // A replica's word is not its leader's; the leader's settings are not written either.
+        let elsewhere = matches!(cluster.lead, Lead::Elsewhere(_));
+        let now = now.filter(|_| cluster.exists && !elsewhere);
         let (Some(now), leader) = (now, cluster.leader()) else { return Ok(()) };
         let name = &cluster.name;
         match &cluster.follows {

@@ -1,11 +1,13 @@
 //! Who starts first where nobody runs: the member that has the most, never the one that the inventory
-//! names. Whoever is started first and alone leads, and the others throw away what they have beyond it.
+//! names. Whoever is started first and alone leads, and the others throw away what they have beyond it. Where
+//! somebody leads already, whoever is started throws away what that one has not.
 
-use super::Cluster;
-use super::identity::Found;
+use super::identity::{Found, is_at};
+use super::led::Lead;
+use super::{Cluster, Instance};
 use crate::compiler::{Compiler, Node};
 use keddah_core::NodeName;
-use keddah_resource::{DataFacts, StoppedCluster, StoppedMember, WalEnd};
+use keddah_resource::{DataFacts, Led, StoppedCluster, StoppedMember, WalEnd};
 
 /// A node that holds a cluster's data.
 #[derive(Debug, Clone)]
@@ -16,11 +18,15 @@ pub(super) struct Holder {
     timeline: Option<u32>,
     /// How far its WAL reaches.
     wal: Option<WalEnd>,
+    /// Its directory, where it was restored and its recovery has not ended.
+    restored: Option<String>,
 }
 
 impl Holder {
     pub fn of(node: &Node<'_>, data: &DataFacts) -> Self {
-        Self { node: node.name.clone(), timeline: data.timeline, wal: data.wal.clone() }
+        let (timeline, wal) = (data.timeline, data.wal.clone());
+        let restored = data.restored.then(|| data.path.clone());
+        Self { node: node.name.clone(), timeline, wal, restored }
     }
 
     /// What can be compared of two. A member that has all that the others have is never behind one of them: a
@@ -44,18 +50,33 @@ impl Found {
 }
 
 impl Compiler<'_> {
-    /// Tells what is there of a cluster of which nobody runs, so that a plan can say what its start decides.
-    /// What follows another cluster has nothing of its own to lose.
+    /// Tells what is there of a cluster of which nobody runs, so that a plan can say what its start decides;
+    /// and what stopped members of one have that somebody leads, so that it can say what they lose. What
+    /// follows another cluster has nothing of its own to lose.
     pub(super) fn tell_stopped(&mut self, cluster: &Cluster<'_>) {
-        let runs = |node: &Node<'_>| node.facts.patroni_of(&cluster.name).is_some();
-        if cluster.holders.is_empty()
-            || cluster.follows.is_some()
-            || cluster.instances.iter().any(|instance| runs(&instance.node))
-        {
+        let answers = |one: &&Instance<'_>| one.node.facts.patroni_of(&cluster.name).is_some();
+        if cluster.holders.is_empty() || cluster.follows.is_some() {
             return;
         }
         let holder = |node: &Node<'_>| cluster.holders.iter().find(|one| one.node == node.name);
-        let mut instances: Vec<_> = cluster.instances.iter().collect();
+        let led = cluster.instances.iter().any(|one| answers(&one)).then(|| led(cluster));
+        if let Some(None) = led {
+            // Nobody leads: Patroni compares those that run.
+            return;
+        }
+        let led = led.flatten();
+        // A server that runs without its Patroni is not stopped.
+        let runs = |one: &Instance<'_>| {
+            one.node.facts.instances.iter().any(|found| is_at(one, found) && found.runs)
+        };
+        let stopped = |one: &&Instance<'_>| led.is_none() || !(answers(one) || runs(one));
+        let mut instances: Vec<_> = cluster.instances.iter().filter(stopped).collect();
+        if led.is_some() {
+            instances.retain(|one| holder(&one.node).is_some());
+        }
+        if instances.is_empty() {
+            return;
+        }
         instances.sort_by_key(|instance| {
             let holder = holder(&instance.node);
             let reach = holder.map(Holder::reach);
@@ -69,12 +90,41 @@ impl Compiler<'_> {
                 unit: instance.patroni(),
                 holds_data: holder.is_some(),
                 wal: holder.and_then(|holder| holder.wal.clone()),
+                restored: holder.and_then(|holder| holder.restored.clone()),
             }
         });
         self.stopped.push(StoppedCluster {
             name: cluster.name.clone(),
             members: members.collect(),
-            silent: cluster.away.clone(),
+            silent: if led.is_some() { Vec::new() } else { cluster.away.clone() },
+            led,
         });
+    }
+}
+
+/// Who leads, and how far that one has come: where it cannot be asked, as far as those have come who follow
+/// it, whose history is the same.
+fn led(cluster: &Cluster<'_>) -> Option<Led> {
+    let wal = |node: &NodeName| {
+        let holder = cluster.holders.iter().find(|one| one.node == *node)?;
+        holder.wal.clone().map(|wal| (holder.reach(), wal))
+    };
+    match &cluster.lead {
+        Lead::Begins | Lead::Nobody => None,
+        Lead::Here => {
+            let leader = cluster.leader();
+            let by = format!("{} on {}", leader.name, leader.node.name);
+            Some(Led { by, wal: wal(&leader.node.name).map(|(_, wal)| wal) })
+        }
+        Lead::Elsewhere(by) => {
+            let follows = cluster.instances.iter().filter(|one| {
+                one.node.facts.patroni_of(&cluster.name).is_some_and(|patroni| !patroni.leads())
+            });
+            let furthest =
+                follows.filter_map(|one| wal(&one.node.name)).max_by_key(|(reach, _)| *reach);
+            // How far the leader has come itself cannot be said.
+            let wal = furthest.map(|(_, wal)| WalEnd { position: u64::MAX, ..wal });
+            Some(Led { by: by.clone(), wal })
+        }
     }
 }

@@ -44,6 +44,7 @@ pub fn facts() -> NodeFacts {
         repositories: Vec::new(),
         system: keddah_resource::SystemFacts::default(),
         holdings: Vec::new(),
+        ports: Vec::new(),
     }
 }
 

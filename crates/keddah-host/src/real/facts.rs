@@ -1,12 +1,12 @@
 //! What this machine is.
 
 use super::{
-    aside, etcd_member, holdings, hostname, instance_facts, ownership, packages, sysctl, system,
-    verifiers, wal_end,
+    aside, etcd_member, holdings, hostname, instance_facts, ownership, packages, ports, sysctl,
+    system, verifiers, wal_end,
 };
 use crate::HostError;
 use crate::command::Command;
-use crate::rest::{CA, cluster_facts, patroni_facts};
+use crate::rest::{CA, cluster_facts, patroni_and_wal};
 use futures_util::future::join_all;
 use keddah_resource::kind::etcd_member::EtcdConnection;
 use keddah_resource::{
@@ -24,6 +24,9 @@ use std::path::Path;
 const PATRONI: &str = "/etc/patroni";
 pub(super) const CONFIGURATION: &str = "10-patroni.yml";
 
+/// Below which PgBouncer has its own.
+const PGBOUNCER: &str = "/etc/pgbouncer";
+
 /// Where Keddah's own units stand.
 const UNITS: &str = "/etc/systemd/system";
 
@@ -35,7 +38,7 @@ pub(crate) async fn gather(probe: &Probe) -> Result<NodeFacts, HostError> {
     let (
         interfaces,
         package_candidates,
-        (patroni, members),
+        Patronis { patroni, members, wal },
         etcd,
         verifiers,
         offered,
@@ -56,10 +59,12 @@ pub(crate) async fn gather(probe: &Probe) -> Result<NodeFacts, HostError> {
     let uname = rustix::system::uname();
     let mut kept = kept?;
     for instance in &mut kept.instances {
-        let answers = patroni.iter().any(|patroni| patroni.scope == instance.scope);
-        if let Some(data) = instance.data.as_mut().filter(|_| !answers) {
-            data.wal = wal_end::read(data).await?;
-        }
+        let answers = patroni.iter().position(|patroni| patroni.scope == instance.scope);
+        let Some(data) = instance.data.as_mut() else { continue };
+        data.wal = match answers.and_then(|at| wal.get(at)) {
+            Some(&(timeline, position)) => wal_end::running(data, timeline, position)?,
+            None => wal_end::read(data).await?,
+        };
     }
     Ok(NodeFacts {
         hostname: hostname::kernel(),
@@ -82,6 +87,7 @@ pub(crate) async fn gather(probe: &Probe) -> Result<NodeFacts, HostError> {
         etcd_configured: Path::new(ETCD_BOOTSTRAP).exists(),
         asides: aside::gather(&kept.instances)?,
         removed: aside::removed(&probe.removed_in)?,
+        ports: ports::gather(Path::new(PATRONI), Path::new(PGBOUNCER), &kept.instances)?,
         instances: kept.instances,
         data: kept.data,
         backups: kept.backups,
@@ -284,16 +290,32 @@ fn leads_to_resolved(path: &Path) -> bool {
         .is_ok_and(|target| target.to_string_lossy().contains("run/systemd/resolve/"))
 }
 
+/// What the Patronis of a node say.
+#[derive(Default)]
+struct Patronis {
+    /// Of themselves.
+    patroni: Vec<PatroniFacts>,
+    /// Whom they know.
+    members: Vec<MemberFacts>,
+    /// The timeline of each one's server, and how far it has come.
+    wal: Vec<(Option<u32>, Option<u64>)>,
+}
+
 /// What each Patroni says of itself, and whom it knows.
-async fn patroni(probe: &Probe) -> (Vec<PatroniFacts>, Vec<MemberFacts>) {
+async fn patroni(probe: &Probe) -> Patronis {
     let ca = Path::new(CA).exists().then_some(CA);
     let asked = probe.patroni_ports.iter().map(async |&port| {
-        let facts = patroni_facts(port, ca).await?;
+        let (facts, wal) = patroni_and_wal(port, ca).await?;
         let members = cluster_facts(port, ca, &facts).await;
-        Some((facts, members))
+        Some((facts, members, wal))
     });
-    let (patroni, members): (Vec<_>, Vec<_>) = join_all(asked).await.into_iter().flatten().unzip();
-    (patroni, members.into_iter().flatten().collect())
+    let mut said = Patronis::default();
+    for (patroni, members, wal) in join_all(asked).await.into_iter().flatten() {
+        said.patroni.push(patroni);
+        said.members.extend(members);
+        said.wal.push(wal);
+    }
+    said
 }
 
 async fn etcd(probe: &Probe) -> Option<EtcdFacts> {

@@ -43,6 +43,7 @@ mod pg_settings;
 mod pgbackrest;
 mod pgbackrest_own;
 mod policy;
+mod ports;
 mod postmaster;
 mod process;
 mod progress;

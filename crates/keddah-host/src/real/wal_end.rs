@@ -50,6 +50,22 @@ pub(super) async fn read(data: &DataFacts) -> Result<Option<WalEnd>, HostError> 
     Ok(Some(WalEnd { timeline, position, exact, forks }))
 }
 
+/// How far a server has come that runs, by its Patroni's word, and the timelines that it came by.
+///
+/// # Errors
+/// When its history is there and cannot be read.
+pub(super) fn running(
+    data: &DataFacts,
+    timeline: Option<u32>,
+    position: Option<u64>,
+) -> Result<Option<WalEnd>, HostError> {
+    let (Some(timeline), Some(position)) = (timeline.or(data.timeline), position) else {
+        return Ok(None);
+    };
+    let forks = history(&Path::new(&data.path).join("pg_wal"), timeline)?;
+    Ok(Some(WalEnd { timeline, position, exact: false, forks }))
+}
+
 /// The last segment of the newest timeline that the server's last checkpoint is of, or went on to; and the
 /// timelines before.
 fn last_segment(wal: &Path, checkpoint: u32) -> Result<Option<Last>, HostError> {

@@ -3,7 +3,7 @@
 use super::*;
 use crate::{Certainty, PlannedChange};
 use keddah_core::NodeName;
-use keddah_resource::{Difference, Kind, Module, ResourceId};
+use keddah_resource::{Difference, Kind, Led, Module, ResourceId};
 
 const MB: u64 = 1 << 20;
 
@@ -19,6 +19,7 @@ fn member(number: usize, wal: Option<WalEnd>) -> StoppedMember {
         holds_data: wal.is_some(),
         node,
         wal,
+        restored: None,
     }
 }
 
@@ -28,6 +29,7 @@ fn cluster(members: &[(usize, WalEnd)], silent: &[&str]) -> StoppedCluster {
         name: "pg".to_owned(),
         members: members.iter().map(|(number, wal)| member(*number, Some(wal.clone()))).collect(),
         silent: silent.iter().map(|&name| name.to_owned()).collect(),
+        led: None,
     }
 }
 
@@ -148,7 +150,7 @@ fn of_several_histories_somebody_chooses_one() {
         [
             "choose who shall lead, and start that member alone: `keddah apply -l HOST`, HOST being 10.0.0.3 for \
           pg-3, whose timeline 3 is the newest; another one with `--despite pg`; once it leads, `keddah apply -l \
-          pg` starts the others, which follow it"
+          pg --despite pg` has the others follow it"
         ]
     );
     let (_, losses, _, refused) = decides(&cluster, &[3]);
@@ -162,4 +164,93 @@ fn of_several_histories_somebody_chooses_one() {
             "pg-3 on 10.0.0.3 has a history of its own (timeline 3, 0/600000; pg-1 is on timeline 2, 0/900000)"
         ]
     );
+}
+
+/// A cluster that pg-9 leads on timeline 2, which began at 5 MB; and a member of it that is stopped.
+fn beside_a_leader(stopped: StoppedMember, wal: Option<WalEnd>) -> StoppedCluster {
+    let led = Led { by: "pg-9 on 10.0.0.9".to_owned(), wal };
+    let name = "pg".to_owned();
+    StoppedCluster { name, members: vec![stopped], silent: Vec::new(), led: Some(led) }
+}
+
+fn leader() -> Option<WalEnd> {
+    Some(WalEnd { exact: false, ..end(2, 9 * MB, &[(1, 5 * MB)]) })
+}
+
+/// What is lost when the one member of such a cluster starts.
+fn loses(cluster: &StoppedCluster) -> Vec<String> {
+    let (_, losses, _, refused) = decides(cluster, &[1]);
+    assert!(refused, "{losses:?}");
+    losses
+}
+
+#[test]
+fn a_member_whose_history_has_parted_from_its_leaders_is_not_rewound_without_a_word() {
+    let own = member(1, Some(end(1, 7 * MB, &[])));
+    let (message, losses, ways, refused) = decides(&beside_a_leader(own, leader()), &[1]);
+    assert!(refused);
+    assert_eq!(
+        message,
+        "pg-1 would follow pg-9 on 10.0.0.9, which leads pg, and what that one has not is thrown away"
+    );
+    assert_eq!(
+        losses,
+        [
+            "pg-1 on 10.0.0.1 has 2048 kB of WAL of its own behind the fork (timeline 1, 0/700000; the leader is on \
+          timeline 2)"
+        ]
+    );
+    assert!(ways[0].contains("`keddah remove pg-1` moves its data aside"), "{ways:?}");
+    let restored = member(1, Some(end(3, 6 * MB, &[(1, 4 * MB)])));
+    assert_eq!(
+        loses(&beside_a_leader(restored, leader())),
+        [
+            "pg-1 on 10.0.0.1 has 2048 kB of WAL of its own behind the fork (timeline 3, 0/600000; the leader is on \
+          timeline 2)"
+        ],
+        "restored to a point in time, and recovered"
+    );
+    let back = member(1, Some(end(2, 10 * MB, &[(1, 5 * MB)])));
+    assert!(loses(&beside_a_leader(back, leader()))[0].contains("that the leader lacks"));
+}
+
+#[test]
+fn what_cannot_be_compared_with_a_leader_is_not_taken_for_nothing() {
+    let mut restoring = member(1, Some(end(2, 6 * MB, &[(1, 5 * MB)])));
+    restoring.restored = Some("/pg/data".to_owned());
+    assert!(loses(&beside_a_leader(restoring, leader()))[0].contains("/pg/data/recovery.signal"));
+    let unread = member(1, Some(WalEnd { exact: false, ..end(1, 4 * MB, &[]) }));
+    assert!(loses(&beside_a_leader(unread, leader()))[0].contains("cannot be read behind"));
+    let stopped = member(1, Some(end(1, 4 * MB, &[])));
+    assert!(loses(&beside_a_leader(stopped, None))[0].contains("cannot be compared"));
+    let unknown = member(1, Some(end(4, 4 * MB, &[])));
+    assert!(loses(&beside_a_leader(unknown, leader()))[0].contains("cannot be told apart"));
+}
+
+#[test]
+fn a_member_that_has_nothing_of_its_own_starts_beside_its_leader() {
+    let silent = |stopped: StoppedMember| {
+        let cluster = beside_a_leader(stopped, leader());
+        let change = PlannedChange {
+            id: member(1, None).unit,
+            module: Module::Pgsql,
+            cluster: Some("pg".to_owned()),
+            difference: Difference::create("it does not run"),
+            certainty: Certainty::Known,
+            cause: None,
+            caused_by: Vec::new(),
+            wave: 0,
+            after: Vec::new(),
+            owes: Vec::new(),
+            moves_services: false,
+        };
+        let plan = Plan { changes: vec![change], ..Plan::default() };
+        starts(&plan, std::slice::from_ref(&cluster)).is_empty()
+    };
+    assert!(silent(member(1, Some(end(1, 5 * MB, &[])))), "it stopped before the fork");
+    assert!(silent(member(1, Some(end(2, 8 * MB, &[(1, 5 * MB)])))), "it followed");
+    let unread = WalEnd { exact: false, ..end(2, 8 * MB, &[(1, 5 * MB)]) };
+    assert!(silent(member(1, Some(unread))), "on the leader's own timeline");
+    assert!(silent(member(1, None)), "half a copy");
+    assert!(!silent(member(1, Some(end(1, 6 * MB, &[])))));
 }

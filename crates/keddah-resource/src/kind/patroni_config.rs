@@ -241,6 +241,22 @@ impl Spec {
         })
     }
 
+    /// The limits of which a primary would come back with more than it runs with.
+    pub fn raises<'l>(
+        &self,
+        observed: &Observed,
+        limits: &'l BTreeMap<String, i64>,
+    ) -> Vec<&'l str> {
+        let effective = self.effective(&observed.parameters());
+        let raises = |(name, runs): &(&'l String, &i64)| {
+            effective
+                .get(*name)
+                .and_then(|value| value.parse::<i64>().ok())
+                .is_some_and(|after| after > **runs)
+        };
+        limits.iter().filter(raises).map(|(name, _)| name.as_str()).collect()
+    }
+
     /// The parameters that the change raises and of which a replica must not have less than its
     /// primary: replicas must restart first.
     pub fn grows(&self, observed: &Observed) -> Vec<&'static str> {

@@ -87,15 +87,58 @@ pub fn run(world: &mut World) -> Outcome {
         let chosen = keddah.run(&["apply", "--yes", "-l", &address(leads)])?.success()?;
         says(&chosen, " of WAL of its own behind the fork")?;
         wait_until("it leads", PATIENCE, || leader(sandbox, leads).map(|_| ()))?;
-        keddah.apply()?;
+        // What the others have behind the moment is named once more.
+        let refused = keddah.run(&["apply", "--yes"])?.expect(&[1])?;
+        says(&refused, " of WAL of its own behind the fork")?;
+        keddah.run(&["apply", "--yes", "--despite", "pg-test"])?.success()?;
         let now = wait_healthy(sandbox, leads, 3, PATIENCE)?.node;
         ensure!(now == leads, "node {now} leads");
         for node in [PRIMARY, REPLICAS[0], REPLICAS[1]] {
             wait_until("what was restored", PATIENCE, || counts(sandbox, node, "2001"))?;
         }
         keddah.plan()?.expect_empty()
+    })?;
+    let other = if leads == REPLICAS[0] { REPLICAS[1] } else { REPLICAS[0] };
+    step("a stopped member with a history of its own is not rewound without a word", || {
+        stop(sandbox, other)?;
+        sandbox.shell(other, OWN_HISTORY)?.success()?;
+        let refused = keddah.run(&["apply", "--yes"])?.expect(&[1])?;
+        says(&refused, &format!("{} has ", name(other)))?;
+        says(&refused, " of WAL of its own behind the fork")?;
+        says(&refused, "--despite pg-test")?;
+        says(&keddah.run(&["plan"])?.expect(&[2])?, " of WAL of its own behind the fork")
+    })?;
+    step("it follows where somebody says that this may go", || {
+        keddah.run(&["apply", "--yes", "--despite", "pg-test"])?.success()?;
+        wait_healthy(sandbox, leads, 3, PATIENCE)?;
+        counts(sandbox, other, "2001")
+    })?;
+    step("while the leader's node cannot be asked, no other one is taken for it", || {
+        // None of the others has a backup on its node.
+        sandbox.shell(leads, "kill -STOP $(pgrep -x 'sshd[a-z-]*')")?.success()?;
+        let plan = keddah.run(&["plan", "--json"]);
+        sandbox.shell(leads, "kill -CONT $(pgrep -x 'sshd[a-z-]*')")?.success()?;
+        let plan = plan?.expect(&[1])?;
+        says(&plan, &format!("{} leads pg-test and cannot be asked", name(leads)))?;
+        for kind in ["backup", "pg-role", "pg-database"] {
+            let planned = plan.stdout.contains(&format!("\"kind\": \"{kind}\""));
+            ensure!(!planned, "a {kind} is planned elsewhere: {plan}");
+        }
+        Ok(())
     })
 }
+
+/// Somebody promotes a standby by hand, writes, and stops it.
+const OWN_HISTORY: &str = r#"
+set -e
+cd /
+ctl=$(ls /usr/lib/postgresql/*/bin/pg_ctl)
+as() { runuser -u postgres -- "$@"; }
+as $ctl -s -w -D /pg/data -l /tmp/own.log start
+as $ctl -s -w -D /pg/data promote
+as psql -X -q -d test -c "INSERT INTO kept SELECT generate_series(1, 5000)"
+as $ctl -s -w -D /pg/data stop
+"#;
 
 fn stop(sandbox: &Sandbox, node: u8) -> Outcome {
     sandbox.shell(node, "systemctl stop patroni")?.success().map(|_| ())

@@ -169,6 +169,7 @@ fn facts(codename: &str, node: &str, name: &str, container: bool) -> NodeFacts {
         removed: Vec::new(),
         repositories: Vec::new(),
         holdings: Vec::new(),
+        ports: Vec::new(),
         verifiers: Vec::new(),
         system: keddah_resource::SystemFacts::default(),
     }

@@ -47,6 +47,7 @@ pub fn assumed_facts(inventory: &Inventory) -> BTreeMap<NodeName, NodeFacts> {
             repositories: Vec::new(),
             system: keddah_resource::SystemFacts::default(),
             holdings: Vec::new(),
+            ports: Vec::new(),
         };
         (node, facts)
     });
