@@ -67,9 +67,13 @@ fn a_note_that_a_finding_says_too_is_left_out() {
     let mut plan = Plan::default();
     let note = |text: &str| text.to_owned();
     plan.notes = vec![
-        note("pg-2 has settings of ALTER SYSTEM that nobody declared, which are left alone: work_mem"),
+        note(
+            "pg-2 has settings of ALTER SYSTEM that nobody declared, which are left alone: work_mem",
+        ),
         note("etcd lists a member that …; otherwise strike it: etcdctl member remove 4f"),
-        note("pg-3 has settings of ALTER SYSTEM that nobody declared, which are left alone: work_mem"),
+        note(
+            "pg-3 has settings of ALTER SYSTEM that nobody declared, which are left alone: work_mem",
+        ),
         note("etcd lists a member that …; otherwise strike it: etcdctl member remove 5f"),
     ];
     let shown: Vec<&Finding> = health.findings.iter().collect();

@@ -77,7 +77,8 @@ fn mends(change: &PlannedChange, finding: &Finding, health: &Health) -> bool {
                 "service-down" => here && names && starts,
                 "configuration-unloaded" => here && names || own("pgbouncer"),
                 "program-replaced" => {
-                    restarts && (here && names || own("patroni") && finding.message.contains("Patroni"))
+                    restarts
+                        && (here && names || own("patroni") && finding.message.contains("Patroni"))
                 }
                 "member-down" => starts && own("patroni"),
                 "etcd-member-down" => {

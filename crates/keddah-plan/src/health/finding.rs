@@ -190,11 +190,7 @@ pub const FINDINGS: &[(&str, Severity, &str)] = &[
         Severity::Warning,
         "A machine may upgrade or restart its servers by itself, all members at the same time.",
     ),
-    (
-        "versions-apart",
-        Severity::Warning,
-        "Members of a cluster run different versions.",
-    ),
+    ("versions-apart", Severity::Warning, "Members of a cluster run different versions."),
     (
         "unsafe-setting",
         Severity::Warning,

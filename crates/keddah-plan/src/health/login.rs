@@ -170,7 +170,8 @@ fn otherwise(
     if settings.is_empty() {
         return;
     }
-    let word = |value: &str| if value.is_empty() { "nothing".to_owned() } else { format!("`{value}`") };
+    let word =
+        |value: &str| if value.is_empty() { "nothing".to_owned() } else { format!("`{value}`") };
     let words: Vec<String> = settings
         .iter()
         .map(|one| format!("`{}` is {}, and {} there", one.name, word(&one.runs), word(&one.file)))

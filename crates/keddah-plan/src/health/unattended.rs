@@ -33,7 +33,10 @@ pub(super) fn judge(
         findings.push(Finding::of(
             "unattended-upgrades",
             node.as_str(),
-            format!("unattended upgrades may replace and restart {} at any time", exposed.join(", ")),
+            format!(
+                "unattended upgrades may replace and restart {} at any time",
+                exposed.join(", ")
+            ),
             format!(
                 "leave them to a person: `echo 'Unattended-Upgrade::Package-Blacklist {{ {} }};' \
                  >/etc/apt/apt.conf.d/99-no-unattended-servers` there, or `apt-mark hold`",

@@ -2,7 +2,9 @@
 
 use super::{Answers, Finding, etcd, server};
 use keddah_core::NodeName;
-use keddah_resource::health::{Expected, ExpectedCluster, ExpectedMember, NodeHealth, ServerHealth};
+use keddah_resource::health::{
+    Expected, ExpectedCluster, ExpectedMember, NodeHealth, ServerHealth,
+};
 use std::collections::BTreeMap;
 
 pub(super) fn judge(expected: &Expected, answers: &Answers, findings: &mut Vec<Finding>) {
@@ -47,7 +49,9 @@ fn behind(
             (Some(runs), Some(installed)) if runs != *installed => {
                 format!("its server runs PostgreSQL {runs}, and {installed} is installed")
             }
-            _ => format!("its server runs another {} than the one that is installed", replaced.path),
+            _ => {
+                format!("its server runs another {} than the one that is installed", replaced.path)
+            }
         };
         findings.push(Finding::of(
             "program-replaced",
@@ -90,7 +94,8 @@ fn units(expected: &Expected, node: &NodeName, health: &NodeHealth, findings: &m
     let stale = health.units.told().into_iter().flatten();
     for (unit, path) in stale.filter_map(|unit| Some((&unit.unit, unit.replaced.as_ref()?))) {
         let patroni = expected.clusters.iter().find_map(|cluster| {
-            let own = |member: &&ExpectedMember| member.node == *node && member.patroni_unit == *unit;
+            let own =
+                |member: &&ExpectedMember| member.node == *node && member.patroni_unit == *unit;
             Some(restart_of_patroni(cluster, cluster.members.iter().find(own)?))
         });
         let remedy = match (patroni, unit.as_str()) {

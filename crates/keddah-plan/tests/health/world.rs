@@ -5,8 +5,9 @@ use keddah_plan::health::{Answer, Answers, Health, judge};
 use keddah_resource::health::{
     ArchiverHealth, Asked, BackupHealth, CertificateHealth, DiskHealth, EtcdHealth, Expected,
     ExpectedCluster, ExpectedEtcd, ExpectedMember, ExpectedService, InstalledPackage, KnownEtcd,
-    KnownMember, Listener, LoginAnswer, LoginDoor, LoginHealth, Unattended, NodeHealth, PatroniHealth, PostgresHealth, PublicPasswordsDeclared, ServerHealth,
-    SharedAddress, SlotHealth, UnitHealth,
+    KnownMember, Listener, LoginAnswer, LoginDoor, LoginHealth, NodeHealth, PatroniHealth,
+    PostgresHealth, PublicPasswordsDeclared, ServerHealth, SharedAddress, SlotHealth, Unattended,
+    UnitHealth,
 };
 use std::collections::BTreeSet;
 

@@ -183,16 +183,8 @@ const FAULTS: &[Fault] = &[
         end: "systemctl reload pgbouncer",
         on_leader: false,
     },
-    Fault {
-        about: "somebody paused a replica's replay",
-        finding: "replay-held",
-        place: "%",
-        severity: "warning",
-        begin: "cd / && runuser -u postgres -- psql -X -q -o /dev/null -c 'SELECT pg_wal_replay_pause()'",
-        end: "cd / && runuser -u postgres -- psql -X -q -o /dev/null -c 'SELECT pg_wal_replay_resume()'",
-        on_leader: false,
-    },
-    // Made with ALTER SYSTEM, Patroni takes it away within seconds; in a file that it does not write, it stays.
+    // A delay made with ALTER SYSTEM, and a replay that somebody paused, Patroni ends by itself within seconds; a
+    // delay in a file that it does not write stays.
     Fault {
         about: "a file makes a replica replay late",
         finding: "replay-held",
@@ -326,7 +318,8 @@ fn play(sandbox: &Sandbox, keddah: &Keddah<'_>, fault: &Fault) -> Outcome {
     let place =
         fault.place.replace('%', &format!("pg-test-{}", node - 1)).replace('@', &address(node));
     let instance = format!("pg-test-{}", node - 1);
-    let there = |script: &str| script.replace("LEADER", &address(leads)).replace("INSTANCE", &instance);
+    let there =
+        |script: &str| script.replace("LEADER", &address(leads)).replace("INSTANCE", &instance);
     sandbox.shell(node, &there(fault.begin))?.success()?;
     if fault.finding == "lagging" {
         let write = "cd / && runuser -u postgres -- psql -X -q -c 'CREATE TABLE public.much AS \
@@ -390,8 +383,12 @@ fn services(sandbox: &Sandbox, keddah: &Keddah<'_>) -> Outcome {
     let clusters = document.pointer("/clusters").and_then(Value::as_array);
     let test = clusters.into_iter().flatten().find(|one| one["name"] == "pg-test");
     let services = test.and_then(|one| one["services"].as_array()).cloned().unwrap_or_default();
-    let members = |name: &str| services.iter().find(|one| one["name"] == name)?["members"].as_array();
-    ensure!(members("pg-test-primary").is_some_and(|all| *all == [leads.as_str()]), "not so: {told}");
+    let members =
+        |name: &str| services.iter().find(|one| one["name"] == name)?["members"].as_array();
+    ensure!(
+        members("pg-test-primary").is_some_and(|all| *all == [leads.as_str()]),
+        "not so: {told}"
+    );
     let replicas = members("pg-test-replica").cloned().unwrap_or_default();
     ensure!(!replicas.is_empty() && !replicas.contains(&leads.into()), "not so: {told}");
     Ok(())

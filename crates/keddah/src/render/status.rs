@@ -4,8 +4,8 @@ use super::theme::{Meaning, Theme};
 use super::{Output, counted, wrap};
 use keddah_core::NodeName;
 use keddah_plan::health::{
-    AddressHealth, ClusterHealth, EtcdClusterHealth, Finding, Health, MemberHealth,
-    ServiceHealth, Severity,
+    AddressHealth, ClusterHealth, EtcdClusterHealth, Finding, Health, MemberHealth, ServiceHealth,
+    Severity,
 };
 use std::fmt::Write as _;
 
@@ -192,7 +192,8 @@ fn address(
     let holder = |node: &NodeName| {
         let members = cluster.into_iter().flat_map(|cluster| &cluster.members);
         let mut own = members.filter(|member| member.node == *node);
-        own.next().map_or_else(|| node.to_string(), |member| format!("{} ({node})", member.instance))
+        own.next()
+            .map_or_else(|| node.to_string(), |member| format!("{} ({node})", member.instance))
     };
     let label = theme.paint(Meaning::Muted, "address");
     let held: Vec<String> = address.held_by.iter().map(holder).collect();

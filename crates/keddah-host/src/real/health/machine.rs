@@ -1,7 +1,7 @@
 //! The machine itself: clock, file systems, certificates, units, addresses.
 
-use crate::HostError;
 use super::programs::replaced;
+use crate::HostError;
 use crate::command::Command;
 use futures_util::future::join_all;
 use keddah_resource::health::{
@@ -70,7 +70,11 @@ pub(super) async fn units(names: &[String]) -> Result<Vec<UnitHealth>, HostError
     }
     let text = Command::new("systemctl")
         .asks("systemd")
-        .args(["show", "--timestamp=unix", "--property=Id,ActiveState,StateChangeTimestamp,MainPID"])
+        .args([
+            "show",
+            "--timestamp=unix",
+            "--property=Id,ActiveState,StateChangeTimestamp,MainPID",
+        ])
         .args(names)
         .succeed()
         .await?;

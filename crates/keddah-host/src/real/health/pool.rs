@@ -93,6 +93,9 @@ mod tests {
         let runs = runs.map(|(name, value)| (name.to_owned(), value.to_owned()));
         let found = apart(&declared, runs.into_iter());
         let [one] = found.as_slice() else { panic!("{found:?}") };
-        assert_eq!((one.name.as_str(), one.runs.as_str(), one.file.as_str()), ("auth_type", "any", "hba"));
+        assert_eq!(
+            (one.name.as_str(), one.runs.as_str(), one.file.as_str()),
+            ("auth_type", "any", "hba")
+        );
     }
 }
