@@ -225,13 +225,14 @@ const FAULTS: &[Fault] = &[
         end: "cp -a /root/version.py /usr/lib/python3/dist-packages/patroni/version.py",
         on_leader: false,
     },
-    // The packages themselves are in no sandbox: what counts are their programs' presence and apt's own word.
+    // The packages themselves are in no sandbox, whose images mask the timer: what counts are their programs'
+    // presence and apt's own word.
     Fault {
         about: "the machine may upgrade its servers at night",
         finding: "unattended-upgrades",
         place: "@",
         severity: "warning",
-        begin: "touch /usr/bin/unattended-upgrade && printf '%s\\n' 'APT::Periodic::Unattended-Upgrade \"1\";' \
+        begin: "rm -f /etc/systemd/system/apt-daily-upgrade.timer && touch /usr/bin/unattended-upgrade && printf '%s\\n' 'APT::Periodic::Unattended-Upgrade \"1\";' \
                 'Unattended-Upgrade::Origins-Pattern { \"origin=Debian,label=Debian\"; };' \
                 >/etc/apt/apt.conf.d/99-keddah-scenario",
         end: "echo 'Unattended-Upgrade::Package-Blacklist { \"^postgresql-\"; \"^patroni$\"; \"^pgbouncer\"; \
@@ -243,7 +244,8 @@ const FAULTS: &[Fault] = &[
         finding: "unattended-upgrades",
         place: "@",
         severity: "warning",
-        begin: "rm /usr/bin/unattended-upgrade /etc/apt/apt.conf.d/99-keddah-scenario && \
+        begin: "ln -s /dev/null /etc/systemd/system/apt-daily-upgrade.timer && \
+                rm /usr/bin/unattended-upgrade /etc/apt/apt.conf.d/99-keddah-scenario && \
                 mkdir -p /etc/needrestart/conf.d && touch /usr/sbin/needrestart && \
                 echo \"\\$nrconf{restart} = 'a';\" >/etc/needrestart/conf.d/50-automatic.conf",
         end: "rm -r /usr/sbin/needrestart /etc/needrestart",
