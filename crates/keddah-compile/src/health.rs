@@ -14,7 +14,7 @@ use keddah_inventory::model::{
 use keddah_inventory::{Inventory, Params, selector};
 use keddah_resource::health::{
     Accepted, ConfigurationProbe, Expected, ExpectedCluster, ExpectedEtcd, ExpectedMember,
-    HealthProbe, LoginDoor, LoginProbe, PortProbe, ServerProbe, SharedAddress,
+    ExpectedService, HealthProbe, LoginDoor, LoginProbe, PortProbe, ServerProbe, SharedAddress,
 };
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -35,7 +35,7 @@ pub struct HealthQuestions {
 pub fn health(inventory: &Inventory, patience: u64) -> Result<HealthQuestions, Box<Diagnostic>> {
     let topology = Topology::of(inventory)?;
     let mut expected = Expected {
-        clusters: clusters(&topology),
+        clusters: clusters(&topology, inventory),
         shared_addresses: addresses(&topology, inventory),
         ..Expected::default()
     };
@@ -77,11 +77,13 @@ pub fn cluster_names(inventory: &Inventory) -> BTreeSet<String> {
     clusters.map(|cluster| cluster.name.to_string()).collect()
 }
 
-fn clusters(topology: &Topology<'_>) -> Vec<ExpectedCluster> {
+fn clusters(topology: &Topology<'_>, inventory: &Inventory) -> Vec<ExpectedCluster> {
+    let named = names_are_served(topology, inventory);
     topology
         .clusters
         .iter()
-        .map(|cluster| {
+        .enumerate()
+        .map(|(at, cluster)| {
             let name = cluster.name.to_string();
             // Settings of a cluster are those of its first primary, as everywhere.
             let params = &cluster.primary().unwrap_or(&cluster.members[0]).params;
@@ -107,10 +109,48 @@ fn clusters(topology: &Topology<'_>) -> Vec<ExpectedCluster> {
                 lease: RtoPlan::of(params).ttl,
                 backups: params.bool("pgbackrest_enabled") && cluster.upstream().is_none(),
                 backups_on_nodes: !is_shared(params),
+                services: if balanced(topology, inventory, at) {
+                    let service = |(service, _): (PgService, _)| ExpectedService {
+                        name: format!("{name}-{}", service.name),
+                        port: service.port,
+                    };
+                    leading_somewhere(cluster).into_iter().map(service).collect()
+                } else {
+                    Vec::new()
+                },
+                dns_name: if named { infra::dns_name(cluster) } else { None },
                 name,
             }
         })
         .collect()
+}
+
+/// Whether a node has HAProxy for a cluster.
+fn balanced(topology: &Topology<'_>, inventory: &Inventory, cluster: usize) -> bool {
+    inventory.hosts().any(|host| {
+        Params::new(inventory, &host.name).bool("haproxy_enabled")
+            && topology.served_by(&host.name, inventory).contains(&cluster)
+    })
+}
+
+/// Whether an infrastructure node has a name server.
+fn names_are_served(topology: &Topology<'_>, inventory: &Inventory) -> bool {
+    inventory.hosts().any(|host| {
+        topology.infra.iter().any(|address| address == host.name.as_str())
+            && Params::new(inventory, &host.name).bool("dns_enabled")
+    })
+}
+
+/// Services of a cluster, each with the first member that it leads to; those that lead nowhere are left out.
+fn leading_somewhere(cluster: &PgCluster<'_>) -> Vec<(PgService, usize)> {
+    let facts = cluster.facts();
+    let chosen = |service: &PgService| {
+        let chosen =
+            selector::compile(&service.selector).and_then(|selector| selector.select(&facts));
+        chosen.unwrap_or_default().first().copied()
+    };
+    let services = PgService::all(&cluster.members[0].params).into_iter();
+    services.filter_map(|service| chosen(&service).map(|first| (service, first))).collect()
 }
 
 /// Databases that are declared, and not declared to be shut.
@@ -169,6 +209,7 @@ fn own_logins(probe: &mut HealthProbe, member: &PgMember<'_>, cluster: &ClusterN
         user: user.clone(),
         password: params.secret("pg_monitor_password"),
         database: database.to_owned(),
+        settings: None,
     };
     // A server that does not listen on the loopback address is asked over its socket alone.
     let listens = params.str("pg_listen");
@@ -176,7 +217,10 @@ fn own_logins(probe: &mut HealthProbe, member: &PgMember<'_>, cluster: &ClusterN
     if listens.split(',').any(local) {
         probe.logins.push(login(LoginDoor::Server, "pg_port", "postgres"));
         if params.bool("pgbouncer_enabled") {
-            probe.logins.push(login(LoginDoor::Pool, "pgbouncer_port", "pgbouncer"));
+            let mut pool = login(LoginDoor::Pool, "pgbouncer_port", "pgbouncer");
+            let place = Place::of(cluster.as_str(), member);
+            pool.settings = Some(format!("{}/pgbouncer.ini", place.pgbouncer_directory()));
+            probe.logins.push(pool);
         }
     }
 }
@@ -185,15 +229,12 @@ fn own_logins(probe: &mut HealthProbe, member: &PgMember<'_>, cluster: &ClusterN
 fn services(probe: &mut HealthProbe, cluster: &PgCluster<'_>) {
     let params = &cluster.members[0].params;
     let Some(user) = monitor(params) else { return };
-    let facts = cluster.facts();
-    for service in PgService::all(params) {
-        let chosen = selector::compile(&service.selector)
-            .and_then(|selector| selector.select(&facts))
-            .unwrap_or_default();
-        let everywhere = matches!(service.ip.as_str(), "*" | "0.0.0.0" | "127.0.0.1");
-        let Some(first) = chosen.first().filter(|_| everywhere) else { continue };
-        let port = service.dest.port(&cluster.members[*first].params);
-        let pooled = port == cluster.members[*first].params.port("pgbouncer_port");
+    for (service, first) in leading_somewhere(cluster) {
+        if !matches!(service.ip.as_str(), "*" | "0.0.0.0" | "127.0.0.1") {
+            continue;
+        }
+        let port = service.dest.port(&cluster.members[first].params);
+        let pooled = port == cluster.members[first].params.port("pgbouncer_port");
         probe.logins.push(LoginProbe {
             cluster: cluster.name.to_string(),
             name: format!("{}-{}", cluster.name, service.name),
@@ -203,6 +244,7 @@ fn services(probe: &mut HealthProbe, cluster: &PgCluster<'_>) {
             user: user.clone(),
             password: params.secret("pg_monitor_password"),
             database: if pooled { "pgbouncer" } else { "postgres" }.to_owned(),
+            settings: None,
         });
     }
 }
@@ -337,6 +379,8 @@ fn probe(
     if params.bool("node_ntp_enabled") {
         probe.units.push("chrony.service".to_owned());
     }
+    probe.unattended = !probe.servers.is_empty()
+        || probe.units.iter().any(|unit| unit == "etcd.service" || unit == "haproxy.service");
     for list in [&mut probe.directories, &mut probe.certificates, &mut probe.units] {
         list.sort();
         list.dedup();

@@ -257,6 +257,8 @@ impl Host for FakeHost {
             sandbox: true,
             unloaded: Vec::new(),
             idle_listeners: Asked::Told(Vec::new()),
+            listeners: Vec::new(),
+            unattended: None,
         }
     }
 }

@@ -59,6 +59,9 @@ pub struct HealthProbe {
     /// member of etcd that leads itself.
     #[serde(default)]
     pub namespaces: Vec<String>,
+    /// Whether it has servers that an upgrade of packages, made by the machine itself, would restart.
+    #[serde(default)]
+    pub unattended: bool,
     /// Milliseconds until what has not answered counts as unknown. All questions are asked at once.
     pub patience: u64,
 }
@@ -83,6 +86,9 @@ pub struct LoginProbe {
     pub password: keddah_core::Secret,
     /// The database; `pgbouncer` is a pool's own.
     pub database: String,
+    /// The file that a pool has its settings from, to be compared with those that it runs with.
+    #[serde(default)]
+    pub settings: Option<String>,
 }
 
 /// Files that a unit reads when it starts or is reloaded.
@@ -206,6 +212,49 @@ pub struct NodeHealth {
     pub closed_ports: Vec<ClosedPort>,
     /// Listeners of its HAProxy that lead nowhere; none where there is no HAProxy.
     pub idle_listeners: Asked<Vec<IdleListener>>,
+    /// Listeners of its HAProxy, each with the servers that it leads to now.
+    #[serde(default)]
+    pub listeners: Vec<Listener>,
+    /// What the machine may do to its packages and services by itself; `None` where it does nothing.
+    #[serde(default)]
+    pub unattended: Option<Unattended>,
+}
+
+/// A listener of HAProxy.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Listener {
+    /// Its name, such as `pg-test-primary`.
+    pub name: String,
+    /// The servers that get its clients: those that stand in for others only where none of these is up.
+    pub servers: Vec<String>,
+}
+
+/// What a machine does to its packages and services without being asked.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Unattended {
+    /// Whether upgrades are made (`APT::Periodic::Unattended-Upgrade`).
+    pub upgrades: bool,
+    /// Where they come from (`Unattended-Upgrade::Origins-Pattern`, `Allowed-Origins`).
+    pub origins: Vec<String>,
+    /// Expressions for the names of packages that are left alone (`Unattended-Upgrade::Package-Blacklist`).
+    pub left_alone: Vec<String>,
+    /// The packages of the servers.
+    pub packages: Vec<InstalledPackage>,
+    /// Whether needrestart restarts what uses a file that was upgraded (`$nrconf{restart} = 'a'`).
+    pub restarts: bool,
+    /// Expressions for the units that it leaves alone (`$nrconf{override_rc}`).
+    pub not_restarted: Vec<String>,
+}
+
+/// A package that is installed.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct InstalledPackage {
+    /// Its name.
+    pub name: String,
+    /// Its version, which tells Debian's from others'.
+    pub version: String,
+    /// Whether somebody holds it (`apt-mark hold`).
+    pub held: bool,
 }
 
 /// How an instance does: its Patroni and its server are asked apart, for each may be silent alone.
@@ -219,6 +268,18 @@ pub struct ServerHealth {
     pub server: Asked<PostgresHealth>,
     /// Backups; asked for only where it leads.
     pub backups: Option<Asked<BackupHealth>>,
+    /// The program on disk, where the server was started from another one.
+    #[serde(default)]
+    pub replaced: Option<Replaced>,
+}
+
+/// A program that was replaced on the disk after a process was started from it.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Replaced {
+    /// Its path.
+    pub path: String,
+    /// The version of the one that is there now; `None` where it does not say.
+    pub version: Option<String>,
 }
 
 /// What Patroni says of its instance and of the cluster (`GET /patroni`, `GET /cluster`).
@@ -250,6 +311,12 @@ pub struct PatroniHealth {
     /// All members that run, as etcd knows them; none where it cannot ask etcd.
     #[serde(default)]
     pub members: Vec<KnownMember>,
+    /// Its version, such as `4.0.7`; empty where it does not say.
+    #[serde(default)]
+    pub version: String,
+    /// The version that is installed, which runs from its next start on.
+    #[serde(default)]
+    pub installed: Option<String>,
 }
 
 /// A member of a cluster as Patroni knows it from etcd.
@@ -304,6 +371,9 @@ pub struct PostgresHealth {
     /// Milliseconds by which it replays later than it could (`recovery_min_apply_delay`).
     #[serde(default)]
     pub apply_delay: i64,
+    /// The file that says so.
+    #[serde(default)]
+    pub apply_delay_file: Option<String>,
     /// `synchronous_standby_names` of one that takes writes, where commits wait (`synchronous_commit`).
     #[serde(default)]
     pub synchronous_names: String,
@@ -328,7 +398,7 @@ pub struct PostgresHealth {
     /// `archive_command`, where WAL is archived by something other than pgBackRest.
     #[serde(default)]
     pub other_archiver: Option<String>,
-    /// Settings in effect that were made with `ALTER SYSTEM`.
+    /// Settings in effect that were made with `ALTER SYSTEM`, with their values where these are no secrets.
     #[serde(default)]
     pub altered: Vec<String>,
     /// Databases that take connections.
@@ -390,6 +460,20 @@ pub struct LoginAnswer {
     /// Databases that a pool lets nobody into until `ENABLE`.
     #[serde(default)]
     pub disabled: Vec<String>,
+    /// Settings that a pool does not have from its file.
+    #[serde(default)]
+    pub otherwise: Vec<PoolSetting>,
+}
+
+/// A setting of a pool whose value is another than its file's.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PoolSetting {
+    /// Its name.
+    pub name: String,
+    /// What the pool runs with.
+    pub runs: String,
+    /// What its file says.
+    pub file: String,
 }
 
 /// What a member of etcd says of itself (`Maintenance.Status`).
@@ -427,6 +511,9 @@ pub struct KnownEtcd {
     pub name: String,
     /// Where other members reach it.
     pub peer_urls: Vec<String>,
+    /// Whether it has no vote.
+    #[serde(default)]
+    pub learner: bool,
 }
 
 /// The newest backups of a cluster.
@@ -486,6 +573,9 @@ pub struct UnitHealth {
     pub state: String,
     /// Since when, in seconds since 1970; 0 where systemd does not say.
     pub since: i64,
+    /// The program of its main process, where it was replaced on the disk after it was started.
+    #[serde(default)]
+    pub replaced: Option<String>,
 }
 
 /// What a fleet is measured by: what the inventory says that there should be.
@@ -549,6 +639,19 @@ pub struct ExpectedCluster {
     pub backups: bool,
     /// Whether its backups are on the nodes' own disks only.
     pub backups_on_nodes: bool,
+    /// Its services, in the inventory's order.
+    pub services: Vec<ExpectedService>,
+    /// The name by which clients find it, where a name server of the fleet has it.
+    pub dns_name: Option<String>,
+}
+
+/// A service of a cluster.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ExpectedService {
+    /// Its name, such as `pg-test-primary`.
+    pub name: String,
+    /// The port that load balancers listen on.
+    pub port: u16,
 }
 
 /// A member of a cluster.

@@ -4,6 +4,7 @@ mod dns;
 pub(crate) mod records;
 
 pub(crate) use dns::UNIT as DNS_UNIT;
+pub(crate) use records::dns_name;
 
 use crate::compiler::{Compiler, Node, Problem};
 

@@ -54,6 +54,13 @@ fn target(cluster: &PgCluster<'_>) -> Target {
     }
 }
 
+/// The name by which clients find a cluster, where a name server tells it.
+pub(crate) fn dns_name(cluster: &PgCluster<'_>) -> Option<String> {
+    let suffix = cluster.members[0].params.str("pg_dns_suffix");
+    let told = !matches!(target(cluster), Target::Nothing);
+    told.then(|| with_suffix(cluster.name.as_str(), &suffix))
+}
+
 /// A hosts file under construction, in which every name stands once.
 #[derive(Default)]
 struct Hosts {

@@ -2,6 +2,7 @@
 
 use crate::{HostError, round};
 use keddah_resource::IdleListener;
+use keddah_resource::health::Listener;
 use std::collections::{BTreeMap, HashMap};
 use std::io::ErrorKind;
 use std::time::Duration;
@@ -35,6 +36,17 @@ pub async fn idle_listeners(patience: Duration) -> Result<Vec<IdleListener>, Hos
     }
 }
 
+/// Listeners without a server that is up, and all of them with the servers that they lead to, as they are
+/// at this moment.
+///
+/// # Errors
+/// When HAProxy is there and does not answer.
+pub(super) async fn listeners() -> Result<(Vec<IdleListener>, Vec<Listener>), HostError> {
+    let Some(answer) = ask("show stat -1 6 -1").await? else { return Ok(Default::default()) };
+    let State { idle, listeners, checking: _ } = State::read(&answer);
+    Ok((idle, listeners))
+}
+
 async fn ask(question: &str) -> Result<Option<String>, HostError> {
     let told = async {
         let mut stream = UnixStream::connect(SOCKET).await?;
@@ -59,6 +71,8 @@ async fn ask(question: &str) -> Result<Option<String>, HostError> {
 #[derive(Debug, PartialEq)]
 struct State {
     idle: Vec<IdleListener>,
+    /// Those that have servers, with the ones that get clients.
+    listeners: Vec<Listener>,
     /// A server is being called up, or was not looked at yet.
     checking: bool,
 }
@@ -71,6 +85,8 @@ impl State {
             names.enumerate().map(|(at, name)| (name, at)).collect();
         let mut checks: BTreeMap<String, String> = BTreeMap::new();
         let mut idle = Vec::new();
+        // By name: those that are up, and those of them that stand in where no other one is.
+        let mut up: BTreeMap<&str, (Vec<String>, Vec<String>)> = BTreeMap::new();
         let mut checking = false;
         for line in lines {
             let fields: Vec<&str> = line.split(',').collect();
@@ -83,6 +99,15 @@ impl State {
                     idle.push(IdleListener { name: listener.to_owned(), because: String::new() });
                 }
                 continue;
+            }
+            if field("svname") == "FRONTEND" {
+                continue;
+            }
+            let (serving, standing_in) = up.entry(listener).or_default();
+            if status.starts_with("UP") || status == "no check" {
+                let stands_in = field("bck") == "1";
+                let list = if stands_in { standing_in } else { serving };
+                list.push(field("svname").to_owned());
             }
             // An asterisk marks a check that runs at the moment.
             let check = field("check_status").trim_start_matches("* ");
@@ -101,7 +126,11 @@ impl State {
         for listener in &mut idle {
             listener.because = checks.remove(&listener.name).unwrap_or_default();
         }
-        Self { idle, checking }
+        let listeners = up.into_iter().map(|(name, (serving, standing_in))| Listener {
+            name: name.to_owned(),
+            servers: if serving.is_empty() { standing_in } else { serving },
+        });
+        Self { idle, listeners: listeners.collect(), checking }
     }
 }
 
@@ -128,7 +157,12 @@ fn in_words(check: &str, code: &str) -> String {
 mod tests {
     use super::*;
 
-    const HEADER: &str = "# pxname,svname,status,check_status,check_code,-";
+    const HEADER: &str = "# pxname,svname,status,check_status,check_code,bck,-";
+
+    fn leads(name: &str, servers: &[&str]) -> Listener {
+        let servers = servers.iter().map(|name| (*name).to_owned()).collect();
+        Listener { name: name.to_owned(), servers }
+    }
 
     #[test]
     fn a_listener_without_a_server_that_is_up_is_idle() {
@@ -142,7 +176,9 @@ mod tests {
                        connected to (L4CON)"
             .to_owned();
         let idle = vec![IdleListener { name: "pg-test-offline".to_owned(), because }];
-        assert_eq!(State::read(&answer), State { idle, checking: false });
+        let listeners =
+            vec![leads("pg-test-offline", &[]), leads("pg-test-primary", &["pg-test-1"])];
+        assert_eq!(State::read(&answer), State { idle, listeners, checking: false });
     }
 
     #[test]
@@ -154,6 +190,19 @@ mod tests {
         let answer = format!(
             "{HEADER}\ns,a,UP 1/3,L7STS,503,\ns,b,UP,INI,,\ns,c,no check,,,\ns,BACKEND,UP,,,\n"
         );
-        assert_eq!(State::read(&answer), State { idle: Vec::new(), checking: false });
+        let listeners = vec![leads("s", &["a", "b", "c"])];
+        assert_eq!(State::read(&answer), State { idle: Vec::new(), listeners, checking: false });
+    }
+
+    #[test]
+    fn whoever_stands_in_serves_where_no_other_one_is_up() {
+        let state = |a: &str| {
+            let answer = format!(
+                "{HEADER}\ns,FRONTEND,OPEN,,,,\ns,a,{a},L7OK,200,0,\ns,b,UP,L7OK,200,1,\ns,BACKEND,UP,,,,\n"
+            );
+            State::read(&answer).listeners
+        };
+        assert_eq!(state("UP"), [leads("s", &["a"])]);
+        assert_eq!(state("MAINT"), [leads("s", &["b"])]);
     }
 }

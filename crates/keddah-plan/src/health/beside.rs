@@ -37,6 +37,25 @@ pub fn beside<'a>(plan: &Plan, health: &'a Health) -> Vec<&'a Finding> {
     health.findings.iter().filter(|finding| !mended(finding)).collect()
 }
 
+/// Notes of a plan that these findings do not say, too: one thing is said in one place, with its remedy.
+pub fn not_said_by<'a>(plan: &'a Plan, shown: &[&Finding]) -> Vec<&'a str> {
+    let said = |note: &str| {
+        shown.iter().any(|finding| match finding.name {
+            // Both end with the command that strikes it, which has its id.
+            "etcd-undeclared" => finding
+                .remedy
+                .rsplit_once("`etcdctl member remove ")
+                .and_then(|(_, id)| id.strip_suffix('`'))
+                .is_some_and(|id| note.ends_with(&format!("etcdctl member remove {id}"))),
+            "altered-settings" => {
+                note.starts_with(&format!("{} has settings of ALTER SYSTEM", finding.place))
+            }
+            _ => false,
+        })
+    };
+    plan.notes.iter().map(String::as_str).filter(|note| !said(note)).collect()
+}
+
 /// Whether a change makes a finding untrue once it is carried out. What merely might help does not count:
 /// a restart ends no alarm of etcd's, and a member that joins makes no cluster well.
 fn mends(change: &PlannedChange, finding: &Finding, health: &Health) -> bool {
@@ -61,7 +80,11 @@ fn mends(change: &PlannedChange, finding: &Finding, health: &Health) -> bool {
             let restarts = starts || change.difference.class >= Class::Restart;
             match finding.name {
                 "service-down" => here && names && starts,
-                "configuration-unloaded" => here && names,
+                "configuration-unloaded" => here && names || own("pgbouncer"),
+                "program-replaced" => {
+                    restarts
+                        && (here && names || own("patroni") && finding.message.contains("Patroni"))
+                }
                 "member-down" => starts && own("patroni"),
                 "etcd-member-down" => {
                     starts && id.name == "etcd.service" && member_on(health, node, &finding.place)
@@ -75,8 +98,13 @@ fn mends(change: &PlannedChange, finding: &Finding, health: &Health) -> bool {
             }
         }
         Kind::Postmaster => {
-            matches!(finding.name, "pending-restart" | "port-closed" | "configuration-unloaded")
-                && finding.place == id.name
+            let restarts = change.difference.class >= Class::Restart;
+            let mended = match finding.name {
+                "pending-restart" | "port-closed" | "configuration-unloaded" => true,
+                "program-replaced" => restarts && finding.message.starts_with("its server"),
+                _ => false,
+            };
+            mended && finding.place == id.name
         }
         // What it declares, Patroni does not know of yet.
         Kind::PatroniConfig => {

@@ -1,6 +1,7 @@
 //! A cluster of PostgreSQL: who leads, who follows, and how far behind.
 
-use super::{Answers, Finding, backups, bytes, server, settings};
+use super::{AddressHealth, Answers, Finding, ServiceHealth};
+use super::{backups, bytes, server, services, settings};
 use keddah_core::NodeName;
 use keddah_resource::health::{
     Asked, ExpectedCluster, ExpectedMember, KnownMember, PatroniHealth, PostgresHealth,
@@ -36,6 +37,12 @@ pub struct ClusterHealth {
     pub paused: bool,
     /// Its members, in the inventory's order.
     pub members: Vec<MemberHealth>,
+    /// Its services, in the inventory's order.
+    pub services: Vec<ServiceHealth>,
+    /// The addresses that go with its leader.
+    pub addresses: Vec<AddressHealth>,
+    /// The name by which clients find it; `None` where no name server has one.
+    pub dns_name: Option<String>,
 }
 
 /// One of its members.
@@ -175,7 +182,7 @@ pub(super) fn judge(
             "give it a repository elsewhere (`pgbackrest_method`), or accept this",
         ));
     }
-    view(cluster, &members, leader, paused)
+    view(cluster, &members, leader, paused, answers)
 }
 
 fn view(
@@ -183,6 +190,7 @@ fn view(
     members: &[Member<'_>],
     leader: Option<&Member<'_>>,
     paused: bool,
+    answers: &Answers,
 ) -> ClusterHealth {
     let synchronous: Vec<&str> = leader
         .and_then(|leader| leader.patroni)
@@ -227,6 +235,9 @@ fn view(
         leader: leader.map(|leader| leader.expected.instance.clone()),
         paused,
         members: members.iter().map(one).collect(),
+        services: services::of(cluster, answers),
+        addresses: Vec::new(),
+        dns_name: cluster.dns_name.clone(),
     }
 }
 
@@ -613,7 +624,7 @@ fn contents(
 }
 
 /// Patroni's program with its configuration, which it does not find by itself.
-fn patronictl(member: &ExpectedMember) -> String {
+pub(super) fn patronictl(member: &ExpectedMember) -> String {
     format!("sudo -iu postgres patronictl -c {}", member.patroni_directory)
 }
 

@@ -169,7 +169,7 @@ fn known(
 ) {
     let all = answering.iter().flat_map(|(_, health)| &health.members);
     let known: BTreeMap<&str, &KnownEtcd> = all.map(|one| (one.id.as_str(), one)).collect();
-    for KnownEtcd { id, name, peer_urls } in known.into_values() {
+    for KnownEtcd { id, name, peer_urls, learner } in known.into_values() {
         let urls = peer_urls.join(" and ");
         match expected.iter().find(|member| member.name == *name) {
             Some(member) if !peer_urls.contains(&member.peer_url) => findings.push(Finding::of(
@@ -185,12 +185,13 @@ fn known(
                 "etcd-undeclared",
                 PLACE,
                 format!(
-                    "it has a member that the inventory does not have: {} at {urls} ({id})",
-                    if name.is_empty() { "one that has never started" } else { name }
+                    "it has a member that the inventory does not have: {} at {urls} ({id}), which {}",
+                    if name.is_empty() { "one that has never started" } else { name },
+                    if *learner { "follows without a vote" } else { "has a vote" }
                 ),
                 format!(
-                    "put its host back into the inventory; one that is gone for ever: `etcdctl member remove \
-                     {id}` on a member"
+                    "where it was ours, put its host back into the inventory and `keddah remove` it; where it is \
+                     to stay, declare it; otherwise strike it, on a member: `etcdctl member remove {id}`"
                 ),
             )),
         }

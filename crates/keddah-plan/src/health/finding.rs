@@ -71,7 +71,7 @@ pub const FINDINGS: &[(&str, Severity, &str)] = &[
     (
         "configuration-unloaded",
         Severity::Warning,
-        "A program does not use what its files say now: they were changed after it has read them.",
+        "A program does not use what its files say: they were changed after it read them, or it was told otherwise.",
     ),
     ("connections-full", Severity::Warning, "Nearly all sessions of a server are taken."),
     ("database-shut", Severity::Critical, "A declared database lets nobody in, or is not there."),
@@ -138,6 +138,11 @@ pub const FINDINGS: &[(&str, Severity, &str)] = &[
     ("pool-paused", Severity::Warning, "A pool holds its clients back."),
     ("pool-silent", Severity::Critical, "A pool takes connections and answers nothing."),
     ("port-closed", Severity::Warning, "A node does not reach a port of a member elsewhere."),
+    (
+        "program-replaced",
+        Severity::Warning,
+        "A program runs, and another version of it is installed: an upgrade waits for a restart.",
+    ),
     ("public-passwords", Severity::Warning, "Passwords are ones that everyone knows."),
     (
         "public-passwords-sandbox",
@@ -180,6 +185,12 @@ pub const FINDINGS: &[(&str, Severity, &str)] = &[
         Severity::Warning,
         "A member runs that the inventory does not have: no service leads there.",
     ),
+    (
+        "unattended-upgrades",
+        Severity::Warning,
+        "A machine may upgrade or restart its servers by itself, all members at the same time.",
+    ),
+    ("versions-apart", Severity::Warning, "Members of a cluster run different versions."),
     (
         "unsafe-setting",
         Severity::Warning,

@@ -3,7 +3,7 @@
 use super::{Answers, Finding};
 use keddah_core::NodeName;
 use keddah_resource::health::{
-    Asked, Expected, ExpectedMember, LoginAnswer, LoginDoor, LoginHealth, NodeHealth,
+    Asked, Expected, ExpectedMember, LoginAnswer, LoginDoor, LoginHealth, NodeHealth, PoolSetting,
 };
 use std::collections::BTreeMap;
 
@@ -35,6 +35,11 @@ pub(super) fn judge(expected: &Expected, answers: &Answers, findings: &mut Vec<F
                         .flat_map(|cluster| &cluster.members)
                         .find(|member| member.instance == login.name);
                     answered(node, member, login, told, findings);
+                    // A file that was changed since is told as that.
+                    let unit = member.map(|member| &member.pool_unit);
+                    if !health.unloaded.iter().any(|one| Some(&one.unit) == unit) {
+                        otherwise(node, member, &login.name, &told.otherwise, findings);
+                    }
                 }
             }
         }
@@ -152,6 +157,35 @@ fn answered(
             ),
         ));
     }
+}
+
+/// What a pool does not have from its file.
+fn otherwise(
+    node: &NodeName,
+    member: Option<&ExpectedMember>,
+    name: &str,
+    settings: &[PoolSetting],
+    findings: &mut Vec<Finding>,
+) {
+    if settings.is_empty() {
+        return;
+    }
+    let word =
+        |value: &str| if value.is_empty() { "nothing".to_owned() } else { format!("`{value}`") };
+    let words: Vec<String> = settings
+        .iter()
+        .map(|one| format!("`{}` is {}, and {} there", one.name, word(&one.runs), word(&one.file)))
+        .collect();
+    let unit = member.map_or("pgbouncer", |member| &member.pool_unit);
+    findings.push(Finding::of(
+        "configuration-unloaded",
+        name,
+        format!("its pool does not use what its file says: {}", words.join("; ")),
+        format!(
+            "`systemctl reload {unit}` on {node} takes back what somebody has `SET`; what stays so counts from \
+             a restart on"
+        ),
+    ));
 }
 
 /// A server or pool of the node itself.

@@ -11,12 +11,16 @@ mod finding;
 mod login;
 mod node;
 mod port;
+mod services;
 mod settings;
+mod unattended;
+mod versions;
 
-pub use beside::{InTheWay, beside, in_the_way};
+pub use beside::{InTheWay, beside, in_the_way, not_said_by};
 pub use cluster::{ClusterHealth, MemberHealth};
 pub use etcd::{EtcdClusterHealth, EtcdMemberHealth};
 pub use finding::{FINDINGS, Finding, Severity};
+pub use services::{AddressHealth, ServiceHealth};
 
 use keddah_core::NodeName;
 use keddah_resource::health::{Asked, Expected, ExpectedMember, NodeHealth, ServerHealth};
@@ -44,6 +48,8 @@ pub struct Health {
     pub clusters: Vec<ClusterHealth>,
     /// etcd; `None` where the inventory has none.
     pub etcd: Option<EtcdClusterHealth>,
+    /// Addresses that nodes share and that go with no cluster.
+    pub addresses: Vec<AddressHealth>,
     /// What is not well, the worst first.
     pub findings: Vec<Finding>,
 }
@@ -58,15 +64,21 @@ impl Health {
 /// Judges what the nodes answered.
 pub fn judge(expected: &Expected, answers: &Answers) -> Health {
     let mut findings = Vec::new();
-    let clusters: Vec<ClusterHealth> = expected
+    let mut clusters: Vec<ClusterHealth> = expected
         .clusters
         .iter()
         .map(|cluster| cluster::judge(cluster, answers, &mut findings))
         .collect();
+    for cluster in &mut clusters {
+        cluster.addresses = services::addresses(expected, Some(&cluster.name), answers);
+    }
     let etcd = etcd::judge(&expected.etcd, &expected.key_prefixes, answers, &mut findings);
     for (node, answer) in answers {
         if expected.nodes.contains(node) {
             node::judge(node, answer, &mut findings);
+            if let Some(health) = answer.health.told() {
+                unattended::judge(node, health, &expected.clusters, &mut findings);
+            }
         } else if has_member(expected, node) {
             // For its cluster's sake: what is not known of a member is not well.
             node::unknown(node, answer, &mut findings);
@@ -74,6 +86,7 @@ pub fn judge(expected: &Expected, answers: &Answers) -> Health {
     }
     login::judge(expected, answers, &mut findings);
     port::judge(expected, answers, &mut findings);
+    versions::judge(expected, answers, &mut findings);
     public_passwords(expected, answers, &mut findings);
     node::services(expected, answers, &mut findings);
     node::addresses(expected, answers, &clusters, &mut findings);
@@ -88,7 +101,8 @@ pub fn judge(expected: &Expected, answers: &Answers) -> Health {
     once_each(expected, &mut findings);
     findings.sort_by(|one, other| key(one).cmp(&key(other)).then_with(|| one.cmp(other)));
     findings.dedup();
-    Health { clusters, etcd, findings }
+    let addresses = services::addresses(expected, None, answers);
+    Health { clusters, etcd, addresses, findings }
 }
 
 /// The worst first; and of what is as bad, causes before what follows from them.

@@ -1,6 +1,6 @@
 //! A node: its clock, disks, certificates, units and services; and the addresses that nodes share.
 
-use super::{Answer, Answers, ClusterHealth, Finding};
+use super::{Answer, Answers, ClusterHealth, Finding, services};
 use keddah_core::NodeName;
 use keddah_resource::health::{Asked, DiskHealth, Expected, NodeHealth, SharedAddress};
 use std::collections::{BTreeMap, BTreeSet};
@@ -233,13 +233,8 @@ pub(super) fn addresses(
 ) {
     for shared in &expected.shared_addresses {
         let SharedAddress { address, nodes, cluster } = shared;
-        let told = |node: &NodeName| -> Option<bool> {
-            let addresses = answers.get(node)?.health.told()?.addresses.told()?;
-            Some(addresses.contains(address))
-        };
-        // Whoever else holds it takes its clients just the same.
-        let holders: Vec<&NodeName> =
-            answers.keys().filter(|node| told(node) == Some(true)).collect();
+        let told = |node: &NodeName| answers.get(node)?.health.told()?.addresses.told();
+        let holders: Vec<&NodeName> = services::holders(shared, answers).collect();
         let silent: Vec<&NodeName> = nodes.iter().filter(|node| told(node).is_none()).collect();
         let place = cluster.clone().unwrap_or_else(|| address.clone());
         match holders.as_slice() {

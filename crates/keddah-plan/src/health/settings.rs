@@ -35,16 +35,19 @@ pub(super) fn judge(
             format!("`SELECT pg_wal_replay_resume()` on {node}"),
         ));
     } else if server.in_recovery && server.apply_delay > 0 && !delayed {
+        // One made with ALTER SYSTEM is Patroni's to take away, which it does within seconds.
+        let file = server.apply_delay_file.as_deref();
         findings.push(Finding::of(
             "replay-held",
             instance,
             format!(
-                "it replays {} s late (`recovery_min_apply_delay`), and the inventory does not say so",
-                server.apply_delay / 1000
+                "it replays {} s late (`recovery_min_apply_delay`{}), and the inventory does not say so",
+                server.apply_delay / 1000,
+                file.map(|file| format!(" in {file}")).unwrap_or_default()
             ),
             format!(
-                "`ALTER SYSTEM RESET recovery_min_apply_delay; SELECT pg_reload_conf()` on {node}; or \
-                 declare it (`pg_delay`)"
+                "take it out of {} on {node}, and `SELECT pg_reload_conf()`; or declare it (`pg_delay`)",
+                file.unwrap_or("where it is set")
             ),
         ));
     }

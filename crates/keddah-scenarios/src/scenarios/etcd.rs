@@ -62,7 +62,7 @@ pub fn run(world: &mut World) -> Outcome {
         let planned = keddah.run(&["plan"])?;
         says(
             &planned,
-            "etcd lists a member that the inventory does not know: https://10.10.10.19:2380",
+            "it has a member that the inventory does not have: one that has never started at https://10.10.10.19:2380",
         )?;
         says(&planned, &format!("member remove {id}"))?;
         etcdctl(sandbox, 1, &format!("member remove {id}"))?.success()?;

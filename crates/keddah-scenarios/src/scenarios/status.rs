@@ -24,7 +24,7 @@ struct Fault {
     finding: &'static str,
     place: &'static str,
     severity: &'static str,
-    /// `LEADER` in these stands for the leader's address.
+    /// `LEADER` in these stands for the leader's address, `INSTANCE` for the member's name.
     begin: &'static str,
     end: &'static str,
     /// On the leader, rather than on a replica.
@@ -175,6 +175,83 @@ const FAULTS: &[Fault] = &[
         on_leader: false,
     },
     Fault {
+        about: "somebody told a pool otherwise on its console",
+        finding: "configuration-unloaded",
+        place: "%",
+        severity: "warning",
+        begin: "cd / && runuser -u postgres -- psql -X -q -p 6432 -c 'SET auth_type = trust' pgbouncer",
+        end: "systemctl reload pgbouncer",
+        on_leader: false,
+    },
+    // A delay made with ALTER SYSTEM, and a replay that somebody paused, Patroni ends by itself within seconds; a
+    // delay in a file that it does not write stays.
+    Fault {
+        about: "a file makes a replica replay late",
+        finding: "replay-held",
+        place: "%",
+        severity: "warning",
+        begin: "echo \"recovery_min_apply_delay = '1h'\" >>/pg/data/postgresql.base.conf; cd / && \
+                runuser -u postgres -- psql -X -q -o /dev/null -c 'SELECT pg_reload_conf()'",
+        end: "sed -i /recovery_min_apply_delay/d /pg/data/postgresql.base.conf; cd / && \
+              runuser -u postgres -- psql -X -q -o /dev/null -c 'SELECT pg_reload_conf()'",
+        on_leader: false,
+    },
+    Fault {
+        about: "PostgreSQL was upgraded on the disk, and runs on",
+        finding: "program-replaced",
+        place: "%",
+        severity: "warning",
+        begin: "program=$(readlink /proc/$(head -1 /pg/data/postmaster.pid)/exe) && \
+                cp -a $program $program.new && mv $program.new $program",
+        end: "runuser -u postgres -- patronictl -c /etc/patroni/conf.d restart pg-test INSTANCE --force",
+        on_leader: false,
+    },
+    Fault {
+        about: "HAProxy was upgraded on the disk, and runs on",
+        finding: "program-replaced",
+        place: "@",
+        severity: "warning",
+        begin: "cp -a /usr/sbin/haproxy /usr/sbin/haproxy.new && mv /usr/sbin/haproxy.new /usr/sbin/haproxy",
+        end: "systemctl restart haproxy",
+        on_leader: false,
+    },
+    Fault {
+        about: "Patroni was upgraded on the disk, and runs on",
+        finding: "program-replaced",
+        place: "%",
+        severity: "warning",
+        begin: "cd /usr/lib/python3/dist-packages/patroni && cp -a version.py /root/version.py && \
+                sed -i \"s/^__version__ = .*/__version__ = '99.1.2'/\" version.py",
+        end: "cp -a /root/version.py /usr/lib/python3/dist-packages/patroni/version.py",
+        on_leader: false,
+    },
+    // The packages themselves are in no sandbox, whose images mask the timer: what counts are their programs'
+    // presence and apt's own word.
+    Fault {
+        about: "the machine may upgrade its servers at night",
+        finding: "unattended-upgrades",
+        place: "@",
+        severity: "warning",
+        begin: "rm -f /etc/systemd/system/apt-daily-upgrade.timer && touch /usr/bin/unattended-upgrade && printf '%s\\n' 'APT::Periodic::Unattended-Upgrade \"1\";' \
+                'Unattended-Upgrade::Origins-Pattern { \"origin=Debian,label=Debian\"; };' \
+                >/etc/apt/apt.conf.d/99-keddah-scenario",
+        end: "echo 'Unattended-Upgrade::Package-Blacklist { \"^postgresql-\"; \"^patroni$\"; \"^pgbouncer\"; \
+              \"haproxy\"; \"keepalived\"; \"etcd\"; };' >>/etc/apt/apt.conf.d/99-keddah-scenario",
+        on_leader: false,
+    },
+    Fault {
+        about: "needrestart restarts servers by itself",
+        finding: "unattended-upgrades",
+        place: "@",
+        severity: "warning",
+        begin: "ln -s /dev/null /etc/systemd/system/apt-daily-upgrade.timer && \
+                rm /usr/bin/unattended-upgrade /etc/apt/apt.conf.d/99-keddah-scenario && \
+                mkdir -p /etc/needrestart/conf.d && touch /usr/sbin/needrestart && \
+                echo \"\\$nrconf{restart} = 'a';\" >/etc/needrestart/conf.d/50-automatic.conf",
+        end: "rm -r /usr/sbin/needrestart /etc/needrestart",
+        on_leader: false,
+    },
+    Fault {
         about: "a firewall shuts a member's port",
         finding: "port-closed",
         place: "%",
@@ -207,6 +284,7 @@ pub fn run(world: &mut World) -> Outcome {
     for fault in FAULTS {
         step(&format!("{}: {}", fault.finding, fault.about), || play(sandbox, &keddah, fault))?;
     }
+    step("who serves each service now is told", || services(sandbox, &keddah))?;
     step("nothing restarts into a cluster with a frozen member, unless that is said", || {
         not_into_the_sick(sandbox, &keddah)
     })?;
@@ -241,7 +319,9 @@ fn play(sandbox: &Sandbox, keddah: &Keddah<'_>, fault: &Fault) -> Outcome {
     };
     let place =
         fault.place.replace('%', &format!("pg-test-{}", node - 1)).replace('@', &address(node));
-    let there = |script: &str| script.replace("LEADER", &address(leads));
+    let instance = format!("pg-test-{}", node - 1);
+    let there =
+        |script: &str| script.replace("LEADER", &address(leads)).replace("INSTANCE", &instance);
     sandbox.shell(node, &there(fault.begin))?.success()?;
     if fault.finding == "lagging" {
         let write = "cd / && runuser -u postgres -- psql -X -q -c 'CREATE TABLE public.much AS \
@@ -290,6 +370,30 @@ fn finding(told: &Output, name: &str, place: &str) -> Outcome<Value> {
             is("name", name) && is("place", place)
         })
         .ok_or_else(|| Failure::new(format!("no finding {name} of {place}")).with(told))
+}
+
+/// The primary service leads to the leader, and the replicas' to the others, in words and in JSON.
+fn services(sandbox: &Sandbox, keddah: &Keddah<'_>) -> Outcome {
+    let leads = format!("pg-test-{}", leader(sandbox, 2)?.node - 1);
+    let told = keddah.run(&["status", "-l", "pg-test"])?.expect(&[0])?;
+    let line = told.stdout.lines().find(|line| line.contains("pg-test-primary"));
+    let fields: Vec<&str> = line.unwrap_or_default().split_whitespace().collect();
+    ensure!(fields == ["pg-test-primary", "5433", leads.as_str()], "not so: {told}");
+    let told = keddah.run(&["status", "--json"])?.expect(&[0])?;
+    let document: Value = serde_json::from_str(&told.stdout)
+        .map_err(|error| Failure::new(format!("no JSON: {error}")).with(&told))?;
+    let clusters = document.pointer("/clusters").and_then(Value::as_array);
+    let test = clusters.into_iter().flatten().find(|one| one["name"] == "pg-test");
+    let services = test.and_then(|one| one["services"].as_array()).cloned().unwrap_or_default();
+    let members =
+        |name: &str| services.iter().find(|one| one["name"] == name)?["members"].as_array();
+    ensure!(
+        members("pg-test-primary").is_some_and(|all| *all == [leads.as_str()]),
+        "not so: {told}"
+    );
+    let replicas = members("pg-test-replica").cloned().unwrap_or_default();
+    ensure!(!replicas.is_empty() && !replicas.contains(&leads.into()), "not so: {told}");
+    Ok(())
 }
 
 fn not_into_the_sick(sandbox: &Sandbox, keddah: &Keddah<'_>) -> Outcome {

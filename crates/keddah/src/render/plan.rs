@@ -4,7 +4,7 @@ use crate::error::CommandError;
 use crate::render::theme::{Meaning, Theme};
 use crate::render::{Output, change, counted, fold, status, wrap};
 use indexmap::IndexMap;
-use keddah_plan::health::{Finding, Health, beside};
+use keddah_plan::health::{Finding, Health, beside, not_said_by};
 use keddah_plan::{Certainty, Failure, Plan, PlannedChange, Unobserved};
 use keddah_resource::{Class, Kind, Module, ResourceId};
 use serde_json::json;
@@ -29,13 +29,16 @@ pub fn announce(output: &Output, plan: &Plan, health: &Health, full: bool) {
 
 /// A plan for programs, with what is not well beside it.
 pub fn json(plan: &Plan, health: &Health) -> serde_json::Value {
-    json!({
+    let findings = beside(plan, health);
+    let mut document = json!({
         "summary": plan.summary(),
         "digest": plan.digest(),
         "plan": plan,
         "well": health.is_well() && plan.otherwise == 0,
-        "findings": beside(plan, health),
-    })
+    });
+    document["plan"]["notes"] = json!(not_said_by(plan, &findings));
+    document["findings"] = json!(findings);
+    document
 }
 
 /// The refusal to apply something else than what was reviewed, naming what is different.
@@ -99,17 +102,18 @@ pub fn with_health(
         text.push('\n');
     }
     problems(&mut text, plan, theme);
-    for note in &plan.notes {
+    let beside: Vec<&Finding> = health.map(|health| beside(plan, health)).unwrap_or_default();
+    let counts: Vec<&Finding> = beside.into_iter().filter(|finding| finding.counts()).collect();
+    let notes = not_said_by(plan, &counts);
+    for note in &notes {
         let _ = match note.strip_prefix("warning: ") {
             Some(grave) => writeln!(text, "{} {grave}", theme.paint(Meaning::Warning, "warning:")),
             None => writeln!(text, "{} {note}", theme.paint(Meaning::Hint, "note:")),
         };
     }
-    if !plan.notes.is_empty() {
+    if !notes.is_empty() {
         text.push('\n');
     }
-    let beside: Vec<&Finding> = health.map(|health| beside(plan, health)).unwrap_or_default();
-    let counts: Vec<&Finding> = beside.into_iter().filter(|finding| finding.counts()).collect();
     for finding in &counts {
         status::finding(&mut text, finding, None, &theme, width);
     }

@@ -2,8 +2,10 @@
 
 use super::theme::{Meaning, Theme};
 use super::{Output, counted, wrap};
+use keddah_core::NodeName;
 use keddah_plan::health::{
-    ClusterHealth, EtcdClusterHealth, Finding, Health, MemberHealth, Severity,
+    AddressHealth, ClusterHealth, EtcdClusterHealth, Finding, Health, MemberHealth, ServiceHealth,
+    Severity,
 };
 use std::fmt::Write as _;
 
@@ -72,6 +74,12 @@ pub fn text(view: &View<'_>, theme: &Theme, width: usize) -> String {
     if let Some(etcd) = &view.health.etcd {
         self::etcd(&mut text, etcd, theme);
     }
+    for address in &view.health.addresses {
+        self::address(&mut text, address, None, theme);
+    }
+    if !view.health.addresses.is_empty() {
+        text.push('\n');
+    }
     for finding in &view.health.findings {
         self::finding(&mut text, finding, Some(view.now), theme, width);
     }
@@ -113,7 +121,6 @@ fn table(
         }
         text.push('\n');
     }
-    text.push('\n');
 }
 
 fn cluster(text: &mut String, cluster: &ClusterHealth, theme: &Theme) {
@@ -121,7 +128,9 @@ fn cluster(text: &mut String, cluster: &ClusterHealth, theme: &Theme) {
     let leader = cluster.leader.as_deref().unwrap_or("nobody");
     let members = counted(cluster.members.len(), "member");
     let heading = theme.paint(Meaning::Heading, &cluster.name);
-    let _ = writeln!(text, "{heading}  {members}, led by {leader}{paused}");
+    let name = cluster.dns_name.as_ref().filter(|name| **name != cluster.name);
+    let name = name.map(|name| format!(", found as {name}")).unwrap_or_default();
+    let _ = writeln!(text, "{heading}  {members}, led by {leader}{paused}{name}");
     let mut rows = vec![words(&["instance", "address", "role", "state", "timeline", "behind"])];
     for member in &cluster.members {
         let MemberHealth { instance, node, port, role, state, timeline, lag } = member;
@@ -141,6 +150,59 @@ fn cluster(text: &mut String, cluster: &ClusterHealth, theme: &Theme) {
         (3, _) => Some(Meaning::Error),
         _ => None,
     });
+    services(text, cluster, theme);
+    for one in &cluster.addresses {
+        address(text, one, Some(cluster), theme);
+    }
+    text.push('\n');
+}
+
+/// Where clients come in, and who serves them there now.
+fn services(text: &mut String, cluster: &ClusterHealth, theme: &Theme) {
+    if cluster.services.is_empty() {
+        return;
+    }
+    let mut rows = vec![words(&["service", "port", "leads to"])];
+    for ServiceHealth { name, port, members } in &cluster.services {
+        let members = match members {
+            None => "unknown".to_owned(),
+            Some(members) if members.is_empty() => "none".to_owned(),
+            Some(members) if members.len() > FEW => counted(members.len(), "member"),
+            Some(members) => members.join(", "),
+        };
+        rows.push(vec![name.clone(), port.to_string(), members]);
+    }
+    let members = |line: usize| cluster.services[line].members.as_ref();
+    table(text, &rows, theme, |line, column| {
+        let serves = members(line).is_some_and(|members| !members.is_empty());
+        (column == 2 && !serves).then_some(Meaning::Error)
+    });
+}
+
+/// Members of a service that are named; more are counted, so that a line stays a line.
+const FEW: usize = 5;
+
+/// An address, and who holds it.
+fn address(
+    text: &mut String,
+    address: &AddressHealth,
+    cluster: Option<&ClusterHealth>,
+    theme: &Theme,
+) {
+    let holder = |node: &NodeName| {
+        let members = cluster.into_iter().flat_map(|cluster| &cluster.members);
+        let mut own = members.filter(|member| member.node == *node);
+        own.next()
+            .map_or_else(|| node.to_string(), |member| format!("{} ({node})", member.instance))
+    };
+    let label = theme.paint(Meaning::Muted, "address");
+    let held: Vec<String> = address.held_by.iter().map(holder).collect();
+    let held = match held.as_slice() {
+        [] => theme.paint(Meaning::Error, "held by nobody"),
+        [one] => format!("held by {one}"),
+        many => theme.paint(Meaning::Error, &format!("held by {}", many.join(" and "))),
+    };
+    let _ = writeln!(text, "  {label}  {}  {held}", address.address);
 }
 
 fn etcd(text: &mut String, etcd: &EtcdClusterHealth, theme: &Theme) {
@@ -162,6 +224,7 @@ fn etcd(text: &mut String, etcd: &EtcdClusterHealth, theme: &Theme) {
     table(text, &rows, theme, |line, column| {
         (column == 2 && members[line].role == "unknown").then_some(Meaning::Error)
     });
+    text.push('\n');
 }
 
 fn words(words: &[&str]) -> Vec<String> {

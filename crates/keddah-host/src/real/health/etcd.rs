@@ -53,6 +53,7 @@ async fn known(connection: &EtcdConnection) -> Vec<KnownEtcd> {
         id: format!("{:x}", member.id),
         name: member.name,
         peer_urls: member.peer_urls,
+        learner: member.learner,
     };
     known.into_iter().map(one).collect()
 }

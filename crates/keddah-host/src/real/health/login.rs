@@ -1,5 +1,6 @@
 //! New logins, as a client would make them: to the server, to its pool, through each service.
 
+use super::pool;
 use super::server::running_place;
 use super::turns::in_turn;
 use crate::rest::{CA, trusting};
@@ -107,10 +108,14 @@ async fn login(probe: &LoginProbe, port: u16) -> Asked<LoginAnswer> {
     };
     let (paused, disabled) =
         if probe.door.is_pool() { held(&client).await } else { (Vec::new(), Vec::new()) };
+    let otherwise = match &probe.settings {
+        Some(path) => pool::otherwise(&client, path).await,
+        None => Vec::new(),
+    };
     drop(client);
     // Says goodbye, so that the server's log has no broken connection.
     let _ = driver.await;
-    Asked::Told(LoginAnswer { paused, disabled, ..LoginAnswer::default() })
+    Asked::Told(LoginAnswer { paused, disabled, otherwise, ..LoginAnswer::default() })
 }
 
 /// A client that is let in, and what drives its connection.
@@ -185,6 +190,7 @@ mod tests {
             user: "nobody".to_owned(),
             password: keddah_core::Secret::new("no password".to_owned()),
             database: "postgres".to_owned(),
+            settings: None,
         }
     }
 

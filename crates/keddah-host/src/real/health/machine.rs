@@ -1,5 +1,6 @@
 //! The machine itself: clock, file systems, certificates, units, addresses.
 
+use super::programs::replaced;
 use crate::HostError;
 use crate::command::Command;
 use futures_util::future::join_all;
@@ -69,7 +70,11 @@ pub(super) async fn units(names: &[String]) -> Result<Vec<UnitHealth>, HostError
     }
     let text = Command::new("systemctl")
         .asks("systemd")
-        .args(["show", "--timestamp=unix", "--property=Id,ActiveState,StateChangeTimestamp"])
+        .args([
+            "show",
+            "--timestamp=unix",
+            "--property=Id,ActiveState,StateChangeTimestamp,MainPID",
+        ])
         .args(names)
         .succeed()
         .await?;
@@ -85,6 +90,7 @@ fn parse_units(text: &str, names: &[String]) -> Vec<UnitHealth> {
             unit: name.clone(),
             state: of("ActiveState").to_owned(),
             since: of("StateChangeTimestamp").trim_start_matches('@').parse().unwrap_or_default(),
+            replaced: of("MainPID").parse().ok().and_then(replaced),
         }
     });
     blocks.collect()

@@ -4,9 +4,12 @@
 mod etcd;
 mod login;
 mod machine;
+mod pool;
 mod ports;
+mod programs;
 mod server;
 mod turns;
+mod unattended;
 
 use super::haproxy;
 use crate::round;
@@ -36,15 +39,26 @@ pub async fn look(probe: &HealthProbe) -> NodeHealth {
             None => None,
         }
     };
-    let listeners = within(patience, "HAProxy", haproxy::idle_listeners(Duration::ZERO));
+    let listeners = within(patience, "HAProxy", haproxy::listeners());
     let units = within(patience, "systemd", machine::units(&probe.units));
     let addresses = within(patience, "`ip`", machine::addresses());
     let unloaded = within(patience, "systemd", machine::unloaded(&probe.configurations));
     let disks = machine::disks(&probe.directories, patience);
     let logins = login::look(&probe.logins, &probe.servers, patience);
     let ports = ports::closed(&probe.ports, patience);
-    let (servers, etcd, listeners, units, addresses, disks, logins, closed_ports, unloaded) =
-        tokio::join!(servers, etcd, listeners, units, addresses, disks, logins, ports, unloaded);
+    let unattended = async {
+        // What cannot be read says of no danger.
+        let asked = within(patience, "apt", unattended::look()).await;
+        asked.told().cloned().flatten()
+    };
+    let unattended = async { if probe.unattended { unattended.await } else { None } };
+    let (servers, etcd, listeners, units, addresses, disks, logins, ports, unloaded, unattended) = tokio::join!(
+        servers, etcd, listeners, units, addresses, disks, logins, ports, unloaded, unattended
+    );
+    let (idle_listeners, listeners) = match listeners {
+        Asked::Told((idle, all)) => (Asked::Told(idle), all),
+        Asked::Unknown { because } => (Asked::Unknown { because }, Vec::new()),
+    };
     NodeHealth {
         clock: machine::clock(),
         sandbox: Path::new(SANDBOX_MARK).exists(),
@@ -56,10 +70,12 @@ pub async fn look(probe: &HealthProbe) -> NodeHealth {
         addresses,
         logins: logins.0,
         logins_untried: logins.1,
-        closed_ports,
+        closed_ports: ports,
         // Of units that cannot be asked, `units` tells.
         unloaded: unloaded.told().cloned().unwrap_or_default(),
-        idle_listeners: listeners,
+        idle_listeners,
+        listeners,
+        unattended,
     }
 }
 

@@ -2,7 +2,7 @@
 
 use super::super::pgbackrest::{self, Configured};
 use super::super::repository;
-use super::within;
+use super::{programs, within};
 use crate::HostError;
 use crate::rest::{self, Identity, MemberState};
 use crate::sql::{Purpose, Session, Unreachable};
@@ -52,6 +52,7 @@ const QUESTION: &str = "select pg_is_in_recovery() as in_recovery, \
         order by seqno desc limit 1), false) as read_only, \
     (pg_is_in_recovery() and pg_is_wal_replay_paused()) as replay_paused, \
     (select setting::bigint from pg_settings where name = 'recovery_min_apply_delay') as apply_delay, \
+    (select sourcefile from pg_settings where name = 'recovery_min_apply_delay') as apply_delay_file, \
     (case when pg_is_in_recovery() or current_setting('synchronous_commit') in ('off', 'local') then '' \
         else current_setting('synchronous_standby_names') end) as synchronous_names, \
     (case when pg_is_in_recovery() then '' else current_setting('synchronous_commit') end) \
@@ -71,7 +72,8 @@ const QUESTION: &str = "select pg_is_in_recovery() as in_recovery, \
     (select setting from pg_settings where name = 'archive_command' \
         and current_setting('archive_mode') <> 'off' and setting !~ '\\mpgbackrest\\M') \
         as other_archiver, \
-    (select coalesce(json_agg(name order by name), '[]') from pg_settings \
+    (select coalesce(json_agg(case when name ~ 'conninfo|command|passphrase' then name \
+            else name || ' = ' || current_setting(name) end order by name), '[]') from pg_settings \
         where sourcefile like '%/postgresql.auto.conf') as altered, \
     (select coalesce(json_agg(datname), '[]') from pg_database \
         where datallowconn and datconnlimit <> 0) as databases, \
@@ -95,8 +97,13 @@ pub(super) async fn look(probe: &ServerProbe, patience: Duration) -> ServerHealt
         };
         (patroni, backups)
     };
-    let ((patroni, backups), server) = tokio::join!(patroni_and_backups, server);
-    ServerHealth { instance: probe.instance.clone(), patroni, server, backups }
+    let replaced = async {
+        let looked = programs::server(&probe.data_directory);
+        tokio::time::timeout(patience, looked).await.ok().flatten()
+    };
+    let ((patroni, backups), server, replaced) =
+        tokio::join!(patroni_and_backups, server, replaced);
+    ServerHealth { instance: probe.instance.clone(), patroni, server, backups, replaced }
 }
 
 async fn patroni(probe: &ServerProbe, patience: Duration) -> Result<PatroniHealth, HostError> {
@@ -114,7 +121,7 @@ async fn patroni(probe: &ServerProbe, patience: Duration) -> Result<PatroniHealt
     };
     let heard_dcs = status.dcs_last_seen;
     let pending_restart = status.waits_for_restart();
-    let Identity { scope, name, .. } = status.patroni.clone();
+    let Identity { scope, name, version } = status.patroni.clone();
     let known = |member: &MemberState| KnownMember {
         name: member.name.clone(),
         host: member.host.clone(),
@@ -133,6 +140,8 @@ async fn patroni(probe: &ServerProbe, patience: Duration) -> Result<PatroniHealt
         heard_dcs,
         synchronous: members.as_ref().map(|all| names(&mut all.iter().filter(synchronous))),
         members: members.iter().flatten().filter(runs).map(known).collect(),
+        installed: programs::patroni(),
+        version,
     })
 }
 
