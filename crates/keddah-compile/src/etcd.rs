@@ -84,6 +84,7 @@ impl Compiler<'_> {
         for member in turns {
             let Some(node) = nodes.iter().find(|node| node.name == member.node) else { continue };
             let birth = life.birth(member)?;
+            self.notes.extend(life.made_anew(member, &birth));
             if matches!(birth, Birth::Joins { .. }) {
                 let itself = life.is_learner(member);
                 if let Some(learner) = learner.as_ref().filter(|_| !itself) {

@@ -11,7 +11,7 @@ use keddah_resource::kind::etcd_auth::{self, Servers, own_prefix};
 use keddah_resource::kind::etcd_keys::{self, Living};
 use keddah_resource::kind::etcd_login;
 use keddah_resource::kind::etcd_member::EtcdConnection;
-use keddah_resource::{Difference, Observation, Observed, Spec};
+use keddah_resource::{Difference, EtcdLife, Observation, Observed, Probe, Spec};
 use std::net::TcpListener;
 use std::process::{Child, Command, Output, Stdio};
 use std::time::Duration;
@@ -391,4 +391,25 @@ async fn logins_are_taken_back_where_somebody_is_cut_off() {
     assert!(failed.message.contains("/pg/stranger/leader"), "{failed:?}");
     assert!(etcd.put(None, "/pg/stranger/leader"), "it is let in as before");
     assert!(etcd.difference(&all).await.is_some());
+}
+
+/// A member's data says whose it is, also when the member does not run.
+#[tokio::test]
+async fn data_says_of_which_life_it_is() {
+    if scratch::skipped() {
+        return;
+    }
+    let mut etcd = Member::start().await;
+    let port = etcd.endpoint.rsplit_once(':').unwrap().1.parse().unwrap();
+    let data = etcd.directory.path().join("data").display().to_string();
+    let probe = Probe { etcd_port: Some(port), etcd_data: Some(data), ..Probe::default() };
+    let runs = etcd.host.facts(&probe).await.unwrap();
+    let says = runs.etcd.expect("it answers");
+    let life = EtcdLife { cluster: says.cluster, member: says.member };
+    assert!(runs.etcd_has_data && life.member.len() > 5, "{life:?}");
+    assert_eq!(runs.etcd_life.as_ref(), Some(&life));
+    etcd.process.kill().unwrap();
+    etcd.process.wait().unwrap();
+    let off = etcd.host.facts(&probe).await.unwrap();
+    assert_eq!((off.etcd, off.etcd_life), (None, Some(life)));
 }
