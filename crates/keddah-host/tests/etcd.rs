@@ -96,6 +96,7 @@ impl Member {
             prefixes: vec![own_prefix(cluster), format!("/pg/{cluster}/")],
             part,
             settled_seconds: 0,
+            patroni_port: None,
             servers: self.servers("first"),
         }
         .into()
@@ -412,4 +413,26 @@ async fn data_says_of_which_life_it_is() {
     etcd.process.wait().unwrap();
     let off = etcd.host.facts(&probe).await.unwrap();
     assert_eq!((off.etcd, off.etcd_life), (None, Some(life)));
+}
+
+/// Somebody changes it in etcd itself: the next login by the declared one would fail.
+#[tokio::test]
+async fn a_password_that_was_changed_by_hand_is_noticed_and_put_back() {
+    if scratch::skipped() {
+        return;
+    }
+    let etcd = Member::start().await;
+    etcd.converge(&etcd.root("first")).await;
+    etcd.converge(&etcd.access("pg-a", "pg-a", Part::Role)).await;
+    let password = etcd.access("pg-a", "pg-a", Part::Password);
+    assert_eq!(etcd.difference(&password).await, None, "no login is needed");
+    etcd.converge(&etcd.required(&[])).await;
+    assert_eq!(etcd.difference(&password).await, None);
+    let other = r#"{"name":"pg-a","password":"other"}"#;
+    let root = Some(("root", "first"));
+    assert!(etcd.call(root, "/v3/auth/user/changepw", other).status.success());
+    assert!(!etcd.put(A, "/pg/pg-a/x"), "it is refused");
+    assert_eq!(etcd.difference(&etcd.access("pg-a", "pg-a", Part::Role)).await, None);
+    etcd.converge(&password).await;
+    assert!(etcd.put(A, "/pg/pg-a/x"));
 }
