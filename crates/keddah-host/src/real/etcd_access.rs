@@ -11,7 +11,7 @@ use keddah_resource::kind::etcd_auth::{MARKS, Servers, own_prefix};
 use keddah_resource::{Difference, Observation};
 use serde_json::{Value, json};
 use std::io;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 use tokio::time::sleep;
 
 /// Users that are looked at beside each other.
@@ -97,11 +97,10 @@ async fn is_refused(client: &Client<'_>, spec: &Spec) -> io::Result<bool> {
         return Ok(false);
     }
     if let Some(port) = spec.patroni_port {
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
+        let now = rustix::time::clock_gettime(rustix::time::ClockId::Realtime).tv_sec;
         let heard = own_status(port).await.map(|status| status.dcs_last_seen);
-        let heard = heard.ok().and_then(|heard| u64::try_from(heard).ok());
-        let turn = u64::from(spec.settled_seconds);
-        if heard.is_some_and(|heard| now.saturating_sub(heard) <= turn) {
+        let turn = i64::from(spec.settled_seconds);
+        if heard.is_ok_and(|heard| now.saturating_sub(heard) <= turn) {
             return Ok(false);
         }
     }
