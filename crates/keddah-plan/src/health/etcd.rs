@@ -178,9 +178,9 @@ fn list<'a>(answering: &[(&ExpectedEtcd, &'a EtcdHealth)]) -> BTreeMap<&'a str, 
 /// Whether etcd itself does not count one that the inventory has: it was struck, or has never joined. Nobody
 /// waits for its vote.
 fn is_unlisted(member: &ExpectedEtcd, list: &BTreeMap<&str, &KnownEtcd>) -> bool {
-    let is_it =
-        |one: &&KnownEtcd| one.name == member.name || one.peer_urls.contains(&member.peer_url);
-    !list.is_empty() && !list.values().any(|one| is_it(one))
+    let mut listed = list.values();
+    !list.is_empty()
+        && !listed.any(|one| one.name == member.name || one.peer_urls.contains(&member.peer_url))
 }
 
 fn unlisted(member: &ExpectedEtcd) -> Finding {
