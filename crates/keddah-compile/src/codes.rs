@@ -7,7 +7,7 @@ pub const CODES: &[(&str, &str)] = &[
     ("database-option", "An option of a database needs a newer PostgreSQL."),
     ("earlier-backups", "A cluster would be born over the backups of an earlier one."),
     ("etcd-learner", "A member would join etcd while another one stays a learner."),
-    ("etcd-leftover", "A node that is to join etcd has a member's data of another life."),
+    ("etcd-leftover", "The data of a member of etcd is of another life, or of another member."),
     ("etcd-lost", "No member of etcd has its data, and PostgreSQL has: none is made anew."),
     (
         "etcd-name",

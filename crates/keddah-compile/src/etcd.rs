@@ -1,6 +1,7 @@
 //! The ETCD module: the consensus store, one member a node, TLS for peers and clients.
 
 pub(crate) mod access;
+mod beyond;
 mod birth;
 mod learners;
 mod strangers;
@@ -8,6 +9,7 @@ mod strangers;
 use crate::ca::{CertificateFor, ETCD_CA_PATH};
 use crate::compiler::{Compiler, Node, Problem};
 use crate::topology::EtcdMember;
+pub use beyond::{asked_before_etcd, may_begin_etcd};
 use birth::{Birth, Life};
 use keddah_resource::kind::directory::{self, Permissions};
 use keddah_resource::kind::etcd_member::{EtcdConnection, STORE_QUOTA};
@@ -84,6 +86,7 @@ impl Compiler<'_> {
         for member in turns {
             let Some(node) = nodes.iter().find(|node| node.name == member.node) else { continue };
             let birth = life.birth(member)?;
+            self.notes.extend(life.made_anew(member, &birth));
             if matches!(birth, Birth::Joins { .. }) {
                 let itself = life.is_learner(member);
                 if let Some(learner) = learner.as_ref().filter(|_| !itself) {
@@ -167,14 +170,9 @@ impl Compiler<'_> {
         self.topology.etcd.iter().filter(|one| !goes(one)).cloned().collect()
     }
 
-    /// Whether a cluster of PostgreSQL has data, or a node of it cannot be asked. What removals have moved
-    /// aside is nobody's any more.
+    /// Whether a cluster of PostgreSQL has data, or a node of it cannot be asked.
     fn has_postgres(&self) -> bool {
-        let members = self.topology.clusters.iter().flat_map(|cluster| &cluster.members);
-        members.into_iter().any(|member| {
-            let facts = self.input.facts.get(&member.node);
-            facts.is_none_or(|facts| facts.data.iter().any(|data| !data.was_removed()))
-        })
+        beyond::holds_data(self.topology, self.input.facts)
     }
 
     fn etcd_member(

@@ -28,6 +28,7 @@ pub use accepted::check_accepted;
 pub use ca::{Authorities, Authority, CA_PATH, CONTROLLER, ETCD_CA_PATH};
 pub use codes::CODES;
 pub use compiler::{Compiled, Input, Removing};
+pub use etcd::{asked_before_etcd, may_begin_etcd};
 pub use health::{HealthQuestions, cluster_names, health};
 pub use pgsql::parameters::check_templates;
 pub use removal::{as_if_well, own_changes};

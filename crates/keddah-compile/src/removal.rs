@@ -131,6 +131,7 @@ pub fn as_if_well(
         if let Some(facts) = facts.get_mut(node) {
             facts.etcd = None;
             facts.etcd_has_data = counts;
+            facts.etcd_life = None;
         }
     }
     facts

@@ -286,6 +286,7 @@ fn small_machine(node: &str) -> NodeFacts {
         patroni_directories: Vec::new(),
         etcd: None,
         etcd_has_data: false,
+        etcd_life: None,
         etcd_configured: false,
         instances: Vec::new(),
         data: Vec::new(),

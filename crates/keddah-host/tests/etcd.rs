@@ -11,7 +11,7 @@ use keddah_resource::kind::etcd_auth::{self, Servers, own_prefix};
 use keddah_resource::kind::etcd_keys::{self, Living};
 use keddah_resource::kind::etcd_login;
 use keddah_resource::kind::etcd_member::EtcdConnection;
-use keddah_resource::{Difference, Observation, Observed, Spec};
+use keddah_resource::{Difference, EtcdLife, Observation, Observed, Probe, Spec};
 use std::net::TcpListener;
 use std::process::{Child, Command, Output, Stdio};
 use std::time::Duration;
@@ -96,6 +96,7 @@ impl Member {
             prefixes: vec![own_prefix(cluster), format!("/pg/{cluster}/")],
             part,
             settled_seconds: 0,
+            patroni_port: None,
             servers: self.servers("first"),
         }
         .into()
@@ -391,4 +392,47 @@ async fn logins_are_taken_back_where_somebody_is_cut_off() {
     assert!(failed.message.contains("/pg/stranger/leader"), "{failed:?}");
     assert!(etcd.put(None, "/pg/stranger/leader"), "it is let in as before");
     assert!(etcd.difference(&all).await.is_some());
+}
+
+/// A member's data says whose it is, also when the member does not run.
+#[tokio::test]
+async fn data_says_of_which_life_it_is() {
+    if scratch::skipped() {
+        return;
+    }
+    let mut etcd = Member::start().await;
+    let port = etcd.endpoint.rsplit_once(':').unwrap().1.parse().unwrap();
+    let data = etcd.directory.path().join("data").display().to_string();
+    let probe = Probe { etcd_port: Some(port), etcd_data: Some(data), ..Probe::default() };
+    let runs = etcd.host.facts(&probe).await.unwrap();
+    let says = runs.etcd.expect("it answers");
+    let life = EtcdLife { cluster: says.cluster, member: says.member };
+    assert!(runs.etcd_has_data && life.member.len() > 5, "{life:?}");
+    assert_eq!(runs.etcd_life.as_ref(), Some(&life));
+    etcd.process.kill().unwrap();
+    etcd.process.wait().unwrap();
+    let off = etcd.host.facts(&probe).await.unwrap();
+    assert_eq!((off.etcd, off.etcd_life), (None, Some(life)));
+}
+
+/// Somebody changes it in etcd itself: the next login by the declared one would fail.
+#[tokio::test]
+async fn a_password_that_was_changed_by_hand_is_noticed_and_put_back() {
+    if scratch::skipped() {
+        return;
+    }
+    let etcd = Member::start().await;
+    etcd.converge(&etcd.root("first")).await;
+    etcd.converge(&etcd.access("pg-a", "pg-a", Part::Role)).await;
+    let password = etcd.access("pg-a", "pg-a", Part::Password);
+    assert_eq!(etcd.difference(&password).await, None, "no login is needed");
+    etcd.converge(&etcd.required(&[])).await;
+    assert_eq!(etcd.difference(&password).await, None);
+    let other = r#"{"name":"pg-a","password":"other"}"#;
+    let root = Some(("root", "first"));
+    assert!(etcd.call(root, "/v3/auth/user/changepw", other).status.success());
+    assert!(!etcd.put(A, "/pg/pg-a/x"), "it is refused");
+    assert_eq!(etcd.difference(&etcd.access("pg-a", "pg-a", Part::Role)).await, None);
+    etcd.converge(&password).await;
+    assert!(etcd.put(A, "/pg/pg-a/x"));
 }

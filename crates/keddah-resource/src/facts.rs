@@ -222,6 +222,16 @@ pub struct EtcdFacts {
     pub members: Vec<EtcdMemberFacts>,
 }
 
+/// Of which life the data of a member of etcd is: whose it is, and of which cluster. It stays so whatever
+/// the member's configuration says, and etcd ends at once with data of another life than the list's.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EtcdLife {
+    /// The cluster's id in decimal digits.
+    pub cluster: String,
+    /// The member's id in decimal digits.
+    pub member: String,
+}
+
 /// What a node is, as far as compilation depends on it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct NodeFacts {
@@ -265,6 +275,9 @@ pub struct NodeFacts {
     /// started under the identity of one that had.
     #[serde(default)]
     pub etcd_has_data: bool,
+    /// Of which life that data is; absent where there is none, or none that says so.
+    #[serde(default)]
+    pub etcd_life: Option<EtcdLife>,
     /// Whether a member of etcd has been configured here before ([`ETCD_BOOTSTRAP`]).
     #[serde(default)]
     pub etcd_configured: bool,

@@ -28,9 +28,9 @@ pub use aside::{ASIDE, AsideFacts, REMOVED};
 pub use difference::{Action, Class, Difference, FieldChange};
 pub use door::{Door, DoorProbe, SANDBOX_MARK};
 pub use facts::{
-    BackupFacts, DataFacts, Distribution, ETCD_BOOTSTRAP, EtcdFacts, EtcdMemberFacts, IdleListener,
-    InstanceFacts, InstanceProbe, Interface, MADE_MARK, NodeFacts, PATRONI_FILES, PatroniFacts,
-    Probe, is_leading,
+    BackupFacts, DataFacts, Distribution, ETCD_BOOTSTRAP, EtcdFacts, EtcdLife, EtcdMemberFacts,
+    IdleListener, InstanceFacts, InstanceProbe, Interface, MADE_MARK, NodeFacts, PATRONI_FILES,
+    PatroniFacts, Probe, is_leading,
 };
 pub use graph::{Cycle, DesiredFleet, Module, Resource, Trigger, TriggerAction, UnknownDependency};
 pub use holdings::{DatabaseSize, HeldSlot, HoldingsFacts, HoldingsProbe};

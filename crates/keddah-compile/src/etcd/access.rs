@@ -36,6 +36,8 @@ pub(crate) struct Client {
     pub patroni: ResourceId,
     /// The file that has its login.
     pub secrets: ResourceId,
+    /// The port of its Patroni's REST API.
+    pub patroni_port: u16,
     /// Whether that runs now.
     pub runs: bool,
 }
@@ -165,6 +167,7 @@ impl Compiler<'_> {
             prefixes: prefixes(params, name),
             part,
             settled_seconds,
+            patroni_port: (part == Part::Password).then_some(leader.patroni_port),
             servers,
         };
         let servers = self.etcd_servers(&leader.certificates, params);
@@ -286,6 +289,7 @@ impl Compiler<'_> {
             prefixes: Vec::new(),
             part: Part::Absent,
             settled_seconds: 0,
+            patroni_port: None,
             servers: self.etcd_servers(&place.certificates(), params),
         };
         let resource = Resource::new(node, Module::Pgsql, spec).in_cluster(name);

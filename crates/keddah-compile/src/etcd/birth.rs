@@ -1,6 +1,8 @@
 //! How each member of etcd comes to be: decided from the members that answer and from what lies in
 //! the data directories. Where these cannot be asked, nothing is born.
 
+mod lives;
+
 use super::{connection, learners, others, unknown_counts};
 use crate::compiler::{Problem, problem};
 use crate::topology::EtcdMember;
@@ -155,6 +157,7 @@ impl<'a> Life<'a> {
     /// `etcd-unasked`; where too few members serve for its place to be given anew: `etcd-quorum`; or
     /// where it would join with the data of another life: `etcd-leftover`.
     pub(super) fn birth(&self, member: &EtcdMember) -> Result<Birth<'a>, Problem> {
+        self.has_its_own(member)?;
         let Some((through, etcd)) = self.serving else { return self.without_answers(member) };
         let answers = self.facts.get(&member.node).is_some_and(|facts| facts.etcd.is_some());
         if answers && !self.has_data(member) {

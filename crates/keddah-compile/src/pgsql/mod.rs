@@ -322,6 +322,7 @@ impl<'a> Compiler<'a> {
                 certificates: instance.place.certificates(),
                 patroni: instance.patroni(),
                 secrets: instance.id(Kind::File, &patroni_secrets(&instance.place)),
+                patroni_port: instance.member.params.port("patroni_port"),
                 runs,
             });
             self.pool(cluster, instance, &files)?;

@@ -31,6 +31,7 @@ pub fn facts() -> NodeFacts {
         patroni_directories: Vec::new(),
         etcd: None,
         etcd_has_data: false,
+        etcd_life: None,
         etcd_configured: false,
         instances: Vec::new(),
         data: Vec::new(),

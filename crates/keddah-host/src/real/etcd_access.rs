@@ -3,6 +3,7 @@
 use super::etcd_client::{Client, Closed, decoded, enter, key, refused};
 use super::etcd_gateway::missing_file;
 use super::etcd_keys::range;
+use crate::rest::own_status;
 use crate::{HostError, RealHost};
 use futures_util::future::join_all;
 use keddah_resource::kind::etcd_access::{Observed, Part, Spec};
@@ -76,7 +77,8 @@ async fn seen(client: &Client<'_>, spec: &Spec) -> io::Result<Observed> {
         ranges.iter().flatten().map(|range| reach(range, &spec.prefixes)).collect();
     reaches.sort();
     // One that is not there is made with it.
-    let password = roles.is_none() || client.was_given(&spec.user, &spec.password).await?;
+    let password = roles.is_none()
+        || client.was_given(&spec.user, &spec.password).await? && !is_refused(client, spec).await?;
     Ok(Observed {
         user: roles.is_some(),
         role: ranges.is_some(),
@@ -84,6 +86,25 @@ async fn seen(client: &Client<'_>, spec: &Spec) -> io::Result<Observed> {
         reaches,
         password,
     })
+}
+
+/// Whether the password that the user was given last does not let it in: somebody has changed it in etcd by
+/// other means. That ends every login by the old one at once (`UserChangePassword` in etcd's `auth/store.go`), so a
+/// Patroni that goes on hearing etcd says that it was not; only where none does is a login tried, which costs
+/// etcd a bcrypt.
+async fn is_refused(client: &Client<'_>, spec: &Spec) -> io::Result<bool> {
+    if spec.part != Part::Password || !client.has_logged_in() {
+        return Ok(false);
+    }
+    if let Some(port) = spec.patroni_port {
+        let now = rustix::time::clock_gettime(rustix::time::ClockId::Realtime).tv_sec;
+        let heard = own_status(port).await.map(|status| status.dcs_last_seen);
+        let turn = i64::from(spec.settled_seconds);
+        if heard.is_ok_and(|heard| now.saturating_sub(heard) <= turn) {
+            return Ok(false);
+        }
+    }
+    client.lets_in(&spec.user, &spec.password).await.map(|lets_in| !lets_in)
 }
 
 /// What the role reaches, as etcd says it; `None` where there is no such role.

@@ -223,6 +223,18 @@ impl Client<'_> {
         Ok(self.get(&format!("{MARKS}{user}")).await? == Some(mark(user, password)))
     }
 
+    /// Whether a user's login is taken. While etcd asks for none, it takes nobody's, and cannot be asked.
+    ///
+    /// # Errors
+    /// What etcd says, other than that the password is wrong.
+    pub(super) async fn lets_in(&self, user: &str, password: &Secret) -> io::Result<bool> {
+        match authenticate(self.connection, user, password).await {
+            Ok(_) => Ok(true),
+            Err(error) if says(&error, WRONG_LOGIN) => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
     /// Makes a user; `false` where it is there already.
     ///
     /// # Errors

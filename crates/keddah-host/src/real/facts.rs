@@ -1,8 +1,8 @@
 //! What this machine is.
 
 use super::{
-    aside, etcd_member, holdings, hostname, instance_facts, ownership, packages, ports, sysctl,
-    system, verifiers, wal_end,
+    aside, etcd_life, etcd_member, holdings, hostname, instance_facts, ownership, packages, ports,
+    sysctl, system, verifiers, wal_end,
 };
 use crate::HostError;
 use crate::command::Command;
@@ -84,6 +84,10 @@ pub(crate) async fn gather(probe: &Probe) -> Result<NodeFacts, HostError> {
         patroni_directories: patroni_directories(Path::new(PATRONI))?,
         etcd,
         etcd_has_data: etcd_has_data(probe)?,
+        etcd_life: match &probe.etcd_data {
+            Some(directory) => etcd_life::read(Path::new(directory))?,
+            None => None,
+        },
         etcd_configured: Path::new(ETCD_BOOTSTRAP).exists(),
         asides: aside::gather(&kept.instances)?,
         removed: aside::removed(&probe.removed_in)?,

@@ -13,6 +13,7 @@ mod etcd_auth;
 mod etcd_client;
 mod etcd_gateway;
 mod etcd_keys;
+mod etcd_life;
 mod etcd_login;
 mod etcd_member;
 mod etcd_quorum;

@@ -72,7 +72,7 @@ fn mends(change: &PlannedChange, finding: &Finding, health: &Health) -> bool {
             _ => finding.place == id.name || here,
         },
         Kind::EtcdMember if made => match finding.name {
-            "etcd-member-down" => member_on(health, node, &finding.place),
+            "etcd-member-down" | "etcd-unlisted" => member_on(health, node, &finding.place),
             name => name.starts_with("etcd-") && etcd_is_bare(health),
         },
         Kind::Unit => {

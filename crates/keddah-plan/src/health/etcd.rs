@@ -53,8 +53,13 @@ pub(super) fn judge(
         .iter()
         .filter_map(|(member, health)| Some((*member, *health.as_ref().ok()?)))
         .collect();
+    let list = list(&answering);
     for (member, health) in &asked {
         if let Err(because) = health {
+            if is_unlisted(member, &list) {
+                findings.push(unlisted(member));
+                continue;
+            }
             findings.push(Finding::of(
                 "etcd-member-down",
                 &member.name,
@@ -96,7 +101,7 @@ pub(super) fn judge(
                 "{} of {} members answer, and none of them has a leader: no cluster of PostgreSQL can \
                  fail over or be changed",
                 answering.len(),
-                expected.len()
+                if list.is_empty() { expected.len() } else { list.len() }
             ),
             "bring members back until more than half of them run; Patroni's failsafe mode keeps \
              primaries writing meanwhile",
@@ -137,12 +142,16 @@ pub(super) fn judge(
         }
         known(expected, &answering, findings);
     }
-    if expected.len() == 1 {
+    if list.len() == 1 || list.is_empty() && expected.len() == 1 {
         findings.push(Finding::of(
             "etcd-alone",
             PLACE,
             "it has one member: while that is away, no cluster can fail over",
-            "give two more nodes an `etcd_seq`, or accept this",
+            if expected.len() == 1 {
+                "give two more nodes an `etcd_seq`, or accept this"
+            } else {
+                "`keddah apply` makes those that the inventory has members, too"
+            },
         ));
     }
     let one = |(member, health): &(&ExpectedEtcd, Result<&EtcdHealth, String>)| EtcdMemberHealth {
@@ -160,6 +169,34 @@ pub(super) fn judge(
     Some(EtcdClusterHealth { quorum, members: asked.iter().map(one).collect() })
 }
 
+/// etcd's own list, by id, as those that answer have it; each knows the others also without a majority.
+fn list<'a>(answering: &[(&ExpectedEtcd, &'a EtcdHealth)]) -> BTreeMap<&'a str, &'a KnownEtcd> {
+    let all = answering.iter().flat_map(|(_, health)| &health.members);
+    all.map(|one| (one.id.as_str(), one)).collect()
+}
+
+/// Whether etcd itself does not count one that the inventory has: it was struck, or has never joined. Nobody
+/// waits for its vote.
+fn is_unlisted(member: &ExpectedEtcd, list: &BTreeMap<&str, &KnownEtcd>) -> bool {
+    let mut listed = list.values();
+    !list.is_empty()
+        && !listed.any(|one| one.name == member.name || one.peer_urls.contains(&member.peer_url))
+}
+
+fn unlisted(member: &ExpectedEtcd) -> Finding {
+    Finding::of(
+        "etcd-unlisted",
+        &member.name,
+        "it is in the inventory, and no member of etcd: it was struck, or has never joined. Nobody waits for \
+         its vote",
+        format!(
+            "where it was removed, take {0} (its `etcd_seq`) out of the inventory; otherwise `keddah apply -l \
+             {0}` makes it one again",
+            member.node
+        ),
+    )
+}
+
 /// What the members know of each other: one that nobody has declared has a vote all the same, and one
 /// that is looked for where it is not counts as down.
 fn known(
@@ -167,9 +204,7 @@ fn known(
     answering: &[(&ExpectedEtcd, &EtcdHealth)],
     findings: &mut Vec<Finding>,
 ) {
-    let all = answering.iter().flat_map(|(_, health)| &health.members);
-    let known: BTreeMap<&str, &KnownEtcd> = all.map(|one| (one.id.as_str(), one)).collect();
-    for KnownEtcd { id, name, peer_urls, learner } in known.into_values() {
+    for KnownEtcd { id, name, peer_urls, learner } in list(answering).into_values() {
         let urls = peer_urls.join(" and ");
         match expected.iter().find(|member| member.name == *name) {
             Some(member) if !peer_urls.contains(&member.peer_url) => findings.push(Finding::of(

@@ -102,6 +102,11 @@ pub const FINDINGS: &[(&str, Severity, &str)] = &[
     ("etcd-two-clusters", Severity::Critical, "Members of etcd belong to different clusters."),
     ("etcd-undeclared", Severity::Warning, "etcd has a member that the inventory does not have."),
     (
+        "etcd-unlisted",
+        Severity::Warning,
+        "etcd has no such member as the inventory has: it was struck, or has never joined.",
+    ),
+    (
         "foreign-configuration",
         Severity::Warning,
         "A program reads a file that Keddah has not written.",

@@ -212,6 +212,18 @@ pub const BREAKS: &[Break] = &[
             world.etcd(number).errors = vec!["etcdserver: no leader".to_owned()];
         }
     }),
+    // Struck, and still in the inventory: etcd itself waits for two.
+    (&["etcd-unlisted"], |world| {
+        world.node(3).etcd = Some(Asked::unknown("connection refused"));
+        (1..=2).for_each(|number| world.etcd(number).members.truncate(2));
+    }),
+    // One that is listed has one vote, whatever the inventory says.
+    (&["etcd-alone", "etcd-unlisted", "etcd-unlisted"], |world| {
+        for number in [2, 3] {
+            world.node(number).etcd = Some(Asked::unknown("connection refused"));
+        }
+        world.etcd(1).members.truncate(1);
+    }),
     (&["etcd-size"], |world| world.etcd(1).size = 13 << 30),
     (&["etcd-two-clusters"], |world| world.etcd(3).cluster = "78".to_owned()),
     (&["idle-slot"], |world| world.server(1).idle_slots[0].kept = Some(3 << 30)),

@@ -37,6 +37,10 @@ pub struct Spec {
     /// How long Patronis that run may take to read another password, in seconds, before etcd's own changes.
     #[serde(default)]
     pub settled_seconds: u32,
+    /// The port of the REST API of this node's Patroni of the cluster: as long as that has heard etcd since its
+    /// last turn, the password lets it in.
+    #[serde(default)]
+    pub patroni_port: Option<u16>,
     /// How etcd is reached.
     pub servers: Servers,
 }
@@ -52,7 +56,7 @@ pub struct Observed {
     pub roles: Vec<String>,
     /// What the role reaches, sorted: a prefix that it reads and writes, or anything else in words.
     pub reaches: Vec<String>,
-    /// Whether the user was given the declared password last.
+    /// Whether the user was given the declared password last, and nothing speaks against that it lets it in.
     pub password: bool,
 }
 
@@ -115,6 +119,7 @@ mod tests {
             prefixes: vec!["/keddah/pg-test/".to_owned(), "/pg/pg-test/".to_owned()],
             part,
             settled_seconds: 0,
+            patroni_port: None,
             servers: Servers { connections: Vec::new(), root: Secret::default() },
         }
     }

@@ -46,11 +46,36 @@ pub fn run(world: &mut World) -> Outcome {
     )?;
     step("a node of etcd is rebuilt: its member is struck, and joins the same cluster", || {
         let before = members(sandbox)?;
-        sandbox.shell(3, "systemctl stop etcd; rm -rf /data/etcd /etc/etcd")?.success()?;
+        let rebuilt = "systemctl stop etcd; mv /data/etcd /data/etcd.struck; rm -rf /etc/etcd";
+        sandbox.shell(3, rebuilt)?.success()?;
+        says(&keddah.run(&["plan"])?, "if a disk is not mounted there, mount it first")?;
         keddah.plan()?.contains(&expected("etcd-member", "etcd-3").action("update"))?;
         rejoined(&keddah, 3)?;
         ensure!(members(sandbox)? != before, "the member came back under the id of the lost one");
         Ok(())
+    })?;
+    step("a disk with a struck member's data comes back over that of its replacement", || {
+        let refused = |code: &str, why: &str| {
+            for command in [&["plan"][..], &["apply", "--yes"]] {
+                let refused = keddah.run(command)?;
+                ensure!(refused.code == Some(1), "not refused: {refused}");
+                says(&refused, code)?;
+                says(&refused, why)?;
+            }
+            Ok(())
+        };
+        sandbox.shell(3, "mount --bind /data/etcd.struck /data/etcd")?.success()?;
+        refused("etcd-place", "what lies in /data/etcd now is not its data")?;
+        // With that it does not start any more.
+        sandbox
+            .shell(3, "systemctl restart etcd; ! systemctl --quiet is-active etcd")?
+            .success()?;
+        refused("etcd-leftover", "which the cluster of 10.10.10.10 does not list")?;
+        let mended = "umount /data/etcd && systemctl reset-failed etcd && systemctl start etcd && \
+                      rm -r /data/etcd.struck";
+        sandbox.shell(3, mended)?.success()?;
+        keddah.plan()?.expect_empty()?;
+        kept(sandbox, 3)
     })?;
     step("a member that nobody declared is named, and another peer port is refused", || {
         // etcd takes another one only some seconds after the last one was connected.

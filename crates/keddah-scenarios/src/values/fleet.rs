@@ -158,6 +158,7 @@ fn facts(codename: &str, node: &str, name: &str, container: bool) -> NodeFacts {
         patroni_directories: Vec::new(),
         etcd: None,
         etcd_has_data: false,
+        etcd_life: None,
         etcd_configured: false,
         instances: Vec::new(),
         data: Vec::new(),

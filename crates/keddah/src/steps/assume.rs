@@ -34,6 +34,7 @@ pub fn assumed_facts(inventory: &Inventory) -> BTreeMap<NodeName, NodeFacts> {
             patroni_directories: Vec::new(),
             etcd: None,
             etcd_has_data: false,
+            etcd_life: None,
             etcd_configured: false,
             instances: Vec::new(),
             data: Vec::new(),

@@ -133,6 +133,11 @@ impl Selection {
         !self.in_part.contains(node) || self.names.contains(cluster)
     }
 
+    /// Whether something of a module is meant.
+    pub fn wants_module(&self, module: Module) -> bool {
+        self.modules.as_ref().is_none_or(|modules| modules.contains(&module))
+    }
+
     /// Drops everything else from what should be, but for what must reload or restart with it, and puts in how PostgreSQL may restart.
     pub fn restrict(&self, desired: &mut DesiredFleet) {
         self.restarts.arrange(desired);

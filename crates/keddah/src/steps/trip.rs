@@ -109,7 +109,12 @@ pub async fn plan(
     let etcd_answers: BTreeSet<NodeName> = etcd_answers.map(|(node, _)| node.clone()).collect();
     let (Compiled { fleet: mut desired, mut notes, doors, stopped }, others) =
         if removing.is_empty() {
-            (steps::compile(context, read, inventory, &facts, &signer, removing)?, None)
+            let compiled = steps::compile(context, read, inventory, &facts, &signer, removing)?;
+            steps::nobody_waits_for_etcd(
+                context, read, inventory, selection, &needed, &facts, patience,
+            )
+            .await?;
+            (compiled, None)
         } else {
             steps::removal::compile(context, read, inventory, facts, &signer, removing)?
         };
