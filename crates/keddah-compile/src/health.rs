@@ -104,6 +104,8 @@ fn clusters(topology: &Topology<'_>, inventory: &Inventory) -> Vec<ExpectedClust
                 members: cluster.members.iter().map(member).collect(),
                 leaving: Vec::new(),
                 databases: open_databases(params),
+                users: users(params),
+                read_only: makes_read_only(params),
                 synchronous: synchronous(params),
                 most_lag: params.size_bytes("pg_rpo").try_into().unwrap_or(i64::MAX),
                 lease: RtoPlan::of(params).ttl,
@@ -159,6 +161,27 @@ fn open_databases(params: &Params<'_>) -> Vec<String> {
         one.state == DatabaseState::Present && one.allowconn && one.connlimit != 0
     };
     PgDatabase::business(params).into_iter().filter(open).map(|one| one.name).collect()
+}
+
+/// Users that shall be able to log in to some database: where each database lets everybody in.
+fn users(params: &Params<'_>) -> Vec<String> {
+    let databases = PgDatabase::business(params);
+    if databases.is_empty() || databases.iter().any(|one| one.revokeconn) {
+        return Vec::new();
+    }
+    let can = |one: &PgUser| {
+        let expires = one.expire_in.is_some() || one.expire_at.is_some();
+        one.state == State::Present && one.login && one.connlimit != 0 && !expires
+    };
+    PgUser::business(params).into_iter().filter(can).map(|one| one.name).collect()
+}
+
+/// Whether the inventory itself makes transactions read-only for somebody.
+fn makes_read_only(params: &Params<'_>) -> bool {
+    let users = PgUser::business(params).into_iter().map(|one| one.parameters);
+    let databases = PgDatabase::business(params).into_iter().map(|one| one.parameters);
+    let mut settings = users.chain(databases).flatten();
+    settings.any(|(name, _)| name == "default_transaction_read_only")
 }
 
 /// Standbys that commits wait for.

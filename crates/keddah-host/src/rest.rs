@@ -448,9 +448,36 @@ pub struct Members {
     /// The members that it knows of.
     #[serde(default)]
     pub members: Vec<MemberState>,
+    /// A switchover for which somebody has set a time.
+    #[serde(default)]
+    pub(crate) scheduled_switchover: Option<Scheduled>,
     /// Its own instance's name; empty before Patroni 4, which does not say it.
     #[serde(skip)]
     pub own: String,
+}
+
+/// A time that somebody has set (Patroni's documentation, "REST API", `GET /cluster`).
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+pub(crate) struct Scheduled {
+    #[serde(default, alias = "schedule")]
+    at: String,
+    #[serde(default)]
+    to: Option<String>,
+}
+
+impl Members {
+    /// What Patroni is going to do at a time that somebody has set, in words.
+    pub fn scheduled(&self) -> Vec<String> {
+        let switchover = self.scheduled_switchover.iter().map(|one| match &one.to {
+            Some(to) => format!("a switchover to {to} at {}", one.at),
+            None => format!("a switchover at {}", one.at),
+        });
+        let restarts = self.members.iter().filter_map(|member| {
+            let at = &member.scheduled_restart.as_ref()?.at;
+            Some(format!("a restart of {} at {at}", member.name))
+        });
+        switchover.chain(restarts).collect()
+    }
 }
 
 /// One of them (`GET /cluster`).
@@ -467,6 +494,9 @@ pub struct MemberState {
     /// Its address.
     #[serde(default)]
     pub host: String,
+    /// A restart for which somebody has set a time.
+    #[serde(default)]
+    pub(crate) scheduled_restart: Option<Scheduled>,
     /// Its tags, such as `nosync`.
     #[serde(default)]
     pub tags: serde_json::Map<String, Value>,

@@ -305,6 +305,9 @@ pub struct PatroniHealth {
     /// Its cluster's.
     #[serde(default)]
     pub scope: String,
+    /// What it is going to do at a time that somebody has set, in words.
+    #[serde(default)]
+    pub scheduled: Vec<String>,
     /// Files that it reads and that are not Keddah's.
     #[serde(default)]
     pub foreign_files: Vec<String>,
@@ -407,6 +410,22 @@ pub struct PostgresHealth {
     /// Configuration files that were changed after it has read them last.
     #[serde(default)]
     pub unloaded: Vec<String>,
+    /// Roles that cannot log in: they may not, their time is over, they have no session, or no database of
+    /// the cluster's business lets them in.
+    #[serde(default)]
+    pub shut_out: Vec<String>,
+    /// Whose new transactions are read-only by `ALTER ROLE` or `ALTER DATABASE`, in words.
+    #[serde(default)]
+    pub read_only_for: Vec<String>,
+    /// Pages whose checksums were wrong since statistics were reset.
+    #[serde(default)]
+    pub checksum_failures: i64,
+    /// When the last of them was read, in seconds since 1970.
+    #[serde(default)]
+    pub checksum_failed_at: Option<i64>,
+    /// Whether its data directory is not where it should be while it runs.
+    #[serde(default)]
+    pub data_gone: bool,
 }
 
 /// What `pg_stat_archiver` says, in seconds since 1970.
@@ -460,6 +479,9 @@ pub struct LoginAnswer {
     /// Databases that a pool lets nobody into until `ENABLE`.
     #[serde(default)]
     pub disabled: Vec<String>,
+    /// Whether that was for want of a session.
+    #[serde(default)]
+    pub full: bool,
     /// Settings that a pool does not have from its file.
     #[serde(default)]
     pub otherwise: Vec<PoolSetting>,
@@ -628,6 +650,10 @@ pub struct ExpectedCluster {
     pub leaving: Vec<String>,
     /// Databases that clients shall be able to connect to.
     pub databases: Vec<String>,
+    /// Users that shall be able to log in to one of them; none where a database is not for everybody.
+    pub users: Vec<String>,
+    /// Whether the inventory makes transactions read-only for a user or a database.
+    pub read_only: bool,
     /// Standbys that commits wait for; 0 where they wait for none.
     pub synchronous: i64,
     /// Bytes of WAL that a standby may be behind before nobody fails over to it

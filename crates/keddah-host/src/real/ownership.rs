@@ -33,6 +33,19 @@ const MAKERS: [(&str, &str); 4] = [
 const NODE_MARKS: [&str; 2] =
     ["/etc/sysctl.d/90-keddah.conf", "/etc/security/limits.d/90-keddah.conf"];
 
+/// Debian's packages of the services.
+const PACKAGES: [&str; 9] = [
+    "dnsmasq",
+    "dnsmasq-base",
+    "etcd-server",
+    "haproxy",
+    "keepalived",
+    "patroni",
+    "pgbouncer",
+    "postgresql-common",
+    "vip-manager",
+];
+
 /// Where units of this machine stand.
 const UNITS: &str = "/etc/systemd/system";
 
@@ -173,10 +186,23 @@ async fn packaged(paths: &BTreeSet<String>) -> Result<BTreeSet<String>, HostErro
         return Ok(BTreeSet::new());
     }
     // Packages of before the merged /usr know their units below /lib.
-    let spellings = paths.iter().flat_map(|path| [Some(path.as_str()), path.strip_prefix("/usr")]);
-    // It fails when one of them is nobody's.
-    let owners = Command::new("dpkg-query").arg("-S").args(spellings.flatten()).run().await?;
-    let owned = owners_of(&owners.stdout);
+    let spellings =
+        |path: &str| [Some(path.to_owned()), path.strip_prefix("/usr").map(str::to_owned)];
+    let mut owned = of_known_packages(Path::new("/var/lib/dpkg/info"), paths)?;
+    let known = |path: &String| {
+        spellings(path).iter().flatten().any(|path| owned.iter().any(|(_, one)| one == path))
+    };
+    let others: Vec<String> = paths
+        .iter()
+        .filter(|path| !known(path))
+        .flat_map(|path| spellings(path))
+        .flatten()
+        .collect();
+    if !others.is_empty() {
+        // It fails when one of them is nobody's, and reads the lists of all packages.
+        let owners = Command::new("dpkg-query").arg("-S").args(others).run().await?;
+        owned.extend(owners_of(&owners.stdout));
+    }
     let changed = dpkg_digests::changed(&owned).await?;
     let same = |path: &str| paths.contains(path).then(|| path.to_owned());
     Ok(owned
@@ -185,6 +211,28 @@ async fn packaged(paths: &BTreeSet<String>) -> Result<BTreeSet<String>, HostErro
         .filter(|path| !changed.contains(*path))
         .filter_map(|path| same(path).or_else(|| same(&format!("/usr{path}"))))
         .collect())
+}
+
+/// Those of the paths that belong to the packages that bring the services in Debian, by their lists of files
+/// (dpkg's manual, "FILES").
+fn of_known_packages(
+    lists: &Path,
+    paths: &BTreeSet<String>,
+) -> Result<Vec<(String, String)>, HostError> {
+    let mut found = Vec::new();
+    for package in PACKAGES {
+        let list = lists.join(format!("{package}.list"));
+        let text = match fs::read_to_string(&list) {
+            Ok(text) => text,
+            Err(error) if error.kind() == ErrorKind::NotFound => continue,
+            Err(error) => return Err(HostError::path("read", &list, &error)),
+        };
+        let own = text
+            .lines()
+            .filter(|line| paths.contains(*line) || paths.contains(&format!("/usr{line}")));
+        found.extend(own.map(|line| (package.to_owned(), line.to_owned())));
+    }
+    Ok(found)
 }
 
 /// Reads `dpkg-query -S`: `package: path`, or `package:amd64: path`.

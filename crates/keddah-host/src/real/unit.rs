@@ -446,7 +446,7 @@ fn forbidden(unit: &str, guard: StopGuard, answer: Option<&PatroniFacts>) -> Opt
 
 /// Why the last standby of a cluster is not stopped whose commits always wait for one.
 fn last_standby(unit: &str, strict: io::Result<Option<Members>>) -> Option<HostError> {
-    let Members { members, own } = match strict {
+    let Members { members, own, .. } = match strict {
         Ok(members) => members?,
         Err(error) => {
             let why = format!(
@@ -485,7 +485,7 @@ mod tests {
         };
         let strict = |own: &str, members: &[&MemberState]| {
             let members = members.iter().map(|&one| one.clone()).collect();
-            Ok(Some(Members { members, own: own.to_owned() }))
+            Ok(Some(Members { members, own: own.to_owned(), ..Members::default() }))
         };
         let leader = member("a", "leader", "running");
         let goes = member("b", "sync_standby", "streaming");

@@ -117,7 +117,12 @@ fn mends(change: &PlannedChange, finding: &Finding, health: &Health) -> bool {
                 && finding.cluster == change.cluster
                 && finding.message.starts_with(&into)
         }
-        Kind::PgRole => finding.name == "monitor-refused" && finding.cluster == change.cluster,
+        Kind::PgRole => {
+            let name = id.name.split_once('/').map_or(id.name.as_str(), |(_, name)| name);
+            let own = finding.name == "user-shut"
+                && finding.message.starts_with(&format!("{name} cannot log in"));
+            finding.cluster == change.cluster && (own || finding.name == "monitor-refused")
+        }
         Kind::Certificate => {
             finding.name.starts_with("certificate-")
                 && here

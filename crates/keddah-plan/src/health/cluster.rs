@@ -174,6 +174,21 @@ pub(super) fn judge(
             ),
         ));
     }
+    let scheduled = leader.or(members.first()).and_then(|member| member.patroni);
+    let scheduled = scheduled.map(|patroni| patroni.scheduled.as_slice()).unwrap_or_default();
+    if !scheduled.is_empty() {
+        findings.push(Finding::of(
+            "scheduled",
+            &cluster.name,
+            format!("Patroni will do what somebody has set a time for: {}", scheduled.join(", ")),
+            format!(
+                "`{} flush {} switchover` or `… flush {1} restart`{} takes it back",
+                patronictl(&cluster.members[0]),
+                cluster.name,
+                on_its_nodes(&cluster.members[0])
+            ),
+        ));
+    }
     if cluster.backups && cluster.backups_on_nodes {
         findings.push(Finding::of(
             "backups-on-nodes",
@@ -349,15 +364,23 @@ fn stop_it(writable: &[&Member<'_>]) -> String {
     match rogue.or(writable.last()) {
         Some(Member {
             expected: ExpectedMember { node, patroni_unit: unit, instance, data_directory, .. },
+            server,
             ..
         }) => {
+            let programs = programs(*server);
             format!(
                 "stop {instance}, which Patroni does not call the leader, {keep}: on {node} `systemctl stop \
-                 {unit}; sudo -iu postgres pg_ctl -D {data_directory} -m fast stop`"
+                 {unit}; sudo -iu postgres {programs}/pg_ctl -D {data_directory} -m fast stop`"
             )
         }
         None => format!("stop the one that Patroni does not call the leader, {keep}"),
     }
+}
+
+/// Where the programs of a server's version are in Debian, which has few of them in everybody's path.
+fn programs(server: Option<&PostgresHealth>) -> String {
+    let version = server.map_or(0, |server| server.version / 10_000);
+    format!("/usr/lib/postgresql/{version}/bin")
 }
 
 /// Whether it runs and answers.
@@ -375,7 +398,8 @@ fn itself(
             format!("its Patroni does not answer: {because}"),
             format!(
                 "`systemctl status {unit}` and `journalctl -u {unit}` on {node}; one that was stopped is \
-                 started by `keddah apply -l {}`",
+                 started by `keddah apply -l {}`, and one that runs and does not answer by `systemctl restart \
+                 {unit}`",
                 cluster.name
             ),
         ));
@@ -384,10 +408,11 @@ fn itself(
         Asked::Unknown { because } if member.runs() => findings.push(Finding::of(
             "server-silent",
             instance,
-            format!("its Patroni calls it running, and a new session gets no answer: {because}"),
+            format!("its Patroni calls it running, and a new session fails: {because}"),
             format!(
                 "look at the server on {node}: sessions that are full, a disk that hangs, a process \
-                 that was stopped (`ps -o pid,stat,wchan:20,cmd -u postgres`)"
+                 that was stopped (`ps -o pid,stat,wchan:20,cmd -u postgres`); where its rules let nobody in, \
+                 put them right and `systemctl reload {unit}`"
             ),
         )),
         Asked::Unknown { .. } => {
@@ -419,6 +444,18 @@ fn itself(
                 ),
             ));
         }
+    }
+    if member.server.is_some_and(|server| server.data_gone) {
+        let directory = &member.expected.data_directory;
+        findings.push(Finding::of(
+            "data-gone",
+            instance,
+            format!("its server runs, and its data directory {directory} is not there any more"),
+            format!(
+                "mount its disk again on {node} before anything restarts there, or stop it (`systemctl stop \
+                 {unit}`); what is made anew in its place is another copy"
+            ),
+        ));
     }
     for path in member.patroni.iter().flat_map(|one| &one.foreign_files) {
         findings.push(Finding::of(
@@ -488,12 +525,14 @@ fn following(
             "diverged",
             instance,
             format!(
-                "it has replayed more than {} has written: it holds commits that the leader does not have",
+                "it is ahead of {}, and receives nothing until that has caught up: it holds commits that the \
+                 leader does not have, and may show what is old",
                 leader.expected.instance
             ),
             format!(
-                "keep a copy of its data directory; what is only there can be read from it (`pg_waldump`, or a \
-                 server started apart). Then `{} reinit {} {instance}` on {node}, which deletes it",
+                "keep a copy of its data directory; what is only there can be read from it (`{}/pg_waldump`, or \
+                 a server started apart). Then `{} reinit {} {instance}` on {node}, which deletes it",
+                programs(member.server),
                 patronictl(member.expected),
                 cluster.name
             ),
@@ -596,6 +635,24 @@ fn contents(
                 ),
             ));
         }
+    }
+    if server.checksum_failures > 0 {
+        findings.push(
+            Finding::of(
+                "checksum-failures",
+                instance,
+                format!("{} pages of its data were read with a wrong checksum", server.checksum_failures),
+                format!(
+                    "its log on {node} has file and page; `{}/pg_amcheck` looks at all. Other members' copies \
+                     are whole: hand over to one, then `{} reinit {} {instance}`, and look at the disk. \
+                     `SELECT pg_stat_reset()` in each database ends this",
+                    programs(Some(server)),
+                    patronictl(expected),
+                    cluster.name
+                ),
+            )
+            .since(server.checksum_failed_at.unwrap_or_default()),
+        );
     }
     let age = server.transaction_age;
     if age > OLD_TRANSACTIONS && !server.in_recovery {

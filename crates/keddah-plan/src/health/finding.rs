@@ -62,6 +62,7 @@ pub const FINDINGS: &[(&str, Severity, &str)] = &[
     ("backups-unknown", Severity::Warning, "Whether there are backups could not be asked."),
     ("certificate-ends", Severity::Warning, "A certificate ends soon."),
     ("certificate-ended", Severity::Critical, "A certificate has ended, or does so within days."),
+    ("checksum-failures", Severity::Critical, "Pages of a server's data are broken."),
     ("clock-apart", Severity::Warning, "A node's clock differs from that of this machine."),
     (
         "commits-wait",
@@ -73,7 +74,9 @@ pub const FINDINGS: &[(&str, Severity, &str)] = &[
         Severity::Warning,
         "A program does not use what its files say: they were changed after it read them, or it was told otherwise.",
     ),
+    ("connections-exhausted", Severity::Critical, "No session is left for clients."),
     ("connections-full", Severity::Warning, "Nearly all sessions of a server are taken."),
+    ("data-gone", Severity::Critical, "A server runs whose data directory is not there any more."),
     ("database-shut", Severity::Critical, "A declared database lets nobody in, or is not there."),
     ("diverged", Severity::Critical, "A standby holds commits that its leader does not have."),
     (
@@ -161,6 +164,7 @@ pub const FINDINGS: &[(&str, Severity, &str)] = &[
         "A standby receives what is written, and holds back its replay.",
     ),
     ("server-silent", Severity::Critical, "A server takes connections and answers nothing."),
+    ("scheduled", Severity::Note, "Patroni will act at a time that somebody has set."),
     ("service-down", Severity::Warning, "A unit that should run does not."),
     ("service-leads-nowhere", Severity::Warning, "A service has no server behind it."),
     ("service-silent", Severity::Critical, "A login through a service gets no answer."),
@@ -201,6 +205,7 @@ pub const FINDINGS: &[(&str, Severity, &str)] = &[
         Severity::Warning,
         "A server runs with a setting under which data may be lost or broken.",
     ),
+    ("user-shut", Severity::Warning, "A declared user cannot log in, or connect to any database."),
 ];
 
 /// One finding.

@@ -49,8 +49,10 @@ pub(super) fn judge(expected: &Expected, answers: &Answers, findings: &mut Vec<F
         // What one of its members says to a login is told of that one.
         let cluster = super::cluster_of(expected, name);
         let told = findings.iter().any(|finding| {
-            matches!(finding.name, "login-refused" | "monitor-refused" | "pool-paused")
-                && super::cluster_of(expected, &finding.place) == cluster
+            matches!(
+                finding.name,
+                "connections-exhausted" | "login-refused" | "monitor-refused" | "pool-paused"
+            ) && super::cluster_of(expected, &finding.place) == cluster
         });
         if !told {
             findings.push(Finding::of(
@@ -124,6 +126,15 @@ fn answered(
     match &told.refused {
         // Of the whole cluster, once: the role is one.
         Some(_) if told.wrong_password => {}
+        Some(words) if told.full => findings.push(Finding::of(
+            "connections-exhausted",
+            name,
+            format!("no session is left on {pool}{name}: {words}"),
+            format!(
+                "as the superuser on {node}, `pg_stat_activity` says by whom they are taken, and \
+                 `pg_terminate_backend` ends those that are idle; clients belong behind the pool"
+            ),
+        )),
         Some(words) => {
             let unit = member.map_or("pgbouncer", |member| &member.pool_unit);
             findings.push(Finding::of(

@@ -59,7 +59,7 @@ pub(super) fn judge(
             format!("it runs with {}: data may be lost or broken", server.unsafe_settings.join(", ")),
             format!(
                 "`SELECT name, sourcefile FROM pg_settings` on {node} says where it is set: `ALTER SYSTEM \
-                 RESET`, or `pg_parameters`"
+                 RESET` with `SELECT pg_reload_conf()` after it, or `pg_parameters`"
             ),
         ));
     }
@@ -79,7 +79,8 @@ pub(super) fn judge(
             "altered-settings",
             instance,
             format!("settings were made with ALTER SYSTEM: {}", server.altered.join(", ")),
-            "declare them in `pg_parameters` and `ALTER SYSTEM RESET` them, or accept this",
+            "declare them in `pg_parameters`; or `ALTER SYSTEM RESET` them, then `SELECT pg_reload_conf()`; or accept \
+             this",
         ));
     }
 }
@@ -132,7 +133,7 @@ fn standbys_wanted(names: &str) -> i64 {
     number.unwrap_or(1)
 }
 
-/// Databases that are declared and let nobody in.
+/// Users and databases that are declared, and cannot log in or let nobody in or nobody write.
 pub(super) fn databases(
     cluster: &ExpectedCluster,
     leader: &ExpectedMember,
@@ -145,6 +146,29 @@ pub(super) fn databases(
         .map(String::as_str)
         .filter(|name| !server.databases.iter().any(|open| open == name))
         .collect();
+    for name in cluster.users.iter().filter(|name| server.shut_out.contains(name)) {
+        findings.push(Finding::of(
+            "user-shut",
+            &cluster.name,
+            format!("{name} cannot log in, or connect to any database"),
+            format!("`keddah plan -l {}` says what differs", cluster.name),
+        ));
+    }
+    if !cluster.read_only && !server.read_only_for.is_empty() {
+        findings.push(Finding::of(
+            "read-only",
+            &leader.instance,
+            format!(
+                "new transactions are read-only for {} (`default_transaction_read_only`)",
+                server.read_only_for.join(", ")
+            ),
+            format!(
+                "`\\drds` in psql on {} shows it; `ALTER ROLE … RESET`, `ALTER DATABASE … RESET`, or `ALTER \
+                 ROLE ALL RESET` with that name takes it back",
+                leader.node
+            ),
+        ));
+    }
     for name in shut {
         findings.push(Finding::of(
             "database-shut",

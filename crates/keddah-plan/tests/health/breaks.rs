@@ -179,12 +179,28 @@ pub const BREAKS: &[Break] = &[
     }),
     (&["commits-wait"], |world| world.server(1).synchronous_standbys = 0),
     (&["commits-wait"], |world| world.server(1).longest_commit = 40),
+    (&["data-gone"], |world| world.server(2).data_gone = true),
+    (&["read-only"], |world| world.server(1).read_only_for = vec!["everybody".to_owned()]),
+    (&["scheduled"], |world| {
+        world.patroni(1).scheduled =
+            vec!["a switchover to pg-2 at 2026-11-28T09:00:00+00:00".to_owned()];
+    }),
+    (&["user-shut"], |world| world.server(1).shut_out = vec!["app_owner".to_owned()]),
     (&["database-shut"], |world| world.server(1).databases.retain(|one| one != "app")),
+    (&["checksum-failures"], |world| {
+        world.server(2).checksum_failures = 3;
+        world.server(2).checksum_failed_at = Some(NOW - 60);
+    }),
     (&["clock-apart"], |world| {
         world.node(3).clock += 90_000;
         world.patroni(3).heard_dcs += 90;
     }),
     (&["clock-apart"], |world| world.node(3).clock -= 1_500),
+    (&["connections-exhausted"], |world| {
+        let Asked::Told(answer) = &mut world.node(1).logins[0].answer else { panic!("it answers") };
+        answer.refused = Some("sorry, too many clients already".to_owned());
+        answer.full = true;
+    }),
     (&["connections-full"], |world| world.server(2).connections = 97),
     (&["dcs-unheard"], |world| world.patroni(3).heard_dcs = NOW - 31),
     (&["disk-full"], |world| (world.disk(1).taken, world.disk(1).free) = (49 << 30, 1 << 30)),

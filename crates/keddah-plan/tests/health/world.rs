@@ -44,6 +44,8 @@ impl World {
             members: members.collect(),
             leaving: Vec::new(),
             databases: vec!["app".to_owned()],
+            users: vec!["app_owner".to_owned()],
+            read_only: false,
             synchronous: 1,
             most_lag: 1 << 20,
             lease: 30,
@@ -128,6 +130,7 @@ impl World {
 pub fn answer(number: u8) -> Answer {
     let leads = number == 1;
     let patroni = PatroniHealth {
+        scheduled: Vec::new(),
         state: "running".to_owned(),
         role: if leads { "primary" } else { "replica" }.to_owned(),
         paused: false,

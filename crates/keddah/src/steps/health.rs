@@ -215,7 +215,17 @@ fn refusal(
         let nodes = starts.into_iter().collect::<Vec<_>>().join(",");
         format!("mend that first: what does not run there is started by `keddah apply -l {nodes}`")
     };
-    Some(error.hint(first).hint(format!("or go on in spite of it: {command} --despite {names}")))
+    let restarts = found.iter().any(|one| {
+        matches!(one.change.difference.class, Class::Restart | Class::OrderedRestart)
+            && one.change.difference.action == Action::Update
+    });
+    let error = error.hint(first);
+    let error = if restarts && command == "keddah apply" {
+        error.hint("`--restart never` writes what is declared, and restarts nobody who runs")
+    } else {
+        error
+    };
+    Some(error.hint(format!("or go on in spite of it: {command} --despite {names}")))
 }
 
 /// Whether an instance is on a node.

@@ -100,6 +100,7 @@ async fn login(probe: &LoginProbe, port: u16) -> Asked<LoginAnswer> {
                 Some(words) => Asked::Told(LoginAnswer {
                     refused: Some(words.message().to_owned()),
                     wrong_password: *words.code() == SqlState::INVALID_PASSWORD,
+                    full: *words.code() == SqlState::TOO_MANY_CONNECTIONS,
                     ..LoginAnswer::default()
                 }),
                 None => Asked::unknown(plain(&error)),

@@ -25,13 +25,32 @@ pub(super) async fn disks(directories: &[String], patience: Duration) -> Vec<Ask
         let path = directory.clone();
         tokio::time::timeout(patience, tokio::task::spawn_blocking(move || disk(&path)))
     };
-    let looked = join_all(directories.iter().map(look)).await;
+    let tablespaces = within_data(directories, patience).await;
+    let directories: Vec<&String> = directories.iter().chain(&tablespaces).collect();
+    let looked = join_all(directories.iter().map(|directory| look(directory))).await;
     let told = directories.iter().zip(looked).filter_map(|(directory, looked)| match looked {
         Ok(Ok(disk)) => disk.map(Asked::Told),
         Ok(Err(error)) => Some(Asked::unknown(format!("{directory}: {error}"))),
         Err(_) => Some(Asked::unknown(format!("the file system of {directory} hangs"))),
     });
     told.collect()
+}
+
+/// Where the tablespaces lie of the servers whose data is in these directories: links in `pg_tblspc`
+/// ("Database File Layout" in PostgreSQL's manual).
+async fn within_data(directories: &[String], patience: Duration) -> Vec<String> {
+    let directories = directories.to_owned();
+    let links = tokio::task::spawn_blocking(move || {
+        let read = |data: &String| std::fs::read_dir(format!("{data}/pg_tblspc")).ok();
+        let entries = directories.iter().filter_map(read).flatten().flatten();
+        let targets = entries.filter_map(|entry| std::fs::read_link(entry.path()).ok());
+        targets.filter_map(|target| target.into_os_string().into_string().ok()).collect()
+    });
+    match tokio::time::timeout(patience, links).await {
+        Ok(Ok(found)) => found,
+        // That a file system hangs is told of the directory itself.
+        _ => Vec::new(),
+    }
 }
 
 fn disk(directory: &str) -> Option<DiskHealth> {
@@ -63,22 +82,25 @@ pub(super) fn certificates(paths: &[String]) -> Vec<CertificateHealth> {
     paths.iter().filter_map(ends).collect()
 }
 
-/// What systemd says of units.
-pub(super) async fn units(names: &[String]) -> Result<Vec<UnitHealth>, HostError> {
-    if names.is_empty() {
-        return Ok(Vec::new());
+/// What systemd says of units, and those of them that do not use what their files say now, by one question.
+pub(super) async fn units(
+    names: &[String],
+    probes: &[ConfigurationProbe],
+) -> Result<(Vec<UnitHealth>, Vec<Unloaded>), HostError> {
+    if names.is_empty() && probes.is_empty() {
+        return Ok(Default::default());
     }
     let text = Command::new("systemctl")
         .asks("systemd")
-        .args([
-            "show",
-            "--timestamp=unix",
-            "--property=Id,ActiveState,StateChangeTimestamp,MainPID",
-        ])
+        .args(["show", "--timestamp=unix", "--property"])
+        .arg("Id,ActiveState,StateChangeTimestamp,StateChangeTimestampMonotonic")
+        .arg("--")
         .args(names)
+        .args(probes.iter().map(|probe| &probe.unit))
         .succeed()
         .await?;
-    Ok(parse_units(&text, names))
+    let blocks = text.split("\n\n").skip(names.len());
+    Ok((parse_units(&text, names), unloaded(blocks, probes)))
 }
 
 fn parse_units(text: &str, names: &[String]) -> Vec<UnitHealth> {
@@ -98,25 +120,18 @@ fn parse_units(text: &str, names: &[String]) -> Vec<UnitHealth> {
 
 /// Units whose files were changed after they started or were reloaded last: they do not use what stands
 /// there. That a file has the declared content does not say that anybody has read it.
-pub(super) async fn unloaded(probes: &[ConfigurationProbe]) -> Result<Vec<Unloaded>, HostError> {
-    if probes.is_empty() {
-        return Ok(Vec::new());
-    }
-    let names: Vec<&str> = probes.iter().map(|probe| probe.unit.as_str()).collect();
-    let text = Command::new("systemctl")
-        .asks("systemd")
-        .args(["show", "--property=ActiveState,StateChangeTimestampMonotonic"])
-        .args(&names)
-        .succeed()
-        .await?;
+fn unloaded<'a>(
+    blocks: impl Iterator<Item = &'a str>,
+    probes: &[ConfigurationProbe],
+) -> Vec<Unloaded> {
     let booted = clock() - uptime();
-    let found = text.split("\n\n").zip(probes).filter_map(|(block, probe)| {
+    let found = blocks.zip(probes).filter_map(|(block, probe)| {
         let loaded = booted + loaded(block)?;
         let files = probe.files.iter().filter(|path| changed(path).is_some_and(|at| at > loaded));
         let files: Vec<String> = files.cloned().collect();
         (!files.is_empty()).then(|| Unloaded { unit: probe.unit.clone(), files })
     });
-    Ok(found.collect())
+    found.collect()
 }
 
 /// Milliseconds since the machine's start until a unit that runs has started or been reloaded last, after

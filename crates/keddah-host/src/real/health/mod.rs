@@ -40,9 +40,8 @@ pub async fn look(probe: &HealthProbe) -> NodeHealth {
         }
     };
     let listeners = within(patience, "HAProxy", haproxy::listeners());
-    let units = within(patience, "systemd", machine::units(&probe.units));
+    let units = within(patience, "systemd", machine::units(&probe.units, &probe.configurations));
     let addresses = within(patience, "`ip`", machine::addresses());
-    let unloaded = within(patience, "systemd", machine::unloaded(&probe.configurations));
     let disks = machine::disks(&probe.directories, patience);
     let logins = login::look(&probe.logins, &probe.servers, patience);
     let ports = ports::closed(&probe.ports, patience);
@@ -52,9 +51,12 @@ pub async fn look(probe: &HealthProbe) -> NodeHealth {
         asked.told().cloned().flatten()
     };
     let unattended = async { if probe.unattended { unattended.await } else { None } };
-    let (servers, etcd, listeners, units, addresses, disks, logins, ports, unloaded, unattended) = tokio::join!(
-        servers, etcd, listeners, units, addresses, disks, logins, ports, unloaded, unattended
-    );
+    let (servers, etcd, listeners, units, addresses, disks, logins, ports, unattended) =
+        tokio::join!(servers, etcd, listeners, units, addresses, disks, logins, ports, unattended);
+    let (units, unloaded) = match units {
+        Asked::Told((units, unloaded)) => (Asked::Told(units), unloaded),
+        Asked::Unknown { because } => (Asked::Unknown { because }, Vec::new()),
+    };
     let (idle_listeners, listeners) = match listeners {
         Asked::Told((idle, all)) => (Asked::Told(idle), all),
         Asked::Unknown { because } => (Asked::Unknown { because }, Vec::new()),
@@ -71,8 +73,7 @@ pub async fn look(probe: &HealthProbe) -> NodeHealth {
         logins: logins.0,
         logins_untried: logins.1,
         closed_ports: ports,
-        // Of units that cannot be asked, `units` tells.
-        unloaded: unloaded.told().cloned().unwrap_or_default(),
+        unloaded,
         idle_listeners,
         listeners,
         unattended,

@@ -12,6 +12,7 @@ use keddah_resource::health::{
 };
 use keddah_resource::kind::PgConnection;
 use keddah_resource::{PATRONI_FILES, is_leading};
+use std::io::ErrorKind;
 use std::path::Path;
 use std::time::Duration;
 use tokio::time::Instant;
@@ -59,7 +60,23 @@ const QUESTION: &str = "select pg_is_in_recovery() as in_recovery, \
         as synchronous_commit, \
     (select coalesce(json_agg(application_name), '[]') from pg_stat_replication \
         where case when pg_is_in_recovery() then false \
-            else replay_lsn > pg_current_wal_lsn() end) as ahead, \
+            else replay_lsn > pg_current_wal_lsn() \
+                or (state = 'startup' and backend_start < clock_timestamp() - interval '10 seconds') end) \
+        as ahead, \
+    (select coalesce(json_agg(rolname order by rolname), '[]') from pg_roles as role \
+        where not rolcanlogin or rolvaliduntil < clock_timestamp() or rolconnlimit = 0 \
+            or (exists (select from pg_database where datallowconn and not datistemplate and datname <> 'postgres') \
+                and not exists (select from pg_database where datallowconn and not datistemplate \
+                    and datname <> 'postgres' and has_database_privilege(role.oid, pg_database.oid, 'connect')))) \
+        as shut_out, \
+    (select coalesce(json_agg(coalesce(rolname, 'everybody') || coalesce(' in ' || datname, '')), '[]') \
+        from pg_db_role_setting left join pg_roles on pg_roles.oid = setrole \
+            left join pg_database on pg_database.oid = setdatabase \
+        where exists (select from unnest(setconfig) as one \
+            where one ~* '^default_transaction_read_only=(on|t|tr|tru|true|y|ye|yes|1)$')) as read_only_for, \
+    (select coalesce(sum(checksum_failures), 0)::bigint from pg_stat_database) as checksum_failures, \
+    (select extract(epoch from max(checksum_last_failure))::bigint from pg_stat_database) \
+        as checksum_failed_at, \
     (select count(*) from pg_stat_replication where state = 'streaming' \
         and sync_state in ('sync', 'quorum')) as synchronous_standbys, \
     (select count(*) from pg_stat_activity where wait_event = 'SyncRep') as waiting_commits, \
@@ -112,7 +129,9 @@ async fn patroni(probe: &ServerProbe, patience: Duration) -> Result<PatroniHealt
     let members = tokio::time::timeout(patience.mul_f64(0.7), rest::known_members(port));
     let (status, members) = tokio::join!(rest::own_status(port), members);
     let status = status?;
-    let members = members.ok().and_then(Result::ok).map(|cluster| cluster.members);
+    let cluster = members.ok().and_then(Result::ok);
+    let scheduled = cluster.as_ref().map(rest::Members::scheduled).unwrap_or_default();
+    let members = cluster.map(|cluster| cluster.members);
     let streams = status.streams();
     let synchronous =
         |member: &&MemberState| matches!(member.role.as_str(), "sync_standby" | "quorum_standby");
@@ -135,6 +154,7 @@ async fn patroni(probe: &ServerProbe, patience: Duration) -> Result<PatroniHealt
         pending_restart,
         name,
         scope,
+        scheduled,
         foreign_files: foreign_files(&probe.patroni_directory),
         streams,
         heard_dcs,
@@ -165,7 +185,13 @@ async fn server(probe: &ServerProbe) -> Result<PostgresHealth, HostError> {
         .await
         .map_err(Unreachable::into_error)?;
     let rows: Vec<PostgresHealth> = session.rows(QUESTION).await?;
-    rows.into_iter().next().ok_or_else(|| HostError::new("PostgreSQL answered without a row"))
+    let row = rows.into_iter().next();
+    let mut health = row.ok_or_else(|| HostError::new("PostgreSQL answered without a row"))?;
+    // A server goes on for a while on files that nobody finds any more.
+    let version = Path::new(&probe.data_directory).join("PG_VERSION");
+    let looked = std::fs::symlink_metadata(version);
+    health.data_gone = looked.is_err_and(|error| error.kind() == ErrorKind::NotFound);
+    Ok(health)
 }
 
 /// How a server is reached that runs with another port than the declared one until it restarts.
