@@ -114,17 +114,16 @@ pub(super) fn says(error: &io::Error, words: &str) -> bool {
     error.to_string().contains(words)
 }
 
-/// Tokens of this process's logins, by endpoint and user, each with the password that it was got for. A
-/// login costs etcd a bcrypt, and a plan looks at many users.
-static TOKENS: Mutex<BTreeMap<(String, String), (Secret, Secret)>> =
-    Mutex::const_new(BTreeMap::new());
+/// Tokens of this process's logins, by user, each with the password that it was got for. A login costs etcd
+/// a bcrypt, and a plan looks at many users. All members know a token that one of them gave (etcd's
+/// `auth/simple_token.go`: it is assigned when the request is applied); one that does not is logged in to.
+static TOKENS: Mutex<BTreeMap<String, (Secret, Secret)>> = Mutex::const_new(BTreeMap::new());
 
 /// A token: one that etcd still knows, or that of a new login. Those who come at the same time wait for
 /// one login.
 async fn token(connection: &EtcdConnection, user: &str, password: &Secret) -> io::Result<Secret> {
     let mut tokens = TOKENS.lock().await;
-    let place = (connection.endpoint.clone(), user.to_owned());
-    if let Some((earlier, token)) = tokens.get(&place)
+    if let Some((earlier, token)) = tokens.get(user)
         && earlier == password
     {
         let mut question = key(MARKS);
@@ -134,9 +133,9 @@ async fn token(connection: &EtcdConnection, user: &str, password: &Secret) -> io
             return Ok(token.clone());
         }
     }
-    tokens.remove(&place);
+    tokens.remove(user);
     let token = authenticate(connection, user, password).await?;
-    tokens.insert(place, (password.clone(), token.clone()));
+    tokens.insert(user.to_owned(), (password.clone(), token.clone()));
     Ok(token)
 }
 
