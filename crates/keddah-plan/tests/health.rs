@@ -8,7 +8,7 @@ mod world;
 
 use breaks::BREAKS;
 use keddah_plan::health::{
-    FINDINGS, Finding, ServiceHealth, Severity, beside, in_the_way, not_said_by,
+    FINDINGS, Finding, Health, ServiceHealth, Severity, beside, in_the_way, not_said_by,
 };
 use keddah_plan::{Certainty, Plan, PlannedChange};
 use keddah_resource::health::{Accepted, Asked, KnownEtcd, UnitHealth};
@@ -378,4 +378,45 @@ fn what_a_plan_declares_is_not_missed_before_it_is_there() {
     both.changes.extend(settings.changes);
     assert_eq!(in_the_way(&both, &health), []);
     assert_eq!(beside(&both, &health), Vec::<&Finding>::new());
+}
+
+#[test]
+fn nothing_restarts_where_its_disk_is_full_or_etcd_takes_no_writes() {
+    let restart = |on: u8| {
+        plan(Kind::Postmaster, &format!("pg-{on}"), on, Action::Update, Class::OrderedRestart)
+    };
+    let refused = |health: &Health, on: u8| -> Vec<&'static str> {
+        in_the_way(&restart(on), health).iter().map(|one| one.finding.name).collect()
+    };
+    let mut full = World::well();
+    (full.disk(1).taken, full.disk(1).free) = (49 << 30, 1 << 30);
+    let full = full.judged();
+    assert_eq!(refused(&full, 1), ["disk-full"], "it would not start again");
+    assert_eq!(refused(&full, 2), [""; 0], "another one's disk");
+    let mut complains = World::well();
+    complains.etcd(2).errors = vec!["memberID:2 alarm:NOSPACE".to_owned()];
+    assert_eq!(refused(&complains.judged(), 2), ["etcd-alarm"]);
+}
+
+#[test]
+fn what_a_plan_makes_is_not_missed_beforehand() {
+    let mut world = World::well();
+    world.server(1).databases.retain(|one| one != "app");
+    let health = world.judged();
+    let made = plan(Kind::PgDatabase, "5432/app", 1, Action::Create, Class::InPlace);
+    assert_eq!(beside(&made, &health), [] as [&Finding; 0]);
+    let other = plan(Kind::PgDatabase, "5432/other", 1, Action::Create, Class::InPlace);
+    assert_eq!(beside(&other, &health).len(), 1);
+    // All members of etcd are started: none is missed. One of them would make no majority.
+    let mut bare = World::well();
+    for number in 1..=3 {
+        bare.node(number).etcd = Some(Asked::unknown("connection refused"));
+    }
+    let health = bare.judged();
+    let start = |on| plan(Kind::Unit, "etcd.service", on, Action::Create, Class::InPlace);
+    let mut all = start(1);
+    all.changes.extend((2..=3).flat_map(|on| start(on).changes));
+    assert_eq!(beside(&all, &health), [] as [&Finding; 0]);
+    let names: Vec<&str> = beside(&start(1), &health).iter().map(|one| one.name).collect();
+    assert!(names.contains(&"etcd-no-quorum"), "{names:?}");
 }

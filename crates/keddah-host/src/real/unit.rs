@@ -331,7 +331,14 @@ async fn wait_until_ready(spec: &Spec) -> Result<(), HostError> {
                 _ => format!("is {} ({})", state.active, state.sub),
             };
             let seconds = spec.patience_seconds;
-            let error = HostError::new(format!("after {seconds} s {unit} {missing}"));
+            let mut error = HostError::new(format!("after {seconds} s {unit} {missing}"));
+            if state.runs() {
+                // A reload gives nothing to a program that waits since its start for what it lacked then.
+                error = error.with_hint(format!(
+                    "it runs and does not serve; where its log names what has been put right since, \
+                     `systemctl restart {unit}`"
+                ));
+            }
             return Err(with_journal(error, unit).await);
         }
         sleep(STEP).await;
