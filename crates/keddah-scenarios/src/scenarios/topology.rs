@@ -53,6 +53,12 @@ pub fn run(world: &mut World) -> Outcome {
             )?;
             ensure!(followers.contains("pg-test-3"), "the second is followed by {followers}");
             Ok(())
+        })?;
+        // One that is in recovery and feeds another answers like any other.
+        wait_until("all is well", TURNS, || {
+            let well = keddah.run(&["status"])?.success()?.stdout;
+            ensure!(well.contains("All is well"), "{well}");
+            Ok(())
         })
     })?;
     step("a delayed replica lags, takes no reads and is never promoted", || {
