@@ -56,12 +56,7 @@ pub(super) async fn enter<'a>(
 ) -> Result<Client<'a>, Closed> {
     let mut last = Closed::NotYet("there is no member of etcd to ask".to_owned());
     for connection in connections {
-        let answer = match asks_for_logins(connection).await {
-            Ok(false) => Ok(None),
-            Ok(true) => token(connection, ROOT, root).await.map(Some),
-            Err(error) => Err(error),
-        };
-        match answer {
+        match login(connection, root).await {
             Ok(token) => return Ok(Client { connection, token }),
             Err(error) if says(&error, WRONG_LOGIN) => return Err(Closed::WrongPassword),
             Err(error) => {
@@ -71,6 +66,26 @@ pub(super) async fn enter<'a>(
         }
     }
     Err(last)
+}
+
+/// root's token, where logins are asked for. While users are made beside it, etcd may refuse a request that it
+/// began to look at before.
+async fn login(connection: &EtcdConnection, root: &Secret) -> io::Result<Option<Secret>> {
+    let mut attempts = 0;
+    loop {
+        attempts += 1;
+        let answer = match asks_for_logins(connection).await {
+            Ok(false) => Ok(None),
+            Ok(true) => token(connection, ROOT, root).await.map(Some),
+            Err(error) => Err(error),
+        };
+        match answer {
+            Err(error) if says(&error, OLD_REVISION) && attempts < ATTEMPTS => {
+                sleep(Duration::from_millis(50)).await;
+            }
+            answer => return answer,
+        }
+    }
 }
 
 /// Whether a member answers only to those who have logged in.

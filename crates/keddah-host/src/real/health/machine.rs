@@ -93,7 +93,7 @@ pub(super) async fn units(
     let text = Command::new("systemctl")
         .asks("systemd")
         .args(["show", "--timestamp=unix", "--property"])
-        .arg("Id,ActiveState,StateChangeTimestamp,StateChangeTimestampMonotonic")
+        .arg("Id,ActiveState,MainPID,StateChangeTimestamp,StateChangeTimestampMonotonic")
         .arg("--")
         .args(names)
         .args(probes.iter().map(|probe| &probe.unit))
