@@ -5,7 +5,7 @@
 //!
 //! Two tasks only read and write, and answer whether anybody is there at all. On [`runtime`] they go on
 //! while the work keeps its own thread busy: a machine that is merely slow is not taken for one that is
-//! frozen.
+//! frozen. Whose work waits in the kernel, for a file that nobody writes, say, is not answered for.
 
 use crate::FrameError;
 use crate::converge::{converge, failure};
@@ -17,11 +17,13 @@ use keddah_plan::Failure;
 use std::cell::{Cell, RefCell};
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
 use tokio::sync::mpsc;
 use tokio::task::{JoinSet, LocalSet};
+use tokio::time::Instant;
 
 /// Where the lock of a node is.
 pub const LOCK_PATH: &str = "/run/keddah/lock";
@@ -104,7 +106,21 @@ async fn converse<H: Host + 'static>(
         let _ = writer.shutdown().await;
     });
     let (asking, mut asked) = mpsc::unbounded_channel::<Request>();
+    let beat = Arc::new(AtomicU64::new(0));
+    let begun = Instant::now();
+    let beating = tokio::task::spawn_local({
+        let beat = beat.clone();
+        async move {
+            loop {
+                beat.store(milliseconds(begun.elapsed()), Ordering::Relaxed);
+                tokio::time::sleep(BEAT).await;
+            }
+        }
+    });
     let pulse = Pulse {
+        thread: rustix::thread::gettid().as_raw_nonzero().get(),
+        beat,
+        begun,
         lock_path: agent.lock_path.clone(),
         round: agent.round.clone(),
         answers: answers.clone(),
@@ -112,7 +128,10 @@ async fn converse<H: Host + 'static>(
     let reading = tokio::spawn(async move {
         loop {
             match frame::read::<Request>(&mut reader).await {
-                Ok(Some(Request { number, ask: Ask::Holder })) => pulse.answer(number),
+                Ok(Some(Request { number, ask: Ask::Holder })) => {
+                    let pulse = pulse.clone();
+                    tokio::spawn(async move { pulse.answer(number).await });
+                }
                 Ok(Some(request)) => {
                     if asking.send(request).is_err() {
                         break Ok(());
@@ -136,6 +155,7 @@ async fn converse<H: Host + 'static>(
         while running.try_join_next().is_some() {}
     }
     let ended = reading.await.unwrap_or(Ok(()));
+    beating.abort();
     agent.stopping.set(true);
     if let Some(lock) = agent.lock.borrow_mut().as_mut() {
         // Whoever waits is told wrongly that the controller is at work; nothing else follows.
@@ -147,18 +167,51 @@ async fn converse<H: Host + 'static>(
     ended
 }
 
-/// What answers at once, whatever the work does meanwhile: who changes the node now.
+/// How often the work shows that it goes on.
+const BEAT: Duration = Duration::from_millis(50);
+
+/// Without a beat for so long, the work's thread is looked at.
+const STILL: Duration = Duration::from_millis(500);
+
+/// What answers while the work goes on, however slowly: who changes the node now.
+#[derive(Clone)]
 struct Pulse {
+    /// The work's thread, and when it has shown itself last, in milliseconds since the beginning.
+    thread: i32,
+    beat: Arc<AtomicU64>,
+    begun: Instant,
     lock_path: Option<PathBuf>,
     round: CurrentRound,
     answers: mpsc::UnboundedSender<Response>,
 }
 
 impl Pulse {
-    fn answer(&self, number: u64) {
+    async fn answer(&self, number: u64) {
+        while self.hangs() {
+            tokio::time::sleep(BEAT).await;
+        }
         let answer = held(self.lock_path.as_deref());
         let _ = self.answers.send(Response { number, answer, spent: spent(&self.round) });
     }
+}
+
+impl Pulse {
+    /// Whether the work neither goes on nor waits for a processor: it waits in the kernel.
+    fn hangs(&self) -> bool {
+        let beat = Duration::from_millis(self.beat.load(Ordering::Relaxed));
+        if self.begun.elapsed().saturating_sub(beat) < STILL {
+            return false;
+        }
+        let path = format!("/proc/self/task/{}/stat", self.thread);
+        let text = std::fs::read_to_string(path).unwrap_or_default();
+        // Behind the name, which is in brackets and may hold anything (proc(5)).
+        let state = text.rsplit_once(") ").map(|(_, rest)| rest);
+        state.is_some_and(|state| !state.starts_with('R'))
+    }
+}
+
+fn milliseconds(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
 
 fn held(lock_path: Option<&Path>) -> Answer {
@@ -171,8 +224,7 @@ fn of(round: &CurrentRound) -> MutexGuard<'_, Option<Arc<Round>>> {
 
 /// Milliseconds of silence in the current look.
 fn spent(round: &CurrentRound) -> u64 {
-    let spent = of(round).as_ref().map_or(Duration::ZERO, |round| round.spent());
-    u64::try_from(spent.as_millis()).unwrap_or(u64::MAX)
+    milliseconds(of(round).as_ref().map_or(Duration::ZERO, |round| round.spent()))
 }
 
 impl<H: Host> Agent<H> {
@@ -257,7 +309,7 @@ impl<H: Host> Agent<H> {
 mod tests {
     use super::*;
     use crate::protocol::{Converge, Holder};
-    use crate::{Limits, Session};
+    use crate::{Limits, Session, SessionError};
     use keddah_core::NodeName;
     use keddah_host::{FakeHost, HostError};
     use keddah_plan::Promise;
@@ -268,16 +320,16 @@ mod tests {
         ResourceId, Spec, TriggerAction,
     };
 
-    /// A machine that needs so long for everything, and lets nothing else run on its thread meanwhile.
-    struct Slow(FakeHost, Duration);
+    /// A machine that does this for everything, and lets nothing else run on its thread meanwhile.
+    struct Busy(FakeHost, fn());
 
-    impl Host for Slow {
+    impl Host for Busy {
         async fn facts(&self, probe: &Probe) -> Result<NodeFacts, HostError> {
-            std::thread::sleep(self.1);
+            self.1();
             self.0.facts(probe).await
         }
         async fn observe(&self, specs: &[Spec]) -> Vec<Result<Observation, HostError>> {
-            std::thread::sleep(self.1);
+            self.1();
             self.0.observe(specs).await
         }
         async fn apply(
@@ -300,24 +352,45 @@ mod tests {
         }
     }
 
-    #[tokio::test]
-    async fn a_machine_that_is_slow_is_not_silent() {
+    const LOOKING: Duration = Duration::from_millis(1200);
+
+    /// What comes of asking a machine for its facts that does this first.
+    async fn facts_of(work: fn()) -> Result<NodeFacts, SessionError> {
         let (ours, theirs) = tokio::io::duplex(1 << 20);
-        let looking = Duration::from_millis(400);
         std::thread::spawn(move || {
             let Ok(runtime) = runtime() else { panic!("no thread is to be had") };
             let (reader, writer) = tokio::io::split(theirs);
             let settings = Settings { build: "test".into(), lock_path: None };
-            let host = Slow(FakeHost::sharing("node", &Arc::default()), 4 * looking);
+            let host = Busy(FakeHost::sharing("node", &Arc::default()), work);
             let _ = runtime.block_on(serve(Arc::new(host), reader, writer, settings));
         });
         let (reader, writer) = tokio::io::split(ours);
-        let limits = Limits { looking, ..Limits::default() };
+        let limits = Limits { looking: LOOKING, ..Limits::default() };
         let session =
             Session::over_within(&NodeName::new("node"), "test", reader, writer, limits).await;
         let Ok(session) = session else { panic!("no conversation") };
-        let facts = session.facts(&Probe::default()).await;
+        session.facts(&Probe::default()).await
+    }
+
+    #[tokio::test]
+    async fn a_machine_that_is_slow_is_not_silent() {
+        let facts = facts_of(|| {
+            let begun = Instant::now();
+            while begun.elapsed() < 3 * LOOKING {
+                std::hint::spin_loop();
+            }
+        });
+        let facts = facts.await;
         assert!(facts.is_ok(), "{facts:?}");
+    }
+
+    #[tokio::test]
+    async fn one_whose_work_waits_in_the_kernel_is_silent() {
+        let Err(SessionError::Lost(lost)) = facts_of(|| std::thread::sleep(4 * LOOKING)).await
+        else {
+            panic!("it was waited for")
+        };
+        assert!(lost.message.contains("has not answered"), "{lost:?}");
     }
 
     #[tokio::test]
