@@ -53,11 +53,19 @@ pub(super) fn judge(
             Finding::of(
                 "backup-behind",
                 &cluster.name,
-                format!(
-                    "WAL is missing in the archive on {} between {before} and {after}: a restore of the newest \
-                     backup, and of every earlier one, ends there",
-                    leader.node
-                ),
+                if before == after {
+                    format!(
+                        "WAL is missing in the archive on {}: {before}, with which the newest backup begins, \
+                         so that it cannot be restored",
+                        leader.node
+                    )
+                } else {
+                    format!(
+                        "WAL is missing in the archive on {} between {before} and {after}: a restore of the \
+                         newest backup, and of every earlier one, ends there",
+                        leader.node
+                    )
+                },
                 format!("a full backup is due for what comes after: `{command} full` on {}", leader.node),
             )
             .since(newest),
