@@ -88,6 +88,23 @@ pub(super) fn judge(
             .since(newest),
         );
     }
+    if !told.damaged.is_empty() {
+        findings.push(Finding::of(
+            "backup-broken",
+            &cluster.name,
+            format!(
+                "pgBackRest found pages with wrong checksums while it made backups on {}: {}",
+                leader.node,
+                told.damaged.join(", ")
+            ),
+            format!(
+                "find the damaged pages on {} with pg_amcheck and pg_checksums, and take the good copy from \
+                 another member; keep a good backup meanwhile: the retention counts damaged ones too, and \
+                 the next ones expire the last good one",
+                leader.node
+            ),
+        ));
+    }
     if !told.missing.is_empty() {
         findings.push(Finding::of(
             "backup-broken",
