@@ -43,6 +43,11 @@ pub(super) fn judge(
             String::new()
         };
         let message = format!("it has no full backup{elsewhere}");
+        let now_and_then = if cluster.backups_on_nodes {
+            format!("where the disk for backups is not mounted, mount it first; {now_and_then}")
+        } else {
+            now_and_then
+        };
         findings.push(Finding::of("backup-missing", &cluster.name, message, now_and_then));
     } else if now - newest > LATE_BACKUP {
         let message = format!("its newest backup is {} hours old", (now - newest) / 3600);
