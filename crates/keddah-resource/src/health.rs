@@ -559,6 +559,9 @@ pub struct BackupHealth {
     /// Backups of which files are gone; looked at where the repository is the node's own disk.
     #[serde(default)]
     pub missing: Vec<String>,
+    /// Backups in which pgBackRest found pages with wrong checksums, or which are based on such a one.
+    #[serde(default)]
+    pub damaged: Vec<String>,
 }
 
 /// A file system.

@@ -109,6 +109,17 @@ impl Info {
         u32::try_from(self.backup.iter().filter(good).count()).unwrap_or(u32::MAX)
     }
 
+    /// Backups in which pages were broken, with those that are based on them.
+    pub fn damaged(&self) -> Vec<String> {
+        let broken = |label: &String| {
+            self.backup.iter().any(|backup| backup.error == Some(true) && backup.label == *label)
+        };
+        let damaged = self.backup.iter().filter(|backup| {
+            backup.error == Some(true) || backup.reference.iter().flatten().any(broken)
+        });
+        damaged.map(|backup| backup.label.clone()).collect()
+    }
+
     /// What is listed, to be compared with what is there.
     pub fn listed(&self) -> Vec<repository::Backup> {
         let listed = self.backup.iter().map(|backup| repository::Backup {
@@ -342,6 +353,9 @@ mod tests {
             "name":"pg-test","status":{"code":0,"lock":{"backup":{"held":false}},"message":"ok"}}]"#;
         let info = parse(text, "pg-test").unwrap().unwrap();
         assert_eq!((info.status.code, info.full_backups(&[]), info.newest()), (0, 2, Some(7)));
+        let broken = text.replacen("\"error\":false", "\"error\":true", 1);
+        let both = ["20260101-000000F", "20260101-000000F_20260102-000000I", ""];
+        assert_eq!(parse(&broken, "pg-test").unwrap().unwrap().damaged(), both);
         let gone = ["20260101-000000F".to_owned()];
         assert_eq!(info.full_backups(&gone), 1, "its files are gone");
         let listed = info.listed();

@@ -329,7 +329,8 @@ mod tests {
         assert!(all.missing.is_empty());
         assert_eq!(all.systems, ["7300000000000000001"]);
         // WAL after the newest of them counts, and no other.
-        assert_eq!(all.gap, None);
+        let first = "0000001A0000000000000007".to_owned();
+        assert_eq!(all.gap, Some((first.clone(), first)), "its own WAL is not there");
         for (timeline, last) in [("02", "03"), ("02", "05"), ("1A", "07"), ("1A", "09")] {
             let group =
                 scratch.path().join(format!("archive/pg-test/17-1/000000{timeline}00000000"));

@@ -19,8 +19,9 @@ const SETTLED: Duration = Duration::from_secs(300);
 /// the last two of the three numbers in its name (PostgreSQL manual, "WAL Internals").
 type At = (u32, u32);
 
-/// A gap in the archive of a stanza of a repository that is a directory of this machine, on the timeline
-/// of the segment with which a backup begins: the segments between which some are missing.
+/// A gap in the archive of a stanza of a repository that is a directory of this machine, on the way that a
+/// restore of a backup takes: from the segment with which it begins along the history of timelines to the
+/// newest. The segments between which some are missing; twice the first one where that is missing itself.
 ///
 /// # Errors
 /// When the directories cannot be read.
@@ -30,38 +31,131 @@ pub(super) fn gap(
     start: &str,
 ) -> Result<Option<(String, String)>, HostError> {
     let Some((timeline, from)) = parts(start) else { return Ok(None) };
-    let archive = repository.join("archive").join(stanza);
-    let mut segments: BTreeMap<At, PathBuf> = BTreeMap::new();
-    for system in below(&archive)? {
-        // `<version>-<number>`, one for each system that the stanza has held.
-        for group in below(&system)? {
-            let Some((its, high)) = group_of(&group) else { continue };
-            if its != timeline || high < from.0 {
-                continue;
-            }
-            for file in below(&group)? {
-                let name = file.file_name().unwrap_or_default().to_string_lossy().into_owned();
-                // `<segment>-<checksum>`, with an ending where it is compressed. A timeline's last one,
-                // `<segment>.partial-…`, and the notes of backups are none.
-                let segment = name.split_once('-').map_or(&*name, |(segment, _)| segment);
-                if let Some((_, at)) = parts(segment).filter(|(_, at)| *at >= from) {
-                    segments.insert(at, file);
-                }
-            }
-            if segments.len() > MOST {
-                return Ok(None);
-            }
+    // `<version>-<number>`, one for each system that the stanza has held; each has timelines of its own.
+    for system in below(&repository.join("archive").join(stanza))? {
+        let Some(timelines) = segments(&system, timeline, from)? else { return Ok(None) };
+        if timelines.get(&timeline).is_some_and(|own| own.contains_key(&from)) {
+            return along(&system, timelines, timeline, from);
         }
     }
-    let name = |(high, low): At| format!("{timeline:08X}{high:08X}{low:08X}");
+    Ok(Some((start.to_owned(), start.to_owned())))
+}
+
+/// The segments of each timeline.
+type Timelines = BTreeMap<u32, BTreeMap<At, PathBuf>>;
+
+/// The segments of a system from a place on; `None` where they are too many to be listed.
+fn segments(system: &Path, timeline: u32, from: At) -> Result<Option<Timelines>, HostError> {
+    let (mut timelines, mut count) = (Timelines::new(), 0);
+    for group in below(system)? {
+        let Some((its, high)) = group_of(&group) else { continue };
+        if its < timeline || high < from.0 {
+            continue;
+        }
+        for file in below(&group)? {
+            let name = file.file_name().unwrap_or_default().to_string_lossy().into_owned();
+            // `<segment>-<checksum>`, with an ending where it is compressed. A timeline's last one,
+            // `<segment>.partial-…`, and the notes of backups are none.
+            let segment = name.split_once('-').map_or(&*name, |(segment, _)| segment);
+            if let Some((_, at)) = parts(segment).filter(|(_, at)| *at >= from) {
+                timelines.entry(its).or_default().insert(at, file);
+                count += 1;
+            }
+        }
+        if count > MOST {
+            return Ok(None);
+        }
+    }
+    Ok(Some(timelines))
+}
+
+/// The first gap on the way from a segment that is there.
+fn along(
+    system: &Path,
+    mut timelines: Timelines,
+    timeline: u32,
+    from: At,
+) -> Result<Option<(String, String)>, HostError> {
+    let mut way: BTreeMap<At, (u32, PathBuf)> = BTreeMap::new();
+    let forks = forks(system, timeline, from)?;
+    for its in std::iter::once(timeline).chain(forks.keys().copied()) {
+        let own = timelines.remove(&its).unwrap_or_default();
+        if let Some(position) = forks.get(&its) {
+            let first = own.first_key_value().map(|(at, _)| *at);
+            // What the earlier timeline went on to write is of no use beyond the fork.
+            if let Some(fork) = fork_at(*position, first) {
+                way.split_off(&fork);
+            }
+        }
+        way.extend(own.into_iter().map(|(at, file)| (at, (its, file))));
+    }
+    let name = |(high, low): At, its: u32| format!("{its:08X}{high:08X}{low:08X}");
     let settled = |file: &Path| {
         let about = fs::metadata(file).and_then(|about| about.modified());
         about.is_ok_and(|at| at.elapsed().is_ok_and(|since| since >= SETTLED))
     };
-    let pairs = segments.keys().zip(segments.iter().skip(1));
-    let mut apart = pairs.filter(|(one, (next, _))| !follows(**one, **next));
-    let apart = apart.find(|(_, (_, file))| settled(file));
-    Ok(apart.map(|(one, (next, _))| (name(*one), name(*next))))
+    let pairs = way.iter().zip(way.iter().skip(1));
+    let mut apart = pairs.filter(|((one, _), (next, _))| !follows(**one, **next));
+    let apart = apart.find(|(_, (_, (_, file)))| settled(file));
+    Ok(apart.map(|((one, (its, _)), (next, (other, _)))| (name(*one, *its), name(*next, *other))))
+}
+
+/// A position in WAL: its upper and its lower half.
+type Position = (u32, u32);
+
+/// The timelines that a restore follows beyond the one on which a backup begins, with the position at which
+/// each begins. The newest one's history file tells all of them (PostgreSQL manual, "Timelines"): a line for
+/// each earlier one, with its number and the position at which it was left. The newest whose history leads
+/// by the backup counts; one that was left before the backup began leads elsewhere.
+fn forks(
+    system: &Path,
+    timeline: u32,
+    from: At,
+) -> Result<BTreeMap<u32, Option<Position>>, HostError> {
+    let mut histories = BTreeMap::new();
+    for path in below(system)? {
+        let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        let number = name.strip_suffix(".history").and_then(|id| u32::from_str_radix(id, 16).ok());
+        if let Some(number) = number.filter(|number| *number > timeline) {
+            histories.insert(number, path);
+        }
+    }
+    let mut unreadable = BTreeMap::new();
+    for (&newest, path) in histories.iter().rev() {
+        let bytes = found(path, fs::read(path))?.unwrap_or_default();
+        let left = left(&String::from_utf8_lossy(&bytes));
+        if left.is_empty() {
+            // An encrypted one: its timeline is taken to begin with its first segment.
+            unreadable.insert(newest, None);
+            continue;
+        }
+        let own = left.iter().position(|(its, _)| *its == timeline);
+        let Some(own) = own.filter(|own| left[*own].1.0 >= from.0) else { continue };
+        let next = left.iter().skip(own + 1).map(|(its, _)| *its).chain([newest]);
+        let begun = left.iter().skip(own).map(|(_, position)| Some(*position));
+        return Ok(next.zip(begun).collect());
+    }
+    Ok(unreadable)
+}
+
+/// The timelines of a history file, with the position at which each was left.
+fn left(text: &str) -> Vec<(u32, Position)> {
+    let line = |line: &str| {
+        let mut words = line.split_whitespace();
+        let number = words.next()?.parse().ok()?;
+        let (high, low) = words.next()?.split_once('/')?;
+        let half = |text| u32::from_str_radix(text, 16).ok();
+        Some((number, (half(high)?, half(low)?)))
+    };
+    text.lines().filter_map(line).collect()
+}
+
+/// The segment with which a timeline begins. The size of segments is told by no name: it is the one by which
+/// the timeline's first segment is the right one, and else PostgreSQL's own, 16 MB.
+fn fork_at(position: Option<Position>, first: Option<At>) -> Option<At> {
+    let Some((high, low)) = position else { return first };
+    let mut sizes = (20..=30).map(|bits| (high, low >> bits));
+    sizes.find(|at| Some(*at) == first).or(Some((high, low >> 24)))
 }
 
 /// Whether one segment is the next after another. How many there are in four gigabytes depends on their
@@ -127,12 +221,15 @@ mod tests {
         };
         let put = |segment: &str| put_now(segment).set_modified(SystemTime::UNIX_EPOCH).unwrap();
         let gap = |start: &str| gap(scratch.path(), "pg-test", start).unwrap();
-        assert_eq!(gap("000000010000000000000018"), None, "there is no archive");
+        let start = "000000010000000000000018".to_owned();
+        let itself = Some((start.clone(), start));
+        assert_eq!(gap("000000010000000000000018"), itself, "there is no archive");
         for last in ["16", "18", "19", "1A", "FE", "FF"] {
             put(&format!("0000000100000000000000{last}"));
         }
         put("000000010000000100000000");
         put("000000020000000000000040");
+        assert_eq!(gap("000000010000000000000020").unwrap().0, "000000010000000000000020");
         let group = scratch.path().join("archive/pg-test/17-1/0000000100000000");
         fs::write(group.join("00000001000000000000001B.partial-0123"), "").unwrap();
         fs::write(group.join("000000010000000000000019.00000028.backup"), "").unwrap();
@@ -151,6 +248,54 @@ mod tests {
         put("000000010000000100000002");
         let beyond = gap("0000000100000000000000FE").unwrap();
         assert_eq!(beyond.1, "000000010000000100000002");
+    }
+
+    #[test]
+    fn the_way_of_a_restore_leads_over_timelines() {
+        let scratch = tempfile::tempdir().unwrap();
+        let system = scratch.path().join("archive/pg-test/17-1");
+        let path = |segment: &str| system.join(&segment[..16]).join(format!("{segment}-01.lz4"));
+        let put = |timeline: u32, last: u32| {
+            let path = path(&format!("{timeline:08X}00000000{last:08X}"));
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::File::create(path).unwrap().set_modified(SystemTime::UNIX_EPOCH).unwrap();
+        };
+        let take = |timeline: u32, last: u32| {
+            fs::remove_file(path(&format!("{timeline:08X}00000000{last:08X}"))).unwrap();
+        };
+        let gap = || gap(scratch.path(), "pg-test", "00000001000000000000000C").unwrap();
+        let pair = |one: (u32, u32), next: (u32, u32)| {
+            let name = |(its, last)| format!("{its:08X}00000000{last:08X}");
+            Some((name(one), name(next)))
+        };
+        // The old leader wrote on beyond the fork.
+        for (timeline, last) in [(1, 0x0C), (1, 0x0D), (1, 0x0E), (1, 0x0F), (2, 0x0E), (2, 0x0F)] {
+            put(timeline, last);
+        }
+        fs::write(system.join("00000002.history"), "1\t0/E000028\tno recovery target\n").unwrap();
+        assert_eq!(gap(), None);
+        take(2, 0x0E);
+        assert_eq!(gap(), pair((1, 0x0D), (2, 0x0F)), "the first one after the fork");
+        put(2, 0x0E);
+        take(1, 0x0D);
+        assert_eq!(gap(), pair((1, 0x0C), (2, 0x0E)), "the last one before it");
+        put(1, 0x0D);
+        let history = "1\t0/E000028\tno\n\n2\t0/10000028\tno\n";
+        fs::write(system.join("00000003.history"), history).unwrap();
+        assert_eq!(gap(), None, "nothing of the newest has come yet");
+        put(3, 0x11);
+        assert_eq!(gap(), pair((2, 0x0F), (3, 0x11)));
+        put(3, 0x10);
+        assert_eq!(gap(), None);
+        // What is encrypted tells where it begins by its first segment.
+        fs::write(system.join("00000002.history"), b"Salted__\xff\x00").unwrap();
+        fs::write(system.join("00000003.history"), b"Salted__\xff\x00").unwrap();
+        assert_eq!(gap(), None);
+        take(1, 0x0D);
+        assert_eq!(gap(), pair((1, 0x0C), (2, 0x0E)));
+        put(1, 0x0D);
+        take(1, 0x0C);
+        assert_eq!(gap(), pair((1, 0x0C), (1, 0x0C)), "the backup's own first one");
     }
 
     #[test]

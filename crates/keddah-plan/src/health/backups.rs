@@ -43,6 +43,11 @@ pub(super) fn judge(
             String::new()
         };
         let message = format!("it has no full backup{elsewhere}");
+        let now_and_then = if cluster.backups_on_nodes {
+            format!("where the disk for backups is not mounted, mount it first; {now_and_then}")
+        } else {
+            now_and_then
+        };
         findings.push(Finding::of("backup-missing", &cluster.name, message, now_and_then));
     } else if now - newest > LATE_BACKUP {
         let message = format!("its newest backup is {} hours old", (now - newest) / 3600);
@@ -53,11 +58,19 @@ pub(super) fn judge(
             Finding::of(
                 "backup-behind",
                 &cluster.name,
-                format!(
-                    "WAL is missing in the archive on {} between {before} and {after}: a restore of the newest \
-                     backup, and of every earlier one, ends there",
-                    leader.node
-                ),
+                if before == after {
+                    format!(
+                        "WAL is missing in the archive on {}: {before}, with which the newest backup begins, \
+                         so that it cannot be restored",
+                        leader.node
+                    )
+                } else {
+                    format!(
+                        "WAL is missing in the archive on {} between {before} and {after}: a restore of the \
+                         newest backup, and of every earlier one, ends there",
+                        leader.node
+                    )
+                },
                 format!("a full backup is due for what comes after: `{command} full` on {}", leader.node),
             )
             .since(newest),
@@ -79,6 +92,23 @@ pub(super) fn judge(
             )
             .since(newest),
         );
+    }
+    if !told.damaged.is_empty() {
+        findings.push(Finding::of(
+            "backup-broken",
+            &cluster.name,
+            format!(
+                "pgBackRest found pages with wrong checksums while it made backups on {}: {}",
+                leader.node,
+                told.damaged.join(", ")
+            ),
+            format!(
+                "find the damaged pages on {} with pg_amcheck and pg_checksums, and take the good copy from \
+                 another member; keep a good backup meanwhile: the retention counts damaged ones too, and \
+                 the next ones expire the last good one",
+                leader.node
+            ),
+        ));
     }
     if !told.missing.is_empty() {
         findings.push(Finding::of(

@@ -56,7 +56,11 @@ pub const FINDINGS: &[(&str, Severity, &str)] = &[
         Severity::Warning,
         "The newest backup does not lead on to what is written now.",
     ),
-    ("backup-broken", Severity::Warning, "Files of backups that are listed are gone."),
+    (
+        "backup-broken",
+        Severity::Warning,
+        "Files of backups that are listed are gone, or pages in them are damaged.",
+    ),
     ("backup-missing", Severity::Warning, "A cluster has no full backup, or none of late."),
     ("backups-on-nodes", Severity::Note, "A cluster's backups are on its nodes' own disks only."),
     ("backups-unknown", Severity::Warning, "Whether there are backups could not be asked."),

@@ -164,6 +164,12 @@ pub const BREAKS: &[Break] = &[
         };
         backups.missing = vec!["20261101-010000F".to_owned()];
     }),
+    (&["backup-broken"], |world| {
+        let Some(Asked::Told(backups)) = &mut world.node(1).servers[0].backups else {
+            panic!("they were asked for")
+        };
+        backups.damaged = vec!["20261101-010000F".to_owned()];
+    }),
     (&["backups-on-nodes"], |world| {
         world.expected.clusters[0].backups_on_nodes = true;
         world.server(1).timeline = 3;

@@ -205,6 +205,7 @@ pub fn answer(number: u8) -> Answer {
         begun: Vec::new(),
         gap: None,
         missing: Vec::new(),
+        damaged: Vec::new(),
     };
     let health = NodeHealth {
         clock: NOW * 1000 + 40,

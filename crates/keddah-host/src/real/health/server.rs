@@ -231,6 +231,7 @@ async fn backups(probe: &ServerProbe) -> Result<BackupHealth, HostError> {
         begun: repository::begun(&probe.cluster)?,
         gap: list.gap,
         missing: list.missing,
+        damaged: info.damaged(),
     })
 }
 
