@@ -293,15 +293,13 @@ fn removing(inventory: &Inventory, name: &str) -> Result<Removing, CommandError>
 /// The hosts of etcd's cluster of a name, or of its member of a name; also where a group is called like
 /// the cluster: what else its hosts are stays.
 fn members_of_etcd(inventory: &Inventory, name: &str) -> Option<BTreeSet<NodeName>> {
-    let clusters = model::etcd_clusters(inventory);
-    let named = clusters.iter().find_map(|cluster| {
+    model::etcd_clusters(inventory).iter().find_map(|cluster| {
         let all = cluster.name == name;
         let goes = |seq: i64| all || name == format!("{}-{seq}", cluster.name);
         let members = cluster.members.iter().filter(|member| goes(member.seq));
         let nodes: BTreeSet<NodeName> = members.map(|member| member.node.clone()).collect();
         (!nodes.is_empty()).then_some(nodes)
-    });
-    named
+    })
 }
 
 /// A name that nothing bears. What resembles an instance's is no cluster's.
