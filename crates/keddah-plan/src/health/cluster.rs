@@ -439,8 +439,8 @@ fn itself(
                     patroni.scope
                 ),
                 format!(
-                    "`keddah plan` says what is refused; `systemctl cat {unit}` on {node} shows a drop-in that \
-                     sets it (`PATRONI_NAME`, `PATRONI_SCOPE`)"
+                    "`systemctl cat {unit}` on {node} shows the drop-in that sets it (`PATRONI_NAME`, \
+                     `PATRONI_SCOPE`): take that away, then `systemctl daemon-reload; systemctl restart {unit}`"
                 ),
             ));
         }

@@ -71,7 +71,7 @@ pub(super) fn judge(
                     ),
                     None => format!(
                         "bring its machine back; one that is gone for ever is struck by `keddah remove {}`",
-                        member.node
+                        member.name
                     ),
                 },
             ));

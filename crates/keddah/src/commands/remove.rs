@@ -110,6 +110,7 @@ pub async fn run(context: &Context, args: RemoveArgs) -> Result<ExitCode, Comman
         removing = Removing { asides: removing.pgsql, removed, ..Removing::default() };
     }
     safeguards(&inventory, &removing)?;
+    no_cluster_unnamed(&inventory, &removing, &name)?;
     let affected = affected(&inventory, &removing);
 
     let selection = Selection::nodes_only(affected, restart);
@@ -148,6 +149,43 @@ fn whole_clusters(inventory: &Inventory, removing: &Removing) -> bool {
         let goes = |node| removing.instance(node, cluster.name.as_str());
         !cluster.members.is_empty() && cluster.members.iter().all(|member| goes(&member.node))
     })
+}
+
+/// Refuses where a cluster would go as a whole whose name was not typed: it merely shares its hosts with what
+/// was. Named it is by its own name, by its instance's, and by a group that makes its hosts that cluster.
+fn no_cluster_unnamed(
+    inventory: &Inventory,
+    removing: &Removing,
+    name: &str,
+) -> Result<(), CommandError> {
+    let made_by_group = inventory
+        .group(name)
+        .and_then(|group| group.vars.iter().find(|(key, _)| key.text.as_str() == "pg_cluster"))
+        .and_then(|(_, value)| value.as_str());
+    let clusters = model::pg_clusters(inventory);
+    let unnamed: Vec<&str> = clusters
+        .iter()
+        .filter(|cluster| {
+            let goes = |node| removing.instance(node, cluster.name.as_str());
+            !cluster.members.is_empty() && cluster.members.iter().all(|member| goes(&member.node))
+        })
+        .filter(|cluster| {
+            let own = cluster.name.as_str();
+            let is_one = cluster.members.iter().any(|one| one.instance(&cluster.name) == name);
+            own != name && made_by_group != Some(own) && !is_one
+        })
+        .map(|cluster| cluster.name.as_str())
+        .collect();
+    let Some(first) = unnamed.first() else { return Ok(()) };
+    let verb = if unnamed.len() == 1 { "goes" } else { "go" };
+    Err(CommandError::user(format!(
+        "with `{name}`, {} {verb} as a whole, and that was not named",
+        unnamed.join(", ")
+    ))
+    .hint(format!(
+        "where it is to go: `keddah remove {first}` first, take it out of the inventory, then `keddah remove \
+         {name}` again; a member of etcd alone goes by its own name, such as `keddah remove etcd-1`"
+    )))
 }
 
 /// The directories that a plan moves aside, by the names that they get.
@@ -255,15 +293,13 @@ fn removing(inventory: &Inventory, name: &str) -> Result<Removing, CommandError>
 /// The hosts of etcd's cluster of a name, or of its member of a name; also where a group is called like
 /// the cluster: what else its hosts are stays.
 fn members_of_etcd(inventory: &Inventory, name: &str) -> Option<BTreeSet<NodeName>> {
-    let clusters = model::etcd_clusters(inventory);
-    let named = clusters.iter().find_map(|cluster| {
+    model::etcd_clusters(inventory).iter().find_map(|cluster| {
         let all = cluster.name == name;
         let goes = |seq: i64| all || name == format!("{}-{seq}", cluster.name);
         let members = cluster.members.iter().filter(|member| goes(member.seq));
         let nodes: BTreeSet<NodeName> = members.map(|member| member.node.clone()).collect();
         (!nodes.is_empty()).then_some(nodes)
-    });
-    named
+    })
 }
 
 /// A name that nothing bears. What resembles an instance's is no cluster's.
@@ -419,6 +455,39 @@ mod tests {
         assert_eq!(pgsql, ["pg-a 10.0.0.1", "pg-b 10.0.0.1"]);
         assert_eq!(etcd, ["10.0.0.1"]);
         assert!(removing(&inventory(), "pg-z").is_err());
+    }
+
+    #[test]
+    fn a_cluster_that_goes_as_a_whole_was_named() {
+        let text = "all:
+  children:
+    infra: { hosts: { 10.0.0.1: { infra_seq: 1 } } }
+    etcd: { hosts: { 10.0.0.1: { etcd_seq: 1 } }, vars: { etcd_cluster: etcd } }
+    meta-hosts:
+      hosts: { 10.0.0.1: { pg_seq: 1, pg_role: primary } }
+      vars: { pg_cluster: pg-meta }
+    pg-test:
+      hosts: { 10.0.0.2: { pg_seq: 1, pg_role: primary }, 10.0.0.3: { pg_seq: 2, pg_role: replica } }
+      vars: { pg_cluster: pg-test }
+";
+        let mut sources = SourceMap::default();
+        let (inventory, _) = keddah_inventory::load(&mut sources, "t.yml", text.as_bytes());
+        let inventory = inventory.expect("it loads");
+        let judged = |name| {
+            let removing = removing(&inventory, name).expect("a name");
+            no_cluster_unnamed(&inventory, &removing, name)
+        };
+        for name in ["pg-meta", "pg-meta-1", "meta-hosts", "pg-test", "10.0.0.3", "etcd", "etcd-1"]
+        {
+            assert!(judged(name).is_ok(), "{name}");
+        }
+        for (name, lost) in
+            [("infra", "pg-meta"), ("10.0.0.1", "pg-meta"), ("all", "pg-meta, pg-test")]
+        {
+            let refused = judged(name).expect_err(name);
+            assert!(refused.message.contains(&format!("with `{name}`, {lost} go")), "{refused:?}");
+            assert!(refused.hints[0].contains("`keddah remove pg-meta` first"), "{refused:?}");
+        }
     }
 
     #[test]

@@ -34,7 +34,7 @@ pub fn approve(
     mut approval: Approval,
 ) -> Result<(), CommandError> {
     let asks = std::io::stdin().is_terminal() && !context.output.is_json();
-    known(plan, desired, &approval.allowance.names)?;
+    known_losses(plan, desired, &approval.allowance.names)?;
     let findings = lint(plan, &approval.allowance);
     if asks && !approval.yes && findings.iter().any(is_loss) && findings.iter().all(is_loss) {
         let names = loss_names(&findings);
@@ -115,7 +115,10 @@ fn loss_names(findings: &[Finding]) -> BTreeSet<&str> {
 
 /// Refuses names of `--destroy` that nothing bears: a typing error must not pass for consent. What
 /// is lost already, or is no loss today, may be named; the same command can be run again.
-fn known(
+///
+/// # Errors
+/// Then.
+pub fn known_losses(
     plan: &Plan,
     desired: &DesiredFleet,
     names: &BTreeSet<String>,
@@ -250,7 +253,7 @@ mod tests {
     #[test]
     fn a_name_that_nothing_bears_is_no_consent() {
         let (plan, desired) = losing(&["old_user"]);
-        let one = |name: &str| known(&plan, &desired, &BTreeSet::from([name.to_owned()]));
+        let one = |name: &str| known_losses(&plan, &desired, &BTreeSet::from([name.to_owned()]));
         assert!(one("old_user").is_ok());
         assert!(one("stays").is_ok(), "what is not lost today may be named");
         assert_eq!(one("old_usr").unwrap_err().hints, ["did you mean `old_user`?"]);

@@ -81,18 +81,36 @@ impl Signer {
                     && matches!(outcome, Outcome::Observed(Observed::File(file)) if file.present.is_some())
             });
             let Some((id, _)) = trusting else { continue };
-            return Err(CommandError::user(format!(
-                "{} trusts a certificate authority whose key is not at {}",
-                id.node, known.directory
-            ))
-            .hint("copy files/pki from where the fleet was applied: it belongs to the inventory")
-            .hint(format!(
-                "where that key is lost for good the clusters go on all the same: keep {path} on the nodes, for \
-                 without it services meet certificates that they do not trust. {NOT_REPLACED}"
-            )));
+            return Err(keyless(id.node.as_str(), path, known));
         }
         Ok(())
     }
+
+    /// Refuses to take anything away with an authority that was made just now: a removal never writes one
+    /// down, and what it signs for the members that stay, nobody trusts.
+    ///
+    /// # Errors
+    /// When a key of an authority is not here.
+    pub fn guard_removal(&self) -> Result<(), CommandError> {
+        let both = [(CA_PATH, &self.known.fleet), (ETCD_CA_PATH, &self.known.etcd)];
+        match both.into_iter().find(|(_, known)| known.fresh_key.is_some()) {
+            Some((path, known)) => Err(keyless("the fleet", path, known)),
+            None => Ok(()),
+        }
+    }
+}
+
+/// A refusal: who trusts it has to be told by the same key.
+fn keyless(who: &str, path: &str, known: &Known) -> CommandError {
+    CommandError::user(format!(
+        "{who} trusts a certificate authority whose key is not at {}",
+        known.directory
+    ))
+    .hint("copy files/pki from where the fleet was applied: it belongs to the inventory")
+    .hint(format!(
+        "where that key is lost for good the clusters go on all the same: keep {path} on the nodes, for \
+         without it services meet certificates that they do not trust. {NOT_REPLACED}"
+    ))
 }
 
 /// Why an authority stays.
@@ -209,6 +227,17 @@ mod tests {
             (ResourceId::new(&node, Kind::File, path), Outcome::Observed(observed))
         };
         texts.iter().enumerate().map(one).collect()
+    }
+
+    #[test]
+    fn nothing_is_removed_with_an_authority_made_just_now() {
+        let mut signer = signer(made("keddah-ca"), made("keddah-ca-etcd"));
+        assert!(signer.guard_removal().is_ok());
+        signer.known.etcd.fresh_key = signer.authorities[1].fresh_key();
+        let refused = signer.guard_removal().expect_err("its key is elsewhere");
+        let words = "trusts a certificate authority whose key is not at files/pki/etcd";
+        assert!(refused.message.contains(words), "{refused:?}");
+        assert!(refused.hints[0].contains("copy files/pki"), "{refused:?}");
     }
 
     #[test]

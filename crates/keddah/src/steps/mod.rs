@@ -19,7 +19,7 @@ mod stopped;
 mod target;
 mod trip;
 
-pub use approve::{Approval, approve};
+pub use approve::{Approval, approve, known_losses};
 pub use assume::assumed_facts;
 pub use authority::{CA_DIRECTORY, Signer};
 pub use compile::{attempt, compile, templates};

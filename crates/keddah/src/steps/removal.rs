@@ -93,14 +93,16 @@ fn postponed(problems: &[Diagnostic]) -> String {
 /// How much else differs from the inventory on the nodes that stay.
 ///
 /// # Errors
-/// When what should be waits for itself.
+/// When what should be waits for itself, or nodes trust another authority than the one that is here.
 pub async fn waiting(
     fleet: &Fleet,
     mut others: DesiredFleet,
     selection: &Selection,
+    signer: &steps::Signer,
 ) -> Result<Option<String>, CommandError> {
     selection.restrict(&mut others);
     let observed = fleet.observe(&others).await;
+    signer.guard(&observed)?;
     let count = keddah_plan::plan(&others, &observed)?.changes.len();
     Ok((count > 0).then(|| {
         let wait = if count == 1 { "waits" } else { "wait" };

@@ -107,23 +107,26 @@ pub async fn plan(
     let places = Places::of(&facts);
     let etcd_answers = facts.iter().filter(|(_, about)| about.etcd.is_some());
     let etcd_answers: BTreeSet<NodeName> = etcd_answers.map(|(node, _)| node.clone()).collect();
-    let (Compiled { fleet: mut desired, mut notes, doors, stopped }, others) =
-        if removing.is_empty() {
-            let compiled = steps::compile(context, read, inventory, &facts, &signer, removing)?;
-            steps::nobody_waits_for_etcd(
-                context, read, inventory, selection, &needed, &facts, patience,
-            )
-            .await?;
-            (compiled, None)
-        } else {
-            steps::removal::compile(context, read, inventory, facts, &signer, removing)?
-        };
+    let (Compiled { fleet: mut desired, mut notes, doors, stopped }, others) = if removing
+        .is_empty()
+    {
+        let compiled = steps::compile(context, read, inventory, &facts, &signer, removing)?;
+        steps::nobody_waits_for_etcd(
+            context, read, inventory, selection, &needed, &facts, patience,
+        )
+        .await?;
+        (compiled, None)
+    } else {
+        let compiled = steps::removal::compile(context, read, inventory, facts, &signer, removing)?;
+        signer.guard_removal()?;
+        compiled
+    };
     selection.restrict(&mut desired);
     if removing.is_empty() {
         selection.not_nothing(&desired)?;
     }
     if let Some(others) = others {
-        notes.extend(steps::removal::waiting(&fleet, others, selection).await?);
+        notes.extend(steps::removal::waiting(&fleet, others, selection, &signer).await?);
     }
     // What compiling says of such an inventory says more.
     let check = check?;
