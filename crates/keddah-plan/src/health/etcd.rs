@@ -119,8 +119,8 @@ pub(super) fn judge(
                 "etcd-alarm",
                 &member.name,
                 complaints.join("; "),
-                "`etcdctl alarm list`; for want of space: compact, `etcdctl defrag`, then `etcdctl \
-                 alarm disarm`",
+                "with the login that docs/findings.md shows, `etcdctl alarm list`; for want of space: compact, \
+                 `etcdctl defrag`, then `etcdctl alarm disarm`",
             ));
         }
         if health.size > LARGE_STORE {
@@ -226,7 +226,7 @@ fn known(
                 ),
                 format!(
                     "where it was ours, put its host back into the inventory and `keddah remove` it; where it is \
-                     to stay, declare it; otherwise strike it, on a member: `etcdctl member remove {id}`"
+                     to stay, declare it; otherwise strike it, on a member, with the login that docs/findings.md shows: `etcdctl member remove {id}`"
                 ),
             )),
         }
