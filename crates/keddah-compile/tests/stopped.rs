@@ -176,3 +176,11 @@ fn what_stopped_members_are_compared_with_where_the_leader_cannot_be_asked() {
     let beyond = member.wal.as_ref().zip(led.wal.as_ref()).and_then(|(wal, led)| wal.beyond(led));
     assert_eq!((member.name.as_str(), beyond), ("pg-test-3", Some(300)), "of its own");
 }
+
+#[test]
+fn a_member_that_was_made_and_has_lost_its_data_is_told() {
+    let mut nodes = stopped([(1, 900), (1, 500), (1, 500)]);
+    assert_eq!(compiled(INVENTORY, &nodes).stopped[0].lost, [""; 0]);
+    of(&mut nodes, 11).instances[0].data = None;
+    assert_eq!(compiled(INVENTORY, &nodes).stopped[0].lost, ["pg-test-1 on 10.10.10.11"]);
+}

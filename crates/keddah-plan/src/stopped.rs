@@ -88,6 +88,12 @@ fn start<'a>(cluster: &'a StoppedCluster, starting: &[&'a StoppedMember]) -> Opt
         chosen = false;
         losses.push(format!("{silent} cannot be asked what it has"));
     }
+    for lost in &cluster.lost {
+        chosen = false;
+        losses.push(format!(
+            "{lost} has been made, and its data is not there: what it had is not known"
+        ));
+    }
     let mut message = format!("nobody of {name} runs, and {} starts first", place(first));
     let mut ways = Vec::new();
     if losses.is_empty() {
@@ -103,6 +109,12 @@ fn start<'a>(cluster: &'a StoppedCluster, starting: &[&'a StoppedMember]) -> Opt
             .push_str(" and leads; what others have beyond it is thrown away when they follow it");
         if !cluster.silent.is_empty() {
             ways.push(format!("bring {} up", cluster.silent.join(" and ")));
+        }
+        if !cluster.lost.is_empty() {
+            ways.push(format!(
+                "if a disk is not mounted for {}, mount it and plan again",
+                cluster.lost.join(" and ")
+            ));
         }
         let holds_most = |wal: &WalEnd| {
             let held = |one: &StoppedMember| one.wal.as_ref().is_some_and(|other| wal.holds(other));

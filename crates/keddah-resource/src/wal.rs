@@ -111,6 +111,9 @@ pub struct StoppedCluster {
     pub members: Vec<StoppedMember>,
     /// Members whose nodes cannot be asked, with these.
     pub silent: Vec<String>,
+    /// Members, with their nodes, that have been made and whose data is not there.
+    #[serde(default)]
+    pub lost: Vec<String>,
     /// Who leads it; nobody where no Patroni of it answers.
     #[serde(default)]
     pub led: Option<Led>,

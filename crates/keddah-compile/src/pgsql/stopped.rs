@@ -77,6 +77,12 @@ impl Compiler<'_> {
         if instances.is_empty() {
             return;
         }
+        let made = |one: &Instance<'_>| {
+            let mut found = one.node.facts.instances.iter().filter(|found| is_at(one, found));
+            found.any(|found| found.made)
+        };
+        let lost = instances.iter().filter(|one| holder(&one.node).is_none() && made(one));
+        let lost = lost.map(|one| format!("{} on {}", one.name, one.node.name)).collect();
         instances.sort_by_key(|instance| {
             let holder = holder(&instance.node);
             let reach = holder.map(Holder::reach);
@@ -96,6 +102,7 @@ impl Compiler<'_> {
         self.stopped.push(StoppedCluster {
             name: cluster.name.clone(),
             members: members.collect(),
+            lost,
             silent: if led.is_some() { Vec::new() } else { cluster.away.clone() },
             led,
         });

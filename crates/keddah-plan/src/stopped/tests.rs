@@ -29,6 +29,7 @@ fn cluster(members: &[(usize, WalEnd)], silent: &[&str]) -> StoppedCluster {
         name: "pg".to_owned(),
         members: members.iter().map(|(number, wal)| member(*number, Some(wal.clone()))).collect(),
         silent: silent.iter().map(|&name| name.to_owned()).collect(),
+        lost: Vec::new(),
         led: None,
     }
 }
@@ -132,6 +133,20 @@ fn what_cannot_be_asked_or_read_is_not_taken_for_nothing() {
 }
 
 #[test]
+fn nobody_leads_unasked_while_one_has_lost_sight_of_its_data() {
+    let mut cluster = cluster(&[(2, end(1, 9 * MB, &[])), (3, end(1, 9 * MB, &[]))], &[]);
+    assert!(!decides(&cluster, &[2, 3]).3);
+    cluster.lost = vec!["pg-1 on 10.0.0.1".to_owned()];
+    let (_, losses, ways, refused) = decides(&cluster, &[2, 3]);
+    assert!(refused);
+    assert_eq!(
+        losses,
+        ["pg-1 on 10.0.0.1 has been made, and its data is not there: what it had is not known"]
+    );
+    assert!(ways[0].contains("mount it"), "{ways:?}");
+}
+
+#[test]
 fn of_several_histories_somebody_chooses_one() {
     let restored = end(3, 6 * MB, &[(1, 2 * MB), (2, 5 * MB)]);
     let cluster = cluster(
@@ -170,7 +185,13 @@ fn of_several_histories_somebody_chooses_one() {
 fn beside_a_leader(stopped: StoppedMember, wal: Option<WalEnd>) -> StoppedCluster {
     let led = Led { by: "pg-9 on 10.0.0.9".to_owned(), wal };
     let name = "pg".to_owned();
-    StoppedCluster { name, members: vec![stopped], silent: Vec::new(), led: Some(led) }
+    StoppedCluster {
+        name,
+        members: vec![stopped],
+        silent: Vec::new(),
+        lost: Vec::new(),
+        led: Some(led),
+    }
 }
 
 fn leader() -> Option<WalEnd> {
