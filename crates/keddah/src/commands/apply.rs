@@ -90,10 +90,10 @@ pub async fn run(context: &Context, args: ApplyArgs) -> Result<ExitCode, Command
     if let Some(reviewed) = reviewed.filter(|reviewed| !reviewed.agrees(plan, signer)) {
         return Err(render::plan::differs(&reviewed.plan, plan));
     }
-    let destroyed = destroy.iter().cloned().collect();
-    // Also where nothing is to be done: whoever misspells a name believes it gone.
-    steps::known_losses(plan, desired, &destroyed)?;
     if plan.changes.is_empty() {
+        // Whoever misspells a name believes it gone.
+        let destroyed = destroy.iter().cloned().collect();
+        steps::known_losses(plan, desired, &destroyed)?;
         return Ok(render::report::nothing(&context.output, plan, health));
     }
     let (opened, said) =
