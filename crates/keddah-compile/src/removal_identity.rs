@@ -6,7 +6,7 @@ use crate::pgsql::place::Place;
 use crate::topology::EtcdMember;
 use keddah_inventory::model::{PgCluster, PgMember};
 use keddah_resource::kind::unit::Belongs;
-use keddah_resource::{EtcdFacts, EtcdMemberFacts};
+use keddah_resource::{EtcdFacts, EtcdMemberFacts, PatroniFacts};
 
 /// Whose a member's place on its node must be when something is taken out of it.
 pub(crate) fn belongs(cluster: &PgCluster<'_>, member: &PgMember<'_>, place: &Place) -> Belongs {
@@ -35,8 +35,10 @@ impl Compiler<'_> {
         let configured = configured.filter(|one| !one.scope.is_empty());
         // A node with one instance has one Patroni; of several, each says whose it is by its place.
         let alone = !member.is_one_of_several();
-        let runs =
-            node.facts.patroni.iter().find(|one| alone && one.scope != cluster.name.as_str());
+        let another = |one: &&PatroniFacts| {
+            one.scope != cluster.name.as_str() || !one.name.is_empty() && one.name != name
+        };
+        let runs = node.facts.patroni.iter().filter(|_| alone).find(another);
         let namespace = member.params.str("pg_namespace");
         let is = match (configured, runs) {
             (Some(one), _) if one.scope != cluster.name.as_str() => {
@@ -44,6 +46,9 @@ impl Compiler<'_> {
             }
             (Some(one), _) if !one.name.is_empty() && one.name != name => {
                 format!("{} ({directory})", one.name)
+            }
+            (_, Some(one)) if one.scope == cluster.name.as_str() => {
+                format!("{}, as its Patroni says that runs there", one.name)
             }
             (_, Some(one)) => format!("a member of {}, whose Patroni runs there", one.scope),
             (Some(one), _) if !one.namespace.is_empty() && one.namespace != namespace => {

@@ -22,6 +22,7 @@ const INVENTORY: &str = "all:
 fn nodes(states: [(&str, &str); 2], aside: Option<AsideFacts>) -> BTreeMap<NodeName, NodeFacts> {
     let node = |(at, (role, state)): (usize, (&str, &str))| {
         let patroni = vec![PatroniFacts {
+            name: String::new(),
             tls: false,
             role: role.to_owned(),
             state: state.to_owned(),

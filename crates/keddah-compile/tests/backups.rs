@@ -67,6 +67,7 @@ fn alive() -> Facts {
             data: Some(data),
         }];
         facts.patroni = vec![PatroniFacts {
+            name: String::new(),
             tls: false,
             role: role.to_owned(),
             state: "running".to_owned(),

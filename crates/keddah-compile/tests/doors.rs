@@ -85,6 +85,7 @@ fn a_node_without_a_sandboxs_mark_is_none_of_a_sandbox() {
     assert_eq!(on(&doors, "10.10.10.11"), ROLES.into(), "a role logs in on each member");
     facts.get_mut(&NodeName::new("10.10.10.11")).expect("it is there").patroni =
         vec![PatroniFacts {
+            name: String::new(),
             tls: false,
             role: "primary".to_owned(),
             state: "running".to_owned(),
@@ -125,6 +126,7 @@ fn a_cluster_that_is_there_has_the_roles_by_which_it_works() {
     let mut facts = nodes();
     facts.get_mut(&NodeName::new("10.10.10.11")).expect("it is there").patroni =
         vec![PatroniFacts {
+            name: String::new(),
             tls: false,
             role: "primary".to_owned(),
             state: "running".to_owned(),

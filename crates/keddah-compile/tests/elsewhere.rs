@@ -66,6 +66,7 @@ fn alive(members: &[MemberFacts]) -> Facts {
         facts.patroni_directories = vec!["conf.d".to_owned()];
         facts.members = members.to_vec();
         facts.patroni = vec![PatroniFacts {
+            name: String::new(),
             tls: false,
             role: if seq == 1 { "primary" } else { "replica" }.to_owned(),
             state: "running".to_owned(),

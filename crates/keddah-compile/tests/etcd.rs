@@ -367,6 +367,7 @@ fn an_empty_etcd_is_not_made_for_a_replica_that_waits_for_it() {
          10.10.10.13: {{ pg_seq: 2, pg_role: replica }}\n      vars: {{ pg_cluster: pg-a }}\n"
     );
     let patroni = |role: &str| PatroniFacts {
+        name: String::new(),
         tls: true,
         role: role.to_owned(),
         state: "running".to_owned(),

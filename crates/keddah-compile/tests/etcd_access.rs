@@ -34,6 +34,7 @@ fn serving() -> BTreeMap<NodeName, NodeFacts> {
     {
         let node = nodes.get_mut(&NodeName::new(format!("10.10.10.{last}"))).expect("it is there");
         node.patroni = vec![PatroniFacts {
+            name: String::new(),
             tls: false,
             role: role.to_owned(),
             state: "running".to_owned(),

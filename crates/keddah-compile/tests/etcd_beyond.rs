@@ -42,6 +42,7 @@ fn inventory() -> Inventory {
 fn postgres(role: Option<&str>) -> NodeFacts {
     let path = "/data/postgres/pg-a-17/data".to_owned();
     let patroni = role.map(|role| PatroniFacts {
+        name: String::new(),
         tls: true,
         role: role.to_owned(),
         state: "running".to_owned(),

@@ -62,6 +62,7 @@ fn alive(version: u32) -> Facts {
         facts.patroni_directories = vec!["conf.d".to_owned()];
         facts.data = vec![data(version)];
         facts.patroni = vec![PatroniFacts {
+            name: String::new(),
             tls: false,
             role: role.to_owned(),
             state: "running".to_owned(),

@@ -45,6 +45,7 @@ fn nodes(says: &[(u8, &str, &str)]) -> BTreeMap<NodeName, NodeFacts> {
     let node = |last: u8| {
         let here = says.iter().filter(|(node, _, _)| *node == last);
         let patroni = here.map(|(_, scope, role)| PatroniFacts {
+            name: String::new(),
             tls: false,
             role: (*role).to_owned(),
             state: "running".to_owned(),

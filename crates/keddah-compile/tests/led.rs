@@ -70,6 +70,7 @@ fn running() -> Facts {
             }),
         }];
         about.patroni = vec![PatroniFacts {
+            name: String::new(),
             tls: false,
             role: if seq == 1 { "primary" } else { "replica" }.to_owned(),
             state: "running".to_owned(),
@@ -193,6 +194,7 @@ fn a_standby_cluster_is_not_demoted_a_second_time_while_its_leader_is_silent() {
     let mut facts = running();
     let mut other = support::facts();
     other.patroni = vec![PatroniFacts {
+        name: String::new(),
         scope: "pg-other".to_owned(),
         ..of(&mut facts, 11).patroni[0].clone()
     }];

@@ -54,6 +54,7 @@ fn nodes(answering: usize) -> BTreeMap<NodeName, NodeFacts> {
         about.data = vec![data];
         if at < answering {
             about.patroni = vec![PatroniFacts {
+                name: String::new(),
                 tls: false,
                 role: role.to_owned(),
                 state: "running".to_owned(),

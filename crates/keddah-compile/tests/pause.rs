@@ -19,6 +19,7 @@ fn nodes(paused: bool) -> BTreeMap<NodeName, NodeFacts> {
         [10, 11, 12, 13].map(|last| (node(last), facts())).into();
     for (last, role) in [(11, "primary"), (12, "replica")] {
         nodes.get_mut(&node(last)).expect("it is there").patroni = vec![PatroniFacts {
+            name: String::new(),
             tls: false,
             role: role.to_owned(),
             state: "running".to_owned(),

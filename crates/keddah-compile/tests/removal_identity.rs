@@ -60,6 +60,7 @@ fn nodes() -> BTreeMap<NodeName, NodeFacts> {
             runs: true,
         };
         let patroni = PatroniFacts {
+            name: String::new(),
             tls: false,
             role: role.to_owned(),
             state: "running".to_owned(),
@@ -147,6 +148,16 @@ fn another_member_in_the_place_of_the_one_named_stays() {
     begun.patroni.clear();
     begun.instances.clear();
     without(INVENTORY, &facts, &instances("pg-test", &[12])).expect("it was the one");
+}
+
+#[test]
+fn one_whose_patroni_runs_under_another_name_stays() {
+    let mut facts = nodes();
+    facts.get_mut(&node(12)).expect("a node").patroni[0].name = "pg-test-2".to_owned();
+    without(INVENTORY, &facts, &instances("pg-test", &[12])).expect("it is the one");
+    facts.get_mut(&node(12)).expect("a node").patroni[0].name = "pg-test-9".to_owned();
+    let problem = refused(INVENTORY, &facts, &instances("pg-test", &[12]));
+    assert!(problem.message.contains("is pg-test-9, as its Patroni says"), "{}", problem.message);
 }
 
 #[test]

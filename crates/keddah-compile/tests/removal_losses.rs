@@ -47,6 +47,7 @@ fn nodes(listed: &[u8]) -> BTreeMap<NodeName, NodeFacts> {
     let says = [(10, None), (11, Some("primary")), (12, Some("replica")), (13, Some("replica"))];
     let one = |(last, role): (u8, Option<&str>)| {
         let patroni = role.map(|role| PatroniFacts {
+            name: String::new(),
             tls: false,
             role: role.to_owned(),
             state: "running".to_owned(),

@@ -22,6 +22,7 @@ fn a_node_is_compiled_the_same_when_only_the_nodes_it_needs_answer() {
         let node = facts.get_mut(&NodeName::new(format!("10.10.10.{last}"))).expect("it is there");
         node.memory_bytes = last << 30;
         node.patroni = vec![PatroniFacts {
+            name: String::new(),
             tls: false,
             role: role.to_owned(),
             state: "running".to_owned(),
@@ -90,6 +91,7 @@ fn the_rest_api_takes_writes_from_members_and_administration_nodes() {
     let mut fewer = four_nodes();
     fewer.get_mut(&NodeName::new("10.10.10.11")).expect("it is there").patroni =
         vec![PatroniFacts {
+            name: String::new(),
             tls: false,
             role: "primary".to_owned(),
             state: "running".to_owned(),
@@ -112,6 +114,7 @@ fn the_first_primary_alone_is_told_how_to_make_the_cluster() {
     let mut nodes = four_nodes();
     let node = nodes.get_mut(&NodeName::new("10.10.10.12")).expect("it is there");
     node.patroni = vec![PatroniFacts {
+        name: String::new(),
         tls: false,
         role: "primary".to_owned(),
         state: "running".to_owned(),
@@ -196,6 +199,7 @@ fn what_a_daemon_runs_with_is_declared_and_patronis_restart_one_by_one() {
     for (last, role) in [(11, "replica"), (12, "primary"), (13, "replica")] {
         let node = facts.get_mut(&NodeName::new(format!("10.10.10.{last}"))).expect("it is there");
         node.patroni = vec![PatroniFacts {
+            name: String::new(),
             tls: false,
             role: role.to_owned(),
             state: if role == "primary" { "running" } else { "streaming" }.to_owned(),

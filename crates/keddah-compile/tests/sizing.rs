@@ -46,6 +46,7 @@ fn alive() -> BTreeMap<NodeName, NodeFacts> {
         facts.patroni_directories = vec!["conf.d".to_owned()];
         facts.data = vec![data];
         facts.patroni = vec![PatroniFacts {
+            name: String::new(),
             tls: false,
             role: role.to_owned(),
             state: "running".to_owned(),

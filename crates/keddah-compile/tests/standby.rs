@@ -52,6 +52,7 @@ fn what_is_no_copy_is_not_demoted_when_it_is_selected_alone() {
         let mut nodes: BTreeMap<_, _> = [10, 11, 12].map(|last| (node(last), facts())).into();
         for (last, scope, system) in [(11, "pg-meta", systems[0]), (12, "pg-delay", systems[1])] {
             nodes.get_mut(&node(last)).expect("it is there").patroni = vec![PatroniFacts {
+                name: String::new(),
                 tls: false,
                 role: "primary".to_owned(),
                 state: "running".to_owned(),

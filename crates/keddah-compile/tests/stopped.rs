@@ -116,6 +116,7 @@ fn who_cannot_be_asked_and_who_has_nothing_is_told_apart() {
 fn where_somebody_runs_patroni_decides_alone() {
     let mut facts = stopped([(1, 300), (1, 500), (1, 900)]);
     facts.get_mut(&node(12)).expect("a node").patroni = vec![PatroniFacts {
+        name: String::new(),
         tls: false,
         role: "primary".to_owned(),
         state: "running".to_owned(),
@@ -154,6 +155,7 @@ fn what_stopped_members_are_compared_with_where_the_leader_cannot_be_asked() {
     let replica = of(&mut facts, 12);
     replica.instances[0].data.as_mut().expect("data").wal = Some(follows);
     replica.patroni = vec![PatroniFacts {
+        name: String::new(),
         tls: false,
         role: "replica".to_owned(),
         state: "running".to_owned(),

@@ -416,6 +416,7 @@ pub(crate) async fn patroni_and_wal(
         role,
         state,
         scope: patroni.scope,
+        name: patroni.name,
         system_identifier: database_system_identifier,
         paused: pause,
     };

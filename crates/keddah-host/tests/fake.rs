@@ -59,6 +59,7 @@ fn specs() -> Vec<Spec> {
             online: true,
             configuration: Secret::default(),
             data_directory: "/pg/data".to_owned(),
+            ran_before: false,
         }
         .into(),
         backup::Spec {

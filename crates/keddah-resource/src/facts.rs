@@ -174,6 +174,9 @@ pub struct PatroniFacts {
     pub state: String,
     /// The cluster's scope.
     pub scope: String,
+    /// The instance's name; empty where it does not say (before Patroni 4).
+    #[serde(default)]
+    pub name: String,
     /// PostgreSQL's system identifier, which a cluster shares with its copies alone; empty while
     /// PostgreSQL does not run.
     #[serde(default)]

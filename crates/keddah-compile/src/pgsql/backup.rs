@@ -137,6 +137,7 @@ impl Compiler<'_> {
                 online: online && !cluster.exists,
                 configuration: configuration.clone(),
                 data_directory: instance.member.params.str("pg_data"),
+                ran_before: !shared && instance.ran_before(),
             };
             let made = vec![instance.id(Kind::PgInstance, &instance.name)];
             let files = [

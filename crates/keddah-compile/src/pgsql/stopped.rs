@@ -49,6 +49,19 @@ impl Found {
     }
 }
 
+impl Instance<'_> {
+    /// Whether its mark says that it has been made.
+    fn was_made(&self) -> bool {
+        self.node.facts.instances.iter().any(|found| is_at(self, found) && found.made)
+    }
+
+    /// Whether it was made, and its data is there.
+    pub(super) fn ran_before(&self) -> bool {
+        let mut found = self.node.facts.instances.iter();
+        found.any(|found| is_at(self, found) && found.made && found.data.is_some())
+    }
+}
+
 impl Compiler<'_> {
     /// Tells what is there of a cluster of which nobody runs, so that a plan can say what its start decides;
     /// and what stopped members of one have that somebody leads, so that it can say what they lose. What
@@ -77,11 +90,7 @@ impl Compiler<'_> {
         if instances.is_empty() {
             return;
         }
-        let made = |one: &Instance<'_>| {
-            let mut found = one.node.facts.instances.iter().filter(|found| is_at(one, found));
-            found.any(|found| found.made)
-        };
-        let lost = instances.iter().filter(|one| holder(&one.node).is_none() && made(one));
+        let lost = instances.iter().filter(|one| holder(&one.node).is_none() && one.was_made());
         let lost = lost.map(|one| format!("{} on {}", one.name, one.node.name)).collect();
         instances.sort_by_key(|instance| {
             let holder = holder(&instance.node);

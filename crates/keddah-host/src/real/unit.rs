@@ -566,6 +566,7 @@ mod tests {
     #[test]
     fn a_patroni_is_stopped_only_where_that_costs_nobody_the_primary() {
         let says = |role: &str, paused| PatroniFacts {
+            name: String::new(),
             tls: false,
             role: role.to_owned(),
             state: "running".to_owned(),

@@ -23,6 +23,9 @@ pub struct Spec {
     /// Where the server's files are: a stanza is for one system.
     #[serde(default)]
     pub data_directory: String,
+    /// Whether this very instance has run here before, so that backups may have been, too.
+    #[serde(default)]
+    pub ran_before: bool,
 }
 
 /// What is.
@@ -65,8 +68,13 @@ impl Spec {
                 self.account
             )));
         }
-        (!matches!(status, 0 | 2))
-            .then(|| Difference::create("the repository does not know the cluster yet"))
+        let reason = if self.ran_before {
+            "the repository does not know the cluster, which has run before: if a disk for backups is not \
+             mounted there, mount it first"
+        } else {
+            "the repository does not know the cluster yet"
+        };
+        (!matches!(status, 0 | 2)).then(|| Difference::create(reason))
     }
 
     /// After apply.
@@ -87,6 +95,7 @@ mod tests {
             online: false,
             configuration: Secret::default(),
             data_directory: "/pg/data".to_owned(),
+            ran_before: false,
         };
         let with = |status, takes: Option<&str>, system: Option<&str>| {
             let name = |name: &str| name.to_owned();
@@ -95,6 +104,9 @@ mod tests {
         assert_eq!(with(0, Some("7"), Some("7")), None);
         assert_eq!(with(2, None, Some("7")), None, "its list cannot be read");
         assert_eq!(with(1, None, Some("7")).expect("it is made").impossible, None);
+        let again = Spec { ran_before: true, ..spec.clone() };
+        let missing = again.diff(&Observed { status: 1, ..Observed::default() });
+        assert!(missing.expect("it is made").reason.contains("mount it first"));
         for status in [0, 2] {
             let other = with(status, Some("6"), Some("7")).expect("it differs");
             let why = other.impossible.expect("nothing could be archived");
