@@ -457,6 +457,58 @@ async fn unlike_what_is_declared(cluster: &Cluster) {
     })
     .await;
     executes(cluster, &["drop database shut"]).await;
+    shut_out(cluster).await;
+}
+
+/// Roles that cannot log in, and those whose transactions are read-only.
+async fn shut_out(cluster: &Cluster) {
+    executes(
+        cluster,
+        &[
+            "create database business",
+            "create role works login",
+            "create role idle login connection limit 0",
+            "create role late login valid until '2020-01-01'",
+            "create role group_only",
+        ],
+    )
+    .await;
+    says(cluster, "who cannot log in", |server| {
+        let told = |name: &str| server.shut_out.iter().any(|one| one == name);
+        told("idle") && told("late") && told("group_only") && !told("works") && !told("postgres")
+    })
+    .await;
+    executes(cluster, &["revoke connect on database business from public"]).await;
+    says(cluster, "who may connect to nothing", |server| {
+        server.shut_out.iter().any(|one| one == "works") && server.read_only_for.is_empty()
+    })
+    .await;
+    executes(
+        cluster,
+        &[
+            "alter role works in database business set default_transaction_read_only to on",
+            "alter database business set default_transaction_read_only to on",
+        ],
+    )
+    .await;
+    says(cluster, "for whom transactions are read-only", |server| {
+        let mut told = server.read_only_for.clone();
+        told.sort();
+        told == ["everybody in business", "works in business"]
+    })
+    .await;
+    assert!(!health(cluster).await.data_gone);
+    executes(
+        cluster,
+        &[
+            "drop database business",
+            "drop role works",
+            "drop role idle",
+            "drop role late",
+            "drop role group_only",
+        ],
+    )
+    .await;
 }
 
 /// `ALTER SYSTEM` wins over what Patroni writes: for what is declared it is taken back.
