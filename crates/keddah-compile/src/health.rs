@@ -115,6 +115,10 @@ fn clusters(topology: &Topology<'_>, inventory: &Inventory) -> Vec<ExpectedClust
                     let service = |(service, _): (PgService, _)| ExpectedService {
                         name: format!("{name}-{}", service.name),
                         port: service.port,
+                        primary: matches!(
+                            service.check.as_str(),
+                            "/primary" | "/leader" | "/master" | "/read-write"
+                        ),
                     };
                     leading_somewhere(cluster).into_iter().map(service).collect()
                 } else {

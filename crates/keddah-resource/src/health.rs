@@ -227,6 +227,23 @@ pub struct Listener {
     pub name: String,
     /// The servers that get its clients: those that stand in for others only where none of these is up.
     pub servers: Vec<String>,
+    /// What somebody has told HAProxy about its servers while it ran.
+    #[serde(default)]
+    pub by_hand: Vec<ByHand>,
+    /// The addresses that HAProxy has for its servers now.
+    #[serde(default)]
+    pub addresses: std::collections::BTreeMap<String, String>,
+}
+
+/// A change of a server by HAProxy's socket or statistics page, which no file knows of.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ByHand {
+    /// The server.
+    pub server: String,
+    /// What it is by that, in words that follow the server's name.
+    pub what: String,
+    /// The command at HAProxy's socket that takes it back.
+    pub back: String,
 }
 
 /// What a machine does to its packages and services without being asked.
@@ -681,6 +698,8 @@ pub struct ExpectedService {
     pub name: String,
     /// The port that load balancers listen on.
     pub port: u16,
+    /// Whether it leads to the primary alone.
+    pub primary: bool,
 }
 
 /// A member of a cluster.

@@ -2,7 +2,7 @@
 
 use crate::{HostError, round};
 use keddah_resource::IdleListener;
-use keddah_resource::health::Listener;
+use keddah_resource::health::{ByHand, Listener};
 use std::collections::{BTreeMap, HashMap};
 use std::io::ErrorKind;
 use std::time::Duration;
@@ -43,7 +43,10 @@ pub async fn idle_listeners(patience: Duration) -> Result<Vec<IdleListener>, Hos
 /// When HAProxy is there and does not answer.
 pub(super) async fn listeners() -> Result<(Vec<IdleListener>, Vec<Listener>), HostError> {
     let Some(answer) = ask("show stat -1 6 -1").await? else { return Ok(Default::default()) };
-    let State { idle, listeners, checking: _ } = State::read(&answer);
+    let State { idle, mut listeners, checking: _ } = State::read(&answer);
+    if let Some(answer) = ask("show servers state").await? {
+        by_hand(&answer, &mut listeners);
+    }
     Ok((idle, listeners))
 }
 
@@ -115,7 +118,12 @@ impl State {
             checking |= status.starts_with("DOWN")
                 && matches!(check, "INI" | "UNK" | "L4OK" | "L6OK" | "L7OK");
             let because = in_words(check, field("check_code"));
-            if status.starts_with("DOWN") {
+            let because = match status {
+                "MAINT" => Some("was put into maintenance by hand (MAINT)".to_owned()),
+                "DRAIN" => Some("is drained by hand (DRAIN)".to_owned()),
+                _ => status.starts_with("DOWN").then_some(because),
+            };
+            if let Some(because) = because {
                 let all = checks.entry(listener.to_owned()).or_default();
                 if !all.is_empty() {
                     all.push_str("; ");
@@ -129,8 +137,51 @@ impl State {
         let listeners = up.into_iter().map(|(name, (serving, standing_in))| Listener {
             name: name.to_owned(),
             servers: if serving.is_empty() { standing_in } else { serving },
+            ..Listener::default()
         });
         Self { idle, listeners: listeners.collect(), checking }
+    }
+}
+
+/// What `show servers state` says that is not in the configuration (HAProxy's management guide, "show servers
+/// state", version 1): forced maintenance and drain, another weight, a check that was switched off.
+fn by_hand(answer: &str, listeners: &mut [Listener]) {
+    const MAINTENANCE: u32 = 0x01;
+    const DRAINED: u32 = 0x08;
+    const CHECK_CONFIGURED: u32 = 0x02;
+    const CHECK_ENABLED: u32 = 0x04;
+    let lines: Vec<&str> = answer.lines().collect();
+    let Some(names) = lines.iter().find_map(|line| line.strip_prefix("# ")) else { return };
+    let columns: HashMap<&str, usize> =
+        names.split(' ').enumerate().map(|(at, name)| (name, at)).collect();
+    for line in lines.iter().filter(|line| !line.starts_with('#')) {
+        let fields: Vec<&str> = line.split(' ').collect();
+        let field = |name: &str| {
+            columns.get(name).and_then(|at| fields.get(*at)).copied().unwrap_or_default()
+        };
+        let (listener, server) = (field("be_name"), field("srv_name"));
+        let Some(found) = listeners.iter_mut().find(|one| one.name == listener) else { continue };
+        let bits = |name: &str| field(name).parse::<u32>().unwrap_or_default();
+        let mut add = |what: String, back: String| {
+            found.by_hand.push(ByHand { server: server.to_owned(), what, back });
+        };
+        let (admin, check) = (bits("srv_admin_state"), bits("srv_check_state"));
+        let ready = format!("set server {listener}/{server} state ready");
+        if admin & MAINTENANCE != 0 {
+            add("is in maintenance".to_owned(), ready);
+        } else if admin & DRAINED != 0 {
+            add("is drained".to_owned(), ready);
+        }
+        if check & CHECK_CONFIGURED != 0 && check & CHECK_ENABLED == 0 {
+            let back = format!("enable health {listener}/{server}");
+            add("is not checked any more".to_owned(), back);
+        }
+        let (weight, initial) = (field("srv_uweight"), field("srv_iweight"));
+        if !initial.is_empty() && weight != initial {
+            let back = format!("set server {listener}/{server} weight {initial}");
+            add(format!("has the weight {weight} and not {initial}"), back);
+        }
+        found.addresses.insert(server.to_owned(), field("srv_addr").to_owned());
     }
 }
 
@@ -161,7 +212,7 @@ mod tests {
 
     fn leads(name: &str, servers: &[&str]) -> Listener {
         let servers = servers.iter().map(|name| (*name).to_owned()).collect();
-        Listener { name: name.to_owned(), servers }
+        Listener { name: name.to_owned(), servers, ..Listener::default() }
     }
 
     #[test]
@@ -179,6 +230,34 @@ mod tests {
         let listeners =
             vec![leads("pg-test-offline", &[]), leads("pg-test-primary", &["pg-test-1"])];
         assert_eq!(State::read(&answer), State { idle, listeners, checking: false });
+    }
+
+    #[test]
+    fn what_was_told_at_the_socket_is_no_secret() {
+        let answer = "1\n# be_id be_name srv_id srv_name srv_addr srv_op_state srv_admin_state srv_uweight \
+                      srv_iweight srv_time_since_last_change srv_check_status srv_check_result \
+                      srv_check_health srv_check_state srv_agent_state\n\
+                      4 pg-test-primary 1 pg-test-1 10.10.10.11 2 0 1 1 100 15 3 3 6 0\n\
+                      4 pg-test-primary 2 pg-test-2 10.10.10.13 0 1 0 1 100 15 3 3 2 0\n\
+                      4 pg-test-primary 3 pg-test-3 10.10.10.13 2 8 1 1 100 15 3 3 6 0\n";
+        let mut listeners = [leads("pg-test-primary", &["pg-test-1"])];
+        by_hand(answer, &mut listeners);
+        let told: Vec<(&str, &str)> = listeners[0]
+            .by_hand
+            .iter()
+            .map(|one| (one.server.as_str(), one.what.as_str()))
+            .collect();
+        let expected = [
+            ("pg-test-2", "is in maintenance"),
+            ("pg-test-2", "is not checked any more"),
+            ("pg-test-2", "has the weight 0 and not 1"),
+            ("pg-test-3", "is drained"),
+        ];
+        assert_eq!(told, expected);
+        assert_eq!(listeners[0].addresses["pg-test-2"], "10.10.10.13");
+        let answer = format!("{HEADER}\ns,a,MAINT,,,\ns,b,DOWN,L4CON,,\ns,BACKEND,DOWN,,,\n");
+        let because = &State::read(&answer).idle[0].because;
+        assert!(because.contains("a was put into maintenance by hand"), "{because}");
     }
 
     #[test]

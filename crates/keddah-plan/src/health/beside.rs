@@ -89,11 +89,21 @@ fn mends(change: &PlannedChange, finding: &Finding, health: &Health) -> bool {
                 "etcd-member-down" => {
                     starts && id.name == "etcd.service" && member_on(health, node, &finding.place)
                 }
-                "address-missing" => starts && id.name == "keddah-vip.service",
+                "address-missing" => {
+                    starts
+                        && id.name == "keddah-vip.service"
+                        && takes_address(health, node, finding)
+                }
                 "pool-silent" => restarts && own("pgbouncer"),
                 // It reads its lists again, and is asked with its new password then.
                 "login-refused" => own("pgbouncer"),
-                "service-silent" => id.name == "haproxy.service",
+                // A reload ends no hang; it does open a port that is not offered yet.
+                "service-silent" => {
+                    let only_here = format!("a new login through it fails on {node}: ");
+                    id.name == "haproxy.service"
+                        && finding.message.starts_with(&only_here)
+                        && (restarts || finding.message.contains("refused"))
+                }
                 _ => false,
             }
         }
@@ -129,6 +139,16 @@ fn mends(change: &PlannedChange, finding: &Finding, health: &Health) -> bool {
                 && finding.message.starts_with(&id.name)
         }
         _ => false,
+    }
+}
+
+/// Whether a node would take the address that nobody holds: a cluster's goes with its leader.
+fn takes_address(health: &Health, node: &str, finding: &Finding) -> bool {
+    match health.clusters.iter().find(|one| one.name == finding.place) {
+        Some(cluster) if !is_bare(health, &cluster.name) => {
+            cluster.leader.as_ref().is_some_and(|leader| instance_on(health, node, leader))
+        }
+        _ => true,
     }
 }
 

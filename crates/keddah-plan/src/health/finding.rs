@@ -169,6 +169,11 @@ pub const FINDINGS: &[(&str, Severity, &str)] = &[
     ),
     ("server-silent", Severity::Critical, "A server takes connections and answers nothing."),
     ("scheduled", Severity::Note, "Patroni will act at a time that somebody has set."),
+    (
+        "service-by-hand",
+        Severity::Warning,
+        "HAProxy was told otherwise than its file about a service.",
+    ),
     ("service-down", Severity::Warning, "A unit that should run does not."),
     ("service-leads-nowhere", Severity::Warning, "A service has no server behind it."),
     ("service-silent", Severity::Critical, "A login through a service gets no answer."),
@@ -204,6 +209,11 @@ pub const FINDINGS: &[(&str, Severity, &str)] = &[
         "A machine may upgrade or restart its servers by itself, all members at the same time.",
     ),
     ("versions-apart", Severity::Warning, "Members of a cluster run different versions."),
+    (
+        "writes-lead-nowhere",
+        Severity::Critical,
+        "The service for writes leads to nobody, while its cluster has a leader.",
+    ),
     (
         "unsafe-setting",
         Severity::Warning,

@@ -88,7 +88,7 @@ pub fn judge(expected: &Expected, answers: &Answers) -> Health {
     port::judge(expected, answers, &mut findings);
     versions::judge(expected, answers, &mut findings);
     public_passwords(expected, answers, &mut findings);
-    node::services(expected, answers, &mut findings);
+    node::services(expected, &clusters, answers, &mut findings);
     node::addresses(expected, answers, &clusters, &mut findings);
     for finding in &mut findings {
         finding.cluster = cluster_of(expected, &finding.place);

@@ -76,7 +76,12 @@ pub(super) fn judge(node: &NodeName, answer: &Answer, findings: &mut Vec<Finding
 }
 
 /// Services without a server, each once, however many nodes offer it.
-pub(super) fn services(expected: &Expected, answers: &Answers, findings: &mut Vec<Finding>) {
+pub(super) fn services(
+    expected: &Expected,
+    clusters: &[ClusterHealth],
+    answers: &Answers,
+    findings: &mut Vec<Finding>,
+) {
     let mut idle: BTreeMap<&str, (&str, Vec<&str>)> = BTreeMap::new();
     for (node, answer) in answers.iter().filter(|(node, _)| expected.nodes.contains(*node)) {
         let told = answer.health.told().and_then(|health| health.idle_listeners.told());
@@ -86,11 +91,63 @@ pub(super) fn services(expected: &Expected, answers: &Answers, findings: &mut Ve
         }
     }
     for (name, (because, nodes)) in idle {
+        let cluster = clusters.iter().find(|one| one.services.iter().any(|its| its.name == name));
+        let service = expected.clusters.iter().flat_map(|one| &one.services);
+        let primary = service.into_iter().any(|one| one.name == name && one.primary);
+        // Where nobody leads, that is the cause, and told.
+        let led = cluster.is_some_and(|cluster| cluster.leader.is_some());
         findings.push(Finding::of(
-            "service-leads-nowhere",
+            if primary && led { "writes-lead-nowhere" } else { "service-leads-nowhere" },
             name,
             format!("it has no server on {}: {because}", nodes.join(", ")),
-            "the findings about its cluster say which members are away",
+            if because.contains("by hand") {
+                format!(
+                    "`set server {name}/SERVER state ready` at HAProxy's socket, as docs/findings.md shows it"
+                )
+            } else {
+                "the findings about its cluster say which members are away".to_owned()
+            },
+        ));
+    }
+    by_hand(expected, answers, findings);
+}
+
+/// What HAProxys were told about servers while they ran; one finding for each service.
+fn by_hand(expected: &Expected, answers: &Answers, findings: &mut Vec<Finding>) {
+    let members = || expected.clusters.iter().flat_map(|cluster| &cluster.members);
+    let mut told: BTreeMap<&str, (Vec<String>, BTreeSet<String>)> = BTreeMap::new();
+    for (node, answer) in answers.iter().filter(|(node, _)| expected.nodes.contains(*node)) {
+        let health = answer.health.told();
+        for listener in health.into_iter().flat_map(|health| &health.listeners) {
+            let name = &listener.name;
+            let (words, back) = told.entry(name).or_default();
+            for one in &listener.by_hand {
+                words.push(format!("on {node}, {} {}", one.server, one.what));
+                back.insert(one.back.clone());
+            }
+            for (server, address) in &listener.addresses {
+                let Some(member) = members().find(|member| member.instance == *server) else {
+                    continue;
+                };
+                let own = member.node.as_str();
+                let is_address = own.parse::<std::net::IpAddr>().is_ok();
+                if is_address && address.parse::<std::net::IpAddr>().is_ok() && address != own {
+                    words.push(format!("on {node}, {server} is led to {address}"));
+                    back.insert(format!("set server {name}/{server} addr {own}"));
+                }
+            }
+        }
+    }
+    for (name, (words, back)) in told.into_iter().filter(|(_, (words, _))| !words.is_empty()) {
+        let back: Vec<String> = back.into_iter().map(|one| format!("`{one}`")).collect();
+        findings.push(Finding::of(
+            "service-by-hand",
+            name,
+            format!("HAProxy was told otherwise than its file: {}", words.join("; ")),
+            format!(
+                "where that is forgotten: {} at its socket, as docs/findings.md shows it; a reload keeps it",
+                back.join(", ")
+            ),
         ));
     }
 }

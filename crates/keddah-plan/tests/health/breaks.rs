@@ -3,8 +3,8 @@
 use crate::world::{NOW, World, addresses, answer, node, public, units};
 use keddah_resource::IdleListener;
 use keddah_resource::health::{
-    Asked, BackupHealth, ClosedPort, KnownEtcd, KnownMember, LoginAnswer, LoginDoor, PoolSetting,
-    Replaced, UnitHealth, Unloaded,
+    Asked, BackupHealth, ByHand, ClosedPort, KnownEtcd, KnownMember, LoginAnswer, LoginDoor,
+    PoolSetting, Replaced, UnitHealth, Unloaded,
 };
 
 /// What is found when a world is broken like this, in the order of the table of findings' names.
@@ -330,6 +330,23 @@ pub const BREAKS: &[Break] = &[
             since: NOW - 60,
             replaced: None,
         }]);
+    }),
+    (&["writes-lead-nowhere"], |world| {
+        world.node(2).idle_listeners = Asked::Told(vec![IdleListener {
+            name: "pg-primary".to_owned(),
+            because: "pg-1 was put into maintenance by hand (MAINT)".to_owned(),
+        }]);
+    }),
+    (&["service-by-hand"], |world| {
+        world.node(2).listeners[0].by_hand = vec![ByHand {
+            server: "pg-2".to_owned(),
+            what: "is in maintenance".to_owned(),
+            back: "set server pg-primary/pg-2 state ready".to_owned(),
+        }];
+    }),
+    (&["service-by-hand"], |world| {
+        let addresses = &mut world.node(2).listeners[0].addresses;
+        addresses.insert("pg-1".to_owned(), "10.0.0.3".to_owned());
     }),
     (&["service-leads-nowhere"], |world| {
         for number in 1..=3 {

@@ -51,7 +51,11 @@ impl World {
             lease: 30,
             backups: true,
             backups_on_nodes: false,
-            services: vec![ExpectedService { name: "pg-primary".to_owned(), port: 5433 }],
+            services: vec![ExpectedService {
+                name: "pg-primary".to_owned(),
+                port: 5433,
+                primary: true,
+            }],
             dns_name: Some("pg.lab".to_owned()),
         };
         let etcd = (1..=3).map(|number| ExpectedEtcd {
@@ -252,6 +256,8 @@ pub fn answer(number: u8) -> Answer {
         listeners: vec![Listener {
             name: "pg-primary".to_owned(),
             servers: vec!["pg-1".to_owned()],
+            addresses: (1..=3).map(|one| (format!("pg-{one}"), format!("10.0.0.{one}"))).collect(),
+            ..Listener::default()
         }],
         unattended: Some(upgrades()),
     };
