@@ -55,9 +55,9 @@ pub fn run(world: &mut World) -> Outcome {
             Ok(())
         })?;
         // One that is in recovery and feeds another answers like any other.
-        wait_until("all is well", TURNS, || {
-            let well = keddah.run(&["status"])?.success()?.stdout;
-            ensure!(well.contains("All is well"), "{well}");
+        wait_until("nobody is called silent", TURNS, || {
+            let told = keddah.run(&["status"])?.expect(&[0, 2])?.stdout;
+            ensure!(told.contains("pg-test-3") && !told.contains("server-silent"), "{told}");
             Ok(())
         })
     })?;
