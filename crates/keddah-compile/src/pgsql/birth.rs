@@ -174,7 +174,8 @@ impl<'a> Compiler<'a> {
             format!(
                 "to have the data back: on a node with the backups, with pgBackRest installed and Patroni \
                  stopped on all members, `sudo -u {account} pgbackrest --stanza={name} --pg1-path={data} \
-                 restore`, then {recover}, then apply; "
+                 restore`, then {recover}, then apply (with `--despite {name}`, for the others have lost \
+                 theirs); "
             )
         } else {
             "nothing can be restored from what is there; ".to_owned()

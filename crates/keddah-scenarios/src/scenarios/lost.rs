@@ -69,7 +69,11 @@ pub fn run(world: &mut World) -> Outcome {
             "sudo -u postgres $(ls /usr/lib/postgresql/*/bin/postgres) --single -D /pg/data -c hot_standby=off \
              postgres </dev/null",
         )?;
-        keddah.apply()?;
+        // The others' data might lie on disks that are not mounted.
+        let refused = keddah.run(&["apply", "--yes"])?;
+        ensure!(refused.code == Some(1), "not refused: {refused}");
+        says(&refused, "has been made, and its data is not there")?;
+        keddah.run(&["apply", "--yes", "--despite", "pg-test"])?.success()?;
         wait_healthy(sandbox, primary, 3, PATIENCE)?;
         keddah.plan()?.expect_empty()?;
         let leads = leader(sandbox, primary)?.node;
