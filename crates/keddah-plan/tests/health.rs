@@ -306,6 +306,35 @@ fn what_a_plan_merely_touches_stays_told() {
 }
 
 #[test]
+fn only_the_node_that_is_meant_mends_what_clients_meet() {
+    // HAProxy hangs on one node: a reload there, or a restart elsewhere, ends no hang.
+    let mut hung = World::well();
+    hung.node(2).logins[2].answer = Asked::unknown("a new login gets no answer");
+    let health = hung.judged();
+    assert_eq!(names(&health.findings), ["service-silent"]);
+    let unit = |name, on, action, class| plan(Kind::Unit, name, on, action, class);
+    let haproxy = |on, class| unit("haproxy.service", on, Action::Update, class);
+    assert_eq!(beside(&haproxy(2, Class::Reload), &health).len(), 1, "a reload");
+    assert_eq!(beside(&haproxy(3, Class::Restart), &health).len(), 1, "elsewhere");
+    assert_eq!(beside(&haproxy(2, Class::Restart), &health), Vec::<&Finding>::new());
+    // It hangs on two, of which one restarts.
+    hung.node(3).logins[2].answer = Asked::unknown("a new login gets no answer");
+    assert_eq!(beside(&haproxy(2, Class::Restart), &hung.judged()).len(), 1);
+    // A port that is not offered yet is, after a reload.
+    let mut closed = World::well();
+    closed.node(2).logins[2].answer = Asked::unknown("connection refused");
+    assert_eq!(beside(&haproxy(2, Class::Reload), &closed.judged()), Vec::<&Finding>::new());
+    // A cluster's address goes to its leader's node alone.
+    let mut lost = World::well();
+    addresses(&mut lost, 1).retain(|address| address != "10.0.0.9");
+    let health = lost.judged();
+    assert_eq!(names(&health.findings), ["address-missing"]);
+    let vip = |on| unit("keddah-vip.service", on, Action::Create, Class::InPlace);
+    assert_eq!(beside(&vip(2), &health).len(), 1, "a replica's node does not take it");
+    assert_eq!(beside(&vip(1), &health), Vec::<&Finding>::new());
+}
+
+#[test]
 fn nothing_restarts_into_a_sick_cluster_but_the_sick_member_itself() {
     let mut world = World::well();
     world.node(3).servers[0].server = Asked::unknown("no answer within 1.2 s");
