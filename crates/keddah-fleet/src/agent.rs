@@ -126,11 +126,14 @@ async fn converse<H: Host + 'static>(
         answers: answers.clone(),
     };
     let reading = tokio::spawn(async move {
+        // Whoever hung up hears no answer: these end with this task.
+        let mut pulses = JoinSet::new();
         loop {
+            while pulses.try_join_next().is_some() {}
             match frame::read::<Request>(&mut reader).await {
                 Ok(Some(Request { number, ask: Ask::Holder })) => {
                     let pulse = pulse.clone();
-                    tokio::spawn(async move { pulse.answer(number).await });
+                    pulses.spawn(async move { pulse.answer(number).await });
                 }
                 Ok(Some(request)) => {
                     if asking.send(request).is_err() {
@@ -193,9 +196,7 @@ impl Pulse {
         let answer = held(self.lock_path.as_deref());
         let _ = self.answers.send(Response { number, answer, spent: spent(&self.round) });
     }
-}
 
-impl Pulse {
     /// Whether the work neither goes on nor waits for a processor: it waits in the kernel.
     fn hangs(&self) -> bool {
         let beat = Duration::from_millis(self.beat.load(Ordering::Relaxed));
@@ -260,6 +261,7 @@ impl<H: Host> Agent<H> {
                 round.hang_up();
                 Answer::Observed(observed.into_iter().map(|one| one.map_err(failure)).collect())
             }
+            // The pulse is faster where there is one.
             Ask::Holder => held(self.lock_path.as_deref()),
             Ask::Lock(holder) => {
                 let Some(path) = &self.lock_path else { return Answer::Locked };
@@ -319,6 +321,7 @@ mod tests {
         Difference, IdleListener, Kind, Material, NodeFacts, Observation, Observed, Probe,
         ResourceId, Spec, TriggerAction,
     };
+    use std::thread::JoinHandle;
 
     /// A machine that does this for everything, and lets nothing else run on its thread meanwhile.
     struct Busy(FakeHost, fn());
@@ -354,10 +357,10 @@ mod tests {
 
     const LOOKING: Duration = Duration::from_millis(1200);
 
-    /// What comes of asking a machine for its facts that does this first.
-    async fn facts_of(work: fn()) -> Result<NodeFacts, SessionError> {
+    /// What comes of asking a machine for its facts that does this first, and its agent.
+    async fn facts_of(work: fn()) -> (Result<NodeFacts, SessionError>, JoinHandle<()>) {
         let (ours, theirs) = tokio::io::duplex(1 << 20);
-        std::thread::spawn(move || {
+        let agent = std::thread::spawn(move || {
             let Ok(runtime) = runtime() else { panic!("no thread is to be had") };
             let (reader, writer) = tokio::io::split(theirs);
             let settings = Settings { build: "test".into(), lock_path: None };
@@ -369,7 +372,7 @@ mod tests {
         let session =
             Session::over_within(&NodeName::new("node"), "test", reader, writer, limits).await;
         let Ok(session) = session else { panic!("no conversation") };
-        session.facts(&Probe::default()).await
+        (session.facts(&Probe::default()).await, agent)
     }
 
     #[tokio::test]
@@ -380,17 +383,22 @@ mod tests {
                 std::hint::spin_loop();
             }
         });
-        let facts = facts.await;
+        let (facts, _) = facts.await;
         assert!(facts.is_ok(), "{facts:?}");
     }
 
     #[tokio::test]
     async fn one_whose_work_waits_in_the_kernel_is_silent() {
-        let Err(SessionError::Lost(lost)) = facts_of(|| std::thread::sleep(4 * LOOKING)).await
-        else {
-            panic!("it was waited for")
-        };
+        let (answer, agent) = facts_of(|| std::thread::sleep(2 * LOOKING)).await;
+        let Err(SessionError::Lost(lost)) = answer else { panic!("it was waited for") };
         assert!(lost.message.contains("has not answered"), "{lost:?}");
+        // Its controller has gone with a question unanswered: when the work is done, the agent ends, and the
+        // lock of its node with it.
+        let begun = Instant::now();
+        while !agent.is_finished() && begun.elapsed() < 4 * LOOKING {
+            tokio::time::sleep(BEAT).await;
+        }
+        assert!(agent.is_finished(), "it goes on");
     }
 
     #[tokio::test]

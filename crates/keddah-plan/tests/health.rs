@@ -11,7 +11,8 @@ use keddah_plan::health::{
     FINDINGS, Finding, Health, ServiceHealth, Severity, beside, in_the_way, not_said_by,
 };
 use keddah_plan::{Certainty, Plan, PlannedChange};
-use keddah_resource::health::{Accepted, Asked, KnownEtcd, UnitHealth};
+use keddah_resource::IdleListener;
+use keddah_resource::health::{Accepted, Asked, ByHand, KnownEtcd, UnitHealth};
 use keddah_resource::{Action, Class, Difference, Kind, Module, ResourceId};
 use std::collections::BTreeSet;
 use world::{NOW, World, addresses, node, public};
@@ -407,6 +408,33 @@ fn what_a_plan_declares_is_not_missed_before_it_is_there() {
     both.changes.extend(settings.changes);
     assert_eq!(in_the_way(&both, &health), []);
     assert_eq!(beside(&both, &health), Vec::<&Finding>::new());
+}
+
+#[test]
+fn what_was_told_at_the_socket_is_taken_back_by_its_own_command() {
+    let mut world = World::well();
+    world.node(2).idle_listeners = Asked::Told(vec![IdleListener {
+        name: "pg-primary".to_owned(),
+        because: "pg-1 gets no new clients (DRAIN)".to_owned(),
+    }]);
+    world.node(2).listeners[0].by_hand = vec![ByHand {
+        server: "pg-1".to_owned(),
+        what: "has the weight 0 and not 100".to_owned(),
+        back: "set server pg-primary/pg-1 weight 100".to_owned(),
+    }];
+    let remedy = |world: &World, name: &str| {
+        let found = world.judged().findings.into_iter().find(|one| one.name == name);
+        found.map(|one| one.remedy)
+    };
+    for name in ["writes-lead-nowhere", "service-by-hand"] {
+        let remedy = remedy(&world, name).expect("it is found");
+        assert!(remedy.contains("`set server pg-primary/pg-1 weight 100`"), "{name}: {remedy}");
+    }
+    // Nobody writes to a cluster that follows another one.
+    world.expected.clusters[0].follows = true;
+    world.server(1).in_recovery = true;
+    assert_eq!(remedy(&world, "writes-lead-nowhere"), None);
+    assert!(remedy(&world, "service-leads-nowhere").is_some());
 }
 
 #[test]

@@ -118,10 +118,12 @@ impl State {
             checking |= status.starts_with("DOWN")
                 && matches!(check, "INI" | "UNK" | "L4OK" | "L6OK" | "L7OK");
             let because = in_words(check, field("check_code"));
-            let because = match status {
-                "MAINT" => Some("was put into maintenance by hand (MAINT)".to_owned()),
-                "DRAIN" => Some("is drained by hand (DRAIN)".to_owned()),
-                _ => status.starts_with("DOWN").then_some(because),
+            let because = match status.split(' ').next().unwrap_or_default() {
+                "MAINT" => Some("is in maintenance (MAINT)".to_owned()),
+                // Drained, or of no weight.
+                "DRAIN" | "NOLB" => Some(format!("gets no new clients ({status})")),
+                "DOWN" => Some(because),
+                _ => None,
             };
             if let Some(because) = because {
                 let all = checks.entry(listener.to_owned()).or_default();
@@ -257,7 +259,7 @@ mod tests {
         assert_eq!(listeners[0].addresses["pg-test-2"], "10.10.10.13");
         let answer = format!("{HEADER}\ns,a,MAINT,,,\ns,b,DOWN,L4CON,,\ns,BACKEND,DOWN,,,\n");
         let because = &State::read(&answer).idle[0].because;
-        assert!(because.contains("a was put into maintenance by hand"), "{because}");
+        assert!(because.contains("a is in maintenance (MAINT)"), "{because}");
     }
 
     #[test]

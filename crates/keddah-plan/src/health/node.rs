@@ -90,30 +90,46 @@ pub(super) fn services(
             nodes.push(node.as_str());
         }
     }
+    let told = by_hand(expected, answers);
     for (name, (because, nodes)) in idle {
         let cluster = clusters.iter().find(|one| one.services.iter().any(|its| its.name == name));
-        let service = expected.clusters.iter().flat_map(|one| &one.services);
-        let primary = service.into_iter().any(|one| one.name == name && one.primary);
+        let writes = expected.clusters.iter().filter(|one| !one.follows);
+        let mut writes = writes.flat_map(|one| &one.services).filter(|one| one.primary);
+        let primary = writes.any(|one| one.name == name);
         // Where nobody leads, that is the cause, and told.
         let led = cluster.is_some_and(|cluster| cluster.leader.is_some());
         findings.push(Finding::of(
             if primary && led { "writes-lead-nowhere" } else { "service-leads-nowhere" },
             name,
             format!("it has no server on {}: {because}", nodes.join(", ")),
-            if because.contains("by hand") {
-                format!(
-                    "`set server {name}/SERVER state ready` at HAProxy's socket, as docs/findings.md shows it"
-                )
-            } else {
-                "the findings about its cluster say which members are away".to_owned()
+            match told.get(name) {
+                Some((_, back)) => at_the_socket(back),
+                None => "the findings about its cluster say which members are away".to_owned(),
             },
         ));
     }
-    by_hand(expected, answers, findings);
+    for (name, (words, back)) in told {
+        findings.push(Finding::of(
+            "service-by-hand",
+            name,
+            format!("HAProxy was told otherwise than its file: {}", words.join("; ")),
+            format!("where that is forgotten: {}; a reload keeps it", at_the_socket(&back)),
+        ));
+    }
 }
 
-/// What HAProxys were told about servers while they ran; one finding for each service.
-fn by_hand(expected: &Expected, answers: &Answers, findings: &mut Vec<Finding>) {
+/// How changes are taken back.
+fn at_the_socket(commands: &BTreeSet<String>) -> String {
+    let commands: Vec<String> = commands.iter().map(|one| format!("`{one}`")).collect();
+    format!("{} at HAProxy's socket, as docs/findings.md shows it", commands.join(", "))
+}
+
+/// What HAProxys were told about servers while they ran, by service: in words, and the commands that take it
+/// back.
+fn by_hand<'a>(
+    expected: &Expected,
+    answers: &'a Answers,
+) -> BTreeMap<&'a str, (Vec<String>, BTreeSet<String>)> {
     let members = || expected.clusters.iter().flat_map(|cluster| &cluster.members);
     let mut told: BTreeMap<&str, (Vec<String>, BTreeSet<String>)> = BTreeMap::new();
     for (node, answer) in answers.iter().filter(|(node, _)| expected.nodes.contains(*node)) {
@@ -138,18 +154,8 @@ fn by_hand(expected: &Expected, answers: &Answers, findings: &mut Vec<Finding>) 
             }
         }
     }
-    for (name, (words, back)) in told.into_iter().filter(|(_, (words, _))| !words.is_empty()) {
-        let back: Vec<String> = back.into_iter().map(|one| format!("`{one}`")).collect();
-        findings.push(Finding::of(
-            "service-by-hand",
-            name,
-            format!("HAProxy was told otherwise than its file: {}", words.join("; ")),
-            format!(
-                "where that is forgotten: {} at its socket, as docs/findings.md shows it; a reload keeps it",
-                back.join(", ")
-            ),
-        ));
-    }
+    told.retain(|_, (words, _)| !words.is_empty());
+    told
 }
 
 /// A clock that reads more than it can, even if the question or the answer took all of the time.

@@ -334,7 +334,7 @@ pub const BREAKS: &[Break] = &[
     (&["writes-lead-nowhere"], |world| {
         world.node(2).idle_listeners = Asked::Told(vec![IdleListener {
             name: "pg-primary".to_owned(),
-            because: "pg-1 was put into maintenance by hand (MAINT)".to_owned(),
+            because: "pg-1 is in maintenance (MAINT)".to_owned(),
         }]);
     }),
     (&["service-by-hand"], |world| {

@@ -89,7 +89,7 @@ const QUESTION: &str = "select pg_is_in_recovery() as in_recovery, \
     (select setting from pg_settings where name = 'archive_command' \
         and current_setting('archive_mode') <> 'off' and setting !~ '\\mpgbackrest\\M') \
         as other_archiver, \
-    (select coalesce(json_agg(case when name ~ 'conninfo|command|passphrase' then name \
+    (select coalesce(json_agg(case when name ~* 'conninfo|command|pass|secret|token|key|credential' then name \
             else name || ' = ' || current_setting(name) end order by name), '[]') from pg_settings \
         where sourcefile like '%/postgresql.auto.conf') as altered, \
     (select coalesce(json_agg(datname), '[]') from pg_database \
