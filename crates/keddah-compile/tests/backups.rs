@@ -4,13 +4,13 @@
 mod support;
 
 use keddah_compile::{Compiled, Removing};
-use keddah_core::{Diagnostic, NodeName};
+use keddah_core::Diagnostic;
 use keddah_resource::{
-    BackupFacts, DataFacts, InstanceFacts, Kind, NodeFacts, PatroniFacts, Place, RepositoryFacts,
-    ResourceId, Spec, with_defaults,
+    BackupFacts, DataFacts, InstanceFacts, Kind, PatroniFacts, Place, RepositoryFacts, ResourceId,
+    Spec, with_defaults,
 };
 use std::collections::{BTreeMap, BTreeSet};
-use support::{compiled, facts, file, without};
+use support::{Facts, compiled, facts, file, node, of, without};
 
 const INVENTORY: &str = "all:
   children:
@@ -25,16 +25,6 @@ const INVENTORY: &str = "all:
 
 const S3: &str = "        pgbackrest_method: minio\n";
 const ELSEWHERE: &str = "        pgbackrest_repo: { local: { path: /mnt/backups } }\n";
-
-type Facts = BTreeMap<NodeName, NodeFacts>;
-
-fn node(last: u8) -> NodeName {
-    NodeName::new(format!("10.10.10.{last}"))
-}
-
-fn of(facts: &mut Facts, last: u8) -> &mut NodeFacts {
-    facts.get_mut(&node(last)).expect("it is there")
-}
 
 fn place(options: &[(&str, &str)]) -> Place {
     let own = |&(name, value): &(&str, &str)| (name.to_owned(), value.to_owned());

@@ -4,10 +4,10 @@
 mod support;
 
 use keddah_compile::Removing;
-use keddah_core::{Diagnostic, NodeName};
-use keddah_resource::{DataFacts, InstanceFacts, MemberFacts, NodeFacts, PatroniFacts};
-use std::collections::{BTreeMap, BTreeSet};
-use support::{compiled, facts, file, without};
+use keddah_core::Diagnostic;
+use keddah_resource::{DataFacts, InstanceFacts, MemberFacts, PatroniFacts};
+use std::collections::BTreeSet;
+use support::{Facts, compiled, facts, file, node, without};
 
 const THIRD: &str = "        10.10.10.13: { pg_seq: 3, pg_role: replica }\n";
 
@@ -21,12 +21,6 @@ const INVENTORY: &str = "all:
         10.10.10.13: { pg_seq: 3, pg_role: replica }
       vars: { pg_cluster: pg-test }
 ";
-
-type Facts = BTreeMap<NodeName, NodeFacts>;
-
-fn node(last: u8) -> NodeName {
-    NodeName::new(format!("10.10.10.{last}"))
-}
 
 fn member(seq: u8, state: &str) -> MemberFacts {
     MemberFacts {

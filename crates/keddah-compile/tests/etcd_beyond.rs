@@ -7,7 +7,7 @@ use keddah_core::{Diagnostic, NodeName, SourceMap};
 use keddah_inventory::Inventory;
 use keddah_resource::{DataFacts, EtcdFacts, NodeFacts, PatroniFacts};
 use std::collections::{BTreeMap, BTreeSet};
-use support::{facts, without};
+use support::{facts, node, without};
 
 const TEXT: &str = "all:
   children:
@@ -21,10 +21,6 @@ const TEXT: &str = "all:
     others:
       hosts: { 10.10.10.13: {} }
 ";
-
-fn node(last: u8) -> NodeName {
-    NodeName::new(format!("10.10.10.{last}"))
-}
 
 fn set(lasts: &[u8]) -> BTreeSet<NodeName> {
     lasts.iter().map(|&last| node(last)).collect()

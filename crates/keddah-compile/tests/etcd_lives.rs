@@ -6,7 +6,7 @@ use keddah_compile::{Removing, as_if_well};
 use keddah_core::{Diagnostic, NodeName};
 use keddah_resource::{EtcdFacts, EtcdLife, EtcdMemberFacts, NodeFacts};
 use std::collections::{BTreeMap, BTreeSet};
-use support::{compiled, facts, without};
+use support::{compiled, facts, node, without};
 
 const INVENTORY: &str = "all:
   children:
@@ -20,10 +20,6 @@ const INVENTORY: &str = "all:
 /// The cluster that lives, and one that was.
 const LIVES: &str = "7700";
 const WAS: &str = "6600";
-
-fn node(last: u8) -> NodeName {
-    NodeName::new(format!("10.10.10.{last}"))
-}
 
 /// The data of a member, in which cluster.
 fn life(cluster: &str, member: &str) -> Option<EtcdLife> {

@@ -7,7 +7,7 @@ use keddah_compile::Removing;
 use keddah_core::NodeName;
 use keddah_resource::{DataFacts, EtcdFacts, EtcdMemberFacts, NodeFacts, Spec};
 use std::collections::BTreeMap;
-use support::{compiled, facts, file, without};
+use support::{compiled, facts, file, node, without};
 
 const INVENTORY: &str = "all:
   children:
@@ -20,10 +20,6 @@ const INVENTORY: &str = "all:
       hosts: { 10.10.10.10: { pg_seq: 1, pg_role: primary } }
       vars: { pg_cluster: pg-test }
 ";
-
-fn node(last: u8) -> NodeName {
-    NodeName::new(format!("10.10.10.{last}"))
-}
 
 /// Three members that run, of which the list has the last by this name at this address.
 fn nodes(name: &str, address: &str) -> BTreeMap<NodeName, NodeFacts> {

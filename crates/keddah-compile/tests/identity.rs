@@ -4,11 +4,10 @@
 mod support;
 
 use keddah_compile::Removing;
-use keddah_core::{Diagnostic, NodeName};
+use keddah_core::Diagnostic;
 use keddah_resource::kind::directory::Permissions;
-use keddah_resource::{BackupFacts, DataFacts, InstanceFacts, Kind, NodeFacts, PatroniFacts};
-use std::collections::BTreeMap;
-use support::{compiled, facts, file, without};
+use keddah_resource::{BackupFacts, DataFacts, InstanceFacts, Kind, PatroniFacts};
+use support::{Facts, compiled, facts, file, node, of, without};
 
 const INVENTORY: &str = "all:
   children:
@@ -20,8 +19,6 @@ const INVENTORY: &str = "all:
       vars: { pg_cluster: pg-test }
     pg-more: { hosts: { 10.10.10.13: { pg_seq: 1, pg_role: primary } }, vars: { pg_cluster: pg-more } }
 ";
-
-type Facts = BTreeMap<NodeName, NodeFacts>;
 
 fn data(version: u32) -> DataFacts {
     DataFacts {
@@ -49,10 +46,6 @@ fn instance(seq: u32, version: u32) -> InstanceFacts {
     }
 }
 
-fn node(last: u8) -> NodeName {
-    NodeName::new(format!("10.10.10.{last}"))
-}
-
 /// Four nodes, pg-test alive on two of them.
 fn alive(version: u32) -> Facts {
     let mut nodes: Facts = [10, 11, 12, 13].map(|last| (node(last), facts())).into();
@@ -72,10 +65,6 @@ fn alive(version: u32) -> Facts {
         }];
     }
     nodes
-}
-
-fn of(facts: &mut Facts, last: u8) -> &mut NodeFacts {
-    facts.get_mut(&node(last)).expect("it is there")
 }
 
 /// Down everywhere; what its files say stays.

@@ -4,13 +4,11 @@
 mod support;
 
 use keddah_compile::Compiled;
-use keddah_core::NodeName;
 use keddah_resource::{
-    DataFacts, EtcdFacts, EtcdMemberFacts, InstanceFacts, Kind, MemberFacts, NodeFacts,
-    PatroniFacts, Spec, WalEnd,
+    EtcdFacts, EtcdMemberFacts, Kind, MemberFacts, NodeFacts, PatroniFacts, Spec, WalEnd,
 };
 use std::collections::BTreeMap;
-use support::{compiled, facts};
+use support::{Facts, compiled, facts, instance, node, of};
 
 const INVENTORY: &str = "all:
   children:
@@ -26,16 +24,6 @@ const INVENTORY: &str = "all:
         pg_databases: [{ name: test, owner: dbuser_test }]
 ";
 
-type Facts = BTreeMap<NodeName, NodeFacts>;
-
-fn node(last: u8) -> NodeName {
-    NodeName::new(format!("10.10.10.{last}"))
-}
-
-fn of(facts: &mut Facts, last: u8) -> &mut NodeFacts {
-    facts.get_mut(&node(last)).expect("a node")
-}
-
 /// A cluster that runs: its first member leads, and each Patroni knows that.
 fn running() -> Facts {
     let member = EtcdMemberFacts {
@@ -50,25 +38,7 @@ fn running() -> Facts {
     for seq in 1_u8..=3 {
         let mut about = facts();
         let wal = WalEnd { timeline: 1, position: 900, exact: false, forks: Vec::new() };
-        about.instances = vec![InstanceFacts {
-            made: true,
-            runs: true,
-            configuration: "conf.d".to_owned(),
-            scope: "pg-test".to_owned(),
-            namespace: "/pg".to_owned(),
-            name: format!("pg-test-{seq}"),
-            data_directory: "/pg/data".to_owned(),
-            home: Some("/data/postgres/pg-test-17".to_owned()),
-            data: Some(DataFacts {
-                path: "/data/postgres/pg-test-17/data".to_owned(),
-                version: Some(17),
-                system_identifier: "7300000000000000001".to_owned(),
-                timeline: Some(1),
-                owner: "postgres".to_owned(),
-                wal: Some(wal),
-                ..DataFacts::default()
-            }),
-        }];
+        about.instances = vec![instance(seq, true, Some(wal))];
         about.patroni = vec![PatroniFacts {
             name: String::new(),
             tls: false,

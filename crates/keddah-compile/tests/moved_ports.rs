@@ -8,7 +8,7 @@ use keddah_resource::{
     DataFacts, InstanceFacts, Kind, NodeFacts, PatroniFacts, PortFacts, ResourceId,
 };
 use std::collections::BTreeMap;
-use support::{compiled, facts};
+use support::{compiled, facts, node};
 
 const INVENTORY: &str = "all:
   children:
@@ -19,10 +19,6 @@ const INVENTORY: &str = "all:
         10.10.10.12: { pg_seq: 2, pg_role: replica }
       vars: { pg_cluster: pg-test, patroni_port: 8009 }
 ";
-
-fn node(last: u8) -> NodeName {
-    NodeName::new(format!("10.10.10.{last}"))
-}
 
 /// Two members whose servers run; Patroni answers at the declared port on so many of them.
 fn nodes(answering: usize) -> BTreeMap<NodeName, NodeFacts> {

@@ -5,13 +5,9 @@ mod support;
 use keddah_core::NodeName;
 use keddah_resource::{Kind, NodeFacts, PatroniFacts, Spec};
 use std::collections::BTreeMap;
-use support::{compiled, facts, file};
+use support::{compiled, facts, file, node};
 
 const INVENTORY: &str = include_str!("../../../conf/sandbox.yml");
-
-fn node(last: u8) -> NodeName {
-    NodeName::new(format!("10.10.10.{last}"))
-}
 
 /// Four nodes, pg-test alive on two of three.
 fn nodes(paused: bool) -> BTreeMap<NodeName, NodeFacts> {

@@ -8,7 +8,7 @@ use keddah_resource::{
     DataFacts, EtcdFacts, EtcdMemberFacts, InstanceFacts, NodeFacts, PatroniFacts, Spec,
 };
 use std::collections::{BTreeMap, BTreeSet};
-use support::{compiled, facts, file, without};
+use support::{compiled, facts, file, node, without};
 
 const INVENTORY: &str = "all:
   children:
@@ -24,10 +24,6 @@ const INVENTORY: &str = "all:
         10.10.10.13: { pg_seq: 3, pg_role: replica }
       vars: { pg_cluster: pg-test }
 ";
-
-fn node(last: u8) -> NodeName {
-    NodeName::new(format!("10.10.10.{last}"))
-}
 
 /// What is on the nodes: pg-meta-1, pg-test-1, pg-test-2 and pg-test-3, and members of etcd.
 fn nodes() -> BTreeMap<NodeName, NodeFacts> {

@@ -10,7 +10,7 @@ use keddah_resource::{
     NodeFacts, PatroniFacts, Spec,
 };
 use std::collections::{BTreeMap, BTreeSet};
-use support::{compiled, facts, file, without};
+use support::{compiled, facts, file, node, without};
 
 const INVENTORY: &str = "all:
   children:
@@ -28,10 +28,6 @@ const INVENTORY: &str = "all:
 ";
 
 const PATRONI: &str = "/etc/patroni/conf.d/10-patroni.yml";
-
-fn node(last: u8) -> NodeName {
-    NodeName::new(format!("10.10.10.{last}"))
-}
 
 /// All four nodes; of etcd, those members are listed.
 fn nodes(listed: &[u8]) -> BTreeMap<NodeName, NodeFacts> {

@@ -6,13 +6,9 @@ use keddah_compile::Compiled;
 use keddah_core::NodeName;
 use keddah_resource::{DataFacts, InstanceFacts, NodeFacts, PatroniFacts, Spec};
 use std::collections::BTreeMap;
-use support::{compiled, facts};
+use support::{compiled, facts, node};
 
 const INVENTORY: &str = include_str!("../../../conf/sandbox.yml");
-
-fn node(last: u8) -> NodeName {
-    NodeName::new(format!("10.10.10.{last}"))
-}
 
 /// pg-test alive on three nodes, of which the last has a quarter of the others' memory.
 fn alive() -> BTreeMap<NodeName, NodeFacts> {

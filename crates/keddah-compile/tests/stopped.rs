@@ -4,13 +4,9 @@
 mod support;
 
 use keddah_compile::Compiled;
-use keddah_core::NodeName;
-use keddah_resource::{
-    DataFacts, InstanceFacts, Kind, Led, MemberFacts, NodeFacts, PatroniFacts, ResourceId, Spec,
-    WalEnd,
-};
+use keddah_resource::{Kind, Led, MemberFacts, PatroniFacts, ResourceId, Spec, WalEnd};
 use std::collections::BTreeMap;
-use support::{compiled, facts, file};
+use support::{Facts, compiled, facts, file, instance, node, of};
 
 const INVENTORY: &str = "all:
   children:
@@ -23,12 +19,6 @@ const INVENTORY: &str = "all:
       vars: { pg_cluster: pg-test }
 ";
 
-type Facts = BTreeMap<NodeName, NodeFacts>;
-
-fn node(last: u8) -> NodeName {
-    NodeName::new(format!("10.10.10.{last}"))
-}
-
 /// A cluster that is stopped; each member's timeline and the end of its WAL.
 fn stopped(ends: [(u32, u64); 3]) -> Facts {
     let mut nodes: Facts = BTreeMap::from([(node(10), facts())]);
@@ -36,33 +26,10 @@ fn stopped(ends: [(u32, u64); 3]) -> Facts {
         let mut about = facts();
         let forks = if timeline > 1 { vec![(1, 100)] } else { Vec::new() };
         let wal = WalEnd { timeline, position, exact: true, forks };
-        let data = DataFacts {
-            path: "/data/postgres/pg-test-17/data".to_owned(),
-            version: Some(17),
-            system_identifier: "7300000000000000001".to_owned(),
-            timeline: Some(1),
-            owner: "postgres".to_owned(),
-            wal: Some(wal),
-            ..DataFacts::default()
-        };
-        about.instances = vec![InstanceFacts {
-            made: true,
-            runs: false,
-            configuration: "conf.d".to_owned(),
-            scope: "pg-test".to_owned(),
-            namespace: "/pg".to_owned(),
-            name: format!("pg-test-{seq}"),
-            data_directory: "/pg/data".to_owned(),
-            home: Some("/data/postgres/pg-test-17".to_owned()),
-            data: Some(data),
-        }];
+        about.instances = vec![instance(seq, false, Some(wal))];
         nodes.insert(node(10 + seq), about);
     }
     nodes
-}
-
-fn of(facts: &mut Facts, last: u8) -> &mut NodeFacts {
-    facts.get_mut(&node(last)).expect("a node")
 }
 
 fn patroni(last: u8) -> ResourceId {

@@ -1,9 +1,13 @@
 //! How a node does: what it is asked, and what it answers. Nothing here judges; that is done where
 //! the answers of all nodes are together (`keddah_plan::health`).
 
+mod expected;
+mod probe;
+
+pub use expected::*;
+pub use probe::*;
+
 use crate::IdleListener;
-use crate::kind::PgConnection;
-use crate::kind::etcd_member::EtcdConnection;
 use serde::{Deserialize, Serialize};
 
 /// An answer, or why there is none: what could not be asked is never taken for well.
@@ -32,150 +36,6 @@ impl<T> Asked<T> {
     pub fn unknown(because: impl Into<String>) -> Self {
         Self::Unknown { because: because.into() }
     }
-}
-
-/// What a node is asked about how it does.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct HealthProbe {
-    /// The PostgreSQL instances that it should have.
-    pub servers: Vec<ServerProbe>,
-    /// How its member of etcd is asked, where it should have one.
-    pub etcd: Option<EtcdConnection>,
-    /// Directories whose file systems are looked at.
-    pub directories: Vec<String>,
-    /// Certificates whose end is wanted.
-    pub certificates: Vec<String>,
-    /// Units that should run.
-    pub units: Vec<String>,
-    /// New logins to try, one after the other.
-    pub logins: Vec<LoginProbe>,
-    /// Files that units have read, in order to tell whether they have read what stands there now.
-    #[serde(default)]
-    pub configurations: Vec<ConfigurationProbe>,
-    /// Ports of members on other nodes that clients of this one, or its HAProxy, need.
-    #[serde(default)]
-    pub ports: Vec<PortProbe>,
-    /// Where in etcd the keys of PostgreSQL's clusters are (`/pg/`); what leads there is wanted of the
-    /// member of etcd that leads itself.
-    #[serde(default)]
-    pub namespaces: Vec<String>,
-    /// Whether it has servers that an upgrade of packages, made by the machine itself, would restart.
-    #[serde(default)]
-    pub unattended: bool,
-    /// Milliseconds until what has not answered counts as unknown. All questions are asked at once.
-    pub patience: u64,
-}
-
-/// A login to try.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct LoginProbe {
-    /// Whose servers it ends at: of the logins to one cluster only one is open at a time.
-    pub cluster: String,
-    /// What it leads to: an instance, or a service such as `pg-test-primary`.
-    pub name: String,
-    /// Through which door.
-    pub door: LoginDoor,
-    /// An address of the node itself.
-    pub address: String,
-    /// The port.
-    pub port: u16,
-    /// The role.
-    pub user: String,
-    /// Its password, which travels on the encrypted wire alone.
-    #[serde(with = "keddah_core::expose")]
-    pub password: keddah_core::Secret,
-    /// The database; `pgbouncer` is a pool's own.
-    pub database: String,
-    /// The file that a pool has its settings from, to be compared with those that it runs with.
-    #[serde(default)]
-    pub settings: Option<String>,
-}
-
-/// Files that a unit reads when it starts or is reloaded.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct ConfigurationProbe {
-    /// The unit.
-    pub unit: String,
-    /// The files.
-    pub files: Vec<String>,
-}
-
-/// Files that were changed after the one that reads them has read them.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Unloaded {
-    /// The unit.
-    pub unit: String,
-    /// The files.
-    pub files: Vec<String>,
-}
-
-/// A port of a member on another node, of which one wants to know whether this node gets there.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct PortProbe {
-    /// The instance.
-    pub instance: String,
-    /// Whose port it is: the server's or the pool's.
-    pub door: LoginDoor,
-    /// The other node's address.
-    pub address: String,
-    /// The port.
-    pub port: u16,
-}
-
-/// A port that a node does not reach.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct ClosedPort {
-    /// The instance behind it.
-    pub instance: String,
-    /// Whose port it is.
-    pub door: LoginDoor,
-    /// The port.
-    pub port: u16,
-    /// What the kernel says.
-    pub because: String,
-}
-
-/// What a login goes through.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum LoginDoor {
-    /// A server's own port.
-    Server,
-    /// A pool's port.
-    Pool,
-    /// A service's port, which leads to a pool.
-    PooledService,
-    /// A service's port, which leads to a server.
-    DirectService,
-}
-
-impl LoginDoor {
-    /// Whether a pool answers.
-    pub fn is_pool(self) -> bool {
-        matches!(self, Self::Pool | Self::PooledService)
-    }
-}
-
-/// An instance that a node should have.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct ServerProbe {
-    /// Its name, `<cluster>-<seq>`.
-    pub instance: String,
-    /// Its cluster, which is the stanza of its backups, too.
-    pub cluster: String,
-    /// The port of its Patroni's REST API.
-    pub patroni_port: u16,
-    /// How the server is asked.
-    pub connection: PgConnection,
-    /// Its data directory; the port that a server runs with stands in it, and may be another than the
-    /// declared one until it restarts.
-    #[serde(default)]
-    pub data_directory: String,
-    /// Where its Patroni has its configuration, of which it reads every file.
-    #[serde(default)]
-    pub patroni_directory: String,
-    /// Whether it has backups by pgBackRest, which are asked for there where it leads.
-    pub backups: bool,
 }
 
 /// How a node does.
@@ -620,131 +480,24 @@ pub struct UnitHealth {
     pub replaced: Option<String>,
 }
 
-/// What a fleet is measured by: what the inventory says that there should be.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Expected {
-    /// PostgreSQL's clusters, in the inventory's order.
-    pub clusters: Vec<ExpectedCluster>,
-    /// The members of etcd, by name.
-    pub etcd: Vec<ExpectedEtcd>,
-    /// What the inventory has of passwords that everyone knows, and whether somebody has allowed that.
-    pub public_passwords: Option<PublicPasswordsDeclared>,
-    /// Where each cluster of the inventory, selected or not, keeps its keys in etcd.
-    pub key_prefixes: std::collections::BTreeSet<String>,
-    /// Addresses that several nodes share, one of which holds it.
-    pub shared_addresses: Vec<SharedAddress>,
-    /// The nodes that are judged for themselves; others are asked for their clusters' sake only.
-    pub nodes: std::collections::BTreeSet<keddah_core::NodeName>,
-    /// Findings that somebody has declared to be known (`keddah_accept`), and where.
-    pub accepted: Vec<Accepted>,
-}
-
-/// Passwords that everyone knows.
+/// Files that were changed after the one that reads them has read them.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct PublicPasswordsDeclared {
-    /// Which, in a sentence; never the passwords.
-    pub message: String,
-    /// Whether it was said for this fleet that they may stay (`--allow-public-passwords`).
-    pub allowed: bool,
+pub struct Unloaded {
+    /// The unit.
+    pub unit: String,
+    /// The files.
+    pub files: Vec<String>,
 }
 
-/// A finding that is known and borne.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-pub struct Accepted {
-    /// The node whose variables say so.
-    pub node: keddah_core::NodeName,
-    /// The finding's name.
-    pub finding: String,
-}
-
-/// A cluster of PostgreSQL.
+/// A port that a node does not reach.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct ExpectedCluster {
-    /// Its name.
-    pub name: String,
-    /// Whether it follows another cluster, so that its leader takes no writes.
-    pub follows: bool,
-    /// Its members.
-    pub members: Vec<ExpectedMember>,
-    /// Instances that are about to go: known, and not missed.
-    pub leaving: Vec<String>,
-    /// Databases that clients shall be able to connect to.
-    pub databases: Vec<String>,
-    /// Users that shall be able to log in to one of them; none where a database is not for everybody.
-    pub users: Vec<String>,
-    /// Whether the inventory makes transactions read-only for a user or a database.
-    pub read_only: bool,
-    /// Standbys that commits wait for; 0 where they wait for none.
-    pub synchronous: i64,
-    /// Bytes of WAL that a standby may be behind before nobody fails over to it
-    /// (`maximum_lag_on_failover`); 0 where there is no such limit.
-    pub most_lag: i64,
-    /// Seconds that a leader's lease lasts.
-    pub lease: i64,
-    /// Whether it is backed up.
-    pub backups: bool,
-    /// Whether its backups are on the nodes' own disks only.
-    pub backups_on_nodes: bool,
-    /// Its services, in the inventory's order.
-    pub services: Vec<ExpectedService>,
-    /// The name by which clients find it, where a name server of the fleet has it.
-    pub dns_name: Option<String>,
-}
-
-/// A service of a cluster.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct ExpectedService {
-    /// Its name, such as `pg-test-primary`.
-    pub name: String,
-    /// The port that load balancers listen on.
-    pub port: u16,
-    /// Whether it leads to the primary alone.
-    pub primary: bool,
-}
-
-/// A member of a cluster.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct ExpectedMember {
-    /// Its name, `<cluster>-<seq>`.
+pub struct ClosedPort {
+    /// The instance behind it.
     pub instance: String,
-    /// Its node.
-    pub node: keddah_core::NodeName,
-    /// Its server's port.
+    /// Whose port it is.
+    pub door: LoginDoor,
+    /// The port.
     pub port: u16,
-    /// Whether it is to stay behind on purpose.
-    pub delayed: bool,
-    /// The unit of its Patroni.
-    pub patroni_unit: String,
-    /// The unit of its pool.
-    pub pool_unit: String,
-    /// Its pool's port.
-    pub pool_port: u16,
-    /// Where its Patroni has its configuration.
-    pub patroni_directory: String,
-    /// Its data.
-    pub data_directory: String,
-    /// What takes a backup of it.
-    pub backup_command: String,
-}
-
-/// A member of etcd.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct ExpectedEtcd {
-    /// Its name.
-    pub name: String,
-    /// Its node.
-    pub node: keddah_core::NodeName,
-    /// Where other members reach it.
-    pub peer_url: String,
-}
-
-/// An address that one of several nodes holds.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct SharedAddress {
-    /// The address, without its network's length.
-    pub address: String,
-    /// The nodes that may hold it.
-    pub nodes: Vec<keddah_core::NodeName>,
-    /// The cluster whose leader it goes with; `None` for a node cluster's own.
-    pub cluster: Option<String>,
+    /// What the kernel says.
+    pub because: String,
 }

@@ -4,8 +4,44 @@
 
 use keddah_compile::{Authorities, Authority, Compiled, Input, Removing, Templates, compile};
 use keddah_core::{Diagnostic, NodeName, Secret, SourceMap};
-use keddah_resource::{Distribution, NodeFacts, Spec};
+use keddah_resource::{DataFacts, Distribution, InstanceFacts, NodeFacts, Spec, WalEnd};
 use std::collections::BTreeMap;
+
+/// What is known of a fleet's nodes.
+pub type Facts = BTreeMap<NodeName, NodeFacts>;
+
+/// The node 10.10.10.`last`.
+pub fn node(last: u8) -> NodeName {
+    NodeName::new(format!("10.10.10.{last}"))
+}
+
+/// What is known of that node.
+pub fn of(facts: &mut Facts, last: u8) -> &mut NodeFacts {
+    facts.get_mut(&node(last)).expect("a node")
+}
+
+/// An instance of `pg-test` that has been made, with its data: on timeline 1 of one system.
+pub fn instance(seq: u8, runs: bool, wal: Option<WalEnd>) -> InstanceFacts {
+    InstanceFacts {
+        made: true,
+        runs,
+        configuration: "conf.d".to_owned(),
+        scope: "pg-test".to_owned(),
+        namespace: "/pg".to_owned(),
+        name: format!("pg-test-{seq}"),
+        data_directory: "/pg/data".to_owned(),
+        home: Some("/data/postgres/pg-test-17".to_owned()),
+        data: Some(DataFacts {
+            path: "/data/postgres/pg-test-17/data".to_owned(),
+            version: Some(17),
+            system_identifier: "7300000000000000001".to_owned(),
+            timeline: Some(1),
+            owner: "postgres".to_owned(),
+            wal,
+            ..DataFacts::default()
+        }),
+    }
+}
 
 /// A small machine of Debian 13.
 pub fn facts() -> NodeFacts {

@@ -1,12 +1,11 @@
 //! What was moved aside on this machine: by failed rewinds, beside data directories
 //! (`templates/bin/pg-rewind`), and by removals.
 
+use super::plain_file::beginning;
 use crate::HostError;
 use keddah_resource::{ASIDE, AsideFacts, InstanceFacts, REMOVED};
-use rustix::fs::{Mode, OFlags, openat};
-use std::fs::{self, File};
-use std::io::{ErrorKind, Read};
-use std::os::fd::OwnedFd;
+use std::fs;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 /// No note of a node's is as long.
@@ -106,20 +105,8 @@ fn beside(instance: &InstanceFacts) -> Result<Option<AsideFacts>, HostError> {
 /// The text of a note; none where there is no plain file. The directory belongs to the server's
 /// account, so no link is followed.
 fn note(path: &Path) -> Result<Option<String>, HostError> {
-    let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
-    let file: OwnedFd = match openat(rustix::fs::CWD, path, flags, Mode::empty()) {
-        Ok(file) => file,
-        Err(rustix::io::Errno::NOENT | rustix::io::Errno::LOOP) => return Ok(None),
-        Err(error) => return Err(HostError::path("read", path, &error.into())),
-    };
-    let file = File::from(file);
-    let failed = |error: std::io::Error| HostError::path("read", path, &error);
-    if !file.metadata().map_err(failed)?.is_file() {
-        return Ok(None);
-    }
-    let mut bytes = Vec::new();
-    file.take(LONGEST_NOTE).read_to_end(&mut bytes).map_err(failed)?;
-    Ok(Some(String::from_utf8_lossy(&bytes).into_owned()))
+    let bytes = beginning(path, LONGEST_NOTE)?;
+    Ok(bytes.map(|bytes| String::from_utf8_lossy(&bytes).into_owned()))
 }
 
 fn value_of(text: &str, key: &str) -> Option<String> {

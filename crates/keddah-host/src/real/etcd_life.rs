@@ -8,13 +8,12 @@
 //! 2, data 3. The data of a record of type 1 is again one: the member's id 1, the cluster's 2 (`Metadata`
 //! in `etcdserverpb`).
 
+use super::plain_file::beginning;
 use crate::HostError;
 use keddah_resource::EtcdLife;
-use rustix::fs::{Mode, OFlags, openat};
 use std::ffi::OsString;
-use std::fs::{self, File};
-use std::io::{ErrorKind, Read};
-use std::os::fd::OwnedFd;
+use std::fs;
+use std::io::ErrorKind;
 use std::path::Path;
 
 /// Much more than stands in front of the ids: a checksum.
@@ -38,30 +37,11 @@ pub(super) fn read(data: &Path) -> Result<Option<EtcdLife>, HostError> {
     names.sort();
     // All say the same; etcd may take the oldest away at any time.
     for name in names.iter().rev() {
-        if let Some(life) = head(&log.join(name))?.as_deref().and_then(parse) {
+        if let Some(life) = beginning(&log.join(name), HEAD)?.as_deref().and_then(parse) {
             return Ok(Some(life));
         }
     }
     Ok(None)
-}
-
-/// The beginning of a file; `None` where there is no plain file any more. The directory belongs to etcd's
-/// account, so no link is followed, and nothing is waited for.
-fn head(path: &Path) -> Result<Option<Vec<u8>>, HostError> {
-    let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
-    let file: OwnedFd = match openat(rustix::fs::CWD, path, flags, Mode::empty()) {
-        Ok(file) => file,
-        Err(rustix::io::Errno::NOENT | rustix::io::Errno::LOOP) => return Ok(None),
-        Err(error) => return Err(HostError::path("read", path, &error.into())),
-    };
-    let file = File::from(file);
-    let failed = |error: std::io::Error| HostError::path("read", path, &error);
-    if !file.metadata().map_err(failed)?.is_file() {
-        return Ok(None);
-    }
-    let mut bytes = Vec::new();
-    file.take(HEAD).read_to_end(&mut bytes).map_err(failed)?;
-    Ok(Some(bytes))
 }
 
 /// The ids at the beginning of a log's file.
@@ -199,7 +179,7 @@ mod tests {
             rustix::fs::CWD,
             &pipe,
             rustix::fs::FileType::Fifo,
-            Mode::RUSR | Mode::WUSR,
+            rustix::fs::Mode::RUSR | rustix::fs::Mode::WUSR,
             0,
         )
         .unwrap();

@@ -43,6 +43,7 @@ mod pg_schema;
 mod pg_settings;
 mod pgbackrest;
 mod pgbackrest_own;
+mod plain_file;
 mod policy;
 mod ports;
 mod postmaster;

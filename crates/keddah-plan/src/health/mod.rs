@@ -6,6 +6,7 @@
 mod backups;
 mod beside;
 mod cluster;
+mod contents;
 mod etcd;
 mod finding;
 mod login;

@@ -34,11 +34,8 @@ fn cluster(members: &[(usize, WalEnd)], silent: &[&str]) -> StoppedCluster {
     }
 }
 
-/// What a plan decides that starts the members with these numbers.
-fn decides(
-    cluster: &StoppedCluster,
-    starting: &[usize],
-) -> (String, Vec<String>, Vec<String>, bool) {
+/// A plan that starts the members with these numbers.
+fn plan_of(starting: &[usize]) -> Plan {
     let change = |number: &usize| PlannedChange {
         id: member(*number, None).unit,
         module: Module::Pgsql,
@@ -52,8 +49,15 @@ fn decides(
         owes: Vec::new(),
         moves_services: false,
     };
-    let changes = starting.iter().map(change).collect();
-    let plan = Plan { changes, ..Plan::default() };
+    Plan { changes: starting.iter().map(change).collect(), ..Plan::default() }
+}
+
+/// What a plan decides that starts the members with these numbers.
+fn decides(
+    cluster: &StoppedCluster,
+    starting: &[usize],
+) -> (String, Vec<String>, Vec<String>, bool) {
+    let plan = plan_of(starting);
     let mut starts = starts(&plan, std::slice::from_ref(cluster));
     assert_eq!(starts.len(), 1, "{starts:?}");
     let start = starts.remove(0);
@@ -252,20 +256,7 @@ fn what_cannot_be_compared_with_a_leader_is_not_taken_for_nothing() {
 fn a_member_that_has_nothing_of_its_own_starts_beside_its_leader() {
     let silent = |stopped: StoppedMember| {
         let cluster = beside_a_leader(stopped, leader());
-        let change = PlannedChange {
-            id: member(1, None).unit,
-            module: Module::Pgsql,
-            cluster: Some("pg".to_owned()),
-            difference: Difference::create("it does not run"),
-            certainty: Certainty::Known,
-            cause: None,
-            caused_by: Vec::new(),
-            wave: 0,
-            after: Vec::new(),
-            owes: Vec::new(),
-            moves_services: false,
-        };
-        let plan = Plan { changes: vec![change], ..Plan::default() };
+        let plan = plan_of(&[1]);
         starts(&plan, std::slice::from_ref(&cluster)).is_empty()
     };
     assert!(silent(member(1, Some(end(1, 5 * MB, &[])))), "it stopped before the fork");

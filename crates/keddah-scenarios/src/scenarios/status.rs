@@ -252,6 +252,32 @@ const FAULTS: &[Fault] = &[
         on_leader: false,
     },
     Fault {
+        about: "somebody forgot a server in maintenance",
+        finding: "service-by-hand",
+        place: "pg-test-primary",
+        severity: "warning",
+        begin: "python3 -c 'import socket, sys; s = socket.socket(socket.AF_UNIX); s.connect(\"/run/haproxy/admin.sock\"); \
+                s.sendall((sys.argv[1] + chr(10)).encode()); print(s.recv(4096).decode())' \
+                'set server pg-test-primary/INSTANCE state maint'",
+        end: "python3 -c 'import socket, sys; s = socket.socket(socket.AF_UNIX); s.connect(\"/run/haproxy/admin.sock\"); \
+                s.sendall((sys.argv[1] + chr(10)).encode()); print(s.recv(4096).decode())' \
+                'set server pg-test-primary/INSTANCE state ready'",
+        on_leader: false,
+    },
+    Fault {
+        about: "the leader itself is in maintenance",
+        finding: "writes-lead-nowhere",
+        place: "pg-test-primary",
+        severity: "critical",
+        begin: "python3 -c 'import socket, sys; s = socket.socket(socket.AF_UNIX); s.connect(\"/run/haproxy/admin.sock\"); \
+                s.sendall((sys.argv[1] + chr(10)).encode()); print(s.recv(4096).decode())' \
+                'set server pg-test-primary/INSTANCE state maint'",
+        end: "python3 -c 'import socket, sys; s = socket.socket(socket.AF_UNIX); s.connect(\"/run/haproxy/admin.sock\"); \
+                s.sendall((sys.argv[1] + chr(10)).encode()); print(s.recv(4096).decode())' \
+                'set server pg-test-primary/INSTANCE state ready'",
+        on_leader: true,
+    },
+    Fault {
         about: "a firewall shuts a member's port",
         finding: "port-closed",
         place: "%",
@@ -284,6 +310,9 @@ pub fn run(world: &mut World) -> Outcome {
     for fault in FAULTS {
         step(&format!("{}: {}", fault.finding, fault.about), || play(sandbox, &keddah, fault))?;
     }
+    step("scheduled: somebody set a time for a switchover and a restart", || {
+        scheduled(sandbox, &keddah)
+    })?;
     step("who serves each service now is told", || services(sandbox, &keddah))?;
     step("nothing restarts into a cluster with a frozen member, unless that is said", || {
         not_into_the_sick(sandbox, &keddah)
@@ -370,6 +399,32 @@ fn finding(told: &Output, name: &str, place: &str) -> Outcome<Value> {
             is("name", name) && is("place", place)
         })
         .ok_or_else(|| Failure::new(format!("no finding {name} of {place}")).with(told))
+}
+
+/// A note: it is told, and the fleet is well; and it is gone after the remedy.
+fn scheduled(sandbox: &Sandbox, keddah: &Keddah<'_>) -> Outcome {
+    let leads = leader(sandbox, 2)?.node;
+    let patronictl = |command: &str| {
+        let all = format!("runuser -u postgres -- patronictl -c /etc/patroni/conf.d {command}");
+        sandbox.shell(leads, &all)?.success()
+    };
+    let later = "$(date -d '+1 day' +%Y-%m-%dT%H:%M:%S+00:00)";
+    patronictl(&format!("switchover pg-test --scheduled {later} --force"))?;
+    patronictl(&format!("restart pg-test pg-test-{} --scheduled {later} --force", leads - 1))?;
+    let told = wait_until("it is told", Duration::from_secs(20), || {
+        let told = keddah.run(&["status"])?.expect(&[0])?;
+        says(&told, "a switchover")?;
+        says(&told, &format!("a restart of pg-test-{}", leads - 1))?;
+        Ok(told)
+    });
+    patronictl("flush pg-test switchover --force")?;
+    patronictl("flush pg-test restart --force")?;
+    says(&told?, "[scheduled]")?;
+    wait_until("it is gone", Duration::from_secs(20), || {
+        let told = keddah.run(&["status"])?.expect(&[0])?;
+        ensure!(!told.stdout.contains("[scheduled]"), "it stays: {told}");
+        Ok(())
+    })
 }
 
 /// The primary service leads to the leader, and the replicas' to the others, in words and in JSON.

@@ -93,7 +93,7 @@ pub async fn run(context: &Context, args: RemoveArgs) -> Result<ExitCode, Comman
     let deletes = destroy.is_some();
     let mut removing =
         Removing { without_backup: no_backup, deletes, ..removing(&inventory, &name)? };
-    if no_backup && !deletes && !whole_clusters(&inventory, &removing) {
+    if no_backup && !deletes && whole_clusters(&inventory, &removing).is_empty() {
         return Err(CommandError::user(format!(
             "`--no-backup` is for a cluster that goes as a whole, and `{name}` is none"
         ))
@@ -143,12 +143,14 @@ pub async fn run(context: &Context, args: RemoveArgs) -> Result<ExitCode, Comman
     Ok(render::report::show(&context.output, plan, &report, &now, &afterwards))
 }
 
-/// Whether any cluster goes with all of its members.
-fn whole_clusters(inventory: &Inventory, removing: &Removing) -> bool {
-    model::pg_clusters(inventory).iter().any(|cluster| {
+/// The clusters that go with all of their members.
+fn whole_clusters<'i>(inventory: &'i Inventory, removing: &Removing) -> Vec<model::PgCluster<'i>> {
+    let mut clusters = model::pg_clusters(inventory);
+    clusters.retain(|cluster| {
         let goes = |node| removing.instance(node, cluster.name.as_str());
         !cluster.members.is_empty() && cluster.members.iter().all(|member| goes(&member.node))
-    })
+    });
+    clusters
 }
 
 /// Refuses where a cluster would go as a whole whose name was not typed: it merely shares its hosts with what
@@ -162,13 +164,9 @@ fn no_cluster_unnamed(
         .group(name)
         .and_then(|group| group.vars.iter().find(|(key, _)| key.text.as_str() == "pg_cluster"))
         .and_then(|(_, value)| value.as_str());
-    let clusters = model::pg_clusters(inventory);
+    let clusters = whole_clusters(inventory, removing);
     let unnamed: Vec<&str> = clusters
         .iter()
-        .filter(|cluster| {
-            let goes = |node| removing.instance(node, cluster.name.as_str());
-            !cluster.members.is_empty() && cluster.members.iter().all(|member| goes(&member.node))
-        })
         .filter(|cluster| {
             let own = cluster.name.as_str();
             let is_one = cluster.members.iter().any(|one| one.instance(&cluster.name) == name);
