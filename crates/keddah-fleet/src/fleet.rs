@@ -1,11 +1,11 @@
 //! Conversations with all nodes at once.
 
-use crate::{Controller, Holder, Session, SessionError, Target};
+use crate::{Controller, Holder, Session, SessionError, Target, nodes_part};
 use keddah_core::NodeName;
 use keddah_plan::{Failure, Outcome};
 use keddah_resource::health::{Asked, HealthProbe, NodeHealth};
 use keddah_resource::{DesiredFleet, IdleListener, NodeFacts, Probe, ResourceId, Spec};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::Semaphore;
@@ -29,6 +29,17 @@ pub struct FirstQuestions {
     pub health: BTreeMap<NodeName, HealthProbe>,
     /// How long the second answer is waited for.
     pub patience: Duration,
+    /// By when, counted from the beginning, all of it has to be over; whoever is reached early has what that
+    /// leaves, where it is more than `patience`.
+    pub whole: Option<Duration>,
+}
+
+impl FirstQuestions {
+    /// How long a node is waited for that was reached after this time.
+    fn patience(&self, after: Duration) -> Duration {
+        let rest = self.whole.map(|whole| whole.saturating_sub(after));
+        self.patience.max(rest.unwrap_or_default())
+    }
 }
 
 /// What they answered.
@@ -65,7 +76,9 @@ impl Told {
         begun: Instant,
     ) -> Self {
         let after = begun.elapsed();
-        let health = match timeout(patience, session.health(probe)).await {
+        let own = u64::try_from(nodes_part(patience).as_millis()).unwrap_or(u64::MAX);
+        let probe = HealthProbe { patience: own, ..probe.clone() };
+        let health = match timeout(patience, session.health(&probe)).await {
             Ok(Ok(health)) => Asked::Told(health),
             Ok(Err(error)) => Asked::unknown(lost(error).message),
             Err(_) => Asked::unknown(format!(
@@ -82,6 +95,28 @@ impl Told {
 pub struct Fleet {
     sessions: BTreeMap<NodeName, Arc<Session>>,
     unreachable: BTreeMap<NodeName, Failure>,
+    shared: Shared,
+}
+
+/// Nodes of a sandbox, which share one machine's processors.
+#[derive(Debug, Default)]
+struct Shared {
+    nodes: BTreeSet<NodeName>,
+    cores: usize,
+}
+
+impl Shared {
+    fn note(&mut self, node: &NodeName, facts: Option<&NodeFacts>) {
+        if let Some(facts) = facts.filter(|facts| facts.sandbox) {
+            self.nodes.insert(node.clone());
+            self.cores = self.cores.max(usize::try_from(facts.cores).unwrap_or(1));
+        }
+    }
+
+    /// Turns of those that are there: a look at a node works as much as all of its instances together.
+    fn turns(&self) -> Arc<Semaphore> {
+        Arc::new(Semaphore::new(self.cores.max(1)))
+    }
 }
 
 impl Fleet {
@@ -100,14 +135,16 @@ impl Fleet {
         targets: impl IntoIterator<Item = (NodeName, Target)>,
         questions: FirstQuestions,
     ) -> (Self, FirstAnswers) {
-        let FirstQuestions { facts: mut probes, health, patience } = questions;
+        let questions = Arc::new(questions);
+        let FirstQuestions { facts: probes, health, .. } = &*questions;
         let begun = Instant::now();
         controller.arrivals.begin();
         let gate = Arc::new(Semaphore::new(CONNECTING));
         let mut connecting = JoinSet::new();
         for (node, target) in targets {
             let (controller, gate) = (controller.clone(), gate.clone());
-            let (probe, health) = (probes.remove(&node), health.get(&node).cloned());
+            let (probe, health) = (probes.get(&node).cloned(), health.get(&node).cloned());
+            let questions = questions.clone();
             connecting.spawn(async move {
                 let session = match reach(&controller, &gate, &node, &target).await {
                     Ok(session) => session,
@@ -121,7 +158,10 @@ impl Fleet {
                 };
                 let told = async {
                     match health {
-                        Some(probe) => Some(Told::by(&session, &probe, patience, begun).await),
+                        Some(probe) => {
+                            let patience = questions.patience(begun.elapsed());
+                            Some(Told::by(&session, &probe, patience, begun).await)
+                        }
                         None => None,
                     }
                 };
@@ -142,6 +182,7 @@ impl Fleet {
                     match facts.transpose() {
                         Ok(facts) => {
                             fleet.add(session);
+                            fleet.shared.note(&node, facts.as_ref());
                             answers.facts.extend(facts.map(|facts| (node, facts)));
                         }
                         // One that cannot say what it is counts as unreachable from here on.
@@ -155,9 +196,9 @@ impl Fleet {
                 }
             }
         }
-        for node in health.into_keys() {
-            let why = fleet.unreachable.get(&node);
-            answers.health.entry(node).or_insert_with(|| Told::nothing(why));
+        for node in health.keys() {
+            let why = fleet.unreachable.get(node);
+            answers.health.entry(node.clone()).or_insert_with(|| Told::nothing(why));
         }
         (fleet, answers)
     }
@@ -193,6 +234,7 @@ impl Fleet {
         while let Some(joined) = asking.join_next().await {
             match joined {
                 Ok((node, Ok(facts))) => {
+                    self.shared.note(&node, Some(&facts));
                     all.insert(node, facts);
                 }
                 Ok((node, Err(error))) => {
@@ -205,8 +247,8 @@ impl Fleet {
         all
     }
 
-    /// How each of these nodes does, at the latest when `patience` is over. A node that did not say it is
-    /// unknown.
+    /// How each of these nodes does, at the latest when `patience` is over, counted from when it is asked:
+    /// nodes that share a machine are asked in turn. A node that did not say it is unknown.
     pub async fn health(
         &self,
         probes: &BTreeMap<NodeName, HealthProbe>,
@@ -215,13 +257,20 @@ impl Fleet {
         let begun = Instant::now();
         let mut all = BTreeMap::new();
         let mut asking = JoinSet::new();
+        let turns = self.shared.turns();
         for (node, probe) in probes {
             let Some(session) = self.sessions.get(node).cloned() else {
                 all.insert(node.clone(), Told::nothing(self.unreachable.get(node)));
                 continue;
             };
             let probe = probe.clone();
+            let turns = self.shared.nodes.contains(node).then(|| turns.clone());
             asking.spawn(async move {
+                let _turn = match &turns {
+                    // Nobody closes it.
+                    Some(turns) => turns.acquire().await.ok(),
+                    None => None,
+                };
                 let told = Told::by(&session, &probe, patience, begun).await;
                 (session.node().clone(), told)
             });

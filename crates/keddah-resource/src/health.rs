@@ -21,6 +21,8 @@ pub enum Asked<T> {
         /// Why.
         because: String,
     },
+    /// It was not asked: those who were asked before have left no time for it. That is no silence of its own.
+    Untried,
 }
 
 impl<T> Asked<T> {
@@ -28,8 +30,22 @@ impl<T> Asked<T> {
     pub fn told(&self) -> Option<&T> {
         match self {
             Self::Told(answer) => Some(answer),
-            Self::Unknown { .. } => None,
+            Self::Unknown { .. } | Self::Untried => None,
         }
+    }
+
+    /// Why nothing was said.
+    pub fn why(&self) -> Option<&str> {
+        match self {
+            Self::Told(_) => None,
+            Self::Unknown { because } => Some(because),
+            Self::Untried => Some("there was no time to ask"),
+        }
+    }
+
+    /// Whether there was no time to ask.
+    pub fn is_untried(&self) -> bool {
+        matches!(self, Self::Untried)
     }
 
     /// Nothing, with the reason.

@@ -25,6 +25,7 @@ pub(super) fn judge(
             ));
             return;
         }
+        Asked::Untried => return,
         Asked::Told(told) => told,
     };
     let command = format!("sudo -iu postgres {}", leader.backup_command);

@@ -57,6 +57,8 @@ struct Member<'a> {
     expected: &'a ExpectedMember,
     patroni: Option<&'a PatroniHealth>,
     server: Option<&'a PostgresHealth>,
+    /// Whether there was no time to ask its Patroni.
+    untried: bool,
 }
 
 impl Member<'_> {
@@ -94,6 +96,7 @@ pub(super) fn judge(
                 expected,
                 patroni: answered.and_then(|one| one.patroni.told()),
                 server: answered.and_then(|one| one.server.told()),
+                untried: answered.is_some_and(|one| one.patroni.is_untried()),
             }
         })
         .collect();
@@ -309,6 +312,8 @@ fn leadership(
         .collect();
     if leading.is_empty() && stray.is_some() {
         // It has one, and that is told.
+    } else if leading.is_empty() && unknown.iter().any(|member| member.untried) {
+        // It may have one, and that not all were asked is told of their nodes.
     } else if leading.is_empty() {
         let message = if unknown.len() == members.len() {
             "nobody could be asked who leads: whether anybody can write is not known".to_owned()
@@ -413,7 +418,7 @@ fn itself(
                 ));
             }
         }
-        Asked::Told(_) => {}
+        Asked::Told(_) | Asked::Untried => {}
     }
     if let Some(patroni) = member.patroni {
         let other = |is: &str, should: &str| !is.is_empty() && is != should;

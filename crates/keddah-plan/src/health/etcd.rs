@@ -256,10 +256,13 @@ fn strangers(
                 ));
             }
         }
-        Some(Asked::Unknown { because }) => findings.push(Finding::of(
+        Some(unsaid) => findings.push(Finding::of(
             "etcd-silent-keys",
             &member.name,
-            format!("which clusters it holds could not be asked: {because}"),
+            format!(
+                "which clusters it holds could not be asked: {}",
+                unsaid.why().unwrap_or_default()
+            ),
             "`keddah plan` says whether root's password is the declared one (`etcd_root_password`)",
         )),
         None => {}
@@ -269,12 +272,12 @@ fn strangers(
 fn told<'a>(member: &ExpectedEtcd, answers: &'a Answers) -> Result<&'a EtcdHealth, String> {
     let health = match answers.get(&member.node).map(|answer| &answer.health) {
         Some(Asked::Told(health)) => health,
-        Some(Asked::Unknown { because }) => return Err(because.clone()),
+        Some(unsaid) => return Err(unsaid.why().unwrap_or_default().to_owned()),
         None => return Err("it was not asked".to_owned()),
     };
     match &health.etcd {
         Some(Asked::Told(etcd)) => Ok(etcd),
-        Some(Asked::Unknown { because }) => Err(because.clone()),
+        Some(unsaid) => Err(unsaid.why().unwrap_or_default().to_owned()),
         None => Err("it was not asked".to_owned()),
     }
 }

@@ -22,6 +22,7 @@ pub(super) fn judge(expected: &Expected, answers: &Answers, findings: &mut Vec<F
                     }
                 }
                 Asked::Unknown { because } => own(node, health, login, because, findings),
+                Asked::Untried => {}
                 Asked::Told(told) if service => {
                     if let Some(words) = &told.refused {
                         let entry = refused.entry(&login.name);

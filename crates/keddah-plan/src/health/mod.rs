@@ -226,7 +226,7 @@ fn server<'a>(
         Some(Asked::Told(health)) => {
             health.servers.iter().find(|server| server.instance == instance).ok_or_else(silent)
         }
-        Some(Asked::Unknown { because }) => Err(because.clone()),
+        Some(unsaid) => Err(unsaid.why().unwrap_or_default().to_owned()),
         None => Err(silent()),
     }
 }

@@ -20,7 +20,7 @@ const DAY: i64 = 24 * 3600;
 
 /// Whether it answers.
 pub(super) fn unknown(node: &NodeName, answer: &Answer, findings: &mut Vec<Finding>) {
-    if let Asked::Unknown { because } = &answer.health {
+    if let Some(because) = answer.health.why() {
         findings.push(Finding::of(
             "node-unknown",
             node.as_str(),
@@ -30,10 +30,42 @@ pub(super) fn unknown(node: &NodeName, answer: &Answer, findings: &mut Vec<Findi
     }
 }
 
+/// What there was no time for: so many that they stand for the others are named.
+fn untried(node: &NodeName, health: &NodeHealth, findings: &mut Vec<Finding>) {
+    let names = |all: &[&str]| match all {
+        [first, second, rest @ ..] if rest.len() > 2 => {
+            format!("{first}, {second} and {} others", rest.len())
+        }
+        few => few.join(", "),
+    };
+    let mut parts = Vec::new();
+    let servers = health.servers.iter().filter(|one| {
+        let backups = one.backups.as_ref().is_some_and(Asked::is_untried);
+        one.patroni.is_untried() || one.server.is_untried() || backups
+    });
+    let servers: Vec<&str> = servers.map(|one| one.instance.as_str()).collect();
+    if !servers.is_empty() {
+        parts.push(format!("ask {} all that they know", names(&servers)));
+    }
+    let logins: Vec<&str> = health.logins_untried.iter().map(String::as_str).collect();
+    if !logins.is_empty() {
+        parts.push(format!("log in to {}", names(&logins)));
+    }
+    if !parts.is_empty() {
+        findings.push(Finding::of(
+            "node-unknown",
+            node.as_str(),
+            format!("there was no time to {}", parts.join(", nor to ")),
+            "others took it all: the findings say which, or the machine is busy; a longer `--timeout` tries \
+             these, too",
+        ));
+    }
+}
+
 pub(super) fn judge(node: &NodeName, answer: &Answer, findings: &mut Vec<Finding>) {
     unknown(node, answer, findings);
     let Asked::Told(health) = &answer.health else { return };
-    if let Asked::Unknown { because } = &health.idle_listeners {
+    if let Some(because) = health.idle_listeners.why() {
         findings.push(Finding::of(
             "node-unknown",
             node.as_str(),
@@ -41,7 +73,7 @@ pub(super) fn judge(node: &NodeName, answer: &Answer, findings: &mut Vec<Finding
             "`systemctl status haproxy` there, and its log",
         ));
     }
-    if let Asked::Unknown { because } = &health.addresses {
+    if let Some(because) = health.addresses.why() {
         findings.push(Finding::of(
             "node-unknown",
             node.as_str(),
@@ -49,14 +81,7 @@ pub(super) fn judge(node: &NodeName, answer: &Answer, findings: &mut Vec<Finding
             "see what keeps the machine from answering: load, memory, disks",
         ));
     }
-    if !health.logins_untried.is_empty() {
-        findings.push(Finding::of(
-            "node-unknown",
-            node.as_str(),
-            format!("there was no time to log in to {}", health.logins_untried.join(", ")),
-            "others took it all: the findings say which; a longer `--timeout` tries these, too",
-        ));
-    }
+    untried(node, health, findings);
     clock(node, answer, health, findings);
     disks(node, &health.disks, findings);
     certificates(node, health, answer.answered / 1000, findings);
@@ -182,11 +207,11 @@ fn disks(node: &NodeName, disks: &[Asked<DiskHealth>], findings: &mut Vec<Findin
     for disk in disks {
         let disk = match disk {
             Asked::Told(disk) => disk,
-            Asked::Unknown { because } => {
+            silent => {
                 findings.push(Finding::of(
                     "disk-unknown",
                     node.as_str(),
-                    because.clone(),
+                    silent.why().unwrap_or_default(),
                     "the kernel's log (`dmesg`) there says what its disks do",
                 ));
                 continue;
@@ -259,7 +284,8 @@ fn certificates(node: &NodeName, health: &NodeHealth, now: i64, findings: &mut V
 fn units(node: &NodeName, health: &NodeHealth, findings: &mut Vec<Finding>) {
     let units = match &health.units {
         Asked::Told(units) => units,
-        Asked::Unknown { because } => {
+        silent => {
+            let because = silent.why().unwrap_or_default();
             findings.push(Finding::of(
                 "node-unknown",
                 node.as_str(),

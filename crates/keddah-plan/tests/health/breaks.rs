@@ -19,7 +19,7 @@ pub const BREAKS: &[Break] = &[
                 health.addresses = Asked::Told(vec!["10.0.0.7".to_owned(), "10.0.0.9".to_owned()]);
                 Asked::Told(health)
             }
-            unknown @ Asked::Unknown { .. } => unknown,
+            unsaid => unsaid,
         };
         world.answers.insert(node(7), other);
     }),
@@ -300,6 +300,15 @@ pub const BREAKS: &[Break] = &[
     (&["node-unknown"], |world| {
         world.node(3).logins_untried = vec!["pg-primary".to_owned()];
     }),
+    (&["node-unknown"], |world| {
+        // A leader that there was no time to ask may lead all the same, and its server is not silent.
+        let server = &mut world.node(1).servers[0];
+        server.patroni = Asked::Untried;
+        server.server = Asked::Untried;
+        server.backups = None;
+    }),
+    (&["node-unknown"], |world| world.node(1).servers[0].backups = Some(Asked::Untried)),
+    (&["node-unknown"], |world| world.node(3).servers[0].server = Asked::Untried),
     (&[], |world| {
         // A cluster that follows another one is backed up where it is written.
         world.expected.clusters[0].backups = false;

@@ -109,7 +109,8 @@ fn on_leader(
 /// Writes to etcd take more than a second: else nothing is tried. The first may still find room in what the kernel
 /// lets through at once.
 fn etcd_is_slow(sandbox: &Sandbox) -> Outcome {
-    let put = "ETCDCTL_API=3 timeout 20 etcdctl --endpoints=https://127.0.0.1:2379 \
+    let put = "ETCDCTL_API=3 ETCDCTL_USER=\"root:$(cat /etc/etcd/root.password)\" timeout 20 \
+               etcdctl --endpoints=https://127.0.0.1:2379 \
                --cacert=/etc/pki/etcd-ca.crt --cert=/etc/etcd/server.crt --key=/etc/etcd/server.key \
                --command-timeout=20s put /drill slow";
     let mut slowest = Duration::ZERO;

@@ -3,6 +3,7 @@
 pub mod change;
 pub mod compile;
 pub mod diagnostic;
+pub mod findings;
 pub mod fold;
 pub mod inventory;
 pub mod params;

@@ -2,7 +2,7 @@
 
 use crate::error::CommandError;
 use crate::render::theme::{Meaning, Theme};
-use crate::render::{Output, change, counted, fold, status, wrap};
+use crate::render::{Output, change, counted, findings, fold, wrap};
 use indexmap::IndexMap;
 use keddah_plan::health::{Finding, Health, beside, not_said_by};
 use keddah_plan::{Certainty, Failure, Plan, PlannedChange, Unobserved};
@@ -114,16 +114,14 @@ pub fn with_health(
     if !notes.is_empty() {
         text.push('\n');
     }
-    for finding in &counts {
-        status::finding(&mut text, finding, None, &theme, width);
-    }
+    findings::show(&mut text, counts.iter().copied(), None, &theme, width);
     if !counts.is_empty() {
         text.push('\n');
     }
     text.push_str(&summary(plan, health, width, theme));
     if !counts.is_empty() {
         let _ =
-            writeln!(text, "{}; `keddah status` shows it all.", status::verdict(&counts, &theme));
+            writeln!(text, "{}; `keddah status` shows it all.", findings::verdict(&counts, &theme));
     }
     if folds {
         let hint = "What is only counted or named here, -v shows in full.";

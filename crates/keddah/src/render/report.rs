@@ -2,7 +2,7 @@
 
 use crate::render::plan::{failure_details, json};
 use crate::render::theme::{Meaning, Theme};
-use crate::render::{Output, counted, status};
+use crate::render::{Output, counted, findings};
 use indexmap::IndexMap;
 use keddah_plan::health::{Finding, Health, Severity};
 use keddah_plan::{Ending, Plan, Report, SkipReason};
@@ -57,11 +57,9 @@ pub fn show(
     } else {
         let mut text = text(plan, report, output.stdout, afterwards);
         let counts: Vec<&Finding> = health.findings.iter().filter(|one| one.counts()).collect();
-        for finding in &counts {
-            status::finding(&mut text, finding, None, &output.stdout, output.width);
-        }
+        findings::show(&mut text, counts.iter().copied(), None, &output.stdout, output.width);
         if !counts.is_empty() {
-            let verdict = status::verdict(&counts, &output.stdout);
+            let verdict = findings::verdict(&counts, &output.stdout);
             let _ = writeln!(text, "{verdict}; `keddah status` shows it all.");
         }
         output.answer(&text);

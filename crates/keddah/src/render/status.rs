@@ -1,11 +1,11 @@
 //! How a fleet does, as a person wants to see it at three in the morning.
 
+use super::findings::{self, verdict};
 use super::theme::{Meaning, Theme};
-use super::{Output, counted, wrap};
+use super::{Output, counted};
 use keddah_core::NodeName;
 use keddah_plan::health::{
     AddressHealth, ClusterHealth, EtcdClusterHealth, Finding, Health, MemberHealth, ServiceHealth,
-    Severity,
 };
 use std::fmt::Write as _;
 
@@ -80,9 +80,7 @@ pub fn text(view: &View<'_>, theme: &Theme, width: usize) -> String {
     if !view.health.addresses.is_empty() {
         text.push('\n');
     }
-    for finding in &view.health.findings {
-        self::finding(&mut text, finding, Some(view.now), theme, width);
-    }
+    findings::show(&mut text, &view.health.findings, Some(view.now), theme, width);
     if !view.health.findings.is_empty() {
         text.push('\n');
     }
@@ -125,12 +123,18 @@ fn table(
 
 fn cluster(text: &mut String, cluster: &ClusterHealth, theme: &Theme) {
     let paused = if cluster.paused { ", paused" } else { "" };
-    let leader = cluster.leader.as_deref().unwrap_or("nobody");
+    let leader = match &cluster.leader {
+        Some(leader) => format!("led by {leader}"),
+        None if cluster.members.iter().any(|member| member.role == "unknown") => {
+            "its leader is unknown".to_owned()
+        }
+        None => "led by nobody".to_owned(),
+    };
     let members = counted(cluster.members.len(), "member");
     let heading = theme.paint(Meaning::Heading, &cluster.name);
     let name = cluster.dns_name.as_ref().filter(|name| **name != cluster.name);
     let name = name.map(|name| format!(", found as {name}")).unwrap_or_default();
-    let _ = writeln!(text, "{heading}  {members}, led by {leader}{paused}{name}");
+    let _ = writeln!(text, "{heading}  {members}, {leader}{paused}{name}");
     let mut rows = vec![words(&["instance", "address", "role", "state", "timeline", "behind"])];
     for member in &cluster.members {
         let MemberHealth { instance, node, port, role, state, timeline, lag } = member;
@@ -231,34 +235,6 @@ fn words(words: &[&str]) -> Vec<String> {
     words.iter().map(|word| (*word).to_owned()).collect()
 }
 
-/// One finding with its remedy; since when, where somebody says what time it is.
-pub fn finding(
-    text: &mut String,
-    finding: &Finding,
-    now: Option<i64>,
-    theme: &Theme,
-    width: usize,
-) {
-    let meaning = match finding.severity {
-        _ if finding.accepted => Meaning::Muted,
-        Severity::Critical => Meaning::Error,
-        Severity::Warning => Meaning::Warning,
-        Severity::Note => Meaning::Muted,
-    };
-    let label = theme.paint(meaning, &finding.severity.to_string());
-    let since = finding.since.zip(now).map(|(since, now)| format!(", for {}", ago(now - since)));
-    let since = since.unwrap_or_default();
-    let accepted = if finding.accepted { ", accepted" } else { "" };
-    let Finding { place, message, name, remedy, .. } = finding;
-    let _ = writeln!(text, "{label}: {place}: {message} [{name}{since}{accepted}]");
-    if finding.counts() {
-        for (at, line) in wrap(remedy, width.saturating_sub(6)).iter().enumerate() {
-            let arrow = if at == 0 { theme.paint(Meaning::Hint, "->") } else { "  ".to_owned() };
-            let _ = writeln!(text, "   {arrow} {line}");
-        }
-    }
-}
-
 fn last_sentence(view: &View<'_>, theme: &Theme) -> String {
     let Health { clusters, findings, .. } = view.health;
     let what = format!("{} on {}", counted(clusters.len(), "cluster"), counted(view.nodes, "node"));
@@ -279,21 +255,6 @@ fn last_sentence(view: &View<'_>, theme: &Theme) -> String {
     format!("{unread}{}; {what}.\n", verdict(&counts, theme))
 }
 
-/// `Not well: 1 critical and 2 warnings`.
-pub fn verdict(counts: &[&Finding], theme: &Theme) -> String {
-    let count = |severity| counts.iter().filter(|one| one.severity == severity).count();
-    let (critical, warnings) = (count(Severity::Critical), count(Severity::Warning));
-    let mut parts = Vec::new();
-    if critical > 0 {
-        parts.push(format!("{critical} critical"));
-    }
-    if warnings > 0 {
-        parts.push(counted(warnings, "warning"));
-    }
-    let meaning = if critical > 0 { Meaning::Error } else { Meaning::Warning };
-    theme.paint(meaning, &format!("Not well: {}", parts.join(" and ")))
-}
-
 /// A size in bytes.
 fn size(bytes: i64) -> String {
     match bytes {
@@ -301,16 +262,6 @@ fn size(bytes: i64) -> String {
         1024..1_048_576 => format!("{} kB", bytes >> 10),
         1_048_576..10_737_418_240 => format!("{} MB", bytes >> 20),
         _ => format!("{} GB", bytes >> 30),
-    }
-}
-
-/// A time that has passed, in seconds.
-fn ago(seconds: i64) -> String {
-    match seconds {
-        ..120 => format!("{} s", seconds.max(0)),
-        120..7200 => format!("{} min", seconds / 60),
-        7200..172_800 => format!("{} h", seconds / 3600),
-        _ => format!("{} days", seconds / 86_400),
     }
 }
 

@@ -1,7 +1,7 @@
 //! What people read, as snapshots.
 
 use super::theme::Theme;
-use super::{plan, report, status};
+use super::{findings, plan, report, status};
 use keddah_core::NodeName;
 use keddah_plan::health::{Finding, Health, Severity};
 use keddah_plan::{
@@ -219,6 +219,38 @@ fn the_last_sentence_says_whether_all_is_well() {
     ");
     health.findings[0].accepted = true;
     assert!(shown(&health).starts_with("Nothing to change, and all is well: "));
+}
+
+#[test]
+fn what_ails_many_in_the_same_way_is_told_once() {
+    let of = |place: &str, name: &'static str, message: &str| Finding {
+        severity: Severity::Warning,
+        name,
+        place: place.to_owned(),
+        cluster: None,
+        message: message.to_owned(),
+        since: None,
+        remedy: format!("`keddah apply -l {place}`"),
+        accepted: false,
+    };
+    let mut all: Vec<Finding> =
+        ["a", "b", "c", "d", "e"].map(|place| of(place, "paused", "it is paused")).into();
+    all.insert(2, of("x", "paused", "it is paused by somebody"));
+    all.push(of("y", "clock-apart", "it is paused"));
+    let mut text = String::new();
+    findings::show(&mut text, &all, None, &PLAIN, 100);
+    insta::assert_snapshot!(text, @r"
+    warning: a and 4 others: it is paused [paused]
+          the others: b, c, d, e
+       -> `keddah apply -l a`
+    warning: x: it is paused by somebody [paused]
+       -> `keddah apply -l x`
+    warning: y: it is paused [clock-apart]
+       -> `keddah apply -l y`
+    ");
+    text.clear();
+    findings::show(&mut text, &all[..2], None, &PLAIN, 100);
+    assert_eq!(text.matches("warning: ").count(), 2, "a few are told each");
 }
 
 #[test]

@@ -1,8 +1,8 @@
 //! New logins, as a client would make them: to the server, to its pool, through each service.
 
-use super::pool;
 use super::server::running_place;
-use super::turns::in_turn;
+use super::turns::Turns;
+use super::{FAIR, pool};
 use crate::rest::{CA, trusting};
 use keddah_resource::health::{
     Asked, LoginAnswer, LoginDoor, LoginHealth, LoginProbe, ServerProbe,
@@ -22,22 +22,19 @@ use tokio_rustls::rustls::pki_types::ServerName;
 /// A login that takes longer than this is none for whoever waits for it.
 const PATIENCE: Duration = Duration::from_secs(1);
 
-/// One that had less than this was not tried: the machine or the logins before it were slow.
-const FAIR: Duration = Duration::from_millis(500);
-
 /// One after the other to each cluster, so that a role with few connections is enough; and the names of
 /// those that earlier ones have left no time for.
 pub(super) async fn look(
     probes: &[LoginProbe],
     servers: &[ServerProbe],
-    patience: Duration,
+    turns: &Turns,
+    end: Instant,
 ) -> (Vec<LoginHealth>, Vec<String>) {
-    let end = Instant::now() + patience;
     let mut clusters: BTreeMap<&str, Vec<&LoginProbe>> = BTreeMap::new();
     for probe in probes {
         clusters.entry(&probe.cluster).or_default().push(probe);
     }
-    let looks = in_turn(clusters.values().map(|probes| of_one(probes, servers, end))).await;
+    let looks = turns.all(clusters.values().map(|probes| of_one(probes, servers, end))).await;
     let (found, untried): (Vec<_>, Vec<_>) = looks.into_iter().unzip();
     (found.concat(), untried.concat())
 }
@@ -201,7 +198,8 @@ mod tests {
         let port = listener.local_addr().unwrap().port();
         let probes = [("a-1", "a"), ("a-2", "a"), ("b-1", "b")];
         let probes = probes.map(|(name, cluster)| silent(name, cluster, port));
-        let (found, untried) = look(&probes, &[], Duration::from_millis(1200)).await;
+        let end = Instant::now() + Duration::from_millis(1200);
+        let (found, untried) = look(&probes, &[], &Turns::of_this_machine(false), end).await;
         let found: Vec<&str> = found.iter().map(|one| one.name.as_str()).collect();
         // The second of the first cluster has a fifth of a second; the other cluster is asked beside it.
         assert_eq!(found, ["a-1", "b-1"]);

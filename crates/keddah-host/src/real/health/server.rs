@@ -2,16 +2,17 @@
 
 use super::super::pgbackrest::{self, Configured};
 use super::super::repository;
-use super::{programs, within};
+use super::{before, programs};
 use crate::HostError;
 use crate::rest::{self, Identity, MemberState};
 use crate::sql::{Purpose, Session, Unreachable};
 use keddah_core::Secret;
 use keddah_resource::health::{
-    BackupHealth, KnownMember, PatroniHealth, PostgresHealth, ServerHealth, ServerProbe,
+    Asked, BackupHealth, KnownMember, PatroniHealth, PostgresHealth, Replaced, ServerProbe,
 };
 use keddah_resource::kind::PgConnection;
 use keddah_resource::{PATRONI_FILES, is_leading};
+use std::future::Future;
 use std::io::ErrorKind;
 use std::path::Path;
 use std::time::Duration;
@@ -99,31 +100,38 @@ const QUESTION: &str = "select pg_is_in_recovery() as in_recovery, \
         (current_setting('data_directory') || '/postgresql.auto.conf')) as files (path) \
         where (pg_stat_file(path, true)).change > pg_conf_load_time()) as unloaded";
 
-pub(super) async fn look(probe: &ServerProbe, patience: Duration) -> ServerHealth {
-    let begun = Instant::now();
-    let server = within(patience, "PostgreSQL", server(probe));
-    let patroni_and_backups = async {
-        let patroni = within(patience, "Patroni", patroni(probe, patience)).await;
-        let leads = patroni.told().is_some_and(|patroni| is_leading(&patroni.role));
-        let backups = if probe.backups && leads {
-            // All of it has one patience.
-            let rest = patience.saturating_sub(begun.elapsed());
-            Some(within(rest, "pgBackRest", backups(probe)).await)
-        } else {
-            None
-        };
-        (patroni, backups)
+/// What Patroni says.
+pub(super) async fn patroni(probe: &ServerProbe, end: Instant) -> Asked<PatroniHealth> {
+    let rest = end.saturating_duration_since(Instant::now());
+    before(end, "Patroni", ask_patroni(probe, rest)).await
+}
+
+/// Whether it says that its instance leads.
+pub(super) fn leads(patroni: &Asked<PatroniHealth>) -> bool {
+    patroni.told().is_some_and(|patroni| is_leading(&patroni.role))
+}
+
+/// The server in a new session, its backups where it leads, and its program.
+pub(super) async fn itself(
+    probe: &ServerProbe,
+    leads: impl Future<Output = bool>,
+    end: Instant,
+) -> (Asked<PostgresHealth>, Option<Asked<BackupHealth>>, Option<Replaced>) {
+    let server = before(end, "PostgreSQL", server(probe));
+    let backups = async {
+        if !(probe.backups && leads.await) {
+            return None;
+        }
+        Some(before(end, "pgBackRest", backups(probe)).await)
     };
     let replaced = async {
         let looked = programs::server(&probe.data_directory);
-        tokio::time::timeout(patience, looked).await.ok().flatten()
+        tokio::time::timeout_at(end, looked).await.ok().flatten()
     };
-    let ((patroni, backups), server, replaced) =
-        tokio::join!(patroni_and_backups, server, replaced);
-    ServerHealth { instance: probe.instance.clone(), patroni, server, backups, replaced }
+    tokio::join!(server, backups, replaced)
 }
 
-async fn patroni(probe: &ServerProbe, patience: Duration) -> Result<PatroniHealth, HostError> {
+async fn ask_patroni(probe: &ServerProbe, patience: Duration) -> Result<PatroniHealth, HostError> {
     let port = probe.patroni_port;
     // Without etcd it still says who it is itself, long before it gives up asking for the others.
     let members = tokio::time::timeout(patience.mul_f64(0.7), rest::known_members(port));
