@@ -15,6 +15,9 @@ pub const FORKS: NonZeroU16 = NonZeroU16::new(32).unwrap();
 /// Heavy changes for each processor: each waits for disks and for others for about half of its time.
 const HEAVY_PER_CORE: usize = 2;
 
+/// The same where several nodes share a machine: what one starts, the others' servers wait for, too.
+const HEAVY_PER_SHARED_CORE: usize = 1;
+
 /// Light changes of one machine: enough to overlap waiting, few enough that a small machine still serves
 /// while it is changed.
 const LIGHT: usize = 8;
@@ -35,8 +38,12 @@ struct Room {
 impl Room {
     fn new(cores: usize, shared: bool) -> Self {
         let cores = cores.max(1);
-        let light = if shared { LIGHT_PER_SHARED_CORE * cores } else { LIGHT };
-        Self { heavy: HEAVY_PER_CORE * cores, light, heavy_taken: 0, light_taken: 0 }
+        let (heavy, light) = if shared {
+            (HEAVY_PER_SHARED_CORE * cores, LIGHT_PER_SHARED_CORE * cores)
+        } else {
+            (HEAVY_PER_CORE * cores, LIGHT)
+        };
+        Self { heavy, light, heavy_taken: 0, light_taken: 0 }
     }
 }
 
@@ -173,7 +180,7 @@ mod tests {
     #[test]
     fn nodes_of_a_sandbox_share_the_processors_of_their_machine() {
         let mut all = places(&[("a", 2, true), ("b", 2, true), ("c", 2, true)]);
-        assert_eq!(taken(&mut all, "b", Work::Heavy), 4);
+        assert_eq!(taken(&mut all, "b", Work::Heavy), 2);
         assert_eq!(taken(&mut all, "a", Work::Heavy) + taken(&mut all, "c", Work::Heavy), 0);
         assert_eq!(taken(&mut all, "c", Work::Light), 4);
         assert_eq!(taken(&mut all, "a", Work::Light), 0);

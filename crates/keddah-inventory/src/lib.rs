@@ -14,6 +14,7 @@ mod patroni_rules;
 mod readable;
 mod reference;
 pub mod registry;
+pub use registry::parameters;
 mod schema;
 pub mod selector;
 mod settings;

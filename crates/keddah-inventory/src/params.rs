@@ -2,7 +2,7 @@
 //! resolved, defaulted, placeholders filled in.
 
 use crate::inventory::Layer;
-use crate::registry::{self, Parameter, ParameterType};
+use crate::registry::{self, Handle, Named, Parameter, ParameterType, Reading};
 use crate::{Data, HostVars, Inventory, Key, Origin, Sourced, Value};
 use crate::{Interpolator, Unknown, has_placeholders};
 use indexmap::IndexMap;
@@ -80,14 +80,18 @@ impl<'inventory> Params<'inventory> {
 
     /// The value as the inventory sets it, under its name or an older one; `None` when nobody
     /// does, or when the value is empty.
-    pub fn set(&self, name: &str) -> Option<&Sourced> {
+    pub fn set(&self, parameter: impl Named) -> Option<&Sourced> {
+        let name = parameter.name();
         let given = |name: &str| self.vars.get(name).filter(|given| !given.value.is_null());
         given(name).or_else(|| registry::aliases_of(name).find_map(given))
     }
 
     /// Where the value comes from.
-    pub fn origin(&self, name: &str) -> ParamOrigin {
-        match (self.set(name), registry::find(name).and_then(Parameter::default_ref)) {
+    pub fn origin(&self, parameter: impl Named) -> ParamOrigin {
+        match (
+            self.set(&parameter),
+            registry::find(parameter.name()).and_then(Parameter::default_ref),
+        ) {
             (Some(sourced), _) => ParamOrigin::File(sourced.origin.clone()),
             (None, Some(_)) => ParamOrigin::Default,
             (None, None) => ParamOrigin::Unset,
@@ -95,14 +99,30 @@ impl<'inventory> Params<'inventory> {
     }
 
     /// The place of the value, or of its key, in the inventory.
-    pub fn span(&self, name: &str) -> Option<Span> {
-        let sourced = self.set(name)?;
+    pub fn span(&self, parameter: impl Named) -> Option<Span> {
+        let sourced = self.set(parameter)?;
         sourced.value.span.or(sourced.origin.span)
+    }
+
+    /// The value, or the default where the value does not convert; an empty one of its type where there is
+    /// neither.
+    pub fn get<T: Reading>(&self, parameter: Handle<T>) -> T::Value {
+        self.read(parameter).unwrap_or_default()
+    }
+
+    /// The same; `None` where there is neither, or it is empty.
+    pub fn opt<T: Reading>(&self, parameter: Handle<T>) -> Option<T::Value> {
+        self.read(parameter).filter(|value| !T::is_empty(value))
+    }
+
+    fn read<T: Reading>(&self, parameter: Handle<T>) -> Option<T::Value> {
+        let kind = &parameter.parameter().kind;
+        self.converted(parameter.name(), |value| T::read(value, kind))
     }
 
     /// The value with placeholders filled in; null when there is neither value nor default.
     /// Names nobody knows stay as written.
-    pub fn get(&self, name: &str) -> Cow<'_, Value> {
+    pub fn value(&self, name: &str) -> Cow<'_, Value> {
         let Some(raw) = self.raw(name) else {
             return Cow::Owned(Value::from(Data::Null));
         };
@@ -150,7 +170,7 @@ impl<'inventory> Params<'inventory> {
 
     /// The value, or the default where the value does not convert.
     fn converted<T>(&self, name: &str, convert: impl Fn(&Value) -> Option<T>) -> Option<T> {
-        convert(&self.get(name)).or_else(|| {
+        convert(&self.value(name)).or_else(|| {
             let default = registry::find(name)?.default_ref()?;
             convert(&self.expand(default).unwrap_or_else(|_| default.clone()))
         })

@@ -357,8 +357,8 @@ fn uniform(report: &mut Report<'_>, cluster: &str, module: Module, members: &[Pa
         }
     }
     for name in names {
-        let value = first.get(name);
-        let Some(other) = others.iter().find(|other| other.get(name) != value) else { continue };
+        let value = first.value(name);
+        let Some(other) = others.iter().find(|other| other.value(name) != value) else { continue };
         let span = other.span(name).or_else(|| first.span(name));
         let diagnostic = warning(
             "differs-in-cluster",

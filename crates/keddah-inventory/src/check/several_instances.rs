@@ -132,7 +132,7 @@ fn own_variables(report: &mut Report<'_>, port: u16, vars: &IndexMap<Key, Value>
 /// Ports that would be none, for an instance far from the usual port.
 fn derived_ports(report: &mut Report<'_>, params: &Params<'_>, port: u16, place: Option<Span>) {
     for name in instances::PORTS {
-        let value = registry::as_integer(&params.get(name));
+        let value = registry::as_integer(&params.value(name));
         let written = params.set(name).is_some_and(|given| given.value.span.is_some());
         if !written && value.is_some_and(|value| !(1..=65_535).contains(&value)) {
             let message = format!("`{name}` of instance {port} would be {}", value.unwrap_or(0));

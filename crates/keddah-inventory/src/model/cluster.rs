@@ -82,14 +82,14 @@ impl PgMember<'_> {
     pub fn facts(&self) -> serde_json::Value {
         let mut facts = serde_json::Map::new();
         for name in ["pg_weight", "pg_port", "pg_version", "pg_conf", "pg_mode"] {
-            facts.insert(name.into(), crate::to_json(&self.params.get(name)));
+            facts.insert(name.into(), crate::to_json(&self.params.value(name)));
         }
         for (name, sourced) in self.params.vars().iter() {
             let known = crate::registry::find(name);
             if known.is_some_and(|parameter| parameter.kind.is_secret()) {
                 continue;
             }
-            let value = self.params.get(known.map_or(name, |parameter| parameter.name));
+            let value = self.params.value(known.map_or(name, |parameter| parameter.name));
             let value = if value.is_null() { &sourced.value } else { value.as_ref() };
             if crate::registry::scalar_text(value).is_some() {
                 facts.insert(name.into(), crate::to_json(value));

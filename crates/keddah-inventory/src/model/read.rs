@@ -27,7 +27,7 @@ pub(super) fn read_all<T>(
     read: impl Fn(&Entry<'_>) -> Option<T>,
 ) -> Vec<T> {
     // Most lists hold no placeholders and need no copy, and there are thousands of hosts.
-    let value = params.get(name);
+    let value = params.value(name);
     let copy;
     let items = match value.as_list() {
         Some(items) => items,

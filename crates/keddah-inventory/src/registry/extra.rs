@@ -177,8 +177,11 @@ const APP: &[Parameter] = &section(
 
 /// Parameters outside the reference table.
 pub fn extra() -> impl Iterator<Item = &'static Parameter> {
-    [NODE, KEDDAH, PGSQL, ETCD, INFRA, REDIS, MINIO, DOCKER, APP].into_iter().flatten()
+    SECTIONS.iter().flat_map(|section| section.iter())
 }
+
+pub(super) const SECTIONS: &[&[Parameter]] =
+    &[NODE, KEDDAH, PGSQL, ETCD, INFRA, REDIS, MINIO, DOCKER, APP];
 
 /// The part of the stack that an unknown parameter belongs to by its prefix, for parts Keddah does
 /// not manage at all: such a parameter is a warning, since a file that uses it is still a good file.

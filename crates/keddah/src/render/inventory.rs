@@ -41,7 +41,7 @@ fn resolve(sources: &SourceMap, params: &Params<'_>, all: bool) -> Vec<Shown> {
             let value = if parameter.kind.is_secret() {
                 serde_json::Value::String(HIDDEN.to_owned())
             } else {
-                to_json(&params.get(parameter.name))
+                to_json(&params.value(parameter.name))
             };
             let name = parameter.name.to_owned();
             shown.push(Shown { name, value, origin: "default".to_owned() });
