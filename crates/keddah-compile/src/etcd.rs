@@ -3,8 +3,9 @@
 pub(crate) mod access;
 mod beyond;
 mod birth;
-mod learners;
+pub(crate) mod learners;
 mod strangers;
+mod tool;
 
 use crate::ca::{CertificateFor, ETCD_CA_PATH};
 use crate::compiler::{Compiler, Node, Problem};
@@ -12,7 +13,7 @@ use crate::topology::EtcdMember;
 pub use beyond::{asked_before_etcd, may_begin_etcd};
 use birth::{Birth, Life};
 use keddah_resource::kind::directory::{self, Permissions};
-use keddah_resource::kind::etcd_member::{EtcdConnection, STORE_QUOTA};
+use keddah_resource::kind::etcd_member::{EtcdConnection, STORE_QUOTA, TOOL};
 use keddah_resource::kind::{certificate, etcd_member, file, packages, unit};
 use keddah_resource::{Class, EtcdMemberFacts, Kind, Module, Resource, ResourceId, Spec};
 use serde_json::json;
@@ -44,7 +45,7 @@ pub(crate) fn others(but: &[&EtcdMember], members: &[EtcdMember]) -> Vec<EtcdCon
 pub(crate) fn update_by_hand(member: &EtcdMemberFacts, peer_url: &str) -> String {
     let id = strangers::hexadecimal(&member.id);
     format!(
-        "where {peer_url} is right, tell the others, on a node of etcd: `etcdctl member update {id} \
+        "where {peer_url} is right, tell the others, as root on a member's node: `{TOOL} member update {id} \
          --peer-urls={peer_url}`; otherwise put the host's address and `etcd_peer_port` back as they were"
     )
 }
@@ -203,6 +204,7 @@ impl Compiler<'_> {
             )
             .after([node.packages.clone()]),
         );
+        self.etcd_tool(node, member, &packages)?;
         let owner = || Permissions::new("etcd", "etcd", 0o700);
         let trust = ResourceId::new(&node.name, Kind::File, ETCD_CA_PATH);
         let directory = self.fleet.add(

@@ -71,11 +71,15 @@ fn a_note_that_a_finding_says_too_is_left_out() {
         note(
             "pg-2 has settings of ALTER SYSTEM that nobody declared, which are left alone: work_mem",
         ),
-        note("etcd lists a member that …; otherwise strike it: etcdctl member remove 4f"),
+        note(
+            "etcd lists a member that …; otherwise strike it, as root on a member's node: keddah-etcdctl member remove 4f",
+        ),
         note(
             "pg-3 has settings of ALTER SYSTEM that nobody declared, which are left alone: work_mem",
         ),
-        note("etcd lists a member that …; otherwise strike it: etcdctl member remove 5f"),
+        note(
+            "etcd lists a member that …; otherwise strike it, as root on a member's node: keddah-etcdctl member remove 5f",
+        ),
     ];
     let shown: Vec<&Finding> = health.findings.iter().collect();
     assert_eq!(not_said_by(&plan, &shown), plan.notes[2..].iter().collect::<Vec<_>>());

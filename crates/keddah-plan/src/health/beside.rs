@@ -44,9 +44,9 @@ pub fn not_said_by<'a>(plan: &'a Plan, shown: &[&Finding]) -> Vec<&'a str> {
             // Both end with the command that strikes it, which has its id.
             "etcd-undeclared" => finding
                 .remedy
-                .rsplit_once("`etcdctl member remove ")
+                .rsplit_once(" member remove ")
                 .and_then(|(_, id)| id.strip_suffix('`'))
-                .is_some_and(|id| note.ends_with(&format!("etcdctl member remove {id}"))),
+                .is_some_and(|id| note.ends_with(&format!(" member remove {id}"))),
             "altered-settings" => {
                 note.starts_with(&format!("{} has settings of ALTER SYSTEM", finding.place))
             }

@@ -3,7 +3,7 @@
 use super::{Answers, Finding, bytes};
 use keddah_core::NodeName;
 use keddah_resource::health::{Asked, EtcdHealth, ExpectedEtcd, KnownEtcd};
-use keddah_resource::kind::etcd_member::STORE_QUOTA;
+use keddah_resource::kind::etcd_member::{STORE_QUOTA, TOOL};
 use serde::Serialize;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -119,8 +119,11 @@ pub(super) fn judge(
                 "etcd-alarm",
                 &member.name,
                 complaints.join("; "),
-                "with the login that docs/findings.md shows, `etcdctl alarm list`; for want of space: compact, \
-                 `etcdctl defrag`, then `etcdctl alarm disarm`",
+                format!(
+                    "as root on {}, `{TOOL} alarm list`; for want of space: compact, as docs/findings.md shows, \
+                     `{TOOL} defrag` on one member after the other, then `{TOOL} alarm disarm`",
+                    member.node
+                ),
             ));
         }
         if health.size > LARGE_STORE {
@@ -132,7 +135,11 @@ pub(super) fn judge(
                     bytes(health.size),
                     bytes(STORE_QUOTA)
                 ),
-                "compact and `etcdctl defrag` it, one member after the other",
+                format!(
+                    "as root on {}, compact, as docs/findings.md shows, then `{TOOL} defrag`; one member after \
+                     the other",
+                    member.node
+                ),
             ));
         }
     }
@@ -211,7 +218,10 @@ fn known(
                 "etcd-elsewhere",
                 name,
                 format!("the other members look for it at {urls}, and it is at {}", member.peer_url),
-                format!("on a member: `etcdctl member update {id} --peer-urls={}`", member.peer_url),
+                format!(
+                    "as root on another member's node: `{TOOL} member update {id} --peer-urls={}`",
+                    member.peer_url
+                ),
             )),
             Some(_) => {}
             // One that has just been announced has no name yet.
@@ -226,7 +236,8 @@ fn known(
                 ),
                 format!(
                     "where it was ours, put its host back into the inventory and `keddah remove` it; where it is \
-                     to stay, declare it; otherwise strike it, on a member, with the login that docs/findings.md shows: `etcdctl member remove {id}`"
+                     to stay, declare it; otherwise strike it, as root on a member's node: `{TOOL} member remove \
+                     {id}`"
                 ),
             )),
         }
