@@ -86,6 +86,35 @@ fn a_password_that_changes_is_each_members_and_after_etcd_has_taken_it() {
     }
 }
 
+/// What a member's next start is measured by is what is written for it.
+#[test]
+fn what_a_member_is_known_by_is_what_its_file_says() {
+    let fleet = compiled(INVENTORY, &nodes());
+    for last in 10..13 {
+        let id = ResourceId::new(&node(last), Kind::Unit, "etcd.service");
+        let Spec::Unit(unit) = &fleet.fleet.get(&id).expect("it runs").spec else {
+            panic!("{id} is no unit")
+        };
+        let own = unit.settings.as_ref().expect("others' settings are looked for");
+        let written = present(&fleet, last, &own.files[0]).content.reveal();
+        let names: Vec<&String> = own.fixed.keys().collect();
+        assert_eq!(names, ["ETCD_DATA_DIR", "ETCD_NAME"]);
+        for (name, value) in &own.fixed {
+            assert!(written.contains(&format!("\n{name}={value}\n")), "{name}: {written}");
+        }
+        for name in &own.never {
+            assert!(name.starts_with(&own.prefix) && !written.contains(name), "{written}");
+        }
+    }
+    // Whoever asks how it does looks for the same.
+    let mut sources = keddah_core::SourceMap::default();
+    let (inventory, _) = keddah_inventory::load(&mut sources, "i.yml", INVENTORY.as_bytes());
+    let asked = keddah_compile::health(&inventory.expect("it loads"), 1000).expect("one etcd");
+    let id = ResourceId::new(&node(11), Kind::Unit, "etcd.service");
+    let Spec::Unit(unit) = &fleet.fleet.get(&id).expect("it runs").spec else { return };
+    assert_eq!(asked.probes[&node(11)].etcd_settings, unit.settings);
+}
+
 fn removing(last: &[u8]) -> Removing {
     let etcd: BTreeSet<NodeName> = last.iter().map(|&last| node(last)).collect();
     Removing { etcd, ..Removing::default() }

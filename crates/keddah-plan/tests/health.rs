@@ -88,6 +88,37 @@ fn a_note_that_a_finding_says_too_is_left_out() {
     assert_eq!(not_said_by(&plan, &counts).len(), 3);
 }
 
+/// Who reads JSON finds by fields what a person reads: on which nodes, and which member.
+#[test]
+fn a_finding_about_etcd_names_its_nodes_and_its_member() {
+    let mut told = BTreeSet::new();
+    for (_, breaks) in BREAKS {
+        let mut world = World::well();
+        breaks(&mut world);
+        for finding in world.judged().findings {
+            let Some(of_etcd) = finding.name.strip_prefix("etcd-") else { continue };
+            let json = serde_json::to_value(&finding).expect("it is shown");
+            let nodes = json["nodes"].as_array().expect("a list");
+            assert!(!nodes.is_empty() && json["remedy"].is_string(), "{finding:?}");
+            let one = finding.place != "etcd";
+            if one {
+                let number = finding.place.strip_prefix("etcd-").expect("a member's name");
+                assert_eq!(nodes, &[serde_json::json!(format!("10.0.0.{number}"))], "{finding:?}");
+            }
+            // One that was struck has none any more.
+            let id = match of_etcd {
+                "unlisted" => None,
+                "undeclared" => Some("4f".to_owned()),
+                _ if one => finding.place.strip_prefix("etcd-").map(|number| format!("{number}f")),
+                _ => None,
+            };
+            assert_eq!(json["member"].as_str(), id.as_deref(), "{finding:?}");
+            told.insert(finding.name);
+        }
+    }
+    assert!(told.len() >= 10, "{told:?}");
+}
+
 #[test]
 fn one_thing_that_breaks_is_found_and_nothing_else() {
     for (at, (expected, breaks)) in BREAKS.iter().enumerate() {

@@ -41,12 +41,11 @@ pub fn beside<'a>(plan: &Plan, health: &'a Health) -> Vec<&'a Finding> {
 pub fn not_said_by<'a>(plan: &'a Plan, shown: &[&Finding]) -> Vec<&'a str> {
     let said = |note: &str| {
         shown.iter().any(|finding| match finding.name {
-            // Both end with the command that strikes it, which has its id.
-            "etcd-undeclared" => finding
-                .remedy
-                .rsplit_once(" member remove ")
-                .and_then(|(_, id)| id.strip_suffix('`'))
-                .is_some_and(|id| note.ends_with(&format!(" member remove {id}"))),
+            // The note ends with the command that strikes it.
+            "etcd-undeclared" => {
+                let id = finding.member.as_ref();
+                id.is_some_and(|id| note.ends_with(&format!(" member remove {id}")))
+            }
             "altered-settings" => {
                 note.starts_with(&format!("{} has settings of ALTER SYSTEM", finding.place))
             }

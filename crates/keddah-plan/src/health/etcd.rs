@@ -4,6 +4,7 @@ use super::{Answers, Finding, bytes};
 use keddah_core::NodeName;
 use keddah_resource::health::{Asked, EtcdHealth, ExpectedEtcd, KnownEtcd};
 use keddah_resource::kind::etcd_member::{STORE_QUOTA, TOOL};
+use keddah_resource::{Effect, ForeignSetting};
 use serde::Serialize;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -91,6 +92,11 @@ pub(super) fn judge(
              it",
         ));
     }
+    for member in expected {
+        if let Some(health) = answers.get(&member.node).and_then(|answer| answer.health.told()) {
+            settings(member, &health.etcd_settings, findings);
+        }
+    }
     // A voter that loses the majority loses its leader within an election's time.
     let quorum = answering.iter().any(|(_, health)| health.leader != "0" && !health.learner);
     if !quorum {
@@ -161,6 +167,10 @@ pub(super) fn judge(
             },
         ));
     }
+    for finding in findings.iter_mut().filter(|one| one.member.is_none()) {
+        let member = expected.iter().find(|member| member.name == finding.place);
+        finding.member = member.and_then(|member| id(member, &answering, &list));
+    }
     let one = |(member, health): &(&ExpectedEtcd, Result<&EtcdHealth, String>)| EtcdMemberHealth {
         name: member.name.clone(),
         node: member.node.clone(),
@@ -180,6 +190,21 @@ pub(super) fn judge(
 fn list<'a>(answering: &[(&ExpectedEtcd, &'a EtcdHealth)]) -> BTreeMap<&'a str, &'a KnownEtcd> {
     let all = answering.iter().flat_map(|(_, health)| &health.members);
     all.map(|one| (one.id.as_str(), one)).collect()
+}
+
+/// The id of a member as etcd's own tool takes it: the others' word for it, or its own.
+fn id(
+    member: &ExpectedEtcd,
+    answering: &[(&ExpectedEtcd, &EtcdHealth)],
+    list: &BTreeMap<&str, &KnownEtcd>,
+) -> Option<String> {
+    let is_it =
+        |one: &&&KnownEtcd| one.name == member.name || one.peer_urls.contains(&member.peer_url);
+    if let Some(listed) = list.values().find(is_it) {
+        return Some(listed.id.clone());
+    }
+    let (_, health) = answering.iter().find(|(one, _)| one.name == member.name)?;
+    health.member.parse::<u64>().ok().map(|id| format!("{id:x}"))
 }
 
 /// Whether etcd itself does not count one that the inventory has: it was struck, or has never joined. Nobody
@@ -204,6 +229,44 @@ fn unlisted(member: &ExpectedEtcd) -> Finding {
     )
 }
 
+/// What others have given a member's unit: it counts at the next start, whoever causes that.
+fn settings(member: &ExpectedEtcd, found: &[ForeignSetting], findings: &mut Vec<Finding>) {
+    let of = |effect: Effect| {
+        let words = found.iter().filter(|one| one.effect == effect).map(ForeignSetting::in_words);
+        words.collect::<Vec<_>>().join(", ")
+    };
+    let node = &member.node;
+    let another = of(Effect::NotItself);
+    let take_away = format!(
+        "on {node}, take that away where it stands, then `systemctl daemon-reload`; until then Keddah neither \
+         starts nor restarts it"
+    );
+    if !another.is_empty() {
+        let message = format!(
+            "with its next start, whoever causes it, it would not be the member that it is: {another}"
+        );
+        findings.push(Finding::of("etcd-next-start", &member.name, message, take_away.clone()));
+    }
+    let undeclared = of(Effect::Undeclared);
+    if !undeclared.is_empty() {
+        findings.push(Finding::of(
+            "etcd-foreign-settings",
+            &member.name,
+            format!("its unit has what nobody has declared: {undeclared}"),
+            format!("{take_away}; what shall stay belongs into templates/etcd/etcd.env beside the inventory"),
+        ));
+    }
+    let until_restart = of(Effect::UntilRestart);
+    if !until_restart.is_empty() {
+        findings.push(Finding::of(
+            "etcd-foreign-settings",
+            &member.name,
+            format!("it runs with what its unit does not have any more: {until_restart}"),
+            format!("while all other members are well, `systemctl restart etcd` on {node}"),
+        ));
+    }
+}
+
 /// What the members know of each other: one that nobody has declared has a vote all the same, and one
 /// that is looked for where it is not counts as down.
 fn known(
@@ -226,7 +289,8 @@ fn known(
             Some(_) => {}
             // One that has just been announced has no name yet.
             None if expected.iter().any(|one| peer_urls.contains(&one.peer_url)) => {}
-            None => findings.push(Finding::of(
+            None => findings.push(
+                Finding::of(
                 "etcd-undeclared",
                 PLACE,
                 format!(
@@ -239,7 +303,8 @@ fn known(
                      to stay, declare it; otherwise strike it, as root on a member's node: `{TOOL} member remove \
                      {id}`"
                 ),
-            )),
+            )
+            .about_member(id)),
         }
     }
 }

@@ -209,6 +209,8 @@ fn the_last_sentence_says_whether_all_is_well() {
         since: None,
         remedy: "`patronictl resume`".to_owned(),
         accepted: false,
+        nodes: Vec::new(),
+        member: None,
     }];
     insta::assert_snapshot!(shown(&health), @r"
     warning: pg-test: Patroni is paused [paused]
