@@ -11,9 +11,9 @@ use keddah_plan::health::{
     FINDINGS, Finding, Health, ServiceHealth, Severity, beside, in_the_way, not_said_by,
 };
 use keddah_plan::{Certainty, Plan, PlannedChange};
-use keddah_resource::IdleListener;
 use keddah_resource::health::{Accepted, Asked, ByHand, KnownEtcd, UnitHealth};
 use keddah_resource::{Action, Class, Difference, Kind, Module, ResourceId};
+use keddah_resource::{Effect, ForeignSetting, IdleListener};
 use std::collections::BTreeSet;
 use world::{NOW, World, addresses, node, public};
 
@@ -511,4 +511,31 @@ fn what_a_plan_makes_is_not_missed_beforehand() {
     assert_eq!(beside(&all, &health), [] as [&Finding; 0]);
     let names: Vec<&str> = beside(&start(1), &health).iter().map(|one| one.name).collect();
     assert!(names.contains(&"etcd-no-quorum"), "{names:?}");
+}
+
+/// What a file of Keddah's own has beside its words, that file's change takes away; what another one has
+/// stays told.
+#[test]
+fn a_member_of_etcd_is_mended_by_the_file_that_alone_leads_it_astray() {
+    let own = "/etc/default/etcd";
+    let force = |place: &str| ForeignSetting {
+        effect: Effect::NotItself,
+        name: "ETCD_FORCE_NEW_CLUSTER".to_owned(),
+        value: Some("true".to_owned()),
+        place: place.to_owned(),
+    };
+    let told = |settings: &[ForeignSetting], change: Plan| {
+        let mut world = World::well();
+        world.node(2).etcd_settings = settings.to_vec();
+        let health = world.judged();
+        beside(&change, &health).iter().any(|one| one.name == "etcd-next-start")
+    };
+    let file = |name: &str, on: u8| plan(Kind::File, name, on, Action::Update, Class::InPlace);
+    assert!(!told(&[force(own)], file(own, 2)));
+    assert!(told(&[force(own)], file(own, 3)), "another member's file");
+    assert!(told(&[force(own)], file("/etc/default/other", 2)));
+    assert!(told(&[force(own), force("/run/x.conf")], file(own, 2)), "another file has it, too");
+    assert!(told(&[force("/run/x.conf")], file(own, 2)));
+    let restart = plan(Kind::Unit, "etcd.service", 2, Action::Update, Class::OrderedRestart);
+    assert!(told(&[force(own)], restart), "that is what is refused");
 }

@@ -132,6 +132,16 @@ fn mends(change: &PlannedChange, finding: &Finding, health: &Health) -> bool {
                 && finding.message.starts_with(&format!("{name} cannot log in"));
             finding.cluster == change.cluster && (own || finding.name == "monitor-refused")
         }
+        // Whatever that file has beside its words goes with its change.
+        Kind::File => {
+            let of_start = ["etcd-next-start", "etcd-foreign-settings"].contains(&finding.name);
+            let here = format!("({})", id.name);
+            let places = finding.message.matches("(/").count();
+            of_start
+                && member_on(health, node, &finding.place)
+                && places > 0
+                && finding.message.matches(&here).count() == places
+        }
         Kind::Certificate => {
             finding.name.starts_with("certificate-")
                 && here
