@@ -3,8 +3,9 @@
 pub(crate) mod access;
 mod beyond;
 mod birth;
-mod learners;
+pub(crate) mod learners;
 mod strangers;
+mod tool;
 
 use crate::ca::{CertificateFor, ETCD_CA_PATH};
 use crate::compiler::{Compiler, Node, Problem};
@@ -12,14 +13,22 @@ use crate::topology::EtcdMember;
 pub use beyond::{asked_before_etcd, may_begin_etcd};
 use birth::{Birth, Life};
 use keddah_resource::kind::directory::{self, Permissions};
-use keddah_resource::kind::etcd_member::{EtcdConnection, STORE_QUOTA};
+use keddah_resource::kind::etcd_member::{EtcdConnection, STORE_QUOTA, TOOL};
 use keddah_resource::kind::{certificate, etcd_member, file, packages, unit};
-use keddah_resource::{Class, EtcdMemberFacts, Kind, Module, Resource, ResourceId, Spec};
+use keddah_resource::{
+    Class, ETCD_BOOTSTRAP, EtcdMemberFacts, Kind, Module, OwnSettings, Resource, ResourceId, Spec,
+};
 use serde_json::json;
 pub(crate) use strangers::{unknown, unknown_counts};
 
 /// Where a member keeps its configuration and certificate.
 const DIRECTORY: &str = "/etc/etcd";
+
+/// Its unit, which is its package's.
+const UNIT: &str = "etcd.service";
+
+/// The variables that configure it.
+const VARIABLES: &str = "/etc/default/etcd";
 
 /// Open files of a member: a few thousand watchers at the most.
 const OPEN_FILES: u64 = 65_536;
@@ -44,7 +53,7 @@ pub(crate) fn others(but: &[&EtcdMember], members: &[EtcdMember]) -> Vec<EtcdCon
 pub(crate) fn update_by_hand(member: &EtcdMemberFacts, peer_url: &str) -> String {
     let id = strangers::hexadecimal(&member.id);
     format!(
-        "where {peer_url} is right, tell the others, on a node of etcd: `etcdctl member update {id} \
+        "where {peer_url} is right, tell the others, as root on a member's node: `{TOOL} member update {id} \
          --peer-urls={peer_url}`; otherwise put the host's address and `etcd_peer_port` back as they were"
     )
 }
@@ -54,6 +63,25 @@ pub(crate) fn staying(member: &EtcdMember, stays: &[EtcdMember]) -> unit::Quorum
     unit::Quorum {
         own: connection(format!("https://{}:{}", member.address, member.port)),
         others: others(&[member], stays),
+    }
+}
+
+/// How what Keddah writes for a member's unit is told from what others have given it (etcd's "Configuration
+/// options": each option is a variable, too). Given a file of options, etcd reads no variable.
+pub(crate) fn own_settings(member: &EtcdMember) -> OwnSettings {
+    let texts = |texts: &[&str]| texts.iter().map(|&text| text.to_owned()).collect();
+    let fixed = [("ETCD_NAME", &member.name), ("ETCD_DATA_DIR", &member.data_directory)];
+    OwnSettings {
+        unit: UNIT.to_owned(),
+        prefix: "ETCD_".to_owned(),
+        files: texts(&[VARIABLES, ETCD_BOOTSTRAP]),
+        fixed: fixed.map(|(name, value)| (name.to_owned(), value.clone())).into(),
+        never: texts(&["ETCD_CONFIG_FILE", "ETCD_FORCE_NEW_CLUSTER"]),
+        at_birth: texts(&[
+            "ETCD_INITIAL_CLUSTER",
+            "ETCD_INITIAL_CLUSTER_STATE",
+            "ETCD_INITIAL_CLUSTER_TOKEN",
+        ]),
     }
 }
 
@@ -203,6 +231,7 @@ impl Compiler<'_> {
             )
             .after([node.packages.clone()]),
         );
+        self.etcd_tool(node, member, &packages)?;
         let owner = || Permissions::new("etcd", "etcd", 0o700);
         let trust = ResourceId::new(&node.name, Kind::File, ETCD_CA_PATH);
         let directory = self.fleet.add(
@@ -252,11 +281,9 @@ impl Compiler<'_> {
             }),
         )?;
         let environment = self.fleet.add(
-            resource(
-                file::Spec::text("/etc/default/etcd", environment, Permissions::root(0o644)).into(),
-            )
-            .after([packages.clone()])
-            .restarts(&unit_id),
+            resource(file::Spec::text(VARIABLES, environment, Permissions::root(0o644)).into())
+                .after([packages.clone()])
+                .restarts(&unit_id),
         );
         let mut before = vec![packages, directory.clone(), data, certificate, environment];
         before.extend(self.drop_in(
@@ -280,12 +307,7 @@ impl Compiler<'_> {
             before.push(
                 self.fleet.add(
                     resource(
-                        file::Spec::text(
-                            format!("{DIRECTORY}/bootstrap.env"),
-                            text,
-                            Permissions::root(0o644),
-                        )
-                        .into(),
+                        file::Spec::text(ETCD_BOOTSTRAP, text, Permissions::root(0o644)).into(),
                     )
                     .after([directory]),
                 ),
@@ -314,7 +336,8 @@ impl Compiler<'_> {
         let spec = unit::Spec {
             patience_seconds: 60,
             restart_class: Class::OrderedRestart,
-            ..unit::Spec::running("etcd.service")
+            settings: Some(own_settings(member)),
+            ..unit::Spec::running(UNIT)
         }
         // Given a file, etcd reads nothing of its environment.
         .started_without(&["--config-file"])

@@ -369,6 +369,7 @@ fn probe(
     }
     if let Some(member) = topology.etcd.iter().find(|member| member.node == *node) {
         probe.etcd = Some(etcd::connection(format!("https://127.0.0.1:{}", member.port)));
+        probe.etcd_settings = Some(etcd::own_settings(member));
         probe.directories.push(member.data_directory.clone());
         probe.certificates.push("/etc/etcd/server.crt".to_owned());
         probe.units.push("etcd.service".to_owned());

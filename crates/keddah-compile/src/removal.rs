@@ -477,6 +477,9 @@ impl<'a> Compiler<'a> {
         }
         let serving = (!gone.is_empty()).then(|| striking(&stays, &gone, self.input.facts));
         let through = serving.transpose()?.flatten();
+        if let Some(etcd) = through.and_then(says) {
+            self.note_what_etcd_bears(&gone, etcd);
+        }
         let mut previous: Option<ResourceId> = None;
         for member in gone {
             let struck = through.map(|through| {
@@ -515,6 +518,7 @@ impl<'a> Compiler<'a> {
             let mut stopped = unit::Spec::stopped("etcd.service");
             stopped.quorum = struck.is_some().then(|| crate::etcd::staying(member, &stays));
             let unit = self.fleet.add(resource(stopped.into()).after(struck));
+            self.no_etcd_tool(&node.name, &member.cluster, &unit);
             if node.params.bool("etcd_rm_data") {
                 self.fleet.add(
                     resource(self.leaves(member.data_directory.clone()).into())

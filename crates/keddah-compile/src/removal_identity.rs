@@ -99,8 +99,8 @@ pub(crate) fn is_the_member_named(
             etcd.members.len()
         );
         return Err(Box::new(problem("removes-another", member.span, message).help(
-            "look at both (etcdctl member list, there and on another member); make the inventory say who \
-             lives where, then remove",
+            "look at both (as root, there and on another member: keddah-etcdctl member list); make the \
+             inventory say who lives where, then remove",
         )));
     }
     let Some(is) = own(etcd) else { return Ok(()) };
@@ -121,7 +121,8 @@ pub(crate) fn is_the_member_named(
             member.node, is.name, member.name
         );
         return Err(Box::new(problem("removes-another", member.span, message).help(
-            "give it back its etcd_seq, then remove: `etcdctl member list` shows who is who",
+            "give it back its etcd_seq, then remove: as root there, `keddah-etcdctl member list` shows who \
+             is who",
         )));
     }
     Ok(())

@@ -8,7 +8,10 @@ use crate::topology::EtcdMember;
 use keddah_core::NodeName;
 use keddah_inventory::model::{self, PgCluster, PgMember};
 use keddah_inventory::{Inventory, Params};
-use keddah_resource::{HeldSlot, HoldingsFacts, HoldingsProbe, NodeFacts, PatroniFacts, Probe};
+use keddah_resource::{
+    EtcdFacts, EtcdMemberFacts, HeldSlot, HoldingsFacts, HoldingsProbe, NodeFacts, PatroniFacts,
+    Probe,
+};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// The members of etcd, who are asked before anything is taken away: a Patroni that is configured anew
@@ -270,6 +273,27 @@ impl Compiler<'_> {
             ));
         }
         Ok(())
+    }
+
+    /// How many members may fail of those that a removal leaves, where their number is even: none more than
+    /// with one fewer ("Failure tolerance" in etcd's FAQ).
+    pub(crate) fn note_what_etcd_bears(&mut self, gone: &[&EtcdMember], etcd: &EtcdFacts) {
+        let leaving = |one: &EtcdMemberFacts| {
+            gone.iter().any(|gone| one.peer_urls.contains(&gone.peer_url()))
+        };
+        let left = etcd.members.iter().filter(|one| !one.learner && !leaving(one)).count();
+        if left == 0 || left % 2 != 0 {
+            return;
+        }
+        let bears = match left / 2 - 1 {
+            0 => "none of them may fail".to_owned(),
+            1 => "one of them may fail".to_owned(),
+            more => format!("{more} of them may fail"),
+        };
+        self.notes.push(format!(
+            "etcd is left with {left} members: {bears}, for an even number bears no more failures than one \
+             fewer; give another host an `etcd_seq` and apply"
+        ));
     }
 
     /// A member of etcd on a host that does not answer.

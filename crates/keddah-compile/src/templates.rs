@@ -23,6 +23,7 @@ const EMBEDDED: &[(&str, &str)] = &[
     ("systemd/etcd.conf", include_str!("../../../templates/systemd/etcd.conf")),
     ("systemd/pgbouncer.conf", include_str!("../../../templates/systemd/pgbouncer.conf")),
     ("etcd/etcd.env", include_str!("../../../templates/etcd/etcd.env")),
+    ("etcd/etcdctl", include_str!("../../../templates/etcd/etcdctl")),
     ("etcd/bootstrap.env", include_str!("../../../templates/etcd/bootstrap.env")),
     ("pgbouncer/pgbouncer.ini", include_str!("../../../templates/pgbouncer/pgbouncer.ini")),
     ("pgbackrest/pgbackrest.conf", include_str!("../../../templates/pgbackrest/pgbackrest.conf")),

@@ -153,3 +153,64 @@ fn the_plan_shows_a_vote_until_it_is_there() {
     let none = etcd_member::Observed { peer_url: None, id: None, learner: false, answers: false };
     assert!(spec.diff(&none).is_some(), "it is not listed yet");
 }
+
+/// A learner refuses whatever a client asks of it but what may be stale: whoever asks it first is refused.
+#[test]
+fn clients_are_not_led_to_a_member_that_stays_a_learner() {
+    let text = |third: &str| {
+        format!(
+            "{}    pg-test:\n      hosts: {{ 10.10.10.20: {{ pg_seq: 1, pg_role: primary }} }}\n      \
+             vars: {{ pg_cluster: pg-test, pg_conf: tiny.yml }}\n",
+            inventory(3, third)
+        )
+    };
+    let listed_by_patroni = |third: &str, mut found: BTreeMap<NodeName, NodeFacts>| {
+        found.insert(NodeName::new("10.10.10.20"), facts());
+        let fleet = compiled(&text(third), &found);
+        let patroni = file(&fleet, "10.10.10.20", "/etc/patroni/conf.d/10-patroni.yml");
+        let patroni = patroni.expect("it is there");
+        [12, 11, 10].map(|last| patroni.contains(&format!("10.10.10.{last}:2379")))
+    };
+    let voters = [listed(1, false), listed(2, false), listed(3, false)];
+    let members = [listed(1, false), listed(2, false), listed(3, true)];
+    let without_it = [false, true, true];
+    assert_eq!(listed_by_patroni(STAYS, nodes(&[1, 2], &[3], &[], &members)), without_it);
+    // It is about to join, and the next plan must not differ.
+    assert_eq!(listed_by_patroni(STAYS, nodes(&[1, 2], &[], &[3], &members[..2])), without_it);
+    // Nobody says what it is: it is what it was declared to become.
+    assert_eq!(listed_by_patroni(STAYS, nodes(&[], &[1, 2, 3], &[], &[])), without_it);
+    // It votes, whatever was declared: it got its vote, or is made together with the others.
+    assert_eq!(listed_by_patroni(STAYS, nodes(&[1, 2, 3], &[], &[], &voters)), [true; 3]);
+    assert_eq!(listed_by_patroni(STAYS, nodes(&[], &[], &[1, 2, 3], &[])), [true; 3]);
+    // It is on its way to its vote.
+    assert_eq!(listed_by_patroni("", nodes(&[1, 2], &[3], &[], &members)), [true; 3]);
+}
+
+/// Logins, users and roles are asked of a member that answers such questions.
+#[test]
+fn nobody_acts_in_etcd_through_a_learner_first() {
+    let hosts = "        10.10.10.10: { etcd_seq: 1, etcd_learner: true }\n        \
+                 10.10.10.11: { etcd_seq: 2 }\n        10.10.10.12: { etcd_seq: 3 }\n";
+    let text = format!(
+        "all:\n  children:\n    etcd:\n      hosts:\n{hosts}    pg-test:\n      \
+         hosts: {{ 10.10.10.20: {{ pg_seq: 1, pg_role: primary }} }}\n      \
+         vars: {{ pg_cluster: pg-test, pg_conf: tiny.yml }}\n"
+    );
+    let members = [listed(1, true), listed(2, false), listed(3, false)];
+    let mut found = nodes(&[2, 3], &[1], &[], &members);
+    found.insert(NodeName::new("10.10.10.20"), facts());
+    let fleet = compiled(&text, &found);
+    let mut asked = 0;
+    for resource in fleet.fleet.iter() {
+        let servers = match &resource.spec {
+            Spec::EtcdAuth(spec) => &spec.servers,
+            Spec::EtcdAccess(spec) => &spec.servers,
+            _ => continue,
+        };
+        asked += 1;
+        assert!(resource.id.node.as_str() != "10.10.10.10", "{}", resource.id);
+        let last = servers.connections.last().expect("somebody is asked");
+        assert_eq!(last.endpoint, "https://10.10.10.10:2379", "{}", resource.id);
+    }
+    assert!(asked >= 3, "root, logins, and a cluster's user: {asked}");
+}

@@ -134,7 +134,7 @@ fn data_of_its_own_that_is_listed_elsewhere_is_told_as_that() {
     }
     let told = refused(&moved);
     assert_eq!(told.code, "etcd-place");
-    assert!(told.help.join(" ").contains("etcdctl member update c "), "{told:?}");
+    assert!(told.help.join(" ").contains("keddah-etcdctl member update c "), "{told:?}");
 }
 
 /// The disk was mounted over the data that the member runs with.

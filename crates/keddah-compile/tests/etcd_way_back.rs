@@ -83,7 +83,7 @@ fn another_member_at_another_address_is_refused_with_what_helps() {
     assert!(problems[0].message.contains("etcd-9 at https://10.10.10.13:2380"));
     let help = problems[0].help.join(" ");
     assert!(
-        help.contains("etcdctl member update c --peer-urls=https://10.10.10.12:2380"),
+        help.contains("keddah-etcdctl member update c --peer-urls=https://10.10.10.12:2380"),
         "{help}"
     );
 }

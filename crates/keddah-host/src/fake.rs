@@ -247,6 +247,7 @@ impl Host for FakeHost {
             clock: 0,
             servers: Vec::new(),
             etcd: None,
+            etcd_settings: Vec::new(),
             disks: Vec::new(),
             certificates: Vec::new(),
             units: Asked::Told(Vec::new()),

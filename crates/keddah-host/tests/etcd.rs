@@ -436,3 +436,48 @@ async fn a_password_that_was_changed_by_hand_is_noticed_and_put_back() {
     etcd.converge(&password).await;
     assert!(etcd.put(A, "/pg/pg-a/x"));
 }
+
+/// What a person types at three in the morning works whether etcd asks for logins already or not, and with
+/// any password.
+#[tokio::test]
+async fn etcds_tool_logs_in_wherever_that_is_asked_for() {
+    const PASSWORD: &str = "of:root's \"own\" $HOME";
+    let member = Member::start().await;
+    let port = member.endpoint.rsplit(':').next().unwrap();
+    // This member has no TLS.
+    let lines = include_str!("../../../templates/etcd/etcdctl").lines();
+    let lines: Vec<&str> = lines.filter(|line| !line.contains("ETCDCTL_CACERT=")).collect();
+    let text = lines
+        .join("\n")
+        .replace("https://", "http://")
+        .replace("{{ port }}", port)
+        .replace("{{ password_file }}", &member.password_file());
+    assert!(!text.contains("{{"), "{text}");
+    let tool = member.directory.path().join("keddah-etcdctl");
+    std::fs::write(&tool, text).unwrap();
+    let typed = |words: &[&str]| Command::new("/bin/sh").arg(&tool).args(words).output().unwrap();
+    let works = |words: &[&str], says: &str| {
+        let output = typed(words);
+        let told = String::from_utf8_lossy(&output.stdout);
+        assert!(output.status.success() && told.contains(says), "{words:?}: {output:?}");
+    };
+    works(&["member", "list"], "default");
+    std::fs::write(member.password_file(), PASSWORD).unwrap();
+    works(&["member", "list"], "default");
+
+    member.converge(&member.root(PASSWORD)).await;
+    assert!(member.call(None, "/v3/auth/enable", "{}").status.success());
+    works(&["alarm", "list"], "");
+    works(&["put", "/kept here", "a b"], "OK");
+    works(&["get", "--print-value-only", "/kept here"], "a b");
+    works(&["endpoint", "status", "--cluster", "--write-out=json"], "\"revision\":");
+    // Others are asked as one says.
+    works(&["--endpoints", &member.endpoint, "user", "list"], "root");
+    let nowhere = typed(&["--endpoints=http://127.0.0.1:1", "--command-timeout=1s", "get", "a"]);
+    assert!(!nowhere.status.success(), "{nowhere:?}");
+
+    std::fs::write(member.password_file(), "another").unwrap();
+    let refused = typed(&["put", "/kept here", "c"]);
+    let told = String::from_utf8_lossy(&refused.stderr);
+    assert!(!refused.status.success() && told.contains("authentication failed"), "{told}");
+}

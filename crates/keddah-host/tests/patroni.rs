@@ -356,7 +356,7 @@ async fn health(cluster: &Cluster) -> PostgresHealth {
     let health = cluster.host.health(&probe).await;
     match &health.servers[0].server {
         Asked::Told(server) => server.clone(),
-        Asked::Unknown { because } => panic!("{because}"),
+        unsaid => panic!("{:?}", unsaid.why()),
     }
 }
 

@@ -291,7 +291,7 @@ mod tests {
         assert_eq!(first.str("pg_data"), "/pg-pg-a/data");
         assert_eq!(second.texts("pg_crontab"), ["00 01 * * * /pg-pg-b/bin/pg-backup full"]);
         assert_eq!(second.str("pg_namespace"), "/pg", "no path of the instance");
-        let repository = crate::to_json(&second.get("pgbackrest_repo"));
+        let repository = crate::to_json(&second.value("pgbackrest_repo"));
         assert_eq!(repository["local"]["path"], "/pg-pg-b/backup");
     }
 

@@ -245,6 +245,8 @@ mod tests {
                 remedy: String::new(),
                 since: None,
                 accepted: false,
+                nodes: Vec::new(),
+                member: None,
             });
         }
         not_before_its_replicas(&desired, &observed, &health, &mut plan);

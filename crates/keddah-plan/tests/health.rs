@@ -11,9 +11,9 @@ use keddah_plan::health::{
     FINDINGS, Finding, Health, ServiceHealth, Severity, beside, in_the_way, not_said_by,
 };
 use keddah_plan::{Certainty, Plan, PlannedChange};
-use keddah_resource::IdleListener;
 use keddah_resource::health::{Accepted, Asked, ByHand, KnownEtcd, UnitHealth};
 use keddah_resource::{Action, Class, Difference, Kind, Module, ResourceId};
+use keddah_resource::{Effect, ForeignSetting, IdleListener};
 use std::collections::BTreeSet;
 use world::{NOW, World, addresses, node, public};
 
@@ -71,17 +71,52 @@ fn a_note_that_a_finding_says_too_is_left_out() {
         note(
             "pg-2 has settings of ALTER SYSTEM that nobody declared, which are left alone: work_mem",
         ),
-        note("etcd lists a member that …; otherwise strike it: etcdctl member remove 4f"),
+        note(
+            "etcd lists a member that …; otherwise strike it, as root on a member's node: keddah-etcdctl member remove 4f",
+        ),
         note(
             "pg-3 has settings of ALTER SYSTEM that nobody declared, which are left alone: work_mem",
         ),
-        note("etcd lists a member that …; otherwise strike it: etcdctl member remove 5f"),
+        note(
+            "etcd lists a member that …; otherwise strike it, as root on a member's node: keddah-etcdctl member remove 5f",
+        ),
     ];
     let shown: Vec<&Finding> = health.findings.iter().collect();
     assert_eq!(not_said_by(&plan, &shown), plan.notes[2..].iter().collect::<Vec<_>>());
     // A text shows what counts only: the other note stays.
     let counts: Vec<&Finding> = health.findings.iter().filter(|one| one.counts()).collect();
     assert_eq!(not_said_by(&plan, &counts).len(), 3);
+}
+
+/// Who reads JSON finds by fields what a person reads: on which nodes, and which member.
+#[test]
+fn a_finding_about_etcd_names_its_nodes_and_its_member() {
+    let mut told = BTreeSet::new();
+    for (_, breaks) in BREAKS {
+        let mut world = World::well();
+        breaks(&mut world);
+        for finding in world.judged().findings {
+            let Some(of_etcd) = finding.name.strip_prefix("etcd-") else { continue };
+            let json = serde_json::to_value(&finding).expect("it is shown");
+            let nodes = json["nodes"].as_array().expect("a list");
+            assert!(!nodes.is_empty() && json["remedy"].is_string(), "{finding:?}");
+            let one = finding.place != "etcd";
+            if one {
+                let number = finding.place.strip_prefix("etcd-").expect("a member's name");
+                assert_eq!(nodes, &[serde_json::json!(format!("10.0.0.{number}"))], "{finding:?}");
+            }
+            // One that was struck has none any more.
+            let id = match of_etcd {
+                "unlisted" => None,
+                "undeclared" => Some("4f".to_owned()),
+                _ if one => finding.place.strip_prefix("etcd-").map(|number| format!("{number}f")),
+                _ => None,
+            };
+            assert_eq!(json["member"].as_str(), id.as_deref(), "{finding:?}");
+            told.insert(finding.name);
+        }
+    }
+    assert!(told.len() >= 10, "{told:?}");
 }
 
 #[test]
@@ -476,4 +511,31 @@ fn what_a_plan_makes_is_not_missed_beforehand() {
     assert_eq!(beside(&all, &health), [] as [&Finding; 0]);
     let names: Vec<&str> = beside(&start(1), &health).iter().map(|one| one.name).collect();
     assert!(names.contains(&"etcd-no-quorum"), "{names:?}");
+}
+
+/// What a file of Keddah's own has beside its words, that file's change takes away; what another one has
+/// stays told.
+#[test]
+fn a_member_of_etcd_is_mended_by_the_file_that_alone_leads_it_astray() {
+    let own = "/etc/default/etcd";
+    let force = |place: &str| ForeignSetting {
+        effect: Effect::NotItself,
+        name: "ETCD_FORCE_NEW_CLUSTER".to_owned(),
+        value: Some("true".to_owned()),
+        place: place.to_owned(),
+    };
+    let told = |settings: &[ForeignSetting], change: Plan| {
+        let mut world = World::well();
+        world.node(2).etcd_settings = settings.to_vec();
+        let health = world.judged();
+        beside(&change, &health).iter().any(|one| one.name == "etcd-next-start")
+    };
+    let file = |name: &str, on: u8| plan(Kind::File, name, on, Action::Update, Class::InPlace);
+    assert!(!told(&[force(own)], file(own, 2)));
+    assert!(told(&[force(own)], file(own, 3)), "another member's file");
+    assert!(told(&[force(own)], file("/etc/default/other", 2)));
+    assert!(told(&[force(own), force("/run/x.conf")], file(own, 2)), "another file has it, too");
+    assert!(told(&[force("/run/x.conf")], file(own, 2)));
+    let restart = plan(Kind::Unit, "etcd.service", 2, Action::Update, Class::OrderedRestart);
+    assert!(told(&[force(own)], restart), "that is what is refused");
 }

@@ -7,7 +7,7 @@ mod probe;
 pub use expected::*;
 pub use probe::*;
 
-use crate::IdleListener;
+use crate::{ForeignSetting, IdleListener};
 use serde::{Deserialize, Serialize};
 
 /// An answer, or why there is none: what could not be asked is never taken for well.
@@ -66,6 +66,9 @@ pub struct NodeHealth {
     pub servers: Vec<ServerHealth>,
     /// Its member of etcd.
     pub etcd: Option<Asked<EtcdHealth>>,
+    /// What others have given the unit of that member, or its process.
+    #[serde(default)]
+    pub etcd_settings: Vec<ForeignSetting>,
     /// The file systems of the directories that exist.
     pub disks: Vec<Asked<DiskHealth>>,
     /// The certificates that are there.

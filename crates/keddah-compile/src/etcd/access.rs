@@ -5,6 +5,7 @@
 //! the demand for logins; then the Patronis that do not run yet: with a login, Patroni 4.0 does not start
 //! beside Debian's etcd 3.5 as long as that asks for none (it does not know the answer's form).
 
+use super::learners::serves_clients;
 use crate::ca::ETCD_CA_PATH;
 use crate::compiler::{Compiler, Node, Problem, problem};
 use crate::pgsql::place::Place;
@@ -72,7 +73,16 @@ impl Compiler<'_> {
     /// The member through which what is one for all of etcd is seen to. One that is about to go is not
     /// left out, so that a removal finds it as it was.
     fn speaker(&self) -> Option<&EtcdMember> {
-        self.topology.etcd.iter().find(|member| self.input.facts.contains_key(&member.node))
+        self.asked_in_turn().find(|member| self.input.facts.contains_key(&member.node))
+    }
+
+    /// The members in the order in which they are asked: a learner refuses whoever wants to act in etcd.
+    fn asked_in_turn(&self) -> impl Iterator<Item = &EtcdMember> {
+        let serves =
+            |member: &EtcdMember| serves_clients(member, &self.topology.etcd, self.input.facts);
+        let (first, last): (Vec<_>, Vec<_>) =
+            self.topology.etcd.iter().partition(|member| serves(member));
+        first.into_iter().chain(last)
     }
 
     /// How root is known, and where etcd's members are, for an agent with a client's certificate.
@@ -84,14 +94,14 @@ impl Compiler<'_> {
             key_path: format!("{certificates}/etcd.key"),
         };
         Servers {
-            connections: self.topology.etcd.iter().map(connection).collect(),
+            connections: self.asked_in_turn().map(connection).collect(),
             root: params.secret("etcd_root_password"),
         }
     }
 
     /// The same for an agent on a member's own node.
     fn servers_beside(&self, speaker: &EtcdMember, params: &Params<'_>) -> Servers {
-        let others = self.topology.etcd.iter().filter(|other| other.node != speaker.node);
+        let others = self.asked_in_turn().filter(|other| other.node != speaker.node);
         let own = super::connection(format!("https://127.0.0.1:{}", speaker.port));
         let others =
             others.map(|one| super::connection(format!("https://{}:{}", one.address, one.port)));

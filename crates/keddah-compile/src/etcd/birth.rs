@@ -7,7 +7,7 @@ use super::{connection, learners, others, unknown_counts};
 use crate::compiler::{Problem, problem};
 use crate::topology::EtcdMember;
 use keddah_core::NodeName;
-use keddah_resource::kind::etcd_member::{self, Stage};
+use keddah_resource::kind::etcd_member::{self, Stage, TOOL};
 use keddah_resource::{ETCD_BOOTSTRAP, EtcdFacts, EtcdMemberFacts, NodeFacts};
 use std::collections::BTreeMap;
 
@@ -318,8 +318,8 @@ fn two_clusters(first: Answer<'_>, other: Answer<'_>, answers: &[Answer<'_>]) ->
         right.1.members.len(),
     );
     Box::new(problem("etcd-rogue", rogue.0.span, message).help(format!(
-        "look at both (etcdctl endpoint status). Where {node} is the wrong one: stop it there (systemctl \
-         stop etcd), move {data} aside, and apply: it then joins the other cluster",
+        "look at both (as root on each node: {TOOL} endpoint status). Where {node} is the wrong one: stop it \
+         there (systemctl stop etcd), move {data} aside, and apply: it then joins the other cluster",
         node = rogue.0.node,
         data = rogue.0.data_directory,
     )))

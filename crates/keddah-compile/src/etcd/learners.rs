@@ -4,7 +4,30 @@
 use super::strangers::called;
 use crate::compiler::{Problem, problem};
 use crate::topology::EtcdMember;
-use keddah_resource::{EtcdFacts, EtcdMemberFacts};
+use keddah_core::NodeName;
+use keddah_resource::{EtcdFacts, EtcdMemberFacts, NodeFacts};
+use std::collections::BTreeMap;
+
+/// Whether a member answers clients' questions. A learner refuses all that a client asks but what may be
+/// stale (`isRPCSupportedForLearner` in etcd's `api/v3rpc`), so that Patroni, or whoever acts as root, finds
+/// nothing there. What it is, those say that answer; where nobody does, and etcd has been made, it is what it
+/// was declared to become: of those that make a cluster together, all vote.
+pub(crate) fn serves_clients(
+    member: &EtcdMember,
+    members: &[EtcdMember],
+    facts: &BTreeMap<NodeName, NodeFacts>,
+) -> bool {
+    if !member.learner {
+        return true;
+    }
+    let about = || members.iter().filter_map(|one| facts.get(&one.node));
+    let mut lists = about().filter_map(|about| about.etcd.as_ref()).peekable();
+    if lists.peek().is_none() {
+        return about().count() == members.len() && !about().any(|about| about.etcd_has_data);
+    }
+    let votes = |one: &EtcdMemberFacts| !one.learner && one.peer_urls.contains(&member.peer_url());
+    lists.any(|etcd| etcd.members.iter().any(votes))
+}
 
 /// The learner of a list, if it has one.
 pub(super) fn listed(etcd: &EtcdFacts) -> Option<&EtcdMemberFacts> {

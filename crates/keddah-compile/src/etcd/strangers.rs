@@ -2,6 +2,7 @@
 //! and nobody asks it whether it is well.
 
 use crate::topology::EtcdMember;
+use keddah_resource::kind::etcd_member::TOOL;
 use keddah_resource::{EtcdFacts, EtcdMemberFacts};
 
 /// Those of a list that are not declared, in its order.
@@ -30,7 +31,7 @@ pub(super) fn hexadecimal(id: &str) -> String {
 
 /// The command by which etcd itself strikes one.
 fn strike(member: &EtcdMemberFacts) -> String {
-    format!("etcdctl member remove {}", hexadecimal(&member.id))
+    format!("{TOOL} member remove {}", hexadecimal(&member.id))
 }
 
 /// What every plan says of one.
@@ -39,7 +40,7 @@ pub(super) fn note(member: &EtcdMemberFacts) -> String {
     format!(
         "etcd lists a member that the inventory does not know: {} ({}), which {vote}. Where it was ours, put \
          its host back into the inventory and `keddah remove` it; where it is to stay, declare it; otherwise \
-         strike it: {}",
+         strike it, as root on a member's node: {}",
         called(member),
         member.peer_urls.join(", "),
         strike(member),
@@ -51,7 +52,8 @@ pub(crate) fn unknown_counts(members: &[&EtcdMemberFacts]) -> String {
     let names: Vec<&str> = members.iter().map(|one| called(one)).collect();
     let commands: Vec<String> = members.iter().map(|one| strike(one)).collect();
     format!(
-        "the inventory does not know {}, whose votes count: declare them, or strike them ({})",
+        "the inventory does not know {}, whose votes count: declare them, or strike them, as root on a \
+         member's node ({})",
         names.join(", "),
         commands.join("; ")
     )

@@ -7,6 +7,7 @@ use super::{Cluster, Instance, aside, connection, pause, place};
 use crate::compiler::{Compiler, Problem, problem};
 use crate::doors::patroni_secrets;
 use crate::etcd::access;
+use crate::etcd::learners::serves_clients;
 use keddah_core::Secret;
 use keddah_inventory::Params;
 use keddah_inventory::model::{Dialect, RtoPlan};
@@ -241,6 +242,7 @@ impl Compiler<'_> {
             .etcd
             .iter()
             .filter(|member| !self.is_struck(member))
+            .filter(|member| serves_clients(member, &self.topology.etcd, self.input.facts))
             .map(|member| format!("{}:{}", member.address, member.port))
             .collect();
         // A copy that cannot be rewound may be the only one of commits that a former primary took

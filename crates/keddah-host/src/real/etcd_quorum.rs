@@ -4,7 +4,7 @@ use super::etcd_gateway::{List, Member, list, post};
 use super::etcd_member::healthy;
 use crate::HostError;
 use futures_util::future::join_all;
-use keddah_resource::kind::etcd_member::{EtcdConnection, Spec};
+use keddah_resource::kind::etcd_member::{EtcdConnection, Spec, TOOL};
 use keddah_resource::kind::unit::Quorum;
 use std::time::Duration;
 use tokio::time::{Instant, sleep};
@@ -151,7 +151,7 @@ async fn enough(what: &str, voters: usize, asked: &[&EtcdConnection]) -> Result<
     let mut error = HostError::new(format!(
         "{what}: of {voters} members {quorum} are a quorum, and without this one {well} are well"
     ))
-    .with_hint("make the other members well first (etcdctl endpoint health), then try again");
+    .with_hint(make_well("try"));
     error.log = asked
         .iter()
         .zip(&answers)
@@ -177,6 +177,13 @@ fn spares(health: &Health) -> bool {
     *leaderless || all || *others > members / 2 || (*alone && *members <= 1)
 }
 
+fn make_well(then: &str) -> String {
+    format!(
+        "make the other members well first (as root on a member: {TOOL} endpoint health --cluster), then \
+         {then} again"
+    )
+}
+
 fn refusal(health: &Health) -> HostError {
     let Health { members, others, unwell, .. } = health;
     let message = match members {
@@ -187,8 +194,7 @@ fn refusal(health: &Health) -> HostError {
         ),
         None => "etcd is not restarted: it does not say who its members are".to_owned(),
     };
-    let mut error = HostError::new(message)
-        .with_hint("make the other members well first (etcdctl endpoint health), then apply again");
+    let mut error = HostError::new(message).with_hint(make_well("apply"));
     error.log.extend(unwell.iter().cloned());
     error
 }

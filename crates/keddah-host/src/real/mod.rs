@@ -58,6 +58,7 @@ mod sysctl;
 mod system;
 mod trust_anchor;
 mod unit;
+mod unit_start;
 mod user;
 pub mod verifiers;
 mod wal_archive;

@@ -56,12 +56,12 @@ pub(super) fn process(
 }
 
 /// Where drop-ins of units stand.
-const DROP_INS: [&str; 3] =
+pub(super) const DROP_INS: [&str; 3] =
     ["/usr/lib/systemd/system", "/run/systemd/system", "/etc/systemd/system"];
 
 /// The drop-ins of a unit in the order in which they count, by name: those that systemd has loaded, and
 /// those that it will load when it is told to look again.
-fn drop_ins(
+pub(super) fn drop_ins(
     loaded: impl Iterator<Item = PathBuf>,
     places: &[String],
 ) -> Result<Vec<PathBuf>, HostError> {

@@ -3,6 +3,7 @@
 use super::etcd_quorum;
 use super::instance_facts;
 use super::process;
+use super::unit_start;
 use crate::command::Command;
 use crate::rest::{CA, Members, patroni_facts, strict_standbys};
 use crate::{HostError, RealHost};
@@ -201,6 +202,7 @@ pub async fn apply(
             host.owed().cross_out(Kind::Unit, unit, TriggerAction::Restart)
         }
         (true, false) => {
+            as_declared(spec).await?;
             // Counts of earlier failures would keep systemd from trying. None is no failure.
             systemctl("reset-failed").args(["--", unit]).run().await?;
             // A unit that waits to be started again is not moved by `start`.
@@ -226,6 +228,7 @@ pub async fn apply(
                 if let Some(error) = process::start_that_leads_elsewhere(spec).await? {
                     return Err(error);
                 }
+                as_declared(spec).await?;
                 if let Some(quorum) = &spec.quorum {
                     etcd_quorum::can_spare(quorum).await?;
                 }
@@ -236,6 +239,18 @@ pub async fn apply(
                 host.owed().cross_out(Kind::Unit, unit, TriggerAction::Restart)
             }
         },
+    }
+}
+
+/// Whether a start would be the declared one's.
+///
+/// # Errors
+/// When somebody has given the unit what nobody declared. Nothing was started or stopped.
+async fn as_declared(spec: &Spec) -> Result<(), HostError> {
+    let Some(settings) = &spec.settings else { return Ok(()) };
+    match unit_start::refused(settings).await? {
+        Some(refused) => Err(refused),
+        None => Ok(()),
     }
 }
 

@@ -41,12 +41,11 @@ pub fn beside<'a>(plan: &Plan, health: &'a Health) -> Vec<&'a Finding> {
 pub fn not_said_by<'a>(plan: &'a Plan, shown: &[&Finding]) -> Vec<&'a str> {
     let said = |note: &str| {
         shown.iter().any(|finding| match finding.name {
-            // Both end with the command that strikes it, which has its id.
-            "etcd-undeclared" => finding
-                .remedy
-                .rsplit_once("`etcdctl member remove ")
-                .and_then(|(_, id)| id.strip_suffix('`'))
-                .is_some_and(|id| note.ends_with(&format!("etcdctl member remove {id}"))),
+            // The note ends with the command that strikes it.
+            "etcd-undeclared" => {
+                let id = finding.member.as_ref();
+                id.is_some_and(|id| note.ends_with(&format!(" member remove {id}")))
+            }
             "altered-settings" => {
                 note.starts_with(&format!("{} has settings of ALTER SYSTEM", finding.place))
             }
@@ -132,6 +131,16 @@ fn mends(change: &PlannedChange, finding: &Finding, health: &Health) -> bool {
             let own = finding.name == "user-shut"
                 && finding.message.starts_with(&format!("{name} cannot log in"));
             finding.cluster == change.cluster && (own || finding.name == "monitor-refused")
+        }
+        // Whatever that file has beside its words goes with its change.
+        Kind::File => {
+            let of_start = ["etcd-next-start", "etcd-foreign-settings"].contains(&finding.name);
+            let here = format!("({})", id.name);
+            let places = finding.message.matches("(/").count();
+            of_start
+                && member_on(health, node, &finding.place)
+                && places > 0
+                && finding.message.matches(&here).count() == places
         }
         Kind::Certificate => {
             finding.name.starts_with("certificate-")

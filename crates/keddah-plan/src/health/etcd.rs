@@ -3,7 +3,8 @@
 use super::{Answers, Finding, bytes};
 use keddah_core::NodeName;
 use keddah_resource::health::{Asked, EtcdHealth, ExpectedEtcd, KnownEtcd};
-use keddah_resource::kind::etcd_member::STORE_QUOTA;
+use keddah_resource::kind::etcd_member::{STORE_QUOTA, TOOL};
+use keddah_resource::{Effect, ForeignSetting};
 use serde::Serialize;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -91,6 +92,11 @@ pub(super) fn judge(
              it",
         ));
     }
+    for member in expected {
+        if let Some(health) = answers.get(&member.node).and_then(|answer| answer.health.told()) {
+            settings(member, &health.etcd_settings, findings);
+        }
+    }
     // A voter that loses the majority loses its leader within an election's time.
     let quorum = answering.iter().any(|(_, health)| health.leader != "0" && !health.learner);
     if !quorum {
@@ -119,8 +125,11 @@ pub(super) fn judge(
                 "etcd-alarm",
                 &member.name,
                 complaints.join("; "),
-                "with the login that docs/findings.md shows, `etcdctl alarm list`; for want of space: compact, \
-                 `etcdctl defrag`, then `etcdctl alarm disarm`",
+                format!(
+                    "as root on {}, `{TOOL} alarm list`; for want of space: compact, as docs/findings.md shows, \
+                     `{TOOL} defrag` on one member after the other, then `{TOOL} alarm disarm`",
+                    member.node
+                ),
             ));
         }
         if health.size > LARGE_STORE {
@@ -132,7 +141,11 @@ pub(super) fn judge(
                     bytes(health.size),
                     bytes(STORE_QUOTA)
                 ),
-                "compact and `etcdctl defrag` it, one member after the other",
+                format!(
+                    "as root on {}, compact, as docs/findings.md shows, then `{TOOL} defrag`; one member after \
+                     the other",
+                    member.node
+                ),
             ));
         }
     }
@@ -154,6 +167,10 @@ pub(super) fn judge(
             },
         ));
     }
+    for finding in findings.iter_mut().filter(|one| one.member.is_none()) {
+        let member = expected.iter().find(|member| member.name == finding.place);
+        finding.member = member.and_then(|member| id(member, &answering, &list));
+    }
     let one = |(member, health): &(&ExpectedEtcd, Result<&EtcdHealth, String>)| EtcdMemberHealth {
         name: member.name.clone(),
         node: member.node.clone(),
@@ -173,6 +190,21 @@ pub(super) fn judge(
 fn list<'a>(answering: &[(&ExpectedEtcd, &'a EtcdHealth)]) -> BTreeMap<&'a str, &'a KnownEtcd> {
     let all = answering.iter().flat_map(|(_, health)| &health.members);
     all.map(|one| (one.id.as_str(), one)).collect()
+}
+
+/// The id of a member as etcd's own tool takes it: the others' word for it, or its own.
+fn id(
+    member: &ExpectedEtcd,
+    answering: &[(&ExpectedEtcd, &EtcdHealth)],
+    list: &BTreeMap<&str, &KnownEtcd>,
+) -> Option<String> {
+    let is_it =
+        |one: &&&KnownEtcd| one.name == member.name || one.peer_urls.contains(&member.peer_url);
+    if let Some(listed) = list.values().find(is_it) {
+        return Some(listed.id.clone());
+    }
+    let (_, health) = answering.iter().find(|(one, _)| one.name == member.name)?;
+    health.member.parse::<u64>().ok().map(|id| format!("{id:x}"))
 }
 
 /// Whether etcd itself does not count one that the inventory has: it was struck, or has never joined. Nobody
@@ -197,6 +229,44 @@ fn unlisted(member: &ExpectedEtcd) -> Finding {
     )
 }
 
+/// What others have given a member's unit: it counts at the next start, whoever causes that.
+fn settings(member: &ExpectedEtcd, found: &[ForeignSetting], findings: &mut Vec<Finding>) {
+    let of = |effect: Effect| {
+        let words = found.iter().filter(|one| one.effect == effect).map(ForeignSetting::in_words);
+        words.collect::<Vec<_>>().join(", ")
+    };
+    let node = &member.node;
+    let another = of(Effect::NotItself);
+    let take_away = format!(
+        "on {node}, take that away where it stands, then `systemctl daemon-reload`; until then Keddah neither \
+         starts nor restarts it"
+    );
+    if !another.is_empty() {
+        let message = format!(
+            "with its next start, whoever causes it, it would not be the member that it is: {another}"
+        );
+        findings.push(Finding::of("etcd-next-start", &member.name, message, take_away.clone()));
+    }
+    let undeclared = of(Effect::Undeclared);
+    if !undeclared.is_empty() {
+        findings.push(Finding::of(
+            "etcd-foreign-settings",
+            &member.name,
+            format!("its unit has what nobody has declared: {undeclared}"),
+            format!("{take_away}; what shall stay belongs into templates/etcd/etcd.env beside the inventory"),
+        ));
+    }
+    let until_restart = of(Effect::UntilRestart);
+    if !until_restart.is_empty() {
+        findings.push(Finding::of(
+            "etcd-foreign-settings",
+            &member.name,
+            format!("it runs with what its unit does not have any more: {until_restart}"),
+            format!("while all other members are well, `systemctl restart etcd` on {node}"),
+        ));
+    }
+}
+
 /// What the members know of each other: one that nobody has declared has a vote all the same, and one
 /// that is looked for where it is not counts as down.
 fn known(
@@ -211,12 +281,16 @@ fn known(
                 "etcd-elsewhere",
                 name,
                 format!("the other members look for it at {urls}, and it is at {}", member.peer_url),
-                format!("on a member: `etcdctl member update {id} --peer-urls={}`", member.peer_url),
+                format!(
+                    "as root on another member's node: `{TOOL} member update {id} --peer-urls={}`",
+                    member.peer_url
+                ),
             )),
             Some(_) => {}
             // One that has just been announced has no name yet.
             None if expected.iter().any(|one| peer_urls.contains(&one.peer_url)) => {}
-            None => findings.push(Finding::of(
+            None => findings.push(
+                Finding::of(
                 "etcd-undeclared",
                 PLACE,
                 format!(
@@ -226,9 +300,11 @@ fn known(
                 ),
                 format!(
                     "where it was ours, put its host back into the inventory and `keddah remove` it; where it is \
-                     to stay, declare it; otherwise strike it, on a member, with the login that docs/findings.md shows: `etcdctl member remove {id}`"
+                     to stay, declare it; otherwise strike it, as root on a member's node: `{TOOL} member remove \
+                     {id}`"
                 ),
-            )),
+            )
+            .about_member(id)),
         }
     }
 }

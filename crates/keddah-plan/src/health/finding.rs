@@ -1,5 +1,6 @@
 //! What is not well, in words and with what to do about it.
 
+use keddah_core::NodeName;
 use serde::Serialize;
 use std::fmt;
 
@@ -99,6 +100,16 @@ pub const FINDINGS: &[(&str, Severity, &str)] = &[
     ("etcd-alone", Severity::Note, "etcd has one member: without it, no cluster can fail over."),
     ("etcd-elsewhere", Severity::Warning, "Members of etcd look for another one where it is not."),
     ("etcd-member-down", Severity::Warning, "A member of etcd does not answer."),
+    (
+        "etcd-foreign-settings",
+        Severity::Warning,
+        "A member of etcd has settings, or would start with some, that nobody has declared.",
+    ),
+    (
+        "etcd-next-start",
+        Severity::Critical,
+        "A member of etcd would start as another one than it is, such as a cluster of its own.",
+    ),
     (
         "etcd-no-quorum",
         Severity::Critical,
@@ -241,6 +252,10 @@ pub struct Finding {
     pub remedy: String,
     /// Whether the inventory says that it is known (`keddah_accept`).
     pub accepted: bool,
+    /// The nodes that it is about.
+    pub nodes: Vec<NodeName>,
+    /// The member of etcd that it is about, by its id in hexadecimal digits, as etcd's own tool takes it.
+    pub member: Option<String>,
 }
 
 impl Finding {
@@ -265,7 +280,15 @@ impl Finding {
             since: None,
             remedy: remedy.into(),
             accepted: false,
+            nodes: Vec::new(),
+            member: None,
         }
+    }
+
+    /// Which member of etcd it is about.
+    pub(super) fn about_member(mut self, id: &str) -> Self {
+        self.member = Some(id.to_owned());
+        self
     }
 
     /// Since when.

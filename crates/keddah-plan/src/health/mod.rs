@@ -174,15 +174,17 @@ fn cluster_of(expected: &Expected, place: &str) -> Option<String> {
         .map(|cluster| cluster.name.clone())
 }
 
-/// Marks what the inventory says to be known: of a node, of an instance, member of etcd or address on
+/// Says which nodes findings are about, and marks what the inventory says to be known: of a node, of an instance, member of etcd or address on
 /// it, or of a cluster or service that it has a part in.
 fn accept(expected: &Expected, findings: &mut [Finding]) {
     for finding in findings {
         let concerned = concerned(expected, finding);
+        let nodes = concerned.iter().map(|&node| node.clone()).collect();
         finding.accepted = expected
             .accepted
             .iter()
             .any(|accepted| accepted.finding == finding.name && concerned.contains(&accepted.node));
+        finding.nodes = nodes;
     }
 }
 

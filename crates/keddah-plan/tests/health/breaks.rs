@@ -1,11 +1,17 @@
 //! What may break, and what is found then.
 
 use crate::world::{NOW, World, addresses, answer, node, public, units};
-use keddah_resource::IdleListener;
 use keddah_resource::health::{
     Asked, BackupHealth, ByHand, ClosedPort, KnownEtcd, KnownMember, LoginAnswer, LoginDoor,
     PoolSetting, Replaced, UnitHealth, Unloaded,
 };
+use keddah_resource::{Effect, ForeignSetting, IdleListener};
+
+/// A setting of somebody else's.
+fn foreign(effect: Effect, name: &str, value: &str) -> ForeignSetting {
+    let place = "/etc/systemd/system/etcd.service.d/x.conf".to_owned();
+    ForeignSetting { effect, name: name.to_owned(), value: Some(value.to_owned()), place }
+}
 
 /// What is found when a world is broken like this, in the order of the table of findings' names.
 pub type Break = (&'static [&'static str], fn(&mut World));
@@ -31,6 +37,20 @@ pub const BREAKS: &[Break] = &[
         (1..=3).for_each(|number| world.node(number).sandbox = true);
     }),
     (&["diverged"], |world| world.server(1).ahead = vec!["pg-3".to_owned()]),
+    (&["etcd-member-down", "etcd-next-start"], |world| {
+        // Whoever starts it makes it a cluster of its own.
+        world.node(2).etcd = Some(Asked::unknown("connection refused"));
+        let force = foreign(Effect::NotItself, "ETCD_FORCE_NEW_CLUSTER", "true");
+        world.node(2).etcd_settings = vec![force];
+    }),
+    (&["etcd-foreign-settings"], |world| {
+        let level = foreign(Effect::Undeclared, "ETCD_LOG_LEVEL", "debug");
+        world.node(3).etcd_settings = vec![level];
+    }),
+    (&["etcd-foreign-settings"], |world| {
+        let fsync = foreign(Effect::UntilRestart, "ETCD_UNSAFE_NO_FSYNC", "true");
+        world.node(3).etcd_settings = vec![fsync];
+    }),
     (&["etcd-elsewhere"], |world| {
         for number in 1..=3 {
             world.etcd(number).members[2].peer_urls = vec!["https://10.0.0.4:2380".to_owned()];

@@ -251,6 +251,7 @@ pub fn answer(number: u8) -> Answer {
         logins_untried: Vec::new(),
         closed_ports: Vec::new(),
         sandbox: false,
+        etcd_settings: Vec::new(),
         unloaded: Vec::new(),
         idle_listeners: Asked::Told(Vec::new()),
         listeners: vec![Listener {

@@ -1,5 +1,6 @@
 //! What a node is asked.
 
+use crate::OwnSettings;
 use crate::kind::PgConnection;
 use crate::kind::etcd_member::EtcdConnection;
 use serde::{Deserialize, Serialize};
@@ -11,6 +12,9 @@ pub struct HealthProbe {
     pub servers: Vec<ServerProbe>,
     /// How its member of etcd is asked, where it should have one.
     pub etcd: Option<EtcdConnection>,
+    /// What Keddah has written for that member's unit, where others' settings are looked for.
+    #[serde(default)]
+    pub etcd_settings: Option<OwnSettings>,
     /// Directories whose file systems are looked at.
     pub directories: Vec<String>,
     /// Certificates whose end is wanted.

@@ -10,6 +10,12 @@ use serde::{Deserialize, Serialize};
 /// Bytes at which etcd's store takes no more writes (`--quota-backend-bytes`); etcd's own default is 2 GiB.
 pub const STORE_QUOTA: i64 = 16 << 30;
 
+/// What a person calls on a member's node: `etcdctl` with the member, its certificate and root's login.
+pub const TOOL: &str = "keddah-etcdctl";
+
+/// Where it is: in root's path, also in that of `sudo`.
+pub const TOOL_PATH: &str = "/usr/local/sbin/keddah-etcdctl";
+
 /// How to reach etcd from this node.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct EtcdConnection {

@@ -5,7 +5,7 @@
 
 use super::etcd_member::EtcdConnection;
 use crate::difference::Fields;
-use crate::{Action, Class, Difference, TriggerAction};
+use crate::{Action, Class, Difference, OwnSettings, TriggerAction};
 use serde::{Deserialize, Serialize};
 
 /// How to tell that a started unit serves.
@@ -100,6 +100,10 @@ pub struct Spec {
     /// daemons that are started by a script or write their own title.
     #[serde(default)]
     pub started: Option<Started>,
+    /// By which variables its program is the declared one: with what others have put beside them it is
+    /// neither started nor restarted.
+    #[serde(default)]
+    pub settings: Option<OwnSettings>,
 }
 
 /// The main process of a unit, and what its unit's files say.
@@ -142,6 +146,7 @@ impl Spec {
             belongs: None,
             quorum: None,
             started: None,
+            settings: None,
         }
     }
 

@@ -7,6 +7,7 @@ use crate::ensure;
 use crate::failure::Outcome;
 use crate::keddah::{Keddah, expected, says};
 use crate::postgres::superuser;
+use crate::project::repository_file;
 use crate::sandbox::{Image, Sandbox, address};
 use crate::world::{World, step};
 use std::path::Path;
@@ -28,6 +29,20 @@ pub fn run(world: &mut World) -> Outcome {
     })?;
     step("a cluster's certificate and login reach its own keys, and nobody else's", || {
         alone(sandbox)
+    })?;
+    step("what the remedies and docs/findings.md say is typed as it stands", || {
+        let findings = repository_file("docs/findings.md")?;
+        let documented: Vec<&str> =
+            findings.lines().filter(|line| line.starts_with("    keddah-etcdctl ")).collect();
+        ensure!(documented.len() == 3, "docs/findings.md shows {documented:?}");
+        let said = ["alarm list", "endpoint health --cluster", "endpoint status --cluster"];
+        for words in said {
+            etcdctl(sandbox, 2, words)?.success()?;
+        }
+        for line in documented {
+            sandbox.shell(3, line)?.success()?;
+        }
+        kept(sandbox, 3)
     })?;
     step(
         "a fleet whose etcd asks for no logins is brought there, and no primary steps down",
@@ -89,8 +104,10 @@ pub fn run(world: &mut World) -> Outcome {
             &planned,
             "it has a member that the inventory does not have: one that has never started at https://10.10.10.19:2380",
         )?;
-        says(&planned, &format!("member remove {id}"))?;
-        etcdctl(sandbox, 1, &format!("member remove {id}"))?.success()?;
+        // Typed as it stands there, on any member.
+        let typed = format!("keddah-etcdctl member remove {id}");
+        says(&keddah.run(&["plan", "--json"])?, &format!("`{typed}`"))?;
+        sandbox.shell(2, &typed)?.success()?;
         project.edit("etcd_cluster: etcd", "etcd_cluster: etcd, etcd_peer_port: 2480")?;
         let refused = keddah.run(&["apply", "--yes"])?;
         ensure!(refused.code == Some(1), "not refused: {refused}");
@@ -135,6 +152,55 @@ pub fn run(world: &mut World) -> Outcome {
             Ok(())
         },
     )?;
+    step("a member whose next start would be another's is not restarted", || {
+        let before = members(sandbox)?;
+        let forced = "mkdir -p /run/systemd/system/etcd.service.d && \
+             printf '[Service]\\nEnvironment=ETCD_FORCE_NEW_CLUSTER=true\\n' \
+             > /run/systemd/system/etcd.service.d/force.conf";
+        sandbox.shell(2, forced)?.success()?;
+        let found = keddah.run(&["status"])?;
+        says(
+            &found,
+            "ETCD_FORCE_NEW_CLUSTER=true (/run/systemd/system/etcd.service.d/force.conf)",
+        )?;
+        says(&found, "[etcd-next-start]")?;
+        project.edit("etcd_election_timeout: 1500", "etcd_election_timeout: 1600")?;
+        let refused = keddah.run(&["apply", "--yes"])?;
+        ensure!(refused.code != Some(0), "not refused: {refused}");
+        says(&refused, "etcd.service is not started: it would have what nobody declared")?;
+        ensure!(members(sandbox)? == before, "the members are others: {refused}");
+        sandbox.shell(2, "rm /run/systemd/system/etcd.service.d/force.conf")?.success()?;
+        rejoined(&keddah, 2)?;
+        ensure!(members(sandbox)? == before, "the members are others");
+        Ok(())
+    })?;
+    step("a member goes by its own name, with what only members have, and comes back", || {
+        project
+            .edit("etcd_cluster: etcd,", "etcd_cluster: etcd, etcd_root_password: of-our-own,")?;
+        let changed = keddah.apply()?;
+        for node in 1..=3 {
+            let list = sandbox.shell(node, "keddah-etcdctl member list")?.success()?;
+            ensure!(
+                voting(list.text()) == 3,
+                "node {node} has another password: {list}\n{changed}"
+            );
+        }
+        let removed = keddah.run(&["remove", "etcd-3", "--confirm", "etcd-3"])?;
+        ensure!(removed.code == Some(0), "it failed: {removed}");
+        says(&removed, "etcd is left with 2 members: none of them may fail")?;
+        let left = members(sandbox)?;
+        ensure!(left.lines().count() == 2, "these are left:\n{left}\n{removed}");
+        let gone = "! systemctl --quiet is-active etcd && ! ls /etc/etcd/root.password && \
+                    ! command -v keddah-etcdctl && ls -d /data/etcd.removed";
+        sandbox.shell(3, gone)?.success()?;
+        project.edit(THIRD, "")?;
+        keddah.plan()?.expect_empty()?;
+        project.edit(
+            "        10.10.10.11: { etcd_seq: 2 }\n",
+            &format!("        10.10.10.11: {{ etcd_seq: 2 }}\n{THIRD}"),
+        )?;
+        rejoined(&keddah, 3)
+    })?;
     step("a dead member cannot be struck where that costs the quorum", || {
         sandbox.shell(2, "systemctl stop etcd")?.success()?;
         sandbox.stop(3, true)?;
@@ -185,11 +251,15 @@ pub fn run(world: &mut World) -> Outcome {
         }
         let refused = keddah.run(&["apply", "--yes"])?;
         says(&refused, "etcd-lost")?;
+        // Of one of etcd's hosts alone: what PostgreSQL has elsewhere counts all the same.
+        let alone = keddah.run(&["apply", "--yes", "--limit", &address(2)])?;
+        ensure!(alone.code == Some(1), "not refused: {alone}");
+        says(&alone, "etcd-lost")?;
         sandbox.shell(1, "systemctl stop patroni")?.success()?;
         for node in [1, 2] {
             sandbox.shell(node, "rm /etc/etcd/bootstrap.env")?.success()?;
         }
-        let applied = keddah.apply()?;
+        let applied = keddah.run(&["apply", "--yes", "--limit", "etcd"])?.success()?;
         keddah.plan()?.expect_empty().map_err(|failure| failure.with(&applied))?;
         ensure!(voting(&members(sandbox)?) == 2, "etcd has not begun anew: {applied}");
         let after = sandbox.shell(1, query)?.success()?.text().to_owned();
@@ -282,10 +352,7 @@ fn members(sandbox: &Sandbox) -> Outcome<String> {
     Ok(etcdctl(sandbox, 1, "member list")?.success()?.text().to_owned())
 }
 
+/// What a person types there.
 fn etcdctl(sandbox: &Sandbox, node: u8, words: &str) -> Outcome<Output> {
-    let line = format!(
-        "ETCDCTL_API=3 ETCDCTL_USER=\"root:$(cat /etc/etcd/root.password)\" etcdctl --endpoints=https://127.0.0.1:2379 --cacert=/etc/pki/etcd-ca.crt \
-         --cert=/etc/etcd/server.crt --key=/etc/etcd/server.key {words}"
-    );
-    sandbox.shell(node, &line)
+    sandbox.shell(node, &format!("keddah-etcdctl {words}"))
 }

@@ -209,6 +209,8 @@ fn the_last_sentence_says_whether_all_is_well() {
         since: None,
         remedy: "`patronictl resume`".to_owned(),
         accepted: false,
+        nodes: Vec::new(),
+        member: None,
     }];
     insta::assert_snapshot!(shown(&health), @r"
     warning: pg-test: Patroni is paused [paused]
@@ -227,6 +229,8 @@ fn what_ails_many_in_the_same_way_is_told_once() {
         severity: Severity::Warning,
         name,
         place: place.to_owned(),
+        nodes: Vec::new(),
+        member: None,
         cluster: None,
         message: message.to_owned(),
         since: None,

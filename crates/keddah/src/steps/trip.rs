@@ -136,6 +136,9 @@ pub async fn plan(
     signer.guard(&observed)?;
     steps::etcd_keeps_its_port(&desired, &observed, &etcd_answers)?;
     let mut plan = keddah_plan::plan(&desired, &observed)?;
+    if removing.is_empty() {
+        steps::nobody_is_logged_out(inventory, selection, &desired, &observed, &plan)?;
+    }
     keddah_plan::not_before_its_replicas(&desired, &observed, &health, &mut plan);
     plan.notes.extend(notes);
     plan.notes.extend(keddah_plan::starts(&plan, &stopped).iter().map(keddah_plan::Start::note));

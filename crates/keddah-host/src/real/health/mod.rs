@@ -11,10 +11,10 @@ mod server;
 mod turns;
 mod unattended;
 
-use super::haproxy;
+use super::{haproxy, unit_start};
 use crate::round;
-use keddah_resource::SANDBOX_MARK;
 use keddah_resource::health::{Asked, HealthProbe, NodeHealth, ServerHealth, ServerProbe};
+use keddah_resource::{ETCD_BOOTSTRAP, SANDBOX_MARK};
 use std::fmt::Display;
 use std::future::Future;
 use std::path::Path;
@@ -40,6 +40,17 @@ pub async fn look(probe: &HealthProbe) -> NodeHealth {
             None => None,
         }
     };
+    let etcd_settings = async {
+        match &probe.etcd_settings {
+            // Before it was made, nothing is declared of it.
+            Some(own) if Path::new(ETCD_BOOTSTRAP).exists() => {
+                let asked = within(patience, "systemd", unit_start::foreign(own)).await;
+                // Where systemd does not answer, its units say so.
+                asked.told().cloned().unwrap_or_default()
+            }
+            _ => Vec::new(),
+        }
+    };
     let listeners = within(patience, "HAProxy", haproxy::listeners());
     let units = within(patience, "systemd", machine::units(&probe.units, &probe.configurations));
     let addresses = within(patience, "`ip`", machine::addresses());
@@ -52,8 +63,11 @@ pub async fn look(probe: &HealthProbe) -> NodeHealth {
         asked.told().cloned().flatten()
     };
     let unattended = async { if probe.unattended { unattended.await } else { None } };
-    let (servers, etcd, listeners, units, addresses, disks, logins, ports, unattended) =
-        tokio::join!(servers, etcd, listeners, units, addresses, disks, logins, ports, unattended);
+    let asked = async {
+        tokio::join!(servers, etcd, listeners, units, addresses, disks, logins, ports, unattended)
+    };
+    let (asked, etcd_settings) = tokio::join!(asked, etcd_settings);
+    let (servers, etcd, listeners, units, addresses, disks, logins, ports, unattended) = asked;
     let (units, unloaded) = match units {
         Asked::Told((units, unloaded)) => (Asked::Told(units), unloaded),
         Asked::Unknown { because } => (Asked::Unknown { because }, Vec::new()),
@@ -69,6 +83,7 @@ pub async fn look(probe: &HealthProbe) -> NodeHealth {
         sandbox,
         servers,
         etcd,
+        etcd_settings,
         disks,
         certificates: machine::certificates(&probe.certificates),
         units,
