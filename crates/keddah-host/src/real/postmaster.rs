@@ -31,9 +31,10 @@ async fn look(host: &RealHost, spec: &Spec) -> Result<Observation, HostError> {
         Err(NoAnswer::Failed(error)) => return Err(error),
     };
     let owes_reload = host.owed().has(Kind::Postmaster, &spec.instance, TriggerAction::Reload)?;
-    let pg_settings::Read { settings, limits } =
+    let pg_settings::Read { settings, limits, waiting } =
         if running { pg_settings::read(spec).await? } else { pg_settings::Read::default() };
-    let observed = Observed { running, pending_restart, owes, owes_reload, settings, limits };
+    let observed =
+        Observed { running, pending_restart, owes, owes_reload, waiting, settings, limits };
     Ok(Observation::Known(observed.into()))
 }
 
@@ -65,6 +66,9 @@ pub async fn apply(
 async fn restart(spec: &Spec, observed: &Observed) -> Result<(), HostError> {
     let patroni = Patroni::new(&spec.api);
     let patience = Duration::from_secs(u64::from(spec.patience_seconds));
+    if spec.runs_as_declared(observed) {
+        return settles(spec).await;
+    }
     if !observed.pending_restart && !becomes_pending(spec).await? {
         // It has taken over everything, so there is nothing to restart it for.
         return Ok(());
@@ -137,6 +141,19 @@ async fn becomes_pending(spec: &Spec) -> Result<bool, HostError> {
         sleep(Duration::from_millis(100)).await;
     }
     Ok(false)
+}
+
+/// Waits until a server that runs with what is declared waits for no restart any more: its Patroni takes the
+/// cluster's settings over in its own turn. Where it does not, a restart would change nothing either.
+async fn settles(spec: &Spec) -> Result<(), HostError> {
+    let until = Instant::now() + Duration::from_secs(u64::from(spec.settled_seconds));
+    while Instant::now() < until {
+        if !Patroni::new(&spec.api).status().await.map_err(NoAnswer::into_error)?.pending_restart {
+            return Ok(());
+        }
+        sleep(Duration::from_millis(100)).await;
+    }
+    Ok(())
 }
 
 /// Waits until a restarted replica receives WAL again: only then may the next one restart.
