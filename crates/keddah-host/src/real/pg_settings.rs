@@ -100,6 +100,8 @@ pub struct Read {
     pub limits: BTreeMap<String, i64>,
     /// What it waits to take over.
     pub waiting: Vec<Waiting>,
+    /// Its rules let nobody in who could ask.
+    pub kept_out: bool,
 }
 
 #[derive(Debug, Deserialize)]
@@ -133,6 +135,7 @@ pub async fn read(spec: &Spec) -> Result<Read, HostError> {
     let session = match Session::open(&spec.connection, "postgres", Purpose::Observe).await {
         Ok(session) => session,
         Err(Unreachable::NotYet { .. }) => return Ok(Read::default()),
+        Err(Unreachable::KeptOut(_)) => return Ok(Read { kept_out: true, ..Read::default() }),
         Err(Unreachable::Failed(error)) => return Err(error),
     };
     let rows: Vec<Row> = session.rows(LAST_LINES).await?;
@@ -162,7 +165,7 @@ pub async fn read(spec: &Spec) -> Result<Read, HostError> {
         .await?;
     let limits = limits.into_iter().map(|Limit { name, value }| (name, value)).collect();
     let waiting = waiting(&session, &declared).await?;
-    Ok(Read { settings: found, limits, waiting })
+    Ok(Read { settings: found, limits, waiting, kept_out: false })
 }
 
 /// What a server waits to take over, and what it runs with until then. Values that nobody declared do not leave

@@ -68,6 +68,9 @@ pub struct Observed {
     /// What it waits to take over; empty where that is not known.
     #[serde(default)]
     pub waiting: Vec<Waiting>,
+    /// Whether its rules of authentication keep out the superuser of its own node.
+    #[serde(default)]
+    pub kept_out: bool,
     /// Settings of this server that are not what Patroni was given.
     #[serde(default)]
     pub settings: Vec<Setting>,
@@ -120,13 +123,22 @@ impl Spec {
         const OWED: &str = "an earlier change still asks for it";
         if !self.restarts {
             let owed = observed.owes_reload || observed.owes == Some(TriggerAction::Reload);
-            return owed.then(|| self.triggered(TriggerAction::Reload, OWED));
+            let owed = owed.then(|| self.triggered(TriggerAction::Reload, OWED));
+            return owed.or_else(|| self.lets_in(observed));
         }
         if observed.pending_restart && !self.runs_as_declared(observed) {
             let reason = "PostgreSQL waits for a restart to take over changed parameters";
             return Some(self.triggered(TriggerAction::Restart, reason));
         }
-        observed.owes.map(|owed| self.triggered(owed, OWED))
+        let owed = observed.owes.map(|owed| self.triggered(owed, OWED));
+        owed.or_else(|| self.lets_in(observed))
+    }
+
+    /// The reload by which a server takes over rules that let its superuser in: what is wrong in their file is
+    /// changed before.
+    fn lets_in(&self, observed: &Observed) -> Option<Difference> {
+        const KEPT_OUT: &str = "the rules that it runs with let its superuser not in";
+        observed.kept_out.then(|| self.triggered(TriggerAction::Reload, KEPT_OUT))
     }
 
     /// Whether the server runs with what is declared of everything that it waits for: its files said otherwise for
