@@ -253,7 +253,8 @@ mod tests {
 
     #[test]
     fn values_are_the_same_in_whichever_unit_they_are_spelt() {
-        let same = |line: &str, one: &str, other: &str| Setting::parse(line).unwrap().same(one, other);
+        let same =
+            |line: &str, one: &str, other: &str| Setting::parse(line).unwrap().same(one, other);
         let buffers = "shared_buffers\tinteger\t8kB\t16\t1073741823\t\tpostmaster";
         assert!(same(buffers, "131072", "1GB"));
         assert!(!same(buffers, "131072", "2GB"));

@@ -7,8 +7,7 @@
 use crate::{Blocked, Certainty, Failure, Outcome, Plan, PlannedChange, Remembered, Unobserved};
 use crate::{
     archiving, birth, debts, durability, restart_order, server_settings, sizing, undeclared,
-    way_back,
-    waiting,
+    waiting, way_back,
 };
 use keddah_core::NodeName;
 use keddah_resource::{

@@ -9,8 +9,7 @@ use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 /// Why a restart that is planned will most likely not be needed.
-pub(crate) const NEEDLESS: &str =
-    "it runs with what is declared already, and restarts only if it waits for something else by then";
+pub(crate) const NEEDLESS: &str = "it runs with what is declared already, and restarts only if it waits for something else by then";
 
 /// The fleet in an order in which the settings of a cluster that has been made come before its members, where
 /// its leader's Patroni answers and its server does not serve. Patroni's interface takes settings without one
@@ -82,9 +81,8 @@ pub(crate) fn needless<'a>(
     present: &postmaster::Observed,
     mut changes: impl Iterator<Item = (&'a Difference, Option<&'a patroni_config::Observed>)>,
 ) -> bool {
-    let waits_for = |name: &str| {
-        present.waiting.iter().any(|one| one.setting.name.eq_ignore_ascii_case(name))
-    };
+    let waits_for =
+        |name: &str| present.waiting.iter().any(|one| one.setting.name.eq_ignore_ascii_case(name));
     spec.runs_as_declared(present)
         && changes.all(|(difference, stored)| {
             let Some(known) = stored.and_then(|stored| stored.known.as_ref()) else { return false };

@@ -44,8 +44,7 @@ async fn look(host: &RealHost, spec: &Spec) -> Result<Observation, HostError> {
     }
     let pg_settings::Read { settings, limits, waiting, kept_out } =
         if running { pg_settings::read(spec).await? } else { pg_settings::Read::default() };
-    let observed =
-        Observed {
+    let observed = Observed {
         running,
         pending_restart,
         owes,

@@ -18,9 +18,7 @@ fn corrected(states: [&str; 2], runs_with: &str, more: bool) -> Plan {
     if more {
         parameters["wal_buffers"] = json!("64MB");
     }
-    let setting = |name: &str| {
-        json!({"name": name, "vartype": "integer", "unit": "8kB", "context": "postmaster"})
-    };
+    let setting = |name: &str| json!({"name": name, "vartype": "integer", "unit": "8kB", "context": "postmaster"});
     let mut desired = DesiredFleet::default();
     let mut observed: BTreeMap<ResourceId, Outcome> = BTreeMap::new();
     let mut instances = Vec::new();
@@ -35,11 +33,8 @@ fn corrected(states: [&str; 2], runs_with: &str, more: bool) -> Plan {
             .in_cluster("pg")
             .after(instances.first().cloned());
         let id = desired.add(instance);
-        let present = pg_instance::Observed {
-            initialized: true,
-            state: Some(state.to_owned()),
-            role: None,
-        };
+        let present =
+            pg_instance::Observed { initialized: true, state: Some(state.to_owned()), role: None };
         observed.insert(id.clone(), Outcome::Observed(Observed::PgInstance(present)));
         instances.push(id);
         let spec: postmaster::Spec = from(json!({
@@ -83,15 +78,16 @@ fn restarts(plan: &Plan) -> Vec<(&str, bool)> {
     let servers = plan.changes.iter().filter(|change| {
         change.id.kind == Kind::Postmaster && change.difference.class >= Class::Restart
     });
-    servers
-        .map(|change| (change.id.name.as_str(), change.certainty == Certainty::Known))
-        .collect()
+    servers.map(|change| (change.id.name.as_str(), change.certainty == Certainty::Known)).collect()
 }
 
 #[test]
 fn who_never_took_the_bad_value_over_restarts_for_nothing() {
     // 131072 pages of 8 kB.
-    assert_eq!(restarts(&corrected(["running", "start failed"], "131072", false)), [("pg-1", false)]);
+    assert_eq!(
+        restarts(&corrected(["running", "start failed"], "131072", false)),
+        [("pg-1", false)]
+    );
     // Another value than the declared one is a reason, and so is what else changes.
     assert_eq!(restarts(&corrected(["running", "start failed"], "16384", false)), [("pg-1", true)]);
     assert_eq!(restarts(&corrected(["running", "start failed"], "131072", true)), [("pg-1", true)]);
@@ -106,7 +102,10 @@ fn settings_come_before_servers_that_cannot_start_without_them() {
     };
     let down = order(["start failed", "start failed"]);
     assert_eq!(down[0], (0, Kind::PatroniConfig), "{down:?}");
-    assert_eq!(down.iter().filter(|(wave, kind)| *wave > 0 && *kind == Kind::PgInstance).count(), 2);
+    assert_eq!(
+        down.iter().filter(|(wave, kind)| *wave > 0 && *kind == Kind::PgInstance).count(),
+        2
+    );
     // A leader that serves takes them as ever; a member that is down waits for nobody.
     let one = order(["running", "start failed"]);
     assert_eq!(one, [(0, Kind::PgInstance), (0, Kind::PatroniConfig)]);

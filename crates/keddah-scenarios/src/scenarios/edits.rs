@@ -361,7 +361,9 @@ fn setting(sandbox: &Sandbox, name: &str, expected: &str) -> Outcome {
 fn way_back(keddah: &Keddah<'_>, sandbox: &Sandbox, leader: &str) -> Outcome {
     let project = keddah.project;
     let good = project.text()?;
-    for (arguments, down) in [(&["apply", "--yes"][..], 1), (&["apply", "--yes", "--restart", "now"], 3)] {
+    for (arguments, down) in
+        [(&["apply", "--yes"][..], 1), (&["apply", "--yes", "--restart", "now"], 3)]
+    {
         let bad = format!("{CLUSTER}        pg_parameters: {{ shared_buffers: 900GB }}\n");
         project.edit(CLUSTER, &bad)?;
         let refused = keddah.run(arguments)?;
