@@ -120,6 +120,43 @@ impl Setting {
         outside.then(|| format!("it goes from {} to {}{unit}", self.min_val, self.max_val))
     }
 
+    /// Whether two values are the same to PostgreSQL: `1GB` and `131072` of `8kB` are. What cannot be read is the
+    /// same only where it is spelt so.
+    pub fn same(&self, one: &str, other: &str) -> bool {
+        if one.trim() == other.trim() {
+            return true;
+        }
+        match self.vartype.as_str() {
+            "integer" | "real" => match (self.number(one.trim()), self.number(other.trim())) {
+                (Some(one), Some(other)) => (one - other).abs() < f64::EPSILON,
+                _ => false,
+            },
+            "bool" => match (yes_or_no(one), yes_or_no(other)) {
+                (Some(one), Some(other)) => one == other,
+                _ => false,
+            },
+            "enum" => one.trim().eq_ignore_ascii_case(other.trim()),
+            _ => false,
+        }
+    }
+
+    /// A number in the parameter's own unit.
+    fn number(&self, value: &str) -> Option<f64> {
+        let end = value
+            .char_indices()
+            .find(|&(at, character)| !is_numeric(value, at, character))
+            .map_or(value.len(), |(at, _)| at);
+        let (number, unit) = (parse_number(&value[..end])?, value[end..].trim());
+        let number = if unit.is_empty() {
+            number
+        } else {
+            let units = self.units()?;
+            let &(_, factor) = units.iter().find(|(name, _)| *name == unit)?;
+            number * factor / self.base(units)
+        };
+        Some(if self.vartype == "integer" { number.round() } else { number })
+    }
+
     fn units(&self) -> Option<&'static [(&'static str, f64)]> {
         match self.unit.trim_start_matches(|character: char| character.is_ascii_digit()) {
             "" => None,
@@ -164,6 +201,14 @@ fn parse_number(digits: &str) -> Option<f64> {
     digits.parse().ok()
 }
 
+/// What a word of yes and no says; nothing where it could begin either.
+fn yes_or_no(word: &str) -> Option<bool> {
+    let word = word.trim().to_ascii_lowercase();
+    is_yes_no(&word).then(|| {
+        word == "1" || word == "on" || "true".starts_with(&word) || "yes".starts_with(&word)
+    })
+}
+
 fn is_yes_no(word: &str) -> bool {
     // `o` could begin both.
     matches!(word, "0" | "1")
@@ -204,6 +249,23 @@ mod tests {
         assert!(refused(connections, "100MB").unwrap().contains("without a unit"));
         assert_eq!(refused("jit_above_cost\treal\t\t-1\t1.79769e+308\t\tuser", "-1"), None);
         assert_eq!(refused("seed\treal\t\t0\t1e9\t\tuser", "1e5"), None);
+    }
+
+    #[test]
+    fn values_are_the_same_in_whichever_unit_they_are_spelt() {
+        let same =
+            |line: &str, one: &str, other: &str| Setting::parse(line).unwrap().same(one, other);
+        let buffers = "shared_buffers\tinteger\t8kB\t16\t1073741823\t\tpostmaster";
+        assert!(same(buffers, "131072", "1GB"));
+        assert!(!same(buffers, "131072", "2GB"));
+        assert!(!same(buffers, "131072", "lots"));
+        let standby = "hot_standby\tbool\t\t\t\t\tpostmaster";
+        assert!(same(standby, "on", "yes") && same(standby, "off", "F"));
+        assert!(!same(standby, "on", "off") && !same(standby, "on", "o"));
+        let level = "wal_level\tenum\t\t\t\tminimal,replica,logical\tpostmaster";
+        assert!(same(level, "logical", "Logical") && !same(level, "logical", "replica"));
+        let libraries = "shared_preload_libraries\tstring\t\t\t\t\tpostmaster";
+        assert!(same(libraries, "a, b", "a, b") && !same(libraries, "a, b", "b, a"));
     }
 
     #[test]

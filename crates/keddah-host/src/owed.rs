@@ -11,6 +11,7 @@ use std::fs::{self, DirBuilder, OpenOptions};
 use std::io::ErrorKind;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::PathBuf;
+use std::time::Duration;
 
 /// The notes of one machine: one empty file each, named after kind, name and action.
 #[derive(Debug, Clone)]
@@ -75,6 +76,25 @@ impl Owed {
         match fs::symlink_metadata(&path) {
             Ok(_) => Ok(true),
             Err(error) if error.kind() == ErrorKind::NotFound => Ok(false),
+            Err(error) => Err(HostError::path("read", &path, &error)),
+        }
+    }
+
+    /// How long ago this very action was noted last; nothing where it is not owed.
+    ///
+    /// # Errors
+    /// When the notes cannot be read.
+    pub fn noted(
+        &self,
+        kind: Kind,
+        name: &str,
+        action: TriggerAction,
+    ) -> Result<Option<Duration>, HostError> {
+        let path = self.path(kind, name, action);
+        match fs::symlink_metadata(&path).and_then(|about| about.modified()) {
+            // A clock that was set back makes nothing old.
+            Ok(noted) => Ok(Some(noted.elapsed().unwrap_or_default())),
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
             Err(error) => Err(HostError::path("read", &path, &error)),
         }
     }

@@ -259,6 +259,7 @@ async fn a_cluster_under_patroni() {
     // Apart on the heap: together they are more than a test's stack holds.
     Box::pin(settings_and_restart(&cluster, &configuration)).await;
     Box::pin(reloads(&cluster)).await;
+    Box::pin(lets_in_again(&cluster)).await;
     Box::pin(altered_settings(&cluster)).await;
     Box::pin(unarchived(&cluster)).await;
     Box::pin(unlike_what_is_declared(&cluster)).await;
@@ -318,8 +319,22 @@ async fn settings_and_restart(cluster: &Cluster, configuration: &Spec) {
     let (observed, _) = cluster.difference(&spec).await;
     let Observed::Postmaster(server) = observed else { panic!("{observed:?}") };
     assert_eq!(server.limits.get("max_connections"), Some(&60), "what it runs with until then");
+    let waits = &server.waiting[0];
+    assert_eq!((waits.setting.name.as_str(), waits.runs_with.as_str()), ("max_connections", ""));
+    let target = ResourceId::new(&NodeName::new("node"), Kind::Postmaster, spec.name());
+    // Declared as it runs, it is restarted for nothing.
+    let parameters = BTreeMap::from([("max_connections".to_owned(), "60".to_owned())]);
+    let declared = postmaster::Spec { parameters, ..cluster.postmaster() }.into();
+    assert_eq!(cluster.difference(&declared).await.1, None);
     assert_eq!(cluster.converge(&spec).await.class, Class::OrderedRestart);
     assert_eq!(cluster.value("select current_setting('max_connections')").await, "70");
+
+    // What an apply owed that did not get to it, and that nothing waits for any more, is owed no longer.
+    cluster.host.owe(&target, TriggerAction::Restart).await.unwrap();
+    let due = || async { cluster.difference(&spec).await.1.map(|difference| difference.class) };
+    assert_eq!(due().await, Some(Class::OrderedRestart), "its Patroni may not have looked yet");
+    tokio::time::sleep(std::time::Duration::from_millis(5100)).await;
+    assert_eq!(due().await, None);
 }
 
 async fn reloads(cluster: &Cluster) {
@@ -339,6 +354,33 @@ async fn reloads(cluster: &Cluster) {
     // It is still owed, and done as soon as the file is right.
     std::fs::write(&hba, format!("{rules}host all kept 127.0.0.1/32 scram-sha-256\n")).unwrap();
     cluster.converge(&spec).await;
+}
+
+/// Rules that keep the superuser out, and that the server has read, are put right in their file: the server reads
+/// that, though nobody can ask it to.
+async fn lets_in_again(cluster: &Cluster) {
+    let spec: Spec = cluster.postmaster().into();
+    let hba = cluster.directory.path().join("data/pg_hba.conf");
+    let rules = std::fs::read_to_string(&hba).unwrap();
+    let before = cluster.value("select pg_postmaster_start_time()::text").await;
+    for way in ["reject", "scram-sha-256"] {
+        std::fs::write(&hba, format!("local all all {way}\n{rules}")).unwrap();
+        executes(cluster, &["select pg_reload_conf()"]).await;
+        let kept_out = || async {
+            let session = Session::open_new(&cluster.connection, "postgres", Purpose::Observe);
+            session.await.is_err()
+        };
+        for _ in 0..50 {
+            if kept_out().await {
+                break;
+            }
+            tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+        }
+        assert!(kept_out().await, "{way}");
+        std::fs::write(&hba, &rules).unwrap();
+        assert_eq!(cluster.converge(&spec).await.class, Class::Reload, "{way}");
+    }
+    assert_eq!(cluster.value("select pg_postmaster_start_time()::text").await, before);
 }
 
 /// What the server says of itself, in the one query that a look at its health costs.

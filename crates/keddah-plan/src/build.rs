@@ -7,7 +7,7 @@
 use crate::{Blocked, Certainty, Failure, Outcome, Plan, PlannedChange, Remembered, Unobserved};
 use crate::{
     archiving, birth, debts, durability, restart_order, server_settings, sizing, undeclared,
-    waiting,
+    waiting, way_back,
 };
 use keddah_core::NodeName;
 use keddah_resource::{
@@ -83,6 +83,7 @@ pub fn plan(
     desired: &DesiredFleet,
     observed: &BTreeMap<ResourceId, Outcome>,
 ) -> Result<Plan, PlanError> {
+    let desired = &*way_back::settings_first(desired, observed);
     if let Some(unknown) = desired.unknown_dependencies().into_iter().next() {
         return Err(PlanError::UnknownDependency(unknown));
     }
@@ -106,6 +107,24 @@ pub fn plan(
         });
         let outcome = anew.as_ref().or_else(|| observed.get(&resource.id));
         let mut verdict = judge(resource, outcome, &pulls[at], &resources);
+        if let (Verdict::Change(judged), Spec::Postmaster(spec)) = (&mut verdict, &resource.spec)
+            && let Some(Outcome::Observed(Observed::Postmaster(present))) = outcome
+            && judged.certainty == Certainty::Known
+            && judged.difference.class >= Class::Restart
+            && judged.difference.fields.is_empty()
+        {
+            let changes = pulls[at].iter().filter(|pull| pull.action == TriggerAction::Restart);
+            let changes = changes.filter_map(|pull| match &verdicts[pull.source] {
+                Verdict::Change(source) => {
+                    let id = &resources[pull.source].id;
+                    Some(way_back::pulled(id, &source.difference, observed))
+                }
+                _ => None,
+            });
+            if way_back::needless(spec, present, changes) {
+                judged.certainty = Certainty::NotYet { because: way_back::NEEDLESS.to_owned() };
+            }
+        }
         match &verdict {
             Verdict::Unobserved(_) => broken[at] = Some(at),
             Verdict::Change(_) if broken[at].is_some() => verdict = Verdict::Blocked,

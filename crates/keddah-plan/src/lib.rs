@@ -28,6 +28,7 @@ mod sizing;
 mod stopped;
 mod undeclared;
 mod waiting;
+mod way_back;
 
 pub use build::{PlanError, plan};
 pub use debts::{Debt, Remembered};

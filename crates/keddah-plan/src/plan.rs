@@ -118,6 +118,12 @@ impl PlannedChange {
         match &self.certainty {
             Certainty::NotYet { .. } if self.cause.is_none() => Promise::Whatever,
             Certainty::NotYet { .. } => Promise::AtMost(self.difference.clone()),
+            // The states of a server that does not come up follow each other: `starting`, `start failed`.
+            Certainty::Known
+                if self.id.kind == Kind::PgInstance && self.difference.action == Action::Update =>
+            {
+                Promise::AtMost(self.difference.clone())
+            }
             Certainty::Known if self.after.is_empty() => Promise::Exactly(self.difference.clone()),
             Certainty::Known => Promise::AtMost(self.difference.clone()),
         }

@@ -15,7 +15,7 @@ async fn one(probe: &HoldingsProbe) -> Option<HoldingsFacts> {
     let told = match Session::open(&probe.connection, "postgres", Purpose::Observe).await {
         Ok(session) => read(&session).await,
         Err(Unreachable::NotYet { .. }) => return None,
-        Err(Unreachable::Failed(error)) => Err(error),
+        Err(Unreachable::KeptOut(error) | Unreachable::Failed(error)) => Err(error),
     };
     let facts = told.unwrap_or_else(|error| HoldingsFacts {
         unread: error.message,

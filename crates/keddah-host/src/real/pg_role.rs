@@ -309,7 +309,7 @@ async fn drop_role(session: &Session, spec: &Spec) -> Result<(), HostError> {
             Ok(inside) => inside,
             // It was dropped a moment ago.
             Err(Unreachable::NotYet { .. }) => continue,
-            Err(Unreachable::Failed(error)) => return Err(error),
+            Err(Unreachable::KeptOut(error) | Unreachable::Failed(error)) => return Err(error),
         };
         let mut transaction = Transaction::default();
         transaction.add(format!("reassign owned by {quoted} to {}", identifier(superuser)?));

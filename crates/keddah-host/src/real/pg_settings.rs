@@ -4,7 +4,7 @@ use crate::HostError;
 use crate::rest::Patroni;
 use crate::sql::{Purpose, Session, Unreachable, parameter_name, quote_array};
 use keddah_resource::kind::patroni_config::STANDBY_SENSITIVE;
-use keddah_resource::kind::pg_settings::Setting;
+use keddah_resource::kind::pg_settings::{Setting, Waiting};
 use keddah_resource::kind::postmaster::{Observed, Spec};
 use serde::Deserialize;
 use std::collections::{BTreeMap, BTreeSet};
@@ -98,6 +98,10 @@ pub struct Read {
     pub settings: Vec<Setting>,
     /// What a primary runs with of that which no replica may have less of.
     pub limits: BTreeMap<String, i64>,
+    /// What it waits to take over.
+    pub waiting: Vec<Waiting>,
+    /// Its rules let nobody in who could ask.
+    pub kept_out: bool,
 }
 
 #[derive(Debug, Deserialize)]
@@ -131,6 +135,7 @@ pub async fn read(spec: &Spec) -> Result<Read, HostError> {
     let session = match Session::open(&spec.connection, "postgres", Purpose::Observe).await {
         Ok(session) => session,
         Err(Unreachable::NotYet { .. }) => return Ok(Read::default()),
+        Err(Unreachable::KeptOut(_)) => return Ok(Read { kept_out: true, ..Read::default() }),
         Err(Unreachable::Failed(error)) => return Err(error),
     };
     let rows: Vec<Row> = session.rows(LAST_LINES).await?;
@@ -159,7 +164,39 @@ pub async fn read(spec: &Spec) -> Result<Read, HostError> {
         ))
         .await?;
     let limits = limits.into_iter().map(|Limit { name, value }| (name, value)).collect();
-    Ok(Read { settings: found, limits })
+    let waiting = waiting(&session, &declared).await?;
+    Ok(Read { settings: found, limits, waiting, kept_out: false })
+}
+
+/// What a server waits to take over, and what it runs with until then. Values that nobody declared do not leave
+/// the server.
+async fn waiting(
+    session: &Session,
+    declared: &BTreeMap<String, &str>,
+) -> Result<Vec<Waiting>, HostError> {
+    #[derive(Debug, Deserialize)]
+    struct Row {
+        #[serde(flatten)]
+        setting: keddah_core::Setting,
+        runs_with: String,
+        default: bool,
+    }
+    let rows: Vec<Row> = session
+        .rows(
+            "select lower(name) as name, vartype, coalesce(unit, '') as unit, \
+             coalesce(min_val, '') as min_val, coalesce(max_val, '') as max_val, \
+             coalesce(array_to_string(enumvals, ','), '') as enumvals, context, \
+             coalesce(setting, '') as runs_with, \
+             coalesce(setting is not distinct from boot_val, false) as default \
+             from pg_settings where pending_restart order by name",
+        )
+        .await?;
+    let known = |Row { setting, runs_with, default }: Row| {
+        let runs_with =
+            if declared.contains_key(&setting.name) { runs_with } else { String::new() };
+        Waiting { setting, runs_with, default }
+    };
+    Ok(rows.into_iter().map(known).collect())
 }
 
 /// What a server uses of declared settings that stand in none of its files.

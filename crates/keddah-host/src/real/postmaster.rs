@@ -18,22 +18,42 @@ const REPLAYED: Duration = Duration::from_secs(6);
 /// A reload takes milliseconds; a busy machine may take longer.
 const RELOAD_PATIENCE: Duration = Duration::from_secs(5);
 
+/// How long Patroni takes until it has told the server: it does so in its own turn, once in `loop_wait`, ten
+/// seconds by default.
+const LET_IN: Duration = Duration::from_secs(15);
+
 /// Looks at postmasters.
 pub async fn observe(host: &RealHost, specs: &[&Spec]) -> Vec<Result<Observation, HostError>> {
     join_all(specs.iter().map(|spec| look(host, spec))).await
 }
 
 async fn look(host: &RealHost, spec: &Spec) -> Result<Observation, HostError> {
-    let owes = host.owed().owes(Kind::Postmaster, &spec.instance)?;
+    let mut owes = host.owed().owes(Kind::Postmaster, &spec.instance)?;
     let (running, pending_restart) = match Patroni::new(&spec.api).status().await {
         Ok(status) => (runs(&status.state), status.pending_restart),
         Err(NoAnswer::NotRunning) => (false, false),
         Err(NoAnswer::Failed(error)) => return Err(error),
     };
     let owes_reload = host.owed().has(Kind::Postmaster, &spec.instance, TriggerAction::Reload)?;
-    let pg_settings::Read { settings, limits } =
+    // A restart is owed for parameters alone. What PostgreSQL waits for no more, long after its Patroni has
+    // looked at the cluster's settings, was taken back meanwhile.
+    let noted = host.owed().noted(Kind::Postmaster, &spec.instance, TriggerAction::Restart)?;
+    let settled = Duration::from_secs(u64::from(spec.settled_seconds));
+    if running && !pending_restart && noted.is_some_and(|ago| ago > settled) {
+        owes = owes_reload.then_some(TriggerAction::Reload);
+    }
+    let pg_settings::Read { settings, limits, waiting, kept_out } =
         if running { pg_settings::read(spec).await? } else { pg_settings::Read::default() };
-    let observed = Observed { running, pending_restart, owes, owes_reload, settings, limits };
+    let observed = Observed {
+        running,
+        pending_restart,
+        owes,
+        owes_reload,
+        waiting,
+        kept_out,
+        settings,
+        limits,
+    };
     Ok(Observation::Known(observed.into()))
 }
 
@@ -65,6 +85,9 @@ pub async fn apply(
 async fn restart(spec: &Spec, observed: &Observed) -> Result<(), HostError> {
     let patroni = Patroni::new(&spec.api);
     let patience = Duration::from_secs(u64::from(spec.patience_seconds));
+    if spec.runs_as_declared(observed) {
+        return settles(spec).await;
+    }
     if !observed.pending_restart && !becomes_pending(spec).await? {
         // It has taken over everything, so there is nothing to restart it for.
         return Ok(());
@@ -139,6 +162,19 @@ async fn becomes_pending(spec: &Spec) -> Result<bool, HostError> {
     Ok(false)
 }
 
+/// Waits until a server that runs with what is declared waits for no restart any more: its Patroni takes the
+/// cluster's settings over in its own turn. Where it does not, a restart would change nothing either.
+async fn settles(spec: &Spec) -> Result<(), HostError> {
+    let until = Instant::now() + Duration::from_secs(u64::from(spec.settled_seconds));
+    while Instant::now() < until {
+        if !Patroni::new(&spec.api).status().await.map_err(NoAnswer::into_error)?.pending_restart {
+            return Ok(());
+        }
+        sleep(Duration::from_millis(100)).await;
+    }
+    Ok(())
+}
+
 /// Waits until a restarted replica receives WAL again: only then may the next one restart.
 async fn streams(spec: &Spec, leads: bool, until: Instant) -> Result<(), HostError> {
     const RECEIVES: &str = "select 1 from pg_stat_wal_receiver where status = 'streaming'";
@@ -171,7 +207,13 @@ struct Mistake {
 /// Checks the files, reloads, and waits until the server has taken them over. PostgreSQL itself
 /// goes on with the old rules when there is a mistake in the new ones, and tells only its log.
 async fn reload(spec: &Spec) -> Result<(), HostError> {
-    let session = open(spec).await?;
+    let session = Session::open(&spec.connection, "postgres", Purpose::Observe).await;
+    let session = match session {
+        Ok(session) => session,
+        // A server whose rules keep the superuser out can be asked for nothing; Patroni tells it by a signal.
+        Err(Unreachable::KeptOut(_)) => return let_in(spec).await,
+        Err(other) => return Err(other.into_error()),
+    };
     let hba_file = if session.version().await? >= 160_000 {
         "file_name"
     } else {
@@ -212,6 +254,33 @@ async fn reload(spec: &Spec) -> Result<(), HostError> {
         spec.instance,
         RELOAD_PATIENCE.as_secs()
     )))
+}
+
+/// Has Patroni make the server read its files, and waits until these let the superuser in.
+async fn let_in(spec: &Spec) -> Result<(), HostError> {
+    Patroni::new(&spec.api).reload().await?;
+    let until = Instant::now() + LET_IN;
+    loop {
+        let refused = match open_anew(spec).await {
+            Ok(_) => return Ok(()),
+            Err(error) => error.into_error(),
+        };
+        if Instant::now() >= until {
+            let message = format!(
+                "the rules of {} let its superuser not in, also after they were read again: {}",
+                spec.instance, refused.message
+            );
+            return Err(HostError::new(message).with_hint(
+                "its log says whether a line of pg_hba.conf is wrong; pg_default_hba_rules has to let \
+                 ${dbsu} in over the socket (addr: local, auth: ident)",
+            ));
+        }
+        sleep(Duration::from_millis(100)).await;
+    }
+}
+
+async fn open_anew(spec: &Spec) -> Result<Session, Unreachable> {
+    Session::open_new(&spec.connection, "postgres", Purpose::Observe).await
 }
 
 async fn open(spec: &Spec) -> Result<Session, HostError> {

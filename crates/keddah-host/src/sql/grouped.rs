@@ -30,7 +30,7 @@ impl Answers {
                 for member in members {
                     self.0[*member] = Some(match why.clone() {
                         Unreachable::NotYet { because } => Ok(Observation::NotYet { because }),
-                        Unreachable::Failed(error) => Err(error),
+                        Unreachable::KeptOut(error) | Unreachable::Failed(error) => Err(error),
                     });
                 }
             }

@@ -65,6 +65,8 @@ pub enum Unreachable {
         /// What has to happen first.
         because: String,
     },
+    /// The server runs, and its rules of authentication let the superuser of the node itself not in.
+    KeptOut(HostError),
     /// Anything else.
     Failed(HostError),
 }
@@ -74,7 +76,7 @@ impl Unreachable {
     pub fn into_error(self) -> HostError {
         match self {
             Unreachable::NotYet { because } => HostError::new(because),
-            Unreachable::Failed(error) => error,
+            Unreachable::KeptOut(error) | Unreachable::Failed(error) => error,
         }
     }
 }
@@ -300,6 +302,15 @@ fn refused(error: &tokio_postgres::Error, database: &str) -> Unreachable {
         }
         Some(&SqlState::INVALID_CATALOG_NAME) => {
             Unreachable::NotYet { because: format!("the database {database} does not exist yet") }
+        }
+        Some(&SqlState::INVALID_AUTHORIZATION_SPECIFICATION | &SqlState::INVALID_PASSWORD) => {
+            Unreachable::KeptOut(failed(error))
+        }
+        // Where a rule wants a password, there is none to give, and nobody has asked the server about it.
+        None if std::error::Error::source(error)
+            .is_some_and(|cause| cause.to_string().contains("password")) =>
+        {
+            Unreachable::KeptOut(failed(error))
         }
         _ => Unreachable::Failed(failed(error)),
     }

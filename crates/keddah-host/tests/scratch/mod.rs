@@ -111,7 +111,9 @@ impl Server {
             match Session::open(&self.connection, "postgres", Purpose::Observe).await {
                 Ok(_) => return,
                 Err(Unreachable::NotYet { .. }) => {}
-                Err(Unreachable::Failed(error)) => panic!("{error} {:?}", error.log),
+                Err(Unreachable::KeptOut(error) | Unreachable::Failed(error)) => {
+                    panic!("{error} {:?}", error.log)
+                }
             }
             tokio::time::sleep(Duration::from_millis(50)).await;
         }

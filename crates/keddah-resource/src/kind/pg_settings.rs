@@ -20,3 +20,14 @@ pub struct Setting {
     /// Whether the server changes over only when it restarts.
     pub needs_restart: bool,
 }
+
+/// A parameter that a server takes over only when it starts, and that its files say otherwise by now.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Waiting {
+    /// What PostgreSQL says of it; its name is in small letters.
+    pub setting: keddah_core::Setting,
+    /// What the server runs with; empty where nobody declared it, which may be a secret.
+    pub runs_with: String,
+    /// Whether that is what it has where nobody sets it.
+    pub default: bool,
+}

@@ -1,6 +1,6 @@
 //! The running postmaster: what makes it read its configuration again, or restart, through Patroni.
 
-use super::pg_settings::Setting;
+use super::pg_settings::{Setting, Waiting};
 use crate::difference::Fields;
 use crate::{Action, Class, Difference, TriggerAction};
 use keddah_core::Secret;
@@ -65,6 +65,12 @@ pub struct Observed {
     /// a reload takes over must not wait with the rest.
     #[serde(default)]
     pub owes_reload: bool,
+    /// What it waits to take over; empty where that is not known.
+    #[serde(default)]
+    pub waiting: Vec<Waiting>,
+    /// Whether its rules of authentication keep out the superuser of its own node.
+    #[serde(default)]
+    pub kept_out: bool,
     /// Settings of this server that are not what Patroni was given.
     #[serde(default)]
     pub settings: Vec<Setting>,
@@ -117,13 +123,40 @@ impl Spec {
         const OWED: &str = "an earlier change still asks for it";
         if !self.restarts {
             let owed = observed.owes_reload || observed.owes == Some(TriggerAction::Reload);
-            return owed.then(|| self.triggered(TriggerAction::Reload, OWED));
+            let owed = owed.then(|| self.triggered(TriggerAction::Reload, OWED));
+            return owed.or_else(|| self.lets_in(observed));
         }
-        if observed.pending_restart {
+        if observed.pending_restart && !self.runs_as_declared(observed) {
             let reason = "PostgreSQL waits for a restart to take over changed parameters";
             return Some(self.triggered(TriggerAction::Restart, reason));
         }
-        observed.owes.map(|owed| self.triggered(owed, OWED))
+        let owed = observed.owes.map(|owed| self.triggered(owed, OWED));
+        owed.or_else(|| self.lets_in(observed))
+    }
+
+    /// The reload by which a server takes over rules that let its superuser in: what is wrong in their file is
+    /// changed before.
+    fn lets_in(&self, observed: &Observed) -> Option<Difference> {
+        const KEPT_OUT: &str = "the rules that it runs with let its superuser not in";
+        observed.kept_out.then(|| self.triggered(TriggerAction::Reload, KEPT_OUT))
+    }
+
+    /// Whether the server runs with what is declared of everything that it waits for: its files said otherwise for
+    /// a while, or still do, and Patroni puts them right with the cluster's settings. A restart would change
+    /// nothing; and after a value with which no server starts, those that never took it over must not wait for those
+    /// that did.
+    pub fn runs_as_declared(&self, observed: &Observed) -> bool {
+        observed.pending_restart
+            && !observed.waiting.is_empty()
+            && observed.waiting.iter().all(|waiting| self.runs_with_it(waiting))
+    }
+
+    fn runs_with_it(&self, Waiting { setting, runs_with, default }: &Waiting) -> bool {
+        let mut declared = self.parameters.iter();
+        match declared.find(|(name, _)| name.eq_ignore_ascii_case(&setting.name)) {
+            Some((_, wanted)) => setting.same(runs_with, wanted),
+            None => *default,
+        }
     }
 
     /// What `ALTER SYSTEM` says of declared parameters: it wins over them, and goes.
@@ -200,6 +233,32 @@ mod tests {
         let class = |spec: Spec| spec.diff(&observed).map(|difference| difference.class);
         assert_eq!(class(spec(false)), Some(Class::Reload));
         assert_eq!(class(spec(true)), Some(Class::OrderedRestart), "it covers the reload");
+    }
+
+    #[test]
+    fn a_server_that_runs_with_what_is_declared_restarts_for_nothing() {
+        let waiting = |name: &str, runs_with: &str, default: bool| Waiting {
+            setting: serde_json::from_value(serde_json::json!({
+                "name": name, "vartype": "integer", "unit": "8kB", "context": "postmaster",
+            }))
+            .expect("a setting"),
+            runs_with: runs_with.to_owned(),
+            default,
+        };
+        let mut spec = spec(true);
+        spec.parameters.insert("shared_buffers".to_owned(), "1GB".to_owned());
+        let restarts = |waiting: &[Waiting]| {
+            let waiting = waiting.to_vec();
+            let observed =
+                Observed { running: true, pending_restart: true, waiting, ..Observed::default() };
+            spec.diff(&observed).is_some()
+        };
+        let buffers = waiting("shared_buffers", "131072", false);
+        assert!(!restarts(std::slice::from_ref(&buffers)), "its files say otherwise for a while");
+        assert!(restarts(&[]), "what it waits for is not known");
+        assert!(restarts(&[waiting("shared_buffers", "16384", true)]), "another one is declared");
+        assert!(restarts(&[buffers.clone(), waiting("wal_buffers", "7", false)]), "taken away");
+        assert!(!restarts(&[buffers, waiting("wal_buffers", "", true)]), "it never had it");
     }
 
     #[test]

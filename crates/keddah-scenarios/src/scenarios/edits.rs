@@ -326,6 +326,9 @@ pub fn run(world: &mut World) -> Outcome {
         let back = wait_healthy(sandbox, 2, 3, Duration::from_secs(60))?;
         ensure!(back.node == leader.node, "{} leads", back.name);
         keddah.plan()?.expect_empty()
+    })?;
+    step("a value with which no server starts: the corrected inventory is the way back", || {
+        way_back(&keddah, sandbox, &leader.name)
     })
 }
 
@@ -349,6 +352,33 @@ fn setting(sandbox: &Sandbox, name: &str, expected: &str) -> Outcome {
         let admin = login("dbuser_dba", "DBUser.DBA", &address(node), 5432, "test");
         let answer = admin.query(sandbox, &format!("SHOW {name}"))?;
         ensure!(answer == expected, "{name} on node-{node} is {answer}");
+    }
+    Ok(())
+}
+
+/// A replica restarts with such a value and stays down, and then, with `--restart now`, all of them do. Each time
+/// the inventory as it was mends that, with nothing else said, and no server that served restarts for it.
+fn way_back(keddah: &Keddah<'_>, sandbox: &Sandbox, leader: &str) -> Outcome {
+    let project = keddah.project;
+    let good = project.text()?;
+    for (arguments, down) in
+        [(&["apply", "--yes"][..], 1), (&["apply", "--yes", "--restart", "now"], 3)]
+    {
+        let bad = format!("{CLUSTER}        pg_parameters: {{ shared_buffers: 900GB }}\n");
+        project.edit(CLUSTER, &bad)?;
+        let refused = keddah.run(arguments)?;
+        project.write(&good)?;
+        ensure!(refused.code == Some(1), "it should have failed: {refused}");
+        let before = processes(sandbox, 1..=4)?;
+        keddah.run(&["apply", "--yes"])?.success()?;
+        let now = wait_healthy(sandbox, 2, 3, Duration::from_secs(30))?;
+        if down == 1 {
+            ensure!(now.name == leader, "the leader moved to {}", now.name);
+            let after = processes(sandbox, 1..=4)?;
+            let restarted = restarted(&before, &after, "postgres");
+            ensure!(restarted.len() <= down, "restarted: {restarted:?}");
+        }
+        keddah.plan()?.expect_empty()?;
     }
     Ok(())
 }
