@@ -1,10 +1,8 @@
 //! Doors: an apply that would create logins with public passwords outside of a sandbox is stopped
 //! before its first change, until somebody has allowed it for this fleet.
 
-use crate::cli::Context;
-use crate::error::CommandError;
-use crate::render::counted;
 use crate::steps::base_directory;
+use crate::{CommandError, Context, counted};
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use time::OffsetDateTime;
@@ -42,15 +40,6 @@ impl PublicPasswords {
     /// Whether somebody has said for this fleet that they may stay.
     pub fn are_allowed(&self) -> bool {
         self.remembered
-    }
-
-    /// What `plan` says beforehand.
-    pub fn foretell(&self, context: &Context, opened: &BTreeSet<&str>) {
-        if !opened.is_empty() && !self.remembered {
-            context.output.warning(&format!(
-                "this would create logins with such passwords outside of a sandbox; apply asks for {OPTION}"
-            ));
-        }
     }
 
     /// Stops an apply that opens something nobody has allowed.
