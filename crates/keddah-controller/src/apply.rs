@@ -34,9 +34,9 @@ pub enum Applied {
     /// The plan was carried out; not everything need have gone well.
     Done {
         /// How each change ended.
-        report: Report,
+        report: Box<Report>,
         /// How the planned part of the fleet does now.
-        health: Health,
+        health: Box<Health>,
     },
 }
 
@@ -73,8 +73,8 @@ pub async fn apply(
     let approval = Approval { yes, allowance, typed: None, command };
     steps::approve(context, plan, desired, approval)?;
     said.remember(&opened, context.environment.now())?;
-    let report = steps::carry_out(context, planned, "keddah apply", forks).await?;
-    let health = planned.health_now(context).await;
+    let report = Box::new(steps::carry_out(context, planned, "keddah apply", forks).await?);
+    let health = Box::new(planned.health_now(context).await);
     Ok(Applied::Done { report, health })
 }
 

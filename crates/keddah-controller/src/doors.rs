@@ -100,7 +100,8 @@ mod tests {
 
     #[test]
     fn it_is_said_once_for_a_fleet() {
-        let base = std::env::temp_dir().join(format!("keddah-doors-{}", std::process::id()));
+        let own = rustix::process::getpid().as_raw_nonzero();
+        let base = std::env::temp_dir().join(format!("keddah-doors-{own}"));
         let said = |given| PublicPasswords::beside(&base, given).unwrap();
         let opened = BTreeSet::from(["`patroni_password`", "user `app`"]);
         let refused = said(false).guard(&opened, "keddah apply -i f.yml").unwrap_err();

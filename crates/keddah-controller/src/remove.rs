@@ -54,9 +54,9 @@ pub enum Removed {
     /// The plan was carried out; not everything need have gone well.
     Done {
         /// How each change ended.
-        report: Report,
+        report: Box<Report>,
         /// How what stays does now.
-        health: Health,
+        health: Box<Health>,
         /// What is left to be done, or to be known.
         left: Vec<String>,
     },
@@ -137,8 +137,8 @@ pub async fn remove(context: &Context, removal: &mut Removal) -> Result<Removed,
     let approval = Approval { yes: confirmed, allowance, typed, command: String::new() };
     steps::approve(context, plan, &planned.desired, approval)?;
     steps::still_allowed(context, read, inventory, planned, removing).await?;
-    let report = steps::carry_out(context, planned, "keddah remove", *forks).await?;
-    let health = planned.health_without(context, removing).await;
+    let report = Box::new(steps::carry_out(context, planned, "keddah remove", *forks).await?);
+    let health = Box::new(planned.health_without(context, removing).await);
     let left = what_is_left(inventory, removing, &moved_aside(planned));
     Ok(Removed::Done { report, health, left })
 }

@@ -286,7 +286,8 @@ async fn status_looks_again_and_again() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_password_that_everyone_knows_is_told_and_opens_nothing() {
-    let scene = Scene::new("public", &INVENTORY.replace(", haproxy_admin_password: poison-4711", ""));
+    let scene =
+        Scene::new("public", &INVENTORY.replace(", haproxy_admin_password: poison-4711", ""));
     let proposal = scene.plan().await;
     assert_eq!(scene.told().first().map(String::as_str), Some("doubtful public-password"));
     assert!(proposal.opens_what_nobody_allowed(&scene.context).unwrap());
