@@ -41,4 +41,4 @@ pub use places::{FORKS, Places};
 pub use protocol::{Holder, PROTOCOL};
 pub use session::{Session, SessionError};
 pub use shell::{quote, split};
-pub use transport::{Become, Controller, SshTarget, Target};
+pub use transport::{Agents, Become, Controller, SshTarget, Target};

@@ -15,7 +15,7 @@ use std::path::{Path, PathBuf};
 use std::process::{ExitStatus, Stdio};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
-use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader, DuplexStream};
 use tokio::process::{Child, ChildStdin, ChildStdout, Command};
 use tokio::time::timeout;
 
@@ -74,8 +74,14 @@ pub enum Target {
     Controller,
 }
 
+/// Answers in the place of nodes: machines in memory, or what nodes once answered.
+pub trait Agents: Send + Sync {
+    /// Serves one conversation to its end, as [`agent::serve`] does; on a thread of its own.
+    fn serve(&self, node: &NodeName, conversation: DuplexStream, settings: agent::Settings);
+}
+
 /// What of this machine is needed to reach others.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Controller {
     /// This program, to be copied to nodes.
     pub executable: PathBuf,
@@ -92,6 +98,8 @@ pub struct Controller {
     pub limits: Limits,
     /// Who has been reached.
     pub arrivals: Arrivals,
+    /// Who answers in the place of all nodes, this machine included.
+    pub agents: Option<Arc<dyn Agents>>,
 }
 
 impl Controller {
@@ -100,6 +108,11 @@ impl Controller {
     /// # Errors
     /// When the node is out of reach, with OpenSSH's own words.
     pub async fn connect(&self, node: &NodeName, target: &Target) -> Result<Session, Failure> {
+        if let Some(agents) = self.agents.clone() {
+            let of = node.clone();
+            let serve = move |stream, settings| agents.serve(&of, stream, settings);
+            return self.in_this_process(node, None, serve).await;
+        }
         match target {
             Target::Controller => self.within(node, None).await,
             Target::Local(become_root) => {
@@ -128,18 +141,28 @@ impl Controller {
         node: &NodeName,
         lock_path: Option<PathBuf>,
     ) -> Result<Session, Failure> {
+        let state_directory = self.state_directory.clone();
+        let serve = move |conversation, settings| {
+            let Ok(runtime) = agent::runtime() else { return };
+            let (reader, writer) = tokio::io::split(conversation);
+            let host = Arc::new(RealHost::new(state_directory));
+            let _ = runtime.block_on(agent::serve(host, reader, writer, settings));
+        };
+        self.in_this_process(node, lock_path, serve).await
+    }
+
+    async fn in_this_process(
+        &self,
+        node: &NodeName,
+        lock_path: Option<PathBuf>,
+        serve: impl FnOnce(DuplexStream, agent::Settings) + Send + 'static,
+    ) -> Result<Session, Failure> {
         let (ours, theirs) = tokio::io::duplex(PIPE_BYTES);
         let settings = agent::Settings { build: self.build.clone(), lock_path };
-        let state_directory = self.state_directory.clone();
         std::thread::Builder::new()
             .name(format!("agent {node}"))
             .stack_size(AGENT_STACK)
-            .spawn(move || {
-                let Ok(runtime) = agent::runtime() else { return };
-                let (reader, writer) = tokio::io::split(theirs);
-                let host = Arc::new(RealHost::new(state_directory));
-                let _ = runtime.block_on(agent::serve(host, reader, writer, settings));
-            })
+            .spawn(move || serve(theirs, settings))
             .map_err(|error| Failure::new(format!("cannot start a thread: {error}")))?;
         let (reader, writer) = tokio::io::split(ours);
         Session::over_within(node, &self.build, reader, writer, self.limits).await

@@ -71,6 +71,7 @@ impl Bench {
             secure_shell,
             limits,
             arrivals: Arrivals::default(),
+            agents: None,
         };
         Self { directory, controller }
     }

@@ -5,8 +5,8 @@ use crate::commands::{
     schema, status,
 };
 use crate::environment::Environment;
-use crate::error::CommandError;
-use crate::render::Output;
+use crate::error::{CommandError, Error, of_sandbox};
+use crate::render::{Output, trip};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -109,34 +109,34 @@ pub fn main() -> ExitCode {
     match run(&context, command) {
         Ok(code) => code,
         Err(error) => {
-            context.output.error(&error);
+            trip::failed(&context.output, error);
             ExitCode::from(1)
         }
     }
 }
 
-fn run(context: &Context, command: Command) -> Result<ExitCode, CommandError> {
+fn run(context: &Context, command: Command) -> Result<ExitCode, Error> {
     match command {
         Command::Plan(args) => block_on(plan::run(context, args)),
         Command::Status(args) => block_on(status::run(context, args)),
         Command::Apply(args) => block_on(apply::run(context, args)),
         Command::Remove(args) => block_on(remove::run(context, args)),
         Command::Pg(args) => block_on(pg::run(context, args)),
-        Command::Check(args) => check::run(context, args),
+        Command::Check(args) => Ok(check::run(context, args)?),
         Command::Compile(args) => compile::run(context, args),
         Command::Inventory(args) => inventory::run(context, args),
-        Command::Params(args) => params::run(context, args),
-        Command::Schema(args) => schema::run(context, args),
-        Command::Cert(args) => cert::run(context, args),
-        Command::Sandbox(args) => Ok(sandbox::run(args, context.environment.image_cache.clone())?),
-        Command::Completion(args) => completion::run(context, args),
-        Command::Agent(args) => agent::run(args),
+        Command::Params(args) => Ok(params::run(context, args)?),
+        Command::Schema(args) => Ok(schema::run(context, args)?),
+        Command::Cert(args) => Ok(cert::run(context, args)?),
+        Command::Sandbox(args) => {
+            Ok(sandbox::run(args, context.environment.image_cache.clone()).map_err(of_sandbox)?)
+        }
+        Command::Completion(args) => Ok(completion::run(context, args)?),
+        Command::Agent(args) => Ok(agent::run(args)?),
     }
 }
 
-fn block_on(
-    command: impl Future<Output = Result<ExitCode, CommandError>>,
-) -> Result<ExitCode, CommandError> {
+fn block_on(command: impl Future<Output = Result<ExitCode, Error>>) -> Result<ExitCode, Error> {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()

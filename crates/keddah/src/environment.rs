@@ -1,5 +1,6 @@
 //! The environment and the clock, read in one place and handed down.
 
+use keddah_controller::Clock;
 use std::path::PathBuf;
 
 /// What of the process's environment matters.
@@ -46,18 +47,6 @@ impl Environment {
         }
     }
 
-    /// Seconds since 1970-01-01 UTC.
-    pub fn now(&self) -> i64 {
-        self.milliseconds() / 1000
-    }
-
-    /// Milliseconds since 1970-01-01 UTC.
-    #[expect(clippy::disallowed_methods, reason = "the one place that reads the clock")]
-    pub fn milliseconds(&self) -> i64 {
-        let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
-        since.map_or(0, |since| i64::try_from(since.as_millis()).unwrap_or(i64::MAX))
-    }
-
     /// Public keys of this account: `~/.ssh/*.pub`, in the order of their names.
     pub fn public_keys(&self) -> Vec<String> {
         let Some(home) = &self.home else { return Vec::new() };
@@ -73,6 +62,14 @@ impl Environment {
             .map(|text| text.trim().to_owned())
             .filter(|text| !text.is_empty())
             .collect()
+    }
+}
+
+impl Clock for Environment {
+    #[expect(clippy::disallowed_methods, reason = "the one place that reads the clock")]
+    fn milliseconds(&self) -> i64 {
+        let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+        since.map_or(0, |since| i64::try_from(since.as_millis()).unwrap_or(i64::MAX))
     }
 }
 

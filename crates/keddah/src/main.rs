@@ -4,8 +4,9 @@ mod cli;
 mod commands;
 mod environment;
 mod error;
+mod options;
 mod render;
-mod steps;
+mod trip;
 
 use mimalloc::MiMalloc;
 use std::process::ExitCode;

@@ -13,12 +13,12 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 /// Parameters that act outside of the compilation of a new fleet, and the file in which.
 const ELSEWHERE: &[(&str, &str)] = &[
-    ("ca_create", "crates/keddah/src/steps/authority.rs"),
-    ("ca_cn", "crates/keddah/src/steps/authority.rs"),
+    ("ca_create", "crates/keddah-controller/src/authority.rs"),
+    ("ca_cn", "crates/keddah-controller/src/authority.rs"),
     ("etcd_learner", "crates/keddah-compile/src/topology.rs"),
-    ("etcd_safeguard", "crates/keddah/src/commands/remove.rs"),
+    ("etcd_safeguard", "crates/keddah-controller/src/remove.rs"),
     ("keddah_accept", "crates/keddah-compile/src/health.rs"),
-    ("pg_safeguard", "crates/keddah/src/commands/remove.rs"),
+    ("pg_safeguard", "crates/keddah-controller/src/remove.rs"),
 ];
 
 /// Parameters of which one value alone is run, and every other is refused by `keddah check`.

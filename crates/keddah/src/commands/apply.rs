@@ -1,16 +1,14 @@
-//! `keddah apply`: make it so. Reads like the trip of the data, for it is the whole of it.
+//! `keddah apply`: make it so.
 
 use crate::cli::Context;
-use crate::error::CommandError;
+use crate::error::Error;
+use crate::options::{Forks, PatienceArgs, SelectionArgs};
 use crate::render::{self, report::Afterwards};
-use crate::steps::{
-    self, ALLOW_PUBLIC_PASSWORDS, Approval, Forks, PatienceArgs, Planned, PublicPasswords,
-    Reviewed, Selection, SelectionArgs,
-};
 use clap::{Args, ValueEnum};
-use keddah_compile::Removing;
+use keddah_controller::{
+    ALLOW_PUBLIC_PASSWORDS, Applied, ApplyRequest, Choice, PlanRequest, Planned, Reviewed,
+};
 use keddah_fleet::quote;
-use keddah_plan::{Allowance, opened};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -56,8 +54,8 @@ pub struct ApplyArgs {
     full: bool,
 }
 
-/// load → check → plan → lint → show → approve → execute → report
-pub async fn run(context: &Context, args: ApplyArgs) -> Result<ExitCode, CommandError> {
+/// plan → show → apply that very plan → report
+pub async fn run(context: &Context, args: ApplyArgs) -> Result<ExitCode, Error> {
     let command = command_line(context, &args);
     let ApplyArgs {
         plan_file,
@@ -71,52 +69,33 @@ pub async fn run(context: &Context, args: ApplyArgs) -> Result<ExitCode, Command
         full,
     } = args;
     let patience = patience.patience();
+    let trip = context.trip(full);
     let reviewed = plan_file.as_deref().map(Reviewed::read).transpose()?;
-    let selection = reviewed.as_ref().map_or(selection, |reviewed| reviewed.selection.clone());
-    let context = match &reviewed {
-        Some(reviewed) => &reviewed.context(context)?,
-        None => context,
+    let (trip, choice) = match &reviewed {
+        Some(reviewed) => (reviewed.context(&trip)?, reviewed.selection.clone()),
+        None => (trip, Choice::from(selection)),
     };
 
-    let (mut read, inventory) = steps::checked(context)?;
-    let selection = Selection::of(&selection, &inventory)?;
-    steps::known_clusters(&inventory, &despite)?;
-    let nothing = Removing::default();
-    let planned =
-        steps::plan(context, &mut read, &inventory, &selection, &nothing, patience).await?;
-    let Planned { plan, desired, signer, doors, stopped, health, .. } = &planned;
-
+    let request = PlanRequest { choice, despite: despite.clone(), patience };
+    let proposal = keddah_controller::plan(&trip, request).await?;
+    let Planned { plan, health, .. } = &proposal.planned;
     render::plan::announce(&context.output, plan, health, full);
-    if let Some(reviewed) = reviewed.filter(|reviewed| !reviewed.agrees(plan, signer)) {
-        return Err(render::plan::differs(&reviewed.plan, plan));
-    }
-    if plan.changes.is_empty() {
-        // Whoever misspells a name believes it gone.
-        let destroyed = destroy.iter().cloned().collect();
-        steps::known_losses(plan, desired, &destroyed)?;
-        return Ok(render::report::nothing(&context.output, plan, health));
-    }
-    let (opened, said) =
-        (opened(plan, doors), PublicPasswords::of(context, allow_public_passwords)?);
-    said.guard(&opened, &with_losses(&command, &destroy))?;
-    steps::not_into_the_sick(plan, health, &despite, &with_losses(&command, &destroy))?;
-    let starts = keddah_plan::starts(plan, stopped);
-    steps::not_the_wrong_leader(&starts, &despite, &with_losses(&command, &destroy))?;
-    let allowance = Allowance { names: destroy.into_iter().collect(), everything: false };
-    let approval = Approval { yes, allowance, typed: None, command };
-    steps::approve(context, plan, desired, approval)?;
-    said.remember(&opened, context.environment.now())?;
-    let report = steps::carry_out(context, &planned, "keddah apply", forks.count, full).await?;
-    let now = planned.health_now(context).await;
-    Ok(render::report::show(&context.output, plan, &report, &now, &Afterwards::default()))
-}
 
-/// A command, with what may be lost by it.
-fn with_losses(command: &str, destroy: &[String]) -> String {
-    if destroy.is_empty() {
-        return command.to_owned();
-    }
-    format!("{command} --destroy {}", quote(&destroy.join(",")))
+    let request = ApplyRequest {
+        reviewed: reviewed.as_ref(),
+        yes,
+        destroy,
+        despite,
+        allow_public_passwords,
+        forks: forks.count,
+        command,
+    };
+    Ok(match keddah_controller::apply(&trip, &proposal, request).await? {
+        Applied::Nothing => render::report::nothing(&context.output, plan, health),
+        Applied::Done { report, health } => {
+            render::report::show(&context.output, plan, &report, &health, &Afterwards::default())
+        }
+    })
 }
 
 /// The command as it was given, without what may be lost.

@@ -2,18 +2,16 @@
 
 use crate::cli::Context;
 use crate::error::CommandError;
-use crate::steps;
 use clap::{Args, Subcommand};
 use keddah_compile::CA_PATH;
+use keddah_controller::stations::{self, write_private};
 use keddah_fleet::pki::Authority;
 use keddah_inventory::model::PgUser;
 use keddah_inventory::{Inventory, Params};
 use keddah_resource::Material;
 use keddah_resource::kind::certificate;
 use keddah_resource::kind::directory::Permissions;
-use std::fs::{File, OpenOptions};
-use std::io::Write;
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::os::unix::fs::DirBuilderExt;
 use std::path::Path;
 use std::process::ExitCode;
 
@@ -67,15 +65,16 @@ fn issue(context: &Context, args: &IssueArgs) -> Result<ExitCode, CommandError> 
         return Err(CommandError::user(format!("`{cn}` cannot be the name of a file"))
             .hint("use letters, digits, and the characters _ - . @"));
     }
-    let inventory = steps::read(context)?.inventory;
+    let trip = context.trip(false);
+    let inventory = stations::read(&trip)?.inventory;
     if !allow_system_user {
         refuse_system_user(inventory.as_ref(), cn)?;
     }
-    let base = steps::base_directory(context)?;
-    let authority = Authority::load(&base.join(steps::CA_DIRECTORY))?.ok_or_else(|| {
+    let base = stations::base_directory(&trip)?;
+    let authority = Authority::load(&base.join(stations::CA_DIRECTORY))?.ok_or_else(|| {
         CommandError::user(format!(
             "there is no CA in {}",
-            base.join(steps::CA_DIRECTORY).display()
+            base.join(stations::CA_DIRECTORY).display()
         ))
         .hint("the first `keddah apply` makes it, or put your own ca.crt and ca.key there")
     })?;
@@ -99,7 +98,7 @@ fn issue(context: &Context, args: &IssueArgs) -> Result<ExitCode, CommandError> 
             .hint("--force replaces it; the old one stays valid until it expires"));
     }
     let Material::Certificate { certificate, key } =
-        authority.issue(&spec, context.environment.now())?;
+        authority.issue(&spec, trip.environment.now())?;
     std::fs::DirBuilder::new()
         .recursive(true)
         .mode(0o700)
@@ -156,20 +155,4 @@ fn declares(inventory: &Inventory, name: &str) -> bool {
 
 fn cannot_write(path: &Path, error: &std::io::Error) -> CommandError {
     CommandError::system(format!("cannot write {}", path.display())).caused_by(error)
-}
-
-/// Writes a file that only its owner can read, whole or not at all.
-pub fn write_private(path: &Path, text: &str) -> Result<(), CommandError> {
-    let mut name = path.as_os_str().to_owned();
-    name.push(".new");
-    let candidate = Path::new(&name);
-    let write = || -> std::io::Result<()> {
-        let _ = std::fs::remove_file(candidate);
-        let mut file: File =
-            OpenOptions::new().write(true).create_new(true).mode(0o600).open(candidate)?;
-        file.write_all(text.as_bytes())?;
-        file.sync_all()?;
-        std::fs::rename(candidate, path)
-    };
-    write().map_err(|error| cannot_write(path, &error))
 }

@@ -1,11 +1,11 @@
 //! `keddah compile`: what should be on every node, worked out without asking one.
 
 use crate::cli::Context;
-use crate::error::CommandError;
+use crate::error::Error;
 use crate::render::compile as render;
-use crate::steps::{self, Signer};
 use clap::Args;
 use keddah_compile::Removing;
+use keddah_controller::stations::{self, Signer};
 use std::process::ExitCode;
 
 /// Work out what should be on every node, without asking one
@@ -18,13 +18,14 @@ use std::process::ExitCode;
 pub struct CompileArgs {}
 
 /// Compiles and counts.
-pub fn run(context: &Context, args: CompileArgs) -> Result<ExitCode, CommandError> {
+pub fn run(context: &Context, args: CompileArgs) -> Result<ExitCode, Error> {
     let CompileArgs {} = args;
-    let (mut read, inventory) = steps::checked(context)?;
-    let signer = Signer::load(context, &inventory)?;
-    let facts = steps::assumed_facts(&inventory);
+    let trip = context.trip(false);
+    let (mut read, inventory) = stations::checked(&trip)?;
+    let signer = Signer::load(&trip, &inventory)?;
+    let facts = stations::assumed_facts(&inventory);
     let nothing = Removing::default();
-    let compiled = steps::compile(context, &mut read, &inventory, &facts, &signer, &nothing)?;
+    let compiled = stations::compile(&trip, &mut read, &inventory, &facts, &signer, &nothing)?;
     render::show(&context.output, &compiled, facts.len());
     // The process ends here; giving back millions of small pieces first would only take time.
     std::mem::forget((compiled, facts));

@@ -1,10 +1,10 @@
 //! `keddah inventory`: an inventory as Ansible sees it, and where each value comes from.
 
 use crate::cli::Context;
-use crate::error::CommandError;
+use crate::error::{CommandError, Error};
 use crate::render::inventory as render;
-use crate::steps;
 use clap::{Args, Subcommand};
+use keddah_controller::stations;
 use keddah_core::NodeName;
 use keddah_inventory::{Inventory, Params, ansible, model};
 use std::process::ExitCode;
@@ -44,15 +44,16 @@ enum InventoryCommand {
 }
 
 /// Answers.
-pub fn run(context: &Context, args: InventoryArgs) -> Result<ExitCode, CommandError> {
+pub fn run(context: &Context, args: InventoryArgs) -> Result<ExitCode, Error> {
     let InventoryArgs { list, host, graph, command } = args;
     if !list && host.is_none() && graph.is_none() && command.is_none() {
         return Err(CommandError::user("what should be shown?")
-            .hint("use --list, --host HOST, --graph, or show HOST"));
+            .hint("use --list, --host HOST, --graph, or show HOST")
+            .into());
     }
-    let read = steps::read(context)?;
+    let read = stations::read(&context.trip(false))?;
     let Some(inventory) = &read.inventory else {
-        return Err(steps::refuse(context, &read));
+        return Err(Error::problems(read));
     };
     if let Some(InventoryCommand::Show { host, all }) = command {
         let params = match instance(inventory, &host) {

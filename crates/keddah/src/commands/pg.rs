@@ -1,11 +1,12 @@
 //! `keddah pg`: what runs inside of a PostgreSQL cluster, as it is now.
 
 use crate::cli::Context;
-use crate::error::CommandError;
+use crate::error::{CommandError, Error};
 use crate::render::privileges as render;
-use crate::steps::{self, Planned, Restart, Selection};
 use clap::{Args, Subcommand};
 use keddah_compile::Removing;
+use keddah_controller::stations::{self, Selection};
+use keddah_controller::{Planned, Restart};
 use keddah_inventory::registry::nearest;
 use keddah_inventory::{Inventory, model};
 use keddah_plan::{Outcome, PlannedChange, PrivilegeModel};
@@ -46,19 +47,20 @@ struct PrivilegesArgs {
 }
 
 /// Runs the subcommand.
-pub async fn run(context: &Context, args: PgArgs) -> Result<ExitCode, CommandError> {
+pub async fn run(context: &Context, args: PgArgs) -> Result<ExitCode, Error> {
     match args.command {
         PgCommand::Privileges(args) => privileges(context, args).await,
     }
 }
 
-async fn privileges(context: &Context, args: PrivilegesArgs) -> Result<ExitCode, CommandError> {
+async fn privileges(context: &Context, args: PrivilegesArgs) -> Result<ExitCode, Error> {
     let PrivilegesArgs { cluster, database: only } = args;
-    let (mut read, inventory) = steps::checked(context)?;
+    let trip = context.trip(false);
+    let (mut read, inventory) = stations::checked(&trip)?;
     let selection = members(&inventory, &cluster)?;
     let nothing = Removing::default();
     let Planned { plan, desired, fleet, .. } =
-        steps::plan(context, &mut read, &inventory, &selection, &nothing, PATIENCE).await?;
+        stations::plan(&trip, &mut read, &inventory, &selection, &nothing, PATIENCE).await?;
 
     let ours = |resource: &&Resource| resource.cluster.as_deref() == Some(cluster.as_str());
     let mut models: BTreeMap<&str, (&Resource, &pg_privileges::Spec)> = BTreeMap::new();
@@ -85,12 +87,14 @@ async fn privileges(context: &Context, args: PrivilegesArgs) -> Result<ExitCode,
         return Err(near
             .map(|near| format!("did you mean `{near}`?"))
             .into_iter()
-            .fold(error, CommandError::hint));
+            .fold(error, CommandError::hint)
+            .into());
     }
     models.retain(|name, _| only.is_empty() || only.iter().any(|one| one == name));
     let Some((_, (_, first))) = models.first_key_value() else {
         return Err(CommandError::user(format!("{cluster} declares no privileges"))
-            .hint("`pg_provision: false` leaves what is inside of a cluster alone"));
+            .hint("`pg_provision: false` leaves what is inside of a cluster alone")
+            .into());
     };
     let default_roles = first.complete_for.clone();
     roles.insert("public".to_owned());
@@ -103,12 +107,13 @@ async fn privileges(context: &Context, args: PrivilegesArgs) -> Result<ExitCode,
             Some(Outcome::Observed(Observed::PgGrants(grants))) => grants.objects,
             Some(Outcome::Failed(failure)) => {
                 let message = format!("the privileges in {name} cannot be looked at");
-                return Err(CommandError::system(message).caused_by(&failure));
+                return Err(CommandError::system(message).caused_by(&failure).into());
             }
             Some(Outcome::NotYet { because }) => {
-                return Err(CommandError::user(format!("{name} cannot be looked at: {because}")));
+                let message = format!("{name} cannot be looked at: {because}");
+                return Err(CommandError::user(message).into());
             }
-            _ => return Err(CommandError::internal(format!("nobody looked at {name}"))),
+            _ => return Err(CommandError::internal(format!("nobody looked at {name}")).into()),
         };
         let database = databases.get(name).copied().flatten();
         let model = PrivilegeModel { privileges: spec, database };

@@ -1,15 +1,12 @@
 //! `keddah plan`: what would change, and why. Changes nothing.
 
 use crate::cli::Context;
-use crate::error::CommandError;
+use crate::error::{CommandError, Error};
+use crate::options::{PatienceArgs, SelectionArgs};
 use crate::render::plan as render;
-use crate::steps::{
-    self, PatienceArgs, Planned, PublicPasswords, Reviewed, Selection, SelectionArgs,
-};
 use clap::Args;
-use keddah_compile::Removing;
+use keddah_controller::{ALLOW_PUBLIC_PASSWORDS, PlanRequest, Planned};
 use keddah_fleet::quote;
-use keddah_plan::opened;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -35,21 +32,30 @@ pub struct PlanArgs {
 }
 
 /// Plans and shows.
-pub async fn run(context: &Context, args: PlanArgs) -> Result<ExitCode, CommandError> {
-    let (mut read, inventory) = steps::checked(context)?;
-    let selection = Selection::of(&args.selection, &inventory)?;
-    let nothing = Removing::default();
-    let patience = args.patience.patience();
-    let Planned { plan, signer, doors, health, .. } =
-        steps::plan(context, &mut read, &inventory, &selection, &nothing, patience).await?;
-    if let Some(path) = &args.output {
-        Reviewed::new(&plan, &args.selection, &read, &signer)?.write(path)?;
+pub async fn run(context: &Context, args: PlanArgs) -> Result<ExitCode, Error> {
+    let PlanArgs { selection, patience, output, full } = args;
+    let trip = context.trip(full);
+    let patience = patience.patience();
+    let request = PlanRequest { choice: selection.into(), despite: Vec::new(), patience };
+    let proposal = keddah_controller::plan(&trip, request).await?;
+    let Planned { plan, health, .. } = &proposal.planned;
+    if let Some(path) = &output {
+        proposal.reviewed()?.write(path)?;
     }
-    render::show(&context.output, &plan, &health, args.full);
-    steps::foretell_the_refusal(context, &plan, &health, "keddah apply");
-    PublicPasswords::of(context, false)?.foretell(context, &opened(&plan, &doors));
+    render::show(&context.output, plan, health, full);
+    if let Some(error) = proposal.foreseen_refusal("keddah apply") {
+        let error =
+            CommandError { message: format!("apply will refuse this: {}", error.message), ..error };
+        context.output.error(&error);
+    }
+    if proposal.opens_what_nobody_allowed(&trip)? {
+        context.output.warning(&format!(
+            "this would create logins with such passwords outside of a sandbox; apply asks for \
+             {ALLOW_PUBLIC_PASSWORDS}"
+        ));
+    }
     if let Some(path) =
-        args.output.filter(|_| !plan.changes.is_empty() && plan.summary().impossible == 0)
+        output.filter(|_| !plan.changes.is_empty() && plan.summary().impossible == 0)
     {
         context.output.status(&format!(
             "To apply this very plan: keddah apply {}\n",

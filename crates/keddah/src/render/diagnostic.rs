@@ -3,8 +3,8 @@
 
 use crate::render::counted;
 use crate::render::theme::Theme;
-use crate::steps::Read;
 use annotate_snippets::{AnnotationKind, Group, Level, Renderer, Snippet};
+use keddah_controller::Read;
 use keddah_core::{Diagnostic, Severity, SourceFile, SourceId, Span};
 use serde::Serialize;
 use std::collections::BTreeMap;
@@ -12,6 +12,21 @@ use std::collections::BTreeMap;
 /// Problems of a key with several values: those that lost are not in the inventory, which cannot tell
 /// whether they are secrets. Of such lines the keys are shown, and what certainly is none.
 const LOST_VALUES: [&str; 2] = ["yaml-duplicate-key", "yaml-merge-readings"];
+
+/// Where, what, and what was meant.
+pub fn in_a_line(read: &Read, problem: &Diagnostic) -> String {
+    // The warning about passwords is of many lines.
+    let placed = problem.primary.as_ref().filter(|_| problem.code != "public-password");
+    let place = placed.map(|label| {
+        let (line, _) = read.sources.file(label.span.source).line_column(label.span.start);
+        format!("{}:{line}: ", read.path.display())
+    });
+    let help = match problem.help.first() {
+        Some(help) if help.starts_with("did you mean") => format!("; {help}"),
+        _ => String::new(),
+    };
+    format!("{}{}{help}", place.unwrap_or_default(), problem.message)
+}
 
 /// All problems of a file, with source lines that are fit to be shown.
 pub struct Problems<'a> {

@@ -14,11 +14,13 @@ pub mod report;
 pub mod sandbox;
 pub mod status;
 pub mod theme;
+pub mod trip;
 #[cfg(test)]
 mod view_tests;
 
 use crate::cli::ColorChoice;
 use crate::error::{CommandError, Kind};
+pub use keddah_controller::counted;
 use std::fmt::Write as _;
 use std::io::{IsTerminal, Write};
 use theme::{Meaning, Theme};
@@ -89,9 +91,7 @@ impl Output {
 
     /// Prints an error with its causes, log and hints.
     pub fn error(&self, error: &CommandError) {
-        if !error.message.is_empty() {
-            self.status(&error_text(error, &self.stderr));
-        }
+        self.status(&error_text(error, &self.stderr));
     }
 }
 
@@ -148,16 +148,6 @@ pub fn wrap(text: &str, width: usize) -> Vec<String> {
         }
     }
     lines
-}
-
-/// `1 change`, `2 changes`, `3 directories`.
-pub fn counted(count: usize, noun: &str) -> String {
-    match noun.strip_suffix('y') {
-        _ if count == 1 => format!("1 {noun}"),
-        Some(stem) => format!("{count} {stem}ies"),
-        None if noun.ends_with('s') => format!("{count} {noun}"),
-        None => format!("{count} {noun}s"),
-    }
 }
 
 #[cfg(test)]

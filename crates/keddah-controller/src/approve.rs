@@ -1,14 +1,51 @@
 //! Approve: what must be said before a plan is carried out, by whoever is asked or beforehand.
 
-use crate::cli::Context;
-use crate::error::CommandError;
-use crate::render::counted;
-use crate::render::theme::Meaning;
+use crate::{CommandError, Context, Error, counted};
 use keddah_inventory::registry::nearest;
 use keddah_plan::{Allowance, Certainty, Finding, Plan, PlannedChange, lint, short_name};
-use keddah_resource::{Class, DesiredFleet, Kind};
+use keddah_resource::{Class, DesiredFleet, Kind, ResourceId};
 use std::collections::BTreeSet;
-use std::io::{IsTerminal, Write};
+
+/// Who is asked, while the trip waits for the answer.
+pub trait Approver: Send + Sync {
+    /// Puts a question, and gives back what was typed, without blanks around it.
+    ///
+    /// # Errors
+    /// When there is no answer to be had.
+    fn answer(&self, question: &Question<'_>) -> std::io::Result<String>;
+}
+
+/// What is asked before anything is changed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Question<'a> {
+    /// Whether all of this may be lost for good: yes is to type the names.
+    Lose {
+        /// What would be lost.
+        lost: Vec<&'a ResourceId>,
+        /// Its names, separated by commas.
+        names: &'a str,
+    },
+    /// Whether to go ahead with what a name stands for: yes is to type it.
+    Name(&'a str),
+    /// Whether to carry out a plan: yes is `y` or `yes`.
+    Apply {
+        /// How many changes it has.
+        changes: usize,
+        /// The instances that serve now and would restart.
+        restarts: &'a [String],
+    },
+}
+
+impl Question<'_> {
+    /// Whether an answer is a yes.
+    fn is_granted_by(&self, answer: &str) -> bool {
+        match self {
+            Self::Lose { names, .. } => answer == *names,
+            Self::Name(name) => answer == *name,
+            Self::Apply { .. } => matches!(answer.to_lowercase().as_str(), "y" | "yes"),
+        }
+    }
+}
 
 /// What the user has said beforehand.
 #[derive(Debug, Default)]
@@ -32,54 +69,50 @@ pub fn approve(
     plan: &Plan,
     desired: &DesiredFleet,
     mut approval: Approval,
-) -> Result<(), CommandError> {
-    let asks = std::io::stdin().is_terminal() && !context.output.is_json();
+) -> Result<(), Error> {
+    let asked = context.approver.as_deref();
     known_losses(plan, desired, &approval.allowance.names)?;
     let findings = lint(plan, &approval.allowance);
-    if asks && !approval.yes && findings.iter().any(is_loss) && findings.iter().all(is_loss) {
-        let names = loss_names(&findings);
-        let grave = context.output.stderr.paint(Meaning::Grave, "This would be lost for good:");
-        let list: String = findings.iter().map(|one| format!("  {}\n", one.id)).collect();
-        let names = names.into_iter().collect::<Vec<_>>().join(",");
-        let question = format!("\n{grave}\n{list}Type {names} to allow it: ");
-        if answer(context, &question)? != names {
-            return Err(declined());
-        }
+    if let Some(asked) = asked
+        && !approval.yes
+        && findings.iter().any(is_loss)
+        && findings.iter().all(is_loss)
+    {
+        let names = loss_names(&findings).into_iter().collect::<Vec<_>>().join(",");
+        let lost = findings.iter().map(|one| &one.id).collect();
+        ask(asked, &Question::Lose { lost, names: &names })?;
         approval.allowance.everything = true;
     }
     let findings = lint(plan, &approval.allowance);
     if !findings.is_empty() {
-        return Err(refused(findings, &approval));
+        return Err(refused(findings, &approval).into());
     }
     if let Some(name) = approval.typed {
-        if !asks {
+        let Some(asked) = asked else {
             return Err(CommandError::user("there is no terminal to type the name on")
-                .hint(format!("confirm it on the command line: --confirm {name}")));
-        }
-        let question = format!("Type {name} to go ahead: ");
-        return if answer(context, &question)? == name { Ok(()) } else { Err(declined()) };
+                .hint(format!("confirm it on the command line: --confirm {name}"))
+                .into());
+        };
+        return ask(asked, &Question::Name(&name));
     }
     if approval.yes {
         return Ok(());
     }
-    if !asks {
+    let Some(asked) = asked else {
         return Err(CommandError::user("there is no terminal to ask for approval")
-            .hint("review the plan, then apply with --yes"));
-    }
-    let count = plan.changes.len();
-    let these =
-        if count == 1 { "this change".to_owned() } else { format!("these {count} changes") };
+            .hint("review the plan, then apply with --yes")
+            .into());
+    };
     let restarts = restarting(plan);
-    if !restarts.is_empty() {
-        let names = context.output.stderr.paint(Meaning::Grave, &restarts.join(", "));
-        context.output.status(&format!(
-            "PostgreSQL restarts: {names}. `--restart never` leaves that for later.\n"
-        ));
-    }
-    match answer(context, &format!("Apply {these}? [y/N] "))?.to_lowercase().as_str() {
-        "y" | "yes" => Ok(()),
-        _ => Err(declined()),
-    }
+    ask(asked, &Question::Apply { changes: plan.changes.len(), restarts: &restarts })
+}
+
+/// Asks, and takes all but a yes for a no.
+fn ask(asked: &dyn Approver, question: &Question<'_>) -> Result<(), Error> {
+    let answer = asked
+        .answer(question)
+        .map_err(|error| CommandError::system("cannot read the answer").caused_by(&error))?;
+    if question.is_granted_by(&answer) { Ok(()) } else { Err(Error::NotApproved) }
 }
 
 /// The instances that serve now and restart, in the plan's order; those that a Patroni takes along by
@@ -142,10 +175,6 @@ pub fn known_losses(
     })
 }
 
-fn declined() -> CommandError {
-    CommandError::user("nothing was changed: you did not approve")
-}
-
 /// All reasons at once; what is lost shares one hint, the command that allows exactly that.
 fn refused(findings: Vec<Finding>, approval: &Approval) -> CommandError {
     let lost = loss_names(&findings);
@@ -168,16 +197,6 @@ fn refused(findings: Vec<Finding>, approval: &Approval) -> CommandError {
         error.causes.push(finding.message);
     }
     error
-}
-
-fn answer(context: &Context, question: &str) -> Result<String, CommandError> {
-    context.output.status(question);
-    let _ = std::io::stderr().flush();
-    let mut line = String::new();
-    std::io::stdin()
-        .read_line(&mut line)
-        .map_err(|error| CommandError::system("cannot read the answer").caused_by(&error))?;
-    Ok(line.trim().to_owned())
 }
 
 #[cfg(test)]

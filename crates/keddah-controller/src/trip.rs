@@ -1,10 +1,8 @@
 //! The first half of the trip, from a checked inventory to a plan: what `plan`, `apply` and `remove`
 //! do in the same way before they part.
 
-use crate::cli::Context;
-use crate::error::CommandError;
-use crate::render::counted;
 use crate::steps::{self, HealthCheck, Read, Selection, Signer};
+use crate::{Context, Error, counted};
 use keddah_compile::{Compiled, Removing};
 use keddah_core::NodeName;
 use keddah_fleet::{FirstAnswers, FirstQuestions, Fleet, Holder, Limits, Places};
@@ -89,7 +87,7 @@ pub async fn plan(
     selection: &Selection,
     removing: &Removing,
     patience: Duration,
-) -> Result<Planned, CommandError> {
+) -> Result<Planned, Error> {
     let signer = Signer::load(context, inventory)?;
     let needed = steps::removal::needed(inventory, selection, removing);
     let mut probes = keddah_compile::probes(inventory);

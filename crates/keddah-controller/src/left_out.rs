@@ -1,8 +1,8 @@
 //! A password of etcd's that changes while some of those who log in by it are outside of the selection: etcd
 //! has one password for all members of a cluster, and whoever has the other one is logged out.
 
-use super::selection::Selection;
-use crate::error::CommandError;
+use crate::CommandError;
+use crate::selection::Selection;
 use keddah_core::NodeName;
 use keddah_inventory::{Inventory, model};
 use keddah_plan::{Outcome, Plan};
@@ -87,8 +87,8 @@ fn refused(parameter: &str, left: &[&str], select: &str) -> CommandError {
 
 #[cfg(test)]
 mod tests {
-    use super::super::selection::SelectionArgs;
     use super::*;
+    use crate::selection::Choice;
     use keddah_core::{Secret, SourceMap};
     use keddah_plan::{Certainty, PlannedChange};
     use keddah_resource::kind::directory::Permissions;
@@ -142,7 +142,7 @@ mod tests {
         let (inventory, _) = keddah_inventory::load(&mut sources, "i.yml", INVENTORY.as_bytes());
         let inventory = inventory.expect("it loads");
         let limit = limit.iter().map(|&name| name.to_owned()).collect();
-        let args = SelectionArgs { limit, ..SelectionArgs::default() };
+        let args = Choice { limit, ..Choice::default() };
         let selection = Selection::of(&args, &inventory).expect("a part");
         let (mut desired, mut observed) = (DesiredFleet::default(), BTreeMap::new());
         let node = NodeName::new("10.0.0.2");

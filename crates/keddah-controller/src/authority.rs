@@ -1,9 +1,7 @@
 //! The certificate authorities: those under files/pki, or new ones that apply writes there.
 
-use crate::cli::Context;
-use crate::error::CommandError;
-use crate::render::counted;
 use crate::steps::base_directory;
+use crate::{CommandError, Context, counted};
 use keddah_compile::{Authorities, Authority as Known, CA_PATH, ETCD_CA_PATH};
 use keddah_fleet::pki::Authority;
 use keddah_inventory::{Inventory, Params};

@@ -1,8 +1,7 @@
 //! Ask and judge: whether what a command is about is well.
 
-use crate::cli::Context;
-use crate::error::CommandError;
 use crate::steps::{PublicPasswords, Read, Selection};
+use crate::{CommandError, Context};
 use keddah_compile::{HealthQuestions, Removing};
 use keddah_core::NodeName;
 use keddah_fleet::{FirstQuestions, Fleet, Told, nodes_part};
@@ -152,15 +151,6 @@ pub fn not_into_the_sick(
     }
 }
 
-/// Says beforehand that an apply will refuse a plan.
-pub fn foretell_the_refusal(context: &Context, plan: &Plan, health: &Health, command: &str) {
-    if let Some(error) = refusal(plan, health, &[], command) {
-        let error =
-            CommandError { message: format!("apply will refuse this: {}", error.message), ..error };
-        context.output.error(&error);
-    }
-}
-
 /// Refuses names of `--despite` that no cluster has: whoever misspells one has said nothing.
 ///
 /// # Errors
@@ -177,7 +167,8 @@ pub fn known_clusters(inventory: &Inventory, despite: &[String]) -> Result<(), C
     })
 }
 
-fn refusal(
+/// The refusal of [`not_into_the_sick`], for who wants to know it beforehand.
+pub fn refusal(
     plan: &Plan,
     health: &Health,
     despite: &[String],

@@ -1,7 +1,7 @@
 //! A member of etcd that runs keeps the port that it serves clients on: the others, and every Patroni, know
 //! it by that, and its quorum is asked there before anything is restarted.
 
-use crate::error::CommandError;
+use crate::CommandError;
 use keddah_core::NodeName;
 use keddah_plan::Outcome;
 use keddah_resource::{DesiredFleet, Kind, Observed, ResourceId, Spec};

@@ -1,8 +1,7 @@
 //! Compile: from an inventory and facts to what should be, with the files that the user brings.
 
-use crate::cli::Context;
-use crate::error::CommandError;
-use crate::steps::{Read, Signer, base_directory, refuse};
+use crate::steps::{Read, Signer, base_directory};
+use crate::{CommandError, Context, Error};
 use keddah_compile::{Compiled, Input, Removing, Templates};
 use keddah_core::{Diagnostic, NodeName};
 use keddah_inventory::{Inventory, Params};
@@ -13,7 +12,7 @@ use std::path::Path;
 /// Compiles; what is in `removing` is taken away.
 ///
 /// # Errors
-/// When the inventory asks for something these nodes cannot be; the problems are shown.
+/// When the inventory asks for something these nodes cannot be.
 pub fn compile(
     context: &Context,
     read: &mut Read,
@@ -21,11 +20,9 @@ pub fn compile(
     facts: &BTreeMap<NodeName, NodeFacts>,
     signer: &Signer,
     removing: &Removing,
-) -> Result<Compiled, CommandError> {
-    attempt(context, inventory, facts, signer, removing)?.map_err(|problems| {
-        read.diagnostics = problems;
-        refuse(context, read)
-    })
+) -> Result<Compiled, Error> {
+    attempt(context, inventory, facts, signer, removing)?
+        .map_err(|problems| Error::refused(read, problems))
 }
 
 /// The same, where a refusal is an answer to go on with.
@@ -47,7 +44,7 @@ pub fn attempt(
         authorities: &signer.known,
         templates: &templates,
         baselines: &baselines(&base.join("files"), inventory)?,
-        public_keys: &context.environment.public_keys(),
+        public_keys: &context.environment.public_keys,
         today: context.environment.now().div_euclid(86_400),
         controller_user: context.environment.user.clone(),
         controller_group: context.environment.group.clone(),

@@ -1,10 +1,8 @@
 //! What a removal's trip does otherwise: what is taken away is told from all else that differs from the
 //! inventory, which waits for an apply and does not stop it.
 
-use crate::cli::Context;
-use crate::error::CommandError;
-use crate::render::counted;
 use crate::steps::{self, Planned, Read, Selection};
+use crate::{Context, Error, counted};
 use keddah_compile::{Compiled, Removing};
 use keddah_core::{Diagnostic, NodeName};
 use keddah_fleet::Fleet;
@@ -29,7 +27,7 @@ pub fn needed(
 /// stay. Where something else is refused, only what goes is compiled, and a note says so.
 ///
 /// # Errors
-/// When the removal itself is refused; the problems are shown.
+/// When the removal itself is refused.
 pub fn compile(
     context: &Context,
     read: &mut Read,
@@ -37,7 +35,7 @@ pub fn compile(
     facts: BTreeMap<NodeName, NodeFacts>,
     signer: &steps::Signer,
     removing: &Removing,
-) -> Result<(Compiled, Option<DesiredFleet>), CommandError> {
+) -> Result<(Compiled, Option<DesiredFleet>), Error> {
     let attempt = |facts: &BTreeMap<NodeName, NodeFacts>, removing: &Removing| {
         steps::attempt(context, inventory, facts, signer, removing)
     };
@@ -75,8 +73,7 @@ pub fn compile(
         Ok(_) => elsewhere,
         Err(own) => own,
     };
-    read.diagnostics = problems;
-    Err(steps::refuse(context, read))
+    Err(Error::refused(read, problems))
 }
 
 /// Why the nodes that stay are not told of the removal.
@@ -99,7 +96,7 @@ pub async fn waiting(
     mut others: DesiredFleet,
     selection: &Selection,
     signer: &steps::Signer,
-) -> Result<Option<String>, CommandError> {
+) -> Result<Option<String>, Error> {
     selection.restrict(&mut others);
     let observed = fleet.observe(&others).await;
     signer.guard(&observed)?;
@@ -125,7 +122,7 @@ pub async fn still_allowed(
     inventory: &Inventory,
     planned: &mut Planned,
     removing: &Removing,
-) -> Result<(), CommandError> {
+) -> Result<(), Error> {
     let facts = steps::observe_facts(context, inventory, &mut planned.fleet).await;
     let alone = Removing { alone: true, ..removing.clone() };
     steps::compile(context, read, inventory, &facts, &planned.signer, &alone).map(drop)

@@ -1,9 +1,7 @@
 //! Load and check: from the inventory's file to an inventory that may be acted upon.
 
-use crate::cli::Context;
-use crate::error::CommandError;
-use crate::render::diagnostic::Problems;
 use crate::steps::templates;
+use crate::{CommandError, Context, Error, Event};
 use keddah_core::{Diagnostic, Severity, SourceMap};
 use keddah_inventory::Inventory;
 use keddah_plan::health::FINDINGS;
@@ -14,6 +12,7 @@ use std::path::{Path, PathBuf};
 const USUAL_NAMES: [&str; 2] = ["keddah.yml", "pigsty.yml"];
 
 /// What came of reading an inventory's file.
+#[derive(Debug, Default)]
 pub struct Read {
     /// The file as it was named.
     pub path: PathBuf,
@@ -28,7 +27,7 @@ pub struct Read {
 }
 
 fn path(context: &Context) -> Result<PathBuf, CommandError> {
-    if let Some(path) = &context.global.inventory {
+    if let Some(path) = &context.inventory {
         return Ok(path.clone());
     }
     let usual = USUAL_NAMES.iter().map(PathBuf::from).find(|path| path.exists());
@@ -98,22 +97,7 @@ const TOLD: &[&str] = &[
     "yaml-merge-readings",
 ];
 
-/// Where, what, and what was meant.
-fn in_a_line(read: &Read, problem: &Diagnostic) -> String {
-    // The warning about passwords is of many lines.
-    let placed = problem.primary.as_ref().filter(|_| problem.code != "public-password");
-    let place = placed.map(|label| {
-        let (line, _) = read.sources.file(label.span.source).line_column(label.span.start);
-        format!("{}:{line}: ", read.path.display())
-    });
-    let help = match problem.help.first() {
-        Some(help) if help.starts_with("did you mean") => format!("; {help}"),
-        _ => String::new(),
-    };
-    format!("{}{}{help}", place.unwrap_or_default(), problem.message)
-}
-
-/// Shows, in a line each, what keeps the inventory from saying what is there: its errors, and what is
+/// Tells, one by one, what keeps the inventory from saying what is there: its errors, and what is
 /// skipped in it. For a command that goes on all the same; returns how many errors there are.
 pub fn tell_what_is_missing(context: &Context, read: &Read) -> usize {
     let mut errors = 0;
@@ -121,12 +105,12 @@ pub fn tell_what_is_missing(context: &Context, read: &Read) -> usize {
         match problem.severity {
             Severity::Error => {
                 errors += 1;
-                context.output.error(&CommandError::user(in_a_line(read, problem)));
+                context.tell(&Event::Unread { read, problem });
             }
             Severity::Warning
                 if TOLD.contains(&problem.code) && problem.code != "public-password" =>
             {
-                context.output.warning(&in_a_line(read, problem));
+                context.tell(&Event::Doubtful { read, problem });
             }
             Severity::Warning => {}
         }
@@ -134,44 +118,29 @@ pub fn tell_what_is_missing(context: &Context, read: &Read) -> usize {
     errors
 }
 
-/// Loads and checks; errors are shown and end the command, warnings are shown only.
+/// Loads and checks; errors end the trip, warnings are told only.
 ///
 /// # Errors
 /// When the file cannot be read, or something in it is wrong.
-pub fn checked(context: &Context) -> Result<(Read, Inventory), CommandError> {
+pub fn checked(context: &Context) -> Result<(Read, Inventory), Error> {
     let mut read = read(context)?;
     let failed = read.diagnostics.iter().any(|one| one.severity == Severity::Error);
     match read.inventory.take() {
         Some(inventory) if !failed => {
             let (told, others): (Vec<_>, Vec<_>) =
                 read.diagnostics.iter().partition(|one| TOLD.contains(&one.code));
-            for one in &told {
-                context.output.warning(&in_a_line(&read, one));
+            for problem in &told {
+                context.tell(&Event::Doubtful { read: &read, problem });
             }
-            let warnings = others.len();
-            if warnings > 0 {
-                let more = if told.is_empty() { "" } else { "more " };
-                let these = if warnings == 1 { "warning" } else { "warnings" };
-                context.output.warning(&format!(
-                    "the inventory has {warnings} {more}{these}; `keddah check` shows them"
-                ));
+            let count = others.len();
+            if count > 0 {
+                context.tell(&Event::OtherWarnings { count, more: !told.is_empty() });
             }
             Ok((read, inventory))
         }
         inventory => {
             read.inventory = inventory;
-            Err(refuse(context, &read))
+            Err(Error::problems(read))
         }
     }
-}
-
-/// Shows all problems and says that this is the end.
-pub fn refuse(context: &Context, read: &Read) -> CommandError {
-    let problems = Problems::of(read);
-    if context.output.is_json() {
-        context.output.data(&problems.json());
-    } else {
-        context.output.status(&problems.text(&context.output.stderr));
-    }
-    CommandError::shown()
 }

@@ -1,10 +1,7 @@
 //! Connect: from a host's `ansible_*` variables to a conversation with its agent.
 
-use crate::cli::Context;
-use crate::commands::agent::STATE_DIRECTORY;
-use crate::error::CommandError;
-use crate::render::counted;
-use crate::render::progress::Spinner;
+use crate::event::{Work, Working};
+use crate::{CommandError, Context};
 use keddah_compile::CONTROLLER;
 use keddah_core::NodeName;
 use keddah_fleet::{
@@ -41,8 +38,7 @@ pub async fn connect(
     }
     let remote = targets.iter().any(|(_, target)| !matches!(target, Target::Controller));
     let controller = Arc::new(Controller { limits, ..controller(context, remote)? });
-    let count = counted(targets.len() - 1, "node");
-    let _spinner = Spinner::start(&context.output, &format!("asking {count}"));
+    let _working = Working::on(context, Work::Reaching { nodes: targets.len() - 1 });
     let begun = context.environment.milliseconds();
     let (fleet, answers) = Fleet::connect_and_ask(&controller, targets, questions).await;
     Ok((fleet, answers, begun))
@@ -87,7 +83,7 @@ pub async fn ask(
     probes: &BTreeMap<NodeName, Probe>,
     fleet: &mut Fleet,
 ) -> BTreeMap<NodeName, NodeFacts> {
-    let _spinner = Spinner::start(&context.output, "asking the nodes what they are");
+    let _working = Working::on(context, Work::AskingFacts);
     fleet.facts(probes).await
 }
 
@@ -200,17 +196,19 @@ fn target(
 }
 
 fn controller(context: &Context, remote: bool) -> Result<Controller, CommandError> {
-    let executable = std::env::current_exe()
-        .map_err(|error| CommandError::system("cannot find this program").caused_by(&error))?;
-    let build = if remote { digest(&executable)? } else { "local".to_owned() };
+    let executable = context.environment.executable.clone();
+    let executable = executable.ok_or_else(|| CommandError::system("cannot find this program"))?;
+    let copied = remote && context.agents.is_none();
+    let build = if copied { digest(&executable)? } else { "local".to_owned() };
     Ok(Controller {
         executable,
         build,
         control_directory: control_directory(context)?,
-        state_directory: PathBuf::from(STATE_DIRECTORY),
+        state_directory: context.environment.state_directory.clone(),
         secure_shell: PathBuf::from("ssh"),
         limits: Limits::default(),
         arrivals: Arrivals::default(),
+        agents: context.agents.clone(),
     })
 }
 

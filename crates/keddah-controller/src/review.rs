@@ -1,9 +1,8 @@
 //! A plan that was written to a file, reviewed, and comes back to be applied.
 
-use crate::cli::Context;
-use crate::commands::cert::write_private;
-use crate::error::CommandError;
-use crate::steps::{Read, SelectionArgs, Signer, digest_of};
+use crate::private::write_private;
+use crate::steps::{Choice, Read, Signer, digest_of};
+use crate::{CommandError, Context};
 use keddah_fleet::quote;
 use keddah_plan::Plan;
 use keddah_resource::FieldChange;
@@ -22,7 +21,7 @@ pub struct Reviewed {
     /// The inventory it was made of.
     inventory: InventoryFile,
     /// What was selected; apply selects the same.
-    pub selection: SelectionArgs,
+    pub selection: Choice,
     digest: String,
     /// The plan that was reviewed.
     pub plan: Plan,
@@ -44,7 +43,7 @@ impl Reviewed {
     /// When the inventory's place cannot be named.
     pub fn new(
         plan: &Plan,
-        selection: &SelectionArgs,
+        selection: &Choice,
         read: &Read,
         signer: &Signer,
     ) -> Result<Self, CommandError> {
@@ -111,7 +110,7 @@ impl Reviewed {
     pub fn context(&self, context: &Context) -> Result<Context, CommandError> {
         let mut context = context.clone();
         let InventoryFile { path, digest } = &self.inventory;
-        let path = context.global.inventory.get_or_insert_with(|| path.clone()).clone();
+        let path = context.inventory.get_or_insert_with(|| path.clone()).clone();
         let bytes = std::fs::read(&path).map_err(|error| {
             CommandError::user(format!("cannot read the plan's inventory {}", path.display()))
                 .caused_by(&error)

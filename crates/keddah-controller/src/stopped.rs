@@ -1,6 +1,6 @@
 //! Starting decides who leads: where that would throw something away, it is not done without a word.
 
-use crate::error::CommandError;
+use crate::CommandError;
 use keddah_plan::Start;
 
 /// Refuses to start a member that would lead and has less than another, unless its cluster was named.

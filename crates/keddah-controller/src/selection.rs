@@ -1,8 +1,6 @@
 //! `-l`, `-m` and `--restart`: which part of the fleet is planned, and what may restart in it.
 
-use crate::error::CommandError;
-use crate::render::counted;
-use clap::{Args, ValueEnum};
+use crate::{CommandError, counted};
 use keddah_compile::CONTROLLER;
 use keddah_core::NodeName;
 use keddah_inventory::registry::nearest;
@@ -12,32 +10,29 @@ use keddah_resource::{DesiredFleet, Module, Resource, ResourceId};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeSet, HashSet};
 
-/// Options that choose a part of the fleet.
-#[derive(Debug, Clone, Default, Args, Serialize, Deserialize, PartialEq, Eq)]
-pub struct SelectionArgs {
-    /// Only these hosts, groups or clusters
-    #[arg(short = 'l', long, value_delimiter = ',', value_name = "HOST|GROUP|CLUSTER")]
+/// A part of the fleet, in words.
+#[derive(Debug, Clone, Default, Serialize, Deserialize, PartialEq, Eq)]
+pub struct Choice {
+    /// Only these hosts, groups or clusters.
     pub limit: Vec<String>,
 
-    /// Only these modules: ca, node, etcd, pgsql, infra
-    #[arg(short = 'm', long, value_delimiter = ',', value_name = "MODULE")]
+    /// Only these modules: ca, node, etcd, pgsql, infra.
     pub modules: Vec<String>,
 
-    /// How PostgreSQL may restart where a change needs that [default: rolling, once approved]
-    #[arg(long, value_name = "HOW")]
+    /// How PostgreSQL may restart where a change needs that; rolling where nothing is said.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub restart: Option<Restart>,
 }
 
 /// How PostgreSQL may restart.
-#[derive(Debug, Clone, Copy, ValueEnum, Serialize, Deserialize, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Serialize, Deserialize, PartialEq, Eq)]
 #[serde(rename_all = "kebab-case")]
 pub enum Restart {
-    /// Not at all: what needs a restart waits, and the next plan shows it again
+    /// Not at all: what needs a restart waits, and the next plan shows it again.
     Never,
-    /// Replicas one by one, each streaming again before the next, then the primary
+    /// Replicas one by one, each streaming again before the next, then the primary.
     Rolling,
-    /// All instances of a cluster at once, without service meanwhile; Patronis go one by one
+    /// All instances of a cluster at once, without service meanwhile; Patronis go one by one.
     Now,
 }
 
@@ -68,8 +63,8 @@ impl Selection {
     ///
     /// # Errors
     /// When a name is not known.
-    pub fn of(args: &SelectionArgs, inventory: &Inventory) -> Result<Self, CommandError> {
-        let SelectionArgs { limit, modules, restart } = args;
+    pub fn of(args: &Choice, inventory: &Inventory) -> Result<Self, CommandError> {
+        let Choice { limit, modules, restart } = args;
         let mut nodes = BTreeSet::new();
         let mut in_part = BTreeSet::new();
         for name in limit {

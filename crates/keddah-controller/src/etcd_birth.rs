@@ -1,9 +1,8 @@
 //! Before an empty etcd is made, every host is asked, selected or not: a Patroni that waits for etcd
 //! anywhere takes the lead in it at once.
 
-use crate::cli::Context;
-use crate::error::CommandError;
-use crate::steps::{Read, Selection, connect_within, refuse};
+use crate::steps::{Read, Selection, connect_within};
+use crate::{Context, Error};
 use keddah_core::NodeName;
 use keddah_fleet::{FirstQuestions, Limits};
 use keddah_inventory::Inventory;
@@ -15,7 +14,7 @@ use std::time::Duration;
 /// say. What they say is used for nothing else: they are no part of the plan.
 ///
 /// # Errors
-/// When the etcd must not be made; the problems are shown.
+/// When the etcd must not be made.
 pub async fn nobody_waits_for_etcd(
     context: &Context,
     read: &mut Read,
@@ -24,7 +23,7 @@ pub async fn nobody_waits_for_etcd(
     asked: &BTreeSet<NodeName>,
     facts: &BTreeMap<NodeName, NodeFacts>,
     patience: Duration,
-) -> Result<(), CommandError> {
+) -> Result<(), Error> {
     if !selection.wants_module(Module::Etcd) {
         return Ok(());
     }
@@ -45,8 +44,6 @@ pub async fn nobody_waits_for_etcd(
     }
     let starts =
         if selection.wants_module(Module::Pgsql) { nodes.clone() } else { BTreeSet::new() };
-    keddah_compile::may_begin_etcd(inventory, nodes, &starts, &all).map_err(|problems| {
-        read.diagnostics = problems;
-        refuse(context, read)
-    })
+    keddah_compile::may_begin_etcd(inventory, nodes, &starts, &all)
+        .map_err(|problems| Error::refused(read, problems))
 }

@@ -1,10 +1,8 @@
 //! Doors: an apply that would create logins with public passwords outside of a sandbox is stopped
 //! before its first change, until somebody has allowed it for this fleet.
 
-use crate::cli::Context;
-use crate::error::CommandError;
-use crate::render::counted;
 use crate::steps::base_directory;
+use crate::{CommandError, Context, counted};
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use time::OffsetDateTime;
@@ -42,15 +40,6 @@ impl PublicPasswords {
     /// Whether somebody has said for this fleet that they may stay.
     pub fn are_allowed(&self) -> bool {
         self.remembered
-    }
-
-    /// What `plan` says beforehand.
-    pub fn foretell(&self, context: &Context, opened: &BTreeSet<&str>) {
-        if !opened.is_empty() && !self.remembered {
-            context.output.warning(&format!(
-                "this would create logins with such passwords outside of a sandbox; apply asks for {OPTION}"
-            ));
-        }
     }
 
     /// Stops an apply that opens something nobody has allowed.
@@ -111,7 +100,8 @@ mod tests {
 
     #[test]
     fn it_is_said_once_for_a_fleet() {
-        let base = std::env::temp_dir().join(format!("keddah-doors-{}", std::process::id()));
+        let own = rustix::process::getpid().as_raw_nonzero();
+        let base = std::env::temp_dir().join(format!("keddah-doors-{own}"));
         let said = |given| PublicPasswords::beside(&base, given).unwrap();
         let opened = BTreeSet::from(["`patroni_password`", "user `app`"]);
         let refused = said(false).guard(&opened, "keddah apply -i f.yml").unwrap_err();
