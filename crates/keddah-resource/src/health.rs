@@ -458,6 +458,9 @@ pub struct BackupHealth {
     /// Backups in which pgBackRest found pages with wrong checksums, or which are based on such a one.
     #[serde(default)]
     pub damaged: Vec<String>,
+    /// The directory of the node in which its WAL was archived, and in which nothing of it is any more.
+    #[serde(default)]
+    pub gone: Option<String>,
 }
 
 /// A file system.

@@ -297,9 +297,90 @@ fn configured(directory: &Path, stanza: &str) -> Result<Place, HostError> {
     Ok(if known { with_defaults(place) } else { Place::new() })
 }
 
+/// The options of a whole configuration that say where its repository is; nothing of an empty one.
+fn place_of(text: &str) -> Place {
+    let option = |line: &str| {
+        let (option, value) = line.trim().strip_prefix("repo1-")?.split_once('=')?;
+        PLACE_OPTIONS.contains(&option).then(|| (option.to_owned(), value.trim().to_owned()))
+    };
+    let place: Place = text.lines().filter_map(option).collect();
+    if place.is_empty() { place } else { with_defaults(place) }
+}
+
+/// Where a configuration's repository is, in the words of the configuration: no secret is among them.
+pub(crate) fn told(text: &str) -> String {
+    let options = place_of(text).into_iter().map(|(option, value)| format!("{option} {value}"));
+    options.collect::<Vec<_>>().join(", ")
+}
+
+/// The directory of this machine in which a server has archived before: it is configured for that, under
+/// the configuration that is to be as well, and its archiver has taken a backup's end away.
+pub(crate) fn archived_in(
+    stanza: &str,
+    text: &str,
+    data: &Path,
+) -> Result<Option<String>, HostError> {
+    archived_under(Path::new(CONFIGURATION), stanza, text, data)
+}
+
+fn archived_under(
+    directory: &Path,
+    stanza: &str,
+    text: &str,
+    data: &Path,
+) -> Result<Option<String>, HostError> {
+    let configured = configured(directory, stanza)?;
+    let Some(path) = local_path(&configured).filter(|_| !moves(&configured, &place_of(text)))
+    else {
+        return Ok(None);
+    };
+    // A server writes `<segment>.<offset>.backup` when a backup of it ends, and keeps the newest; it is done
+    // when `archive_command` has succeeded. A copy gets none, and what a standby only receives is no such
+    // file (PostgreSQL's `xlogarchive.c`; its manual, "Making a Base Backup Using the Low Level API").
+    let status = data.join("pg_wal/archive_status");
+    for entry in found(&status, fs::read_dir(&status))?.into_iter().flatten() {
+        let entry = entry.map_err(|error| HostError::path("read", &status, &error))?;
+        if entry.file_name().to_string_lossy().ends_with(".backup.done") {
+            return Ok(Some(path.to_string_lossy().into_owned()));
+        }
+    }
+    Ok(None)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn where_a_server_has_archived_is_known_without_the_repository() {
+        let scratch = tempfile::tempdir().unwrap();
+        let path = scratch.path().join("not-mounted");
+        let text =
+            format!("[global]\nrepo1-path={}\nrepo1-cipher-pass=x\n[pg-test]\n", path.display());
+        let data = scratch.path().join("data");
+        let status = data.join("pg_wal/archive_status");
+        let archived = |text: &str| archived_under(scratch.path(), "pg-test", text, &data).unwrap();
+        fs::create_dir_all(&status).unwrap();
+        fs::write(status.join("000000010000000000000004.done"), "").unwrap();
+        fs::write(status.join("000000010000000000000004.00000028.backup.ready"), "").unwrap();
+        fs::write(scratch.path().join("pgbackrest.conf"), &text).unwrap();
+        assert_eq!(
+            archived(&text),
+            None,
+            "a standby receives segments; a backup's end still waits"
+        );
+        fs::write(status.join("000000010000000000000002.00000028.backup.done"), "").unwrap();
+        assert_eq!(archived(&text).map(PathBuf::from), Some(path));
+        assert!(archived("").is_some(), "the node's own configuration");
+        assert_eq!(archived("[global]\nrepo1-path=/elsewhere\n"), None, "it is declared elsewhere");
+        assert!(!told(&text).contains("cipher-pass"));
+        assert!(
+            told("repo1-type=s3\nrepo1-s3-endpoint=sss.pigsty\n")
+                .contains("s3-endpoint sss.pigsty")
+        );
+        fs::remove_file(scratch.path().join("pgbackrest.conf")).unwrap();
+        assert_eq!(archived(&text), None, "it was never configured");
+    }
 
     const INFO: &str = "[backup:current]\n\
         20261120-010000F={\"backup-archive-start\":\"0000000100000000000000FF\",\

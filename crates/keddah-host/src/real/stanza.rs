@@ -2,6 +2,7 @@
 
 use super::instance_facts::system_of;
 use super::pgbackrest::{Configured, not_yet};
+use super::repository;
 use crate::{HostError, RealHost};
 use keddah_resource::kind::stanza::{Observed, Spec};
 use keddah_resource::{Difference, Observation};
@@ -35,7 +36,9 @@ async fn look(spec: &Spec) -> Result<Observation, HostError> {
     let takes = info.as_ref().and_then(|info| info.systems().pop());
     let system = system_of(Path::new(&spec.data_directory))?;
     let status = info.map_or(MISSING, |info| info.status.code);
-    Ok(Observation::Known(Observed { status, takes, system }.into()))
+    let text = spec.configuration.reveal();
+    let archived_in = repository::archived_in(&spec.stanza, text, Path::new(&spec.data_directory))?;
+    Ok(Observation::Known(Observed { status, takes, system, archived_in }.into()))
 }
 
 /// Makes the stanza; pgBackRest leaves one alone that is as it should be.
@@ -54,6 +57,9 @@ pub async fn apply(
     let made =
         pgbackrest.with_lock(&command, PATIENCE, |info| matches!(info.status.code, 0 | 2)).await;
     made.map_err(|error| {
+        let place = repository::told(spec.configuration.reveal());
+        let error =
+            if place.is_empty() { error } else { error.with_hint(format!("the repository: {place}")) };
         if error.log.iter().any(|line| line.contains(OTHER_CLUSTER)) {
             error.with_hint(format!(
                 "the repository holds backups of another system under the name {}: give `pgbackrest_repo` \

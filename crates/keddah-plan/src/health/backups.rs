@@ -34,7 +34,18 @@ pub(super) fn judge(
         leader.node
     );
     let newest = told.newest.unwrap_or_default();
-    if told.full == 0 {
+    if let Some(path) = &told.gone {
+        let message = format!(
+            "the repository in {path} on {} is gone: its WAL is archived nowhere, and no backup is in sight",
+            leader.node
+        );
+        findings.push(Finding::of(
+            "repository-gone",
+            &cluster.name,
+            message,
+            "mount its disk; where the backups are gone for good, `keddah plan` says how to begin anew",
+        ));
+    } else if told.full == 0 {
         let elsewhere = if cluster.backups_on_nodes && cluster.members.len() > 1 {
             format!(
                 " on {}, which leads it: those of a member that led before are on that one's node",

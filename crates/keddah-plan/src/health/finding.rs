@@ -178,6 +178,11 @@ pub const FINDINGS: &[(&str, Severity, &str)] = &[
         Severity::Warning,
         "A standby receives what is written, and holds back its replay.",
     ),
+    (
+        "repository-gone",
+        Severity::Critical,
+        "The place in which a cluster was archived is empty: its disk is not mounted, say.",
+    ),
     ("server-silent", Severity::Critical, "A server takes connections and answers nothing."),
     ("scheduled", Severity::Note, "Patroni will act at a time that somebody has set."),
     (

@@ -153,6 +153,11 @@ pub const BREAKS: &[Break] = &[
         world.expected.nodes.remove(&node(3));
         world.expected.etcd.clear();
     }),
+    (&["repository-gone"], |world| {
+        let gone = Some("/pg/backup".to_owned());
+        let told = BackupHealth { gone, ..BackupHealth::default() };
+        world.node(1).servers[0].backups = Some(Asked::Told(told));
+    }),
     (&["backup-missing"], |world| {
         world.node(1).servers[0].backups = Some(Asked::Told(BackupHealth::default()));
     }),

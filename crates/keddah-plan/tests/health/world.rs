@@ -210,6 +210,7 @@ pub fn answer(number: u8) -> Answer {
         gap: None,
         missing: Vec::new(),
         damaged: Vec::new(),
+        gone: None,
     };
     let health = NodeHealth {
         clock: NOW * 1000 + 40,

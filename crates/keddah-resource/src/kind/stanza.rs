@@ -40,6 +40,10 @@ pub struct Observed {
     /// The identifier of the system whose files are on the node, where there are any.
     #[serde(default)]
     pub system: Option<String>,
+    /// The directory of this node in which the server has archived a backup's end under this very
+    /// configuration: the stanza was there.
+    #[serde(default)]
+    pub archived_in: Option<String>,
 }
 
 impl Spec {
@@ -50,7 +54,7 @@ impl Spec {
 
     /// Compares.
     pub fn diff(&self, observed: &Observed) -> Option<Difference> {
-        let Observed { status, takes, system } = observed;
+        let Observed { status, takes, system, archived_in } = observed;
         if let (Some(takes), Some(system)) = (takes, system)
             && takes != system
         {
@@ -68,13 +72,29 @@ impl Spec {
                 self.account
             )));
         }
+        let missing = !matches!(status, 0 | 2);
+        if let Some(path) = archived_in
+            && missing
+            && self.ran_before
+        {
+            let (name, account) = (&self.stanza, &self.account);
+            let difference =
+                Difference::create("the repository is gone in which the cluster has been archived");
+            return Some(difference.impossible(format!(
+                "{name} has kept its backups and WAL in {path} on this node, and nothing of it is there any \
+                 more: what is archived now would lie beneath a disk that is not mounted. Mount the disk, and \
+                 plan again; only where the backups are gone for good, say so on this node: `sudo install -d -o \
+                 {account} -m 700 \"$(readlink -m {path})\"`, then `sudo -u {account} pgbackrest --stanza={name} \
+                 --no-online stanza-create`, then apply"
+            )));
+        }
         let reason = if self.ran_before {
             "the repository does not know the cluster, which has run before: if a disk for backups is not \
              mounted there, mount it first"
         } else {
             "the repository does not know the cluster yet"
         };
-        (!matches!(status, 0 | 2)).then(|| Difference::create(reason))
+        missing.then(|| Difference::create(reason))
     }
 
     /// After apply.
@@ -99,7 +119,8 @@ mod tests {
         };
         let with = |status, takes: Option<&str>, system: Option<&str>| {
             let name = |name: &str| name.to_owned();
-            spec.diff(&Observed { status, takes: takes.map(name), system: system.map(name) })
+            let (takes, system) = (takes.map(name), system.map(name));
+            spec.diff(&Observed { status, takes, system, archived_in: None })
         };
         assert_eq!(with(0, Some("7"), Some("7")), None);
         assert_eq!(with(2, None, Some("7")), None, "its list cannot be read");
@@ -107,6 +128,17 @@ mod tests {
         let again = Spec { ran_before: true, ..spec.clone() };
         let missing = again.diff(&Observed { status: 1, ..Observed::default() });
         assert!(missing.expect("it is made").reason.contains("mount it first"));
+        // Where it has been archived, it is not made a second time; one that has just been made is.
+        let mut gone = Observed { status: 1, ..Observed::default() };
+        gone.archived_in = Some("/pg/backup".to_owned());
+        let why = again.diff(&gone).expect("it differs").impossible.expect("it is refused");
+        assert!(
+            why.contains("in /pg/backup on this node") && why.contains("stanza-create"),
+            "{why}"
+        );
+        assert_eq!(spec.diff(&gone).expect("it is made").impossible, None, "it begins");
+        gone.status = 2;
+        assert_eq!(again.diff(&gone), None, "it is there");
         for status in [0, 2] {
             let other = with(status, Some("6"), Some("7")).expect("it differs");
             let why = other.impossible.expect("nothing could be archived");

@@ -230,7 +230,14 @@ async fn backups(probe: &ServerProbe) -> Result<BackupHealth, HostError> {
     }
     let nowhere_else = Secret::default();
     let info = Configured::new(account, &probe.cluster, &nowhere_else)?.info().await?;
-    let Some(info) = info else { return Ok(BackupHealth::default()) };
+    // pgBackRest's "ok" and "no valid backups"; others say that the stanza or its lists are not there.
+    let known = info.as_ref().is_some_and(|info| matches!(info.status.code, 0 | 2));
+    let gone = if known {
+        None
+    } else {
+        repository::archived_in(&probe.cluster, "", Path::new(&probe.data_directory))?
+    };
+    let Some(info) = info else { return Ok(BackupHealth { gone, ..BackupHealth::default() }) };
     let list = repository::own(&probe.cluster, info.systems(), info.listed())?;
     Ok(BackupHealth {
         full: info.full_backups(&list.missing),
@@ -240,6 +247,7 @@ async fn backups(probe: &ServerProbe) -> Result<BackupHealth, HostError> {
         gap: list.gap,
         missing: list.missing,
         damaged: info.damaged(),
+        gone,
     })
 }
 
