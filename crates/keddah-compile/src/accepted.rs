@@ -1,6 +1,7 @@
 //! `keddah_accept`: findings that somebody knows of and bears.
 
 use keddah_core::Diagnostic;
+use keddah_inventory::parameters;
 use keddah_inventory::{Inventory, Params, registry};
 use std::collections::BTreeSet;
 
@@ -11,8 +12,8 @@ pub fn check_accepted(inventory: &Inventory, known: &[&str]) -> Vec<Diagnostic> 
     let mut problems = Vec::new();
     for host in inventory.hosts() {
         let params = Params::new(inventory, &host.name);
-        let Some(span) = params.span("keddah_accept") else { continue };
-        for name in params.texts("keddah_accept") {
+        let Some(span) = params.span(parameters::KEDDAH_ACCEPT) else { continue };
+        for name in params.get(parameters::KEDDAH_ACCEPT) {
             if known.contains(&name.as_str()) || !told.insert((span, name.clone())) {
                 continue;
             }

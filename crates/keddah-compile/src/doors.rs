@@ -4,6 +4,7 @@
 use crate::compiler::Compiler;
 use crate::pgsql::place::Place;
 use keddah_core::{NodeName, Secret};
+use keddah_inventory::parameters;
 use keddah_inventory::{Inventory, Params, is_public_password, model};
 use keddah_resource::{Door, DoorProbe, ResourceId};
 use std::collections::HashMap;
@@ -32,7 +33,7 @@ pub(crate) fn probes(inventory: &Inventory) -> HashMap<NodeName, Vec<DoorProbe>>
     let mut probes: HashMap<NodeName, Vec<DoorProbe>> = HashMap::new();
     for cluster in model::pg_clusters(inventory) {
         for member in &cluster.members {
-            let password = member.params.secret("patroni_password");
+            let password = member.params.get(parameters::PATRONI_PASSWORD);
             if is_public_password(&password) {
                 let path = patroni_secrets(&Place::of(cluster.name.as_str(), member));
                 let probe = DoorProbe { path, line: patroni_line(&password) };
@@ -42,8 +43,8 @@ pub(crate) fn probes(inventory: &Inventory) -> HashMap<NodeName, Vec<DoorProbe>>
     }
     for host in inventory.hosts() {
         let params = Params::new(inventory, &host.name);
-        let password = params.secret("haproxy_admin_password");
-        if params.bool("haproxy_enabled") && is_public_password(&password) {
+        let password = params.get(parameters::HAPROXY_ADMIN_PASSWORD);
+        if params.get(parameters::HAPROXY_ENABLED) && is_public_password(&password) {
             let path = HAPROXY_USERS.to_owned();
             let probe = DoorProbe { path, line: haproxy_line(&password) };
             probes.entry(host.name.clone()).or_default().push(probe);

@@ -11,6 +11,8 @@ use keddah_core::{ClusterName, Diagnostic, NodeName};
 use keddah_inventory::model::{
     self, DatabaseState, PgCluster, PgDatabase, PgMember, PgRole, PgService, PgUser, RtoPlan, State,
 };
+use keddah_inventory::parameters;
+use keddah_inventory::registry::Handle;
 use keddah_inventory::{Inventory, Params, selector};
 use keddah_resource::health::{
     Accepted, ConfigurationProbe, Expected, ExpectedCluster, ExpectedEtcd, ExpectedMember,
@@ -51,11 +53,11 @@ pub fn health(inventory: &Inventory, patience: u64) -> Result<HealthQuestions, B
     let mut probes = BTreeMap::new();
     for host in inventory.hosts() {
         let params = Params::new(inventory, &host.name);
-        let accepted = params.texts("keddah_accept").into_iter();
+        let accepted = params.get(parameters::KEDDAH_ACCEPT).into_iter();
         expected
             .accepted
             .extend(accepted.map(|finding| Accepted { node: host.name.clone(), finding }));
-        if params.str("patroni_mode") == "pause" {
+        if params.get(parameters::PATRONI_MODE) == "pause" {
             let (node, finding) = (host.name.clone(), "paused".to_owned());
             expected.accepted.push(Accepted { node, finding });
         }
@@ -90,13 +92,13 @@ fn clusters(topology: &Topology<'_>, inventory: &Inventory) -> Vec<ExpectedClust
             let member = |member: &model::PgMember<'_>| ExpectedMember {
                 instance: member.instance(&cluster.name),
                 node: member.node.clone(),
-                port: member.params.port("pg_port"),
+                port: member.params.get(parameters::PG_PORT),
                 delayed: member.role == PgRole::Delayed || standby::delay(&member.params).is_some(),
                 patroni_unit: Place::of(cluster.name.as_str(), member).patroni_unit(),
                 pool_unit: Place::of(cluster.name.as_str(), member).pgbouncer_unit(),
-                pool_port: member.params.port("pgbouncer_port"),
+                pool_port: member.params.get(parameters::PGBOUNCER_PORT),
                 patroni_directory: Place::of(cluster.name.as_str(), member).patroni_directory(),
-                data_directory: member.params.str("pg_data"),
+                data_directory: member.params.get(parameters::PG_DATA),
                 backup_command: Place::of(cluster.name.as_str(), member).below("bin/pg-backup"),
             };
             ExpectedCluster {
@@ -107,9 +109,9 @@ fn clusters(topology: &Topology<'_>, inventory: &Inventory) -> Vec<ExpectedClust
                 users: users(params),
                 read_only: makes_read_only(params),
                 synchronous: synchronous(params),
-                most_lag: params.size_bytes("pg_rpo").try_into().unwrap_or(i64::MAX),
+                most_lag: params.get(parameters::PG_RPO).try_into().unwrap_or(i64::MAX),
                 lease: RtoPlan::of(params).ttl,
-                backups: params.bool("pgbackrest_enabled") && cluster.upstream().is_none(),
+                backups: params.get(parameters::PGBACKREST_ENABLED) && cluster.upstream().is_none(),
                 backups_on_nodes: !is_shared(params),
                 services: if balanced(topology, inventory, at) {
                     let service = |(service, _): (PgService, _)| ExpectedService {
@@ -134,7 +136,7 @@ fn clusters(topology: &Topology<'_>, inventory: &Inventory) -> Vec<ExpectedClust
 /// Whether a node has HAProxy for a cluster.
 fn balanced(topology: &Topology<'_>, inventory: &Inventory, cluster: usize) -> bool {
     inventory.hosts().any(|host| {
-        Params::new(inventory, &host.name).bool("haproxy_enabled")
+        Params::new(inventory, &host.name).get(parameters::HAPROXY_ENABLED)
             && topology.served_by(&host.name, inventory).contains(&cluster)
     })
 }
@@ -143,7 +145,7 @@ fn balanced(topology: &Topology<'_>, inventory: &Inventory, cluster: usize) -> b
 fn names_are_served(topology: &Topology<'_>, inventory: &Inventory) -> bool {
     inventory.hosts().any(|host| {
         topology.infra.iter().any(|address| address == host.name.as_str())
-            && Params::new(inventory, &host.name).bool("dns_enabled")
+            && Params::new(inventory, &host.name).get(parameters::DNS_ENABLED)
     })
 }
 
@@ -191,7 +193,7 @@ fn makes_read_only(params: &Params<'_>) -> bool {
 /// Standbys that commits wait for.
 fn synchronous(params: &Params<'_>) -> i64 {
     if standby::waits_for_standbys(params) {
-        params.int("patroni_synchronous_node_count").max(1)
+        params.get(parameters::PATRONI_SYNCHRONOUS_NODE_COUNT).max(1)
     } else {
         0
     }
@@ -201,8 +203,8 @@ fn addresses(topology: &Topology<'_>, inventory: &Inventory) -> Vec<SharedAddres
     let plain = |text: String| text.split('/').next().unwrap_or_default().to_owned();
     let of_clusters = topology.clusters.iter().filter_map(|cluster| {
         let params = &cluster.members[0].params;
-        params.bool("pg_vip_enabled").then(|| SharedAddress {
-            address: plain(params.str("pg_vip_address")),
+        params.get(parameters::PG_VIP_ENABLED).then(|| SharedAddress {
+            address: plain(params.get(parameters::PG_VIP_ADDRESS)),
             nodes: cluster.members.iter().map(|member| member.node.clone()).collect(),
             cluster: Some(cluster.name.to_string()),
         })
@@ -210,10 +212,10 @@ fn addresses(topology: &Topology<'_>, inventory: &Inventory) -> Vec<SharedAddres
     let mut found: Vec<SharedAddress> = of_clusters.collect();
     for host in inventory.hosts() {
         let params = Params::new(inventory, &host.name);
-        if !params.bool("vip_enabled") {
+        if !params.get(parameters::VIP_ENABLED) {
             continue;
         }
-        let text = params.str("vip_address");
+        let text = params.get(parameters::VIP_ADDRESS);
         let nodes = topology.sharing(&text).to_vec();
         let address = plain(text);
         if !found.iter().any(|one| one.address == address) {
@@ -227,24 +229,24 @@ fn addresses(topology: &Topology<'_>, inventory: &Inventory) -> Vec<SharedAddres
 fn own_logins(probe: &mut HealthProbe, member: &PgMember<'_>, cluster: &ClusterName) {
     let params = &member.params;
     let Some(user) = monitor(params) else { return };
-    let login = |door, port: &str, database: &str| LoginProbe {
+    let login = |door, port: Handle<u16>, database: &str| LoginProbe {
         cluster: cluster.to_string(),
         name: member.instance(cluster),
         door,
         address: "127.0.0.1".to_owned(),
-        port: params.port(port),
+        port: params.get(port),
         user: user.clone(),
-        password: params.secret("pg_monitor_password"),
+        password: params.get(parameters::PG_MONITOR_PASSWORD),
         database: database.to_owned(),
         settings: None,
     };
     // A server that does not listen on the loopback address is asked over its socket alone.
-    let listens = params.str("pg_listen");
+    let listens = params.get(parameters::PG_LISTEN);
     let local = |one: &str| matches!(one.trim(), "0.0.0.0" | "*" | "127.0.0.1" | "${lo}");
     if listens.split(',').any(local) {
-        probe.logins.push(login(LoginDoor::Server, "pg_port", "postgres"));
-        if params.bool("pgbouncer_enabled") {
-            let mut pool = login(LoginDoor::Pool, "pgbouncer_port", "pgbouncer");
+        probe.logins.push(login(LoginDoor::Server, parameters::PG_PORT, "postgres"));
+        if params.get(parameters::PGBOUNCER_ENABLED) {
+            let mut pool = login(LoginDoor::Pool, parameters::PGBOUNCER_PORT, "pgbouncer");
             let place = Place::of(cluster.as_str(), member);
             pool.settings = Some(format!("{}/pgbouncer.ini", place.pgbouncer_directory()));
             probe.logins.push(pool);
@@ -261,7 +263,7 @@ fn services(probe: &mut HealthProbe, cluster: &PgCluster<'_>) {
             continue;
         }
         let port = service.dest.port(&cluster.members[first].params);
-        let pooled = port == cluster.members[first].params.port("pgbouncer_port");
+        let pooled = port == cluster.members[first].params.get(parameters::PGBOUNCER_PORT);
         probe.logins.push(LoginProbe {
             cluster: cluster.name.to_string(),
             name: format!("{}-{}", cluster.name, service.name),
@@ -269,7 +271,7 @@ fn services(probe: &mut HealthProbe, cluster: &PgCluster<'_>) {
             address: "127.0.0.1".to_owned(),
             port: service.port,
             user: user.clone(),
-            password: params.secret("pg_monitor_password"),
+            password: params.get(parameters::PG_MONITOR_PASSWORD),
             database: if pooled { "pgbouncer" } else { "postgres" }.to_owned(),
             settings: None,
         });
@@ -292,7 +294,7 @@ fn ports(probe: &mut HealthProbe, cluster: &PgCluster<'_>, node: &NodeName, serv
     let facts = cluster.facts();
     let others = || cluster.members.iter().filter(|member| member.node != *node);
     let mut add = |member: &PgMember<'_>, port: u16| {
-        let pool = port == member.params.port("pgbouncer_port");
+        let pool = port == member.params.get(parameters::PGBOUNCER_PORT);
         let instance = member.instance(&cluster.name);
         let door = if pool { LoginDoor::Pool } else { LoginDoor::Server };
         if !probe.ports.iter().any(|one| one.instance == instance && one.port == port) {
@@ -300,7 +302,7 @@ fn ports(probe: &mut HealthProbe, cluster: &PgCluster<'_>, node: &NodeName, serv
         }
     };
     if cluster.members.iter().any(|member| member.node == *node) {
-        others().for_each(|member| add(member, member.params.port("pg_port")));
+        others().for_each(|member| add(member, member.params.get(parameters::PG_PORT)));
     }
     for service in PgService::all(&cluster.members[0].params).iter().filter(|_| serves) {
         let chosen = [Some(&service.selector), service.backup.as_ref()]
@@ -321,7 +323,7 @@ fn ports(probe: &mut HealthProbe, cluster: &PgCluster<'_>, node: &NodeName, serv
 
 /// The monitoring role, where the cluster has it.
 fn monitor(params: &Params<'_>) -> Option<String> {
-    let name = params.str("pg_monitor_username");
+    let name = params.get(parameters::PG_MONITOR_USERNAME);
     let there = PgUser::all(params)
         .iter()
         .any(|user| user.name == name && user.state == State::Present && user.login);
@@ -341,29 +343,29 @@ fn probe(
         probe.servers.push(ServerProbe {
             instance: member.instance(&cluster.name),
             cluster: cluster.name.to_string(),
-            patroni_port: member.params.port("patroni_port"),
+            patroni_port: member.params.get(parameters::PATRONI_PORT),
             connection: pgsql::connection(&member.params),
-            data_directory: member.params.str("pg_data"),
+            data_directory: member.params.get(parameters::PG_DATA),
             patroni_directory: place.patroni_directory(),
-            backups: member.params.bool("pgbackrest_enabled"),
+            backups: member.params.get(parameters::PGBACKREST_ENABLED),
         });
-        for name in ["pg_data", "pg_fs_main", "pg_fs_backup"] {
-            probe.directories.push(member.params.str(name));
+        for directory in [parameters::PG_DATA, parameters::PG_FS_MAIN, parameters::PG_FS_BACKUP] {
+            probe.directories.push(member.params.get(directory));
         }
-        probe.directories.push(format!("{}/pg_wal", member.params.str("pg_data")));
+        probe.directories.push(format!("{}/pg_wal", member.params.get(parameters::PG_DATA)));
         for name in ["server.crt", "etcd.crt"] {
             probe.certificates.push(format!("{certificates}/{name}"));
         }
         probe.units.push(place.patroni_unit());
         own_logins(&mut probe, member, &cluster.name);
-        if member.params.bool("pgbouncer_enabled") {
+        if member.params.get(parameters::PGBOUNCER_ENABLED) {
             probe.units.push(place.pgbouncer_unit());
             probe.configurations.push(ConfigurationProbe {
                 unit: place.pgbouncer_unit(),
                 files: place.pgbouncer_files(),
             });
         }
-        if member.params.bool("pg_vip_enabled") {
+        if member.params.get(parameters::PG_VIP_ENABLED) {
             probe.units.push(vip::UNIT.to_owned());
         }
     }
@@ -375,7 +377,7 @@ fn probe(
         probe.units.push("etcd.service".to_owned());
     }
     for at in topology.served_by(node, inventory) {
-        if params.bool("haproxy_enabled") {
+        if params.get(parameters::HAPROXY_ENABLED) {
             services(&mut probe, &topology.clusters[at]);
             ports(&mut probe, &topology.clusters[at], node, true);
         }
@@ -383,28 +385,28 @@ fn probe(
     for (cluster, _) in topology.instances_on(node) {
         ports(&mut probe, cluster, node, false);
     }
-    if params.bool("haproxy_enabled") && !topology.served_by(node, inventory).is_empty() {
+    if params.get(parameters::HAPROXY_ENABLED) && !topology.served_by(node, inventory).is_empty() {
         probe.units.push("haproxy.service".to_owned());
         let files = ["/etc/haproxy/haproxy.cfg", "/etc/haproxy/auth.cfg"].map(str::to_owned);
         let unit = "haproxy.service".to_owned();
         probe.configurations.push(ConfigurationProbe { unit, files: files.to_vec() });
     }
-    if params.bool("vip_enabled") {
+    if params.get(parameters::VIP_ENABLED) {
         probe.units.push(vip::UNIT.to_owned());
     }
     let infra = topology.infra.iter().any(|address| address == node.as_str());
-    if infra && params.bool("dns_enabled") {
+    if infra && params.get(parameters::DNS_ENABLED) {
         probe.units.push(infra::DNS_UNIT.to_owned());
     }
-    let tables = |params: &Params<'_>, name: &str| !params.texts(name).is_empty();
+    let tables = |params: &Params<'_>, lines| params.opt(lines).is_some();
     let mut instances = topology.instances_on(node);
-    if tables(params, "node_crontab")
-        || params.opt_str("node_timezone").is_some()
-        || instances.any(|(_, member)| tables(&member.params, "pg_crontab"))
+    if tables(params, parameters::NODE_CRONTAB)
+        || params.opt(parameters::NODE_TIMEZONE).is_some()
+        || instances.any(|(_, member)| tables(&member.params, parameters::PG_CRONTAB))
     {
         probe.units.push(CRON.to_owned());
     }
-    if params.bool("node_ntp_enabled") {
+    if params.get(parameters::NODE_NTP_ENABLED) {
         probe.units.push("chrony.service".to_owned());
     }
     probe.unattended = !probe.servers.is_empty()

@@ -30,13 +30,14 @@ pub use codes::CODES;
 pub use compiler::{Compiled, Input, Removing};
 pub use etcd::{asked_before_etcd, may_begin_etcd};
 pub use health::{HealthQuestions, cluster_names, health};
-pub use pgsql::parameters::check_templates;
+pub use pgsql::settings::check_templates;
 pub use removal::{as_if_well, own_changes};
 pub use removal_notes::{ask_what_goes, etcd_members, without_what_goes};
 pub use templates::{TemplateError, Templates};
 
 use compiler::{Compiler, Node, problem};
 use keddah_core::{Diagnostic, NodeName};
+use keddah_inventory::parameters;
 use keddah_inventory::{Inventory, Params, model};
 use keddah_resource::{DesiredFleet, Kind, NodeFacts, Probe, ResourceId};
 use pgsql::place::PLAIN_PATRONI;
@@ -57,9 +58,9 @@ pub fn probes(inventory: &Inventory) -> BTreeMap<NodeName, Probe> {
             let system = node::system::probe(&params);
             let mut probe = Probe { doors, removed_in, system, ..Probe::default() };
             let mut instances = Params::instances(inventory, &host.name);
-            instances.retain(|instance| instance.opt_str("pg_cluster").is_some());
+            instances.retain(|instance| instance.opt(parameters::PG_CLUSTER).is_some());
             if !instances.is_empty() {
-                let ports = instances.iter().map(|instance| instance.port("patroni_port"));
+                let ports = instances.iter().map(|instance| instance.get(parameters::PATRONI_PORT));
                 probe.patroni_ports = ports.collect();
                 probe.packages =
                     POSTGRESQL_VERSIONS.map(|version| format!("postgresql-{version}")).collect();
@@ -67,9 +68,9 @@ pub fn probes(inventory: &Inventory) -> BTreeMap<NodeName, Probe> {
                 probe.instances = instances.iter().map(pgsql::identity::probe).collect();
                 probe.verifiers = instances.iter().filter_map(pgsql::verifier::probe).collect();
             }
-            if params.opt_int("etcd_seq").is_some() {
-                probe.etcd_port = Some(params.port("etcd_port"));
-                probe.etcd_data = Some(params.str("etcd_data"));
+            if params.opt(parameters::ETCD_SEQ).is_some() {
+                probe.etcd_port = Some(params.get(parameters::ETCD_PORT));
+                probe.etcd_data = Some(params.get(parameters::ETCD_DATA));
                 probe.etcd_tls = Some([
                     ETCD_CA_PATH.to_owned(),
                     "/etc/etcd/server.crt".to_owned(),
@@ -160,7 +161,7 @@ pub fn compile(input: &Input<'_>) -> Result<Compiled, Vec<Diagnostic>> {
         input.inventory,
         &input.inventory.hosts().next().map_or_else(|| NodeName::new(""), |host| host.name.clone()),
     )
-    .seconds("cert_validity");
+    .get(parameters::CERT_VALIDITY);
     let verifiers = Verifiers::new(input.authorities.fleet.seed.clone());
     let mut compiler = Compiler {
         input,
@@ -230,10 +231,10 @@ impl<'a> Compiler<'a> {
 
 /// The host name a node should have: its own parameter, or its PostgreSQL instance's name.
 fn hostname(topology: &Topology<'_>, params: &Params<'_>, facts: &NodeFacts) -> String {
-    if let Some(name) = params.opt_str("nodename") {
+    if let Some(name) = params.opt(parameters::NODENAME) {
         return name;
     }
-    if !params.bool("nodename_overwrite") || !params.bool("node_id_from_pg") {
+    if !params.get(parameters::NODENAME_OVERWRITE) || !params.get(parameters::NODE_ID_FROM_PG) {
         return facts.hostname.clone();
     }
     let first = topology.instances_on(params.node()).next();

@@ -12,6 +12,7 @@
 
 use crate::compiler::{Problem, problem};
 use crate::topology::Topology;
+use keddah_inventory::parameters;
 use keddah_inventory::{Host, Params};
 use keddah_resource::{NodeFacts, ServiceFacts};
 use std::collections::BTreeSet;
@@ -78,18 +79,19 @@ fn wanted(topology: &Topology<'_>, params: &Params<'_>) -> BTreeSet<&'static str
     if topology.etcd.iter().any(|member| member.node == *node) {
         wanted.insert("etcd.service");
     }
-    let mut address = params.bool("vip_enabled");
+    let mut address = params.get(parameters::VIP_ENABLED);
     for (_, member) in topology.instances_on(node) {
         wanted.extend(["patroni.service", "pgbouncer.service"]);
-        address |= member.params.bool("pg_vip_enabled");
+        address |= member.params.get(parameters::PG_VIP_ENABLED);
     }
     if address {
         wanted.extend(["keepalived.service", "vip-manager.service"]);
     }
-    if params.bool("haproxy_enabled") {
+    if params.get(parameters::HAPROXY_ENABLED) {
         wanted.insert("haproxy.service");
     }
-    if topology.infra.iter().any(|one| one == node.as_str()) && params.bool("dns_enabled") {
+    if topology.infra.iter().any(|one| one == node.as_str()) && params.get(parameters::DNS_ENABLED)
+    {
         wanted.insert("dnsmasq.service");
     }
     wanted

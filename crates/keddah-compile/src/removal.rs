@@ -11,6 +11,7 @@ use crate::topology::EtcdMember;
 use keddah_core::{NodeName, Secret};
 use keddah_inventory::Params;
 use keddah_inventory::model::{PgCluster, PgMember, RtoPlan, upstream_of};
+use keddah_inventory::parameters;
 use keddah_resource::kind::etcd_member::{self, EtcdConnection};
 use keddah_resource::kind::{backup, directory, etcd_keys, file, unit};
 use keddah_resource::{
@@ -45,20 +46,20 @@ fn doomed(cluster: &PgCluster<'_>, member: &PgMember<'_>) -> Vec<String> {
             .collect()
     };
     let mut doomed = Vec::new();
-    if member.params.bool("pg_rm_data") {
-        doomed.extend(version_directories(member.params.str("pg_fs_main")));
+    if member.params.get(parameters::PG_RM_DATA) {
+        doomed.extend(version_directories(member.params.get(parameters::PG_FS_MAIN)));
     }
-    if member.params.bool("pg_rm_backup") {
-        doomed.extend(version_directories(member.params.str("pg_fs_backup")));
+    if member.params.get(parameters::PG_RM_BACKUP) {
+        doomed.extend(version_directories(member.params.get(parameters::PG_FS_BACKUP)));
     }
     doomed
 }
 
 /// The directories of a host in which a removal moves others aside, whatever the host is now.
 pub(crate) fn kept_in(params: &Params<'_>) -> Vec<String> {
-    let etcd = params.str("etcd_data");
+    let etcd = params.get(parameters::ETCD_DATA);
     let above_etcd = etcd.rsplit_once('/').map(|(above, _)| above.to_owned());
-    let mut places = vec![params.str("pg_fs_main"), params.str("pg_fs_backup")];
+    let mut places = vec![params.get(parameters::PG_FS_MAIN), params.get(parameters::PG_FS_BACKUP)];
     places.extend(above_etcd);
     places.retain(|place| place.starts_with('/'));
     places.sort();
@@ -262,7 +263,8 @@ impl<'a> Compiler<'a> {
         let pool = unit::Spec { belongs: belongs.clone(), ..pool };
         let pool = self.fleet.add(resource(pool.into()).after(backup));
         let server = unit::Spec::stopped(place.patroni_unit());
-        let guard = unit::StopGuard { port: member.params.port("patroni_port"), may_lead: !stays };
+        let guard =
+            unit::StopGuard { port: member.params.get(parameters::PATRONI_PORT), may_lead: !stays };
         let server = unit::Spec { patience_seconds: 120, guard: Some(guard), belongs, ..server };
         let server = self.fleet.add(resource(server.into()).after([pool]));
         for path in files(&place) {
@@ -283,7 +285,10 @@ impl<'a> Compiler<'a> {
         node: &Node<'_>,
     ) -> Result<(), Problem> {
         let removing = self.input.removing;
-        if !removing.deletes || removing.without_backup || !member.params.bool("pg_rm_backup") {
+        if !removing.deletes
+            || removing.without_backup
+            || !member.params.get(parameters::PG_RM_BACKUP)
+        {
             return Ok(());
         }
         let lists = |facts: &NodeFacts| -> Vec<BackupFacts> {
@@ -376,7 +381,8 @@ impl<'a> Compiler<'a> {
         let params = &member.params;
         // What a standby cluster holds is backed up where it is written.
         let copy = cluster.upstream().is_some();
-        if copy || self.input.removing.without_backup || !params.bool("pgbackrest_enabled") {
+        if copy || self.input.removing.without_backup || !params.get(parameters::PGBACKREST_ENABLED)
+        {
             return Ok(None);
         }
         let name = &cluster.name;
@@ -403,7 +409,8 @@ impl<'a> Compiler<'a> {
                 Ok(None)
             };
         };
-        if self.input.removing.deletes && params.bool("pg_rm_backup") && !is_shared(params) {
+        if self.input.removing.deletes && params.get(parameters::PG_RM_BACKUP) && !is_shared(params)
+        {
             return Err(refuse(format!(
                 "{name} would go with all its backups, which lie on its own nodes: leave out \
                  `--destroy` to have them moved aside, set `pg_rm_backup: false` to keep them in \
@@ -412,7 +419,7 @@ impl<'a> Compiler<'a> {
         }
         let spec = backup::Spec {
             stanza: name.as_str().to_owned(),
-            account: params.str("pg_dbsu"),
+            account: params.get(parameters::PG_DBSU),
             patience_seconds: BACKUP_SECONDS,
             not_before: Some(self.input.today * 86_400),
             moves: false,
@@ -437,7 +444,8 @@ impl<'a> Compiler<'a> {
             other.name != cluster.name && stays && follows(other)
         });
         let Some(follower) = follower else { return Ok(()) };
-        let span = follower.primary().and_then(|member| member.params.span("pg_upstream"));
+        let span =
+            follower.primary().and_then(|member| member.params.span(parameters::PG_UPSTREAM));
         Err(problem(
             "removes-upstream",
             span,
@@ -519,7 +527,7 @@ impl<'a> Compiler<'a> {
             stopped.quorum = struck.is_some().then(|| crate::etcd::staying(member, &stays));
             let unit = self.fleet.add(resource(stopped.into()).after(struck));
             self.no_etcd_tool(&node.name, &member.cluster, &unit);
-            if node.params.bool("etcd_rm_data") {
+            if node.params.get(parameters::ETCD_RM_DATA) {
                 self.fleet.add(
                     resource(self.leaves(member.data_directory.clone()).into())
                         .after([unit.clone()]),

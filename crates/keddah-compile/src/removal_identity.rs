@@ -5,6 +5,7 @@ use crate::compiler::{Compiler, Node, Problem, problem};
 use crate::pgsql::place::Place;
 use crate::topology::EtcdMember;
 use keddah_inventory::model::{PgCluster, PgMember};
+use keddah_inventory::parameters;
 use keddah_resource::kind::unit::Belongs;
 use keddah_resource::{EtcdFacts, EtcdMemberFacts, PatroniFacts};
 
@@ -39,7 +40,7 @@ impl Compiler<'_> {
             one.scope != cluster.name.as_str() || !one.name.is_empty() && one.name != name
         };
         let runs = node.facts.patroni.iter().filter(|_| alone).find(another);
-        let namespace = member.params.str("pg_namespace");
+        let namespace = member.params.get(parameters::PG_NAMESPACE);
         let is = match (configured, runs) {
             (Some(one), _) if one.scope != cluster.name.as_str() => {
                 format!("{} of the cluster {} ({directory})", one.name, one.scope)
@@ -57,7 +58,7 @@ impl Compiler<'_> {
                      another cluster would go",
                     cluster.name, one.namespace
                 );
-                let span = member.params.span("pg_namespace").or(member.seq_span);
+                let span = member.params.span(parameters::PG_NAMESPACE).or(member.seq_span);
                 return Err(Box::new(
                     problem("removes-another", span, message)
                         .help(format!("set `pg_namespace: {}` for this cluster", one.namespace)),

@@ -7,6 +7,8 @@ use crate::removal::goes;
 use crate::topology::EtcdMember;
 use keddah_core::NodeName;
 use keddah_inventory::model::{self, PgCluster, PgMember};
+use keddah_inventory::parameters;
+use keddah_inventory::registry::Handle;
 use keddah_inventory::{Inventory, Params};
 use keddah_resource::{
     EtcdFacts, EtcdMemberFacts, HeldSlot, HoldingsFacts, HoldingsProbe, NodeFacts, PatroniFacts,
@@ -74,8 +76,8 @@ pub fn without_what_goes(
             facts.backups.retain(|one| one.stanza != *cluster);
             let mut roots: Vec<String> = Params::instances(inventory, node)
                 .iter()
-                .filter(|one| one.opt_str("pg_cluster").as_ref() == Some(cluster))
-                .map(|one| one.str("pg_fs_main"))
+                .filter(|one| one.opt(parameters::PG_CLUSTER).as_ref() == Some(cluster))
+                .map(|one| one.get(parameters::PG_FS_MAIN))
                 .collect();
             roots.dedup();
             facts.data.retain(|data| !roots.iter().any(|root| lies_in(&data.path, root, cluster)));
@@ -140,18 +142,18 @@ impl Compiler<'_> {
         let removing = self.input.removing;
         let name = member.instance(&cluster.name);
         let deletes = removing.deletes;
-        let fate = |parameter: &str| match (member.params.bool(parameter), deletes) {
+        let fate = |parameter: Handle<bool>| match (member.params.get(parameter), deletes) {
             (false, _) => format!("stays in its place ({parameter}: false)"),
             (true, true) => "is deleted".to_owned(),
             (true, false) => "is moved aside".to_owned(),
         };
-        let main = member.params.str("pg_fs_main");
+        let main = member.params.get(parameters::PG_FS_MAIN);
         let data = node.facts.data.iter();
         for data in data.filter(|data| lies_in(&data.path, &main, cluster.name.as_str())) {
-            let note = format!("{name}: its data, {}, {}", data.path, fate("pg_rm_data"));
+            let note = format!("{name}: its data, {}, {}", data.path, fate(parameters::PG_RM_DATA));
             self.notes.push(note);
         }
-        let place = member.params.str("pg_fs_backup");
+        let place = member.params.get(parameters::PG_FS_BACKUP);
         let local = node.facts.backups.iter().filter(|kept| {
             kept.stanza == cluster.name.as_str() && kept.place.starts_with(&format!("{place}/"))
         });
@@ -164,7 +166,7 @@ impl Compiler<'_> {
                 (1, false) => "1 backup".to_owned(),
                 (many, false) => format!("{many} backups"),
             };
-            let fate = fate("pg_rm_backup");
+            let fate = fate(parameters::PG_RM_BACKUP);
             self.notes.push(format!("{name}: {count} in {}{newest}: this {fate}", kept.place));
         }
         self.note_holdings(cluster, member);
@@ -255,7 +257,7 @@ impl Compiler<'_> {
             )));
         }
         let place = Place::of(cluster.name.as_str(), member);
-        let main = member.params.str("pg_fs_main");
+        let main = member.params.get(parameters::PG_FS_MAIN);
         self.notes.push(format!(
             "{} does not answer: nothing is stopped or deleted on it, the others forget {name}. Its data \
              ({main}), backups and passwords stay on its disks, and {} would start it again: keep it off \

@@ -5,6 +5,7 @@ use crate::compiler::{Problem, problem};
 use crate::pgsql::services::Offered;
 use keddah_core::{NodeName, Span};
 use keddah_inventory::model::{self, PgCluster, PgMember};
+use keddah_inventory::parameters;
 use keddah_inventory::{Inventory, Params};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::OnceLock;
@@ -96,12 +97,12 @@ impl<'a> Topology<'a> {
                         cluster: name.clone(),
                         span: member.seq_span,
                         address: member.node.as_str().to_owned(),
-                        port: params.port("etcd_port"),
-                        peer_port: params.port("etcd_peer_port"),
-                        data_directory: params.str("etcd_data"),
-                        election_timeout: params.int("etcd_election_timeout"),
-                        heartbeat_interval: params.int("etcd_heartbeat_interval"),
-                        learner: params.bool("etcd_learner"),
+                        port: params.get(parameters::ETCD_PORT),
+                        peer_port: params.get(parameters::ETCD_PEER_PORT),
+                        data_directory: params.get(parameters::ETCD_DATA),
+                        election_timeout: params.get(parameters::ETCD_ELECTION_TIMEOUT),
+                        heartbeat_interval: params.get(parameters::ETCD_HEARTBEAT_INTERVAL),
+                        learner: params.get(parameters::ETCD_LEARNER),
                         node: member.node,
                     }
                 })
@@ -113,7 +114,7 @@ impl<'a> Topology<'a> {
             .iter()
             .filter(|address| {
                 let params = Params::new(inventory, &NodeName::new(address.as_str()));
-                params.bool("dns_enabled") && params.port("dns_port") == 53
+                params.get(parameters::DNS_ENABLED) && params.get(parameters::DNS_PORT) == 53
             })
             .cloned()
             .collect();
@@ -123,9 +124,12 @@ impl<'a> Topology<'a> {
                 continue;
             }
             let params = Params::new(inventory, &host.name);
-            if params.bool("vip_enabled") {
-                sharing.entry(params.str("vip_address")).or_default().push(host.name.clone());
-                router_ids.extend(u8::try_from(params.int("vip_vrid")));
+            if params.get(parameters::VIP_ENABLED) {
+                sharing
+                    .entry(params.get(parameters::VIP_ADDRESS))
+                    .or_default()
+                    .push(host.name.clone());
+                router_ids.extend(u8::try_from(params.get(parameters::VIP_VRID)));
             }
         }
         let clusters = model::pg_clusters(inventory);
@@ -135,13 +139,15 @@ impl<'a> Topology<'a> {
             for (place, member) in cluster.members.iter().enumerate() {
                 instances.entry(member.node.clone()).or_default().push((at, place));
             }
-            let provider = cluster.members[0].params.str("pg_service_provider");
+            let provider = cluster.members[0].params.get(parameters::PG_SERVICE_PROVIDER);
             if let Some(group) = provider.split(':').next().filter(|group| !group.is_empty()) {
                 provided.push((at, group.to_owned()));
             }
         }
         for there in instances.values_mut().filter(|there| there.len() > 1) {
-            there.sort_by_key(|&(at, place)| clusters[at].members[place].params.port("pg_port"));
+            there.sort_by_key(|&(at, place)| {
+                clusters[at].members[place].params.get(parameters::PG_PORT)
+            });
         }
         let listeners = clusters.iter().map(|_| OnceLock::new()).collect();
         Ok(Self {

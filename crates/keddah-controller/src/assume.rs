@@ -1,6 +1,7 @@
 //! Assume: facts of nodes that nobody asks, for compiling an inventory where there are no nodes.
 
 use keddah_core::NodeName;
+use keddah_inventory::parameters;
 use keddah_inventory::{Inventory, Params};
 use keddah_resource::kind::directory::Permissions;
 use keddah_resource::{Distribution, Interface, NodeFacts};
@@ -58,9 +59,9 @@ pub fn assumed_facts(inventory: &Inventory) -> BTreeMap<NodeName, NodeFacts> {
 /// Interfaces with the names that virtual addresses are to be put on, each with the node's own
 /// address, and with those that its instances are to listen on.
 fn interfaces(inventory: &Inventory, node: &NodeName) -> Vec<Interface> {
-    let mut named = vec![Params::new(inventory, node).str("vip_interface")];
+    let mut named = vec![Params::new(inventory, node).get(parameters::VIP_INTERFACE)];
     let instances = Params::instances(inventory, node);
-    named.extend(instances.iter().map(|instance| instance.str("pg_vip_interface")));
+    named.extend(instances.iter().map(|instance| instance.get(parameters::PG_VIP_INTERFACE)));
     let mut names: Vec<String> =
         named.into_iter().filter(|name| !name.is_empty() && name != "auto").collect();
     names.push("eth0".to_owned());
@@ -68,7 +69,7 @@ fn interfaces(inventory: &Inventory, node: &NodeName) -> Vec<Interface> {
     names.dedup();
     let mut addresses = vec![format!("{node}/24")];
     for instance in &instances {
-        let listens = instance.str("pg_listen");
+        let listens = instance.get(parameters::PG_LISTEN);
         let ours = listens.split(',').map(str::trim).filter(|one| *one != node.as_str());
         addresses.extend(ours.map(|one| format!("{one}/24")));
     }

@@ -4,6 +4,7 @@ use crate::steps::base_directory;
 use crate::{CommandError, Context, counted};
 use keddah_compile::{Authorities, Authority as Known, CA_PATH, ETCD_CA_PATH};
 use keddah_fleet::pki::Authority;
+use keddah_inventory::parameters;
 use keddah_inventory::{Inventory, Params};
 use keddah_plan::Outcome;
 use keddah_resource::{Observed, ResourceId};
@@ -42,12 +43,12 @@ impl Signer {
         })?;
         let host = inventory.hosts().next().map(|host| host.name.clone());
         let params = host.map(|host| Params::new(inventory, &host));
-        let name = params.as_ref().map(|params| params.str("ca_cn"));
+        let name = params.as_ref().map(|params| params.get(parameters::CA_CN));
         let name = name.filter(|name| !name.is_empty());
         let name = name.unwrap_or_else(|| "keddah-ca".to_owned());
         let now = context.environment.now();
         let (fleet, fleet_known) = one(&base.join(CA_DIRECTORY), &name, now)?;
-        if fleet.is_fresh() && params.is_some_and(|params| !params.bool("ca_create")) {
+        if fleet.is_fresh() && params.is_some_and(|params| !params.get(parameters::CA_CREATE)) {
             return Err(CommandError::user(format!(
                 "there is no certificate authority in {}, and ca_create is false",
                 fleet_known.directory

@@ -4,6 +4,7 @@ use crate::steps::{Read, Signer, base_directory};
 use crate::{CommandError, Context, Error};
 use keddah_compile::{Compiled, Input, Removing, Templates};
 use keddah_core::{Diagnostic, NodeName};
+use keddah_inventory::parameters;
 use keddah_inventory::{Inventory, Params};
 use keddah_resource::NodeFacts;
 use std::collections::{BTreeMap, BTreeSet};
@@ -96,7 +97,7 @@ fn baselines(
     let mut names = BTreeSet::new();
     for host in inventory.hosts() {
         for instance in Params::instances(inventory, &host.name) {
-            for database in instance.list("pg_databases") {
+            for database in instance.get(parameters::PG_DATABASES) {
                 let name = database.get("baseline").and_then(|name| name.as_str());
                 names.extend(name.map(str::to_owned));
             }

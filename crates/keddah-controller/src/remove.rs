@@ -4,6 +4,7 @@ use crate::steps::{self, Approval, Choice, Planned, Read, Selection};
 use crate::{CommandError, Context, Error, Restart};
 use keddah_compile::Removing;
 use keddah_core::NodeName;
+use keddah_inventory::parameters;
 use keddah_inventory::registry::nearest;
 use keddah_inventory::{Inventory, Params, model};
 use keddah_plan::health::Health;
@@ -351,7 +352,7 @@ fn safeguards(inventory: &Inventory, removing: &Removing) -> Result<(), CommandE
     for cluster in model::pg_clusters(inventory) {
         for member in &cluster.members {
             let goes = removing.instance(&member.node, cluster.name.as_str());
-            if goes && member.params.bool("pg_safeguard") {
+            if goes && member.params.get(parameters::PG_SAFEGUARD) {
                 let what = match member.is_one_of_several() {
                     true => member.instance(&cluster.name),
                     false => member.node.to_string(),
@@ -362,7 +363,7 @@ fn safeguards(inventory: &Inventory, removing: &Removing) -> Result<(), CommandE
     }
     for node in &removing.etcd {
         let params = Params::new(inventory, node);
-        if params.set("etcd_seq").is_some() && params.bool("etcd_safeguard") {
+        if params.set(parameters::ETCD_SEQ).is_some() && params.get(parameters::ETCD_SAFEGUARD) {
             return guarded(node.to_string(), "etcd_safeguard");
         }
     }
@@ -374,21 +375,23 @@ fn safeguards(inventory: &Inventory, removing: &Removing) -> Result<(), CommandE
 fn affected(inventory: &Inventory, removing: &Removing) -> BTreeSet<NodeName> {
     let clusters = |node: &NodeName| -> BTreeSet<String> {
         let instances = Params::instances(inventory, node).into_iter();
-        let postgres = instances.filter_map(|instance| instance.opt_str("pg_cluster"));
+        let postgres = instances.filter_map(|instance| instance.opt(parameters::PG_CLUSTER));
         let params = Params::new(inventory, node);
-        let etcd =
-            params.opt_int("etcd_seq").map(|_| format!("etcd {}", params.str("etcd_cluster")));
+        let etcd = params
+            .opt(parameters::ETCD_SEQ)
+            .map(|_| format!("etcd {}", params.get(parameters::ETCD_CLUSTER)));
         postgres.chain(etcd).collect()
     };
     let hosts = removing.hosts();
     let touched: BTreeSet<String> = hosts.iter().flat_map(clusters).collect();
-    let is_member = |node: &NodeName| Params::new(inventory, node).opt_int("etcd_seq").is_some();
+    let is_member =
+        |node: &NodeName| Params::new(inventory, node).opt(parameters::ETCD_SEQ).is_some();
     let etcd_shrinks = removing.etcd.iter().any(is_member);
     inventory
         .hosts()
         .map(|host| &host.name)
         .filter(|node| {
-            let tells_names = || Params::new(inventory, node).opt_int("infra_seq").is_some();
+            let tells_names = || Params::new(inventory, node).opt(parameters::INFRA_SEQ).is_some();
             // Every Patroni knows the members of etcd.
             let asks_etcd = || etcd_shrinks && !clusters(node).is_empty();
             hosts.contains(*node)

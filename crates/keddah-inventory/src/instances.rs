@@ -5,6 +5,7 @@
 //! own port and cluster; and the host's parameters (`docs/decisions/pg-instances.md`).
 
 use crate::inventory::{Layer, Origin, Scope, Sourced, layer};
+use crate::parameters;
 use crate::registry::{self, Module, canonical};
 use crate::{Data, Inventory, Key, Params, Value};
 use foldhash::fast::FixedState;
@@ -67,7 +68,7 @@ pub(crate) fn settle(
     let mut entries: Vec<Entry<'_>> = Vec::new();
     for host in inventory.hosts() {
         let params = Params::new(inventory, &host.name);
-        let Some(several) = params.set("pg_instances") else { continue };
+        let Some(several) = params.set(parameters::PG_INSTANCES) else { continue };
         settled.entry(host.name.clone()).or_default();
         for (key, vars) in several.value.as_map().into_iter().flatten() {
             let (Some(port), Some(vars)) = (port(key), vars.as_map()) else { continue };
@@ -92,7 +93,7 @@ pub(crate) fn settle(
 
 fn cluster(params: &Params<'_>, own: &Layer) -> Option<String> {
     let with_own = params.clone().with_instance(0, Arc::new(own.clone()));
-    with_own.opt_str("pg_cluster")
+    with_own.opt(parameters::PG_CLUSTER)
 }
 
 /// What each cluster's members say of the whole cluster: nobody has to repeat at each of them what
@@ -144,13 +145,13 @@ fn variables(
     if distance != 0 {
         for name in PORTS.iter().filter(|name| !sets(&entry.own, name)) {
             if of_cluster.is_none_or(|said| !sets(said, name)) {
-                put(name, Value::from(Data::Int(i64::from(host.port(name)) + distance)));
+                put(name, Value::from(Data::Int(i64::from(host.named::<u16>(name)) + distance)));
             }
         }
         let given =
             sets(&entry.own, SERVICES) || of_cluster.is_some_and(|said| sets(said, SERVICES));
         if !given {
-            let services = host.list(SERVICES).into_iter();
+            let services = host.named::<Vec<Value>>(SERVICES).into_iter();
             let services = services.map(|service| moved(service, distance, entry.key_span));
             put(SERVICES, Value::from(Data::List(services.collect())));
         }
@@ -280,17 +281,24 @@ mod tests {
         let inventory = inventory();
         let both = Params::instances(&inventory, &"10.0.0.1".into());
         let [first, second] = both.as_slice() else { panic!("{} instances", both.len()) };
-        assert_eq!((first.instance(), first.port("pg_port")), (Some(5432), 5432));
-        assert_eq!((first.port("patroni_port"), first.port("pgbouncer_port")), (9008, 7000));
-        assert_eq!((second.instance(), second.port("pg_port")), (Some(5442), 5442));
-        assert_eq!(second.port("patroni_port"), 9018, "from what holds for all hosts");
-        assert_eq!(second.port("pgbouncer_port"), 6442, "another cluster's is not its own");
+        assert_eq!((first.instance(), first.get(parameters::PG_PORT)), (Some(5432), 5432));
+        assert_eq!(
+            (first.get(parameters::PATRONI_PORT), first.get(parameters::PGBOUNCER_PORT)),
+            (9008, 7000)
+        );
+        assert_eq!((second.instance(), second.get(parameters::PG_PORT)), (Some(5442), 5442));
+        assert_eq!(second.get(parameters::PATRONI_PORT), 9018, "from what holds for all hosts");
+        assert_eq!(
+            second.get(parameters::PGBOUNCER_PORT),
+            6442,
+            "another cluster's is not its own"
+        );
         let ports = |params| PgService::all(params).iter().map(|one| one.port).collect::<Vec<_>>();
         assert_eq!(ports(first), [5433, 5434, 5436, 5438]);
         assert_eq!(ports(second), [5443, 5444, 5446, 5448]);
-        assert_eq!(first.str("pg_data"), "/pg-pg-a/data");
-        assert_eq!(second.texts("pg_crontab"), ["00 01 * * * /pg-pg-b/bin/pg-backup full"]);
-        assert_eq!(second.str("pg_namespace"), "/pg", "no path of the instance");
+        assert_eq!(first.get(parameters::PG_DATA), "/pg-pg-a/data");
+        assert_eq!(second.get(parameters::PG_CRONTAB), ["00 01 * * * /pg-pg-b/bin/pg-backup full"]);
+        assert_eq!(second.get(parameters::PG_NAMESPACE), "/pg", "no path of the instance");
         let repository = crate::to_json(&second.value("pgbackrest_repo"));
         assert_eq!(repository["local"]["path"], "/pg-pg-b/backup");
     }
@@ -302,10 +310,13 @@ mod tests {
         let names: Vec<&str> = clusters.iter().map(|cluster| cluster.name.as_str()).collect();
         assert_eq!(names, ["pg-a", "pg-b"]);
         let members = &clusters[1].members;
-        assert_eq!(members[0].params.list("pg_users"), members[1].params.list("pg_users"));
-        assert_eq!(members[0].params.int("pg_weight"), 7);
-        assert_eq!(members[1].params.int("pg_weight"), 100, "an instance's own");
-        assert_eq!(members[1].params.port("pgbouncer_port"), 6442);
-        assert_eq!(clusters[0].members[1].params.port("pgbouncer_port"), 7000);
+        assert_eq!(
+            members[0].params.get(parameters::PG_USERS),
+            members[1].params.get(parameters::PG_USERS)
+        );
+        assert_eq!(members[0].params.get(parameters::PG_WEIGHT), 7);
+        assert_eq!(members[1].params.get(parameters::PG_WEIGHT), 100, "an instance's own");
+        assert_eq!(members[1].params.get(parameters::PGBOUNCER_PORT), 6442);
+        assert_eq!(clusters[0].members[1].params.get(parameters::PGBOUNCER_PORT), 7000);
     }
 }

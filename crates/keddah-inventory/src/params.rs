@@ -2,11 +2,11 @@
 //! resolved, defaulted, placeholders filled in.
 
 use crate::inventory::Layer;
+use crate::parameters;
 use crate::registry::{self, Handle, Named, Parameter, ParameterType, Reading};
-use crate::{Data, HostVars, Inventory, Key, Origin, Sourced, Value};
+use crate::{Data, HostVars, Inventory, Origin, Sourced, Value};
 use crate::{Interpolator, Unknown, has_placeholders};
-use indexmap::IndexMap;
-use keddah_core::{Diagnostic, NodeName, Secret, Span};
+use keddah_core::{Diagnostic, NodeName, Span};
 use std::borrow::Cow;
 use std::sync::Arc;
 
@@ -120,6 +120,18 @@ impl<'inventory> Params<'inventory> {
         self.converted(parameter.name(), |value| T::read(value, kind))
     }
 
+    /// The value of one of many parameters that a check goes through by their names.
+    pub(crate) fn named<T: Reading>(&self, name: &str) -> T::Value {
+        self.opt_named::<T>(name).unwrap_or_default()
+    }
+
+    /// The same; `None` where there is none, or it is empty.
+    pub(crate) fn opt_named<T: Reading>(&self, name: &str) -> Option<T::Value> {
+        let kind = registry::find(name).map_or(ParameterType::Text, |parameter| parameter.kind);
+        let value = self.converted(name, |value| T::read(value, &kind));
+        value.filter(|value| !T::is_empty(value))
+    }
+
     /// The value with placeholders filled in; null when there is neither value nor default.
     /// Names nobody knows stay as written.
     pub fn value(&self, name: &str) -> Cow<'_, Value> {
@@ -157,8 +169,8 @@ impl<'inventory> Params<'inventory> {
         match name {
             "inventory_hostname" | "ip" => text(self.node.as_str()),
             "lo" => text("127.0.0.1"),
-            "vip" if self.bool("pg_vip_enabled") => {
-                text(self.str("pg_vip_address").split('/').next().unwrap_or_default())
+            "vip" if self.get(parameters::PG_VIP_ENABLED) => {
+                text(self.get(parameters::PG_VIP_ADDRESS).split('/').next().unwrap_or_default())
             }
             "dbsu" => self.raw("pg_dbsu").cloned(),
             "repl" => self.raw("pg_replication_username").cloned(),
@@ -174,77 +186,6 @@ impl<'inventory> Params<'inventory> {
             let default = registry::find(name)?.default_ref()?;
             convert(&self.expand(default).unwrap_or_else(|_| default.clone()))
         })
-    }
-
-    /// A scalar as text; empty when there is none.
-    pub fn str(&self, name: &str) -> String {
-        let kind = registry::find(name).map_or(ParameterType::Text, |parameter| parameter.kind);
-        self.converted(name, |value| registry::word(value, &kind)).unwrap_or_default()
-    }
-
-    /// A scalar as text; `None` when there is none, or it is empty.
-    pub fn opt_str(&self, name: &str) -> Option<String> {
-        Some(self.str(name)).filter(|text| !text.is_empty())
-    }
-
-    /// A whole number, also from a text of digits; 0 when there is none.
-    pub fn int(&self, name: &str) -> i64 {
-        self.opt_int(name).unwrap_or_default()
-    }
-
-    /// A whole number, also from a text of digits.
-    pub fn opt_int(&self, name: &str) -> Option<i64> {
-        self.converted(name, registry::as_integer)
-    }
-
-    /// A TCP port; 0 when there is none.
-    pub fn port(&self, name: &str) -> u16 {
-        self.converted(name, |value| u16::try_from(registry::as_integer(value)?).ok())
-            .unwrap_or_default()
-    }
-
-    /// A number; 0 when there is none.
-    pub fn float(&self, name: &str) -> f64 {
-        self.converted(name, |value| match value.data {
-            Data::Float(number) => Some(number),
-            _ => registry::as_integer(value).map(|number| number as f64),
-        })
-        .unwrap_or_default()
-    }
-
-    /// A yes or no; false when there is none.
-    pub fn bool(&self, name: &str) -> bool {
-        self.converted(name, Value::as_bool).unwrap_or_default()
-    }
-
-    /// A list's items; empty when there is none.
-    pub fn list(&self, name: &str) -> Vec<Value> {
-        self.converted(name, |value| value.as_list().map(<[Value]>::to_vec)).unwrap_or_default()
-    }
-
-    /// A list of scalars as texts.
-    pub fn texts(&self, name: &str) -> Vec<String> {
-        self.list(name).iter().filter_map(registry::scalar_text).collect()
-    }
-
-    /// A mapping's entries; empty when there is none.
-    pub fn map(&self, name: &str) -> IndexMap<Key, Value> {
-        self.converted(name, |value| value.as_map().cloned()).unwrap_or_default()
-    }
-
-    /// A password; empty when there is none.
-    pub fn secret(&self, name: &str) -> Secret {
-        Secret::new(self.converted(name, registry::scalar_text).unwrap_or_default())
-    }
-
-    /// A size in bytes. Units are powers of 1024, as in PostgreSQL; a bare number is bytes.
-    pub fn size_bytes(&self, name: &str) -> u64 {
-        self.converted(name, |value| size_bytes(&registry::scalar_text(value)?)).unwrap_or_default()
-    }
-
-    /// A span of time in seconds, rounded down; a bare number is seconds.
-    pub fn seconds(&self, name: &str) -> u64 {
-        self.converted(name, |value| seconds(&registry::scalar_text(value)?)).unwrap_or_default()
     }
 }
 
@@ -322,22 +263,26 @@ mod tests {
              patroni_watchdog_mode: off, pg_log_dir: '/logs/${pg_cluster}-${pg_seq}', pg_conf: }\n",
         );
         let params = Params::new(&inventory, &"10.0.0.1".into());
-        assert_eq!(params.int("pg_seq"), 3);
-        assert_eq!(params.port("pg_port"), 6000);
-        assert_eq!(params.port("pgbouncer_port"), 6432);
-        assert_eq!(params.str("pg_fs_backup"), "/old", "an older name");
-        assert_eq!(params.str("pg_listen"), "10.0.0.1,127.0.0.1");
-        assert_eq!(params.str("patroni_watchdog_mode"), "off", "YAML 1.1 reads off as false");
-        assert_eq!(params.str("pg_log_dir"), "/logs/pg-a-3");
-        assert_eq!(params.str("pg_conf"), "oltp.yml", "empty means the default");
-        assert_eq!(params.texts("node_default_etc_hosts"), ["10.10.10.10 i.pigsty"]);
-        assert_eq!(params.opt_str("pg_upstream"), None);
-        assert_eq!(params.secret("pg_admin_password").reveal(), "DBUser.DBA");
-        assert_eq!(params.size_bytes("pg_dummy_filesize"), 64 << 20);
-        assert_eq!(params.seconds("cert_validity"), 7300 * 86_400);
-        assert!(matches!(params.origin("pg_port"), ParamOrigin::File(_)));
-        assert_eq!(params.origin("pg_conf"), ParamOrigin::Default);
-        assert_eq!(params.origin("pg_upstream"), ParamOrigin::Unset);
+        assert_eq!(params.get(parameters::PG_SEQ), 3);
+        assert_eq!(params.get(parameters::PG_PORT), 6000);
+        assert_eq!(params.get(parameters::PGBOUNCER_PORT), 6432);
+        assert_eq!(params.get(parameters::PG_FS_BACKUP), "/old", "an older name");
+        assert_eq!(params.get(parameters::PG_LISTEN), "10.0.0.1,127.0.0.1");
+        assert_eq!(
+            params.get(parameters::PATRONI_WATCHDOG_MODE),
+            "off",
+            "YAML 1.1 reads off as false"
+        );
+        assert_eq!(params.get(parameters::PG_LOG_DIR), "/logs/pg-a-3");
+        assert_eq!(params.get(parameters::PG_CONF), "oltp.yml", "empty means the default");
+        assert_eq!(params.get(parameters::NODE_DEFAULT_ETC_HOSTS), ["10.10.10.10 i.pigsty"]);
+        assert_eq!(params.opt(parameters::PG_UPSTREAM), None);
+        assert_eq!(params.get(parameters::PG_ADMIN_PASSWORD).reveal(), "DBUser.DBA");
+        assert_eq!(params.get(parameters::PG_DUMMY_FILESIZE), 64 << 20);
+        assert_eq!(params.get(parameters::CERT_VALIDITY), 7300 * 86_400);
+        assert!(matches!(params.origin(parameters::PG_PORT), ParamOrigin::File(_)));
+        assert_eq!(params.origin(parameters::PG_CONF), ParamOrigin::Default);
+        assert_eq!(params.origin(parameters::PG_UPSTREAM), ParamOrigin::Unset);
     }
 
     #[test]
@@ -345,9 +290,9 @@ mod tests {
         let inventory =
             inventory("all: { hosts: { h: { pg_port: x, pg_checksum: 'no', pg_users: 1 } } }\n");
         let params = Params::new(&inventory, &"h".into());
-        assert_eq!(params.port("pg_port"), 5432);
-        assert!(params.bool("pg_checksum"));
-        assert!(params.list("pg_users").is_empty());
+        assert_eq!(params.get(parameters::PG_PORT), 5432);
+        assert!(params.get(parameters::PG_CHECKSUM));
+        assert!(params.get(parameters::PG_USERS).is_empty());
     }
 
     #[test]

@@ -5,6 +5,7 @@ use keddah_inventory::model::{
     CheckPort, DatabaseState, HbaAuth, HbaRule, NodeService, PgDatabase, PgRole, PgService, PgUser,
     PoolMode, RtoPlan, ServiceDestination, State, etcd_clusters, pg_clusters,
 };
+use keddah_inventory::parameters;
 use keddah_inventory::{Inventory, Params, load};
 
 fn inventory(text: &str) -> Inventory {
@@ -30,7 +31,7 @@ fn params(inventory: &Inventory) -> Params<'_> {
 fn a_place_is_the_same_however_it_is_written() {
     for written in ["/data/pg", "/data/pg/", "/data//pg", "/data/./pg//"] {
         let inventory = host(&format!("pg_fs_main: {written}"));
-        assert_eq!(params(&inventory).str("pg_fs_main"), "/data/pg");
+        assert_eq!(params(&inventory).get(parameters::PG_FS_MAIN), "/data/pg");
     }
 }
 

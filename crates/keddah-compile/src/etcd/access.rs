@@ -12,6 +12,7 @@ use crate::pgsql::place::Place;
 use crate::topology::EtcdMember;
 use keddah_core::{NodeName, Secret};
 use keddah_inventory::model::{PgCluster, RtoPlan};
+use keddah_inventory::parameters;
 use keddah_inventory::{Params, is_public_password};
 use keddah_resource::kind::directory::Permissions;
 use keddah_resource::kind::etcd_access::{self, Part};
@@ -45,7 +46,7 @@ pub(crate) struct Client {
 
 /// A cluster's password for etcd: its own name where none is set.
 pub(crate) fn password(params: &Params<'_>, cluster: &str) -> Secret {
-    let password = params.secret("pg_etcd_password");
+    let password = params.get(parameters::PG_ETCD_PASSWORD);
     if password.is_empty() { Secret::new(cluster) } else { password }
 }
 
@@ -59,7 +60,7 @@ fn prefixes(params: &Params<'_>, cluster: &str) -> Vec<String> {
 
 /// Where Patroni keeps a cluster's state. The slash at its end keeps `pg-test2` apart from `pg-test`.
 pub(crate) fn patroni_prefix(params: &Params<'_>, cluster: &str) -> String {
-    match params.str("pg_namespace").trim_matches('/') {
+    match params.get(parameters::PG_NAMESPACE).trim_matches('/') {
         "" => format!("/{cluster}/"),
         namespace => format!("/{namespace}/{cluster}/"),
     }
@@ -95,7 +96,7 @@ impl Compiler<'_> {
         };
         Servers {
             connections: self.asked_in_turn().map(connection).collect(),
-            root: params.secret("etcd_root_password"),
+            root: params.get(parameters::ETCD_ROOT_PASSWORD),
         }
     }
 
@@ -107,7 +108,7 @@ impl Compiler<'_> {
             others.map(|one| super::connection(format!("https://{}:{}", one.address, one.port)));
         Servers {
             connections: std::iter::once(own).chain(others).collect(),
-            root: params.secret("etcd_root_password"),
+            root: params.get(parameters::ETCD_ROOT_PASSWORD),
         }
     }
 

@@ -2,6 +2,7 @@
 //! (`docs/decisions/names-that-follow.md`).
 
 use crate::compiler::{Compiler, Node, Problem};
+use keddah_inventory::parameters;
 use keddah_resource::kind::directory::{self, Permissions};
 use keddah_resource::kind::{file, packages, unit};
 use keddah_resource::{Kind, Module, Resource, ResourceId};
@@ -24,7 +25,7 @@ impl Compiler<'_> {
     pub(super) fn dns(&mut self, node: &Node<'_>) -> Result<(), Problem> {
         let params = &node.params;
         let resource = |spec: keddah_resource::Spec| Resource::new(&node.name, Module::Infra, spec);
-        if !params.bool("dns_enabled") {
+        if !params.get(parameters::DNS_ENABLED) {
             let stopped = self.fleet.add(resource(unit::Spec::stopped(UNIT).into()));
             for path in [CONFIGURATION, FIXED] {
                 let absent = file::Spec::absent(path);
@@ -70,7 +71,7 @@ impl Compiler<'_> {
         let text = self.render(
             "dnsmasq/dnsmasq.conf",
             json!({
-                "port": params.port("dns_port"),
+                "port": params.get(parameters::DNS_PORT),
                 "address": node.address,
                 "static": FIXED_DIRECTORY,
                 "dynamic": follows.then_some(FOLLOWING_DIRECTORY),
@@ -91,8 +92,8 @@ impl Compiler<'_> {
         before.push(
             self.fleet.add(resource(configuration.into()).after(before.clone()).restarts(&unit)),
         );
-        let spec =
-            unit::Spec::running(UNIT).ready_when_open(&node.address, params.port("dns_port"));
+        let spec = unit::Spec::running(UNIT)
+            .ready_when_open(&node.address, params.get(parameters::DNS_PORT));
         self.fleet.add(resource(spec.into()).after(before));
         Ok(())
     }

@@ -3,6 +3,7 @@
 use crate::compiler::{Compiler, Removing};
 use crate::topology::Topology;
 use keddah_inventory::model::{PgCluster, PgMember};
+use keddah_inventory::parameters;
 use keddah_inventory::{Inventory, Params};
 use serde::Serialize;
 use std::collections::BTreeSet;
@@ -42,13 +43,13 @@ enum Target {
 /// `pg_dns_target`.
 fn target(cluster: &PgCluster<'_>) -> Target {
     let params = &cluster.members[0].params;
-    let address = params.str("pg_vip_address");
+    let address = params.get(parameters::PG_VIP_ADDRESS);
     let virtual_address = || address.split('/').next().unwrap_or_default().to_owned();
-    match params.str("pg_dns_target").as_str() {
+    match params.get(parameters::PG_DNS_TARGET).as_str() {
         "none" => Target::Nothing,
         "primary" => Target::Primary,
         "vip" => Target::Address(virtual_address()),
-        "auto" if params.bool("pg_vip_enabled") => Target::Address(virtual_address()),
+        "auto" if params.get(parameters::PG_VIP_ENABLED) => Target::Address(virtual_address()),
         "auto" => Target::Primary,
         given => Target::Address(given.to_owned()),
     }
@@ -56,7 +57,7 @@ fn target(cluster: &PgCluster<'_>) -> Target {
 
 /// The name by which clients find a cluster, where a name server tells it.
 pub(crate) fn dns_name(cluster: &PgCluster<'_>) -> Option<String> {
-    let suffix = cluster.members[0].params.str("pg_dns_suffix");
+    let suffix = cluster.members[0].params.get(parameters::PG_DNS_SUFFIX);
     let told = !matches!(target(cluster), Target::Nothing);
     told.then(|| with_suffix(cluster.name.as_str(), &suffix))
 }
@@ -99,7 +100,7 @@ fn records(
     let mut following = Vec::new();
     hosts.title("Written by Keddah; edit the inventory instead.");
     hosts.title("dns_records");
-    for line in params.texts("dns_records") {
+    for line in params.get(parameters::DNS_RECORDS) {
         let mut words =
             line.split_whitespace().take_while(|word| !word.starts_with('#')).map(str::to_owned);
         if let Some(address) = words.next() {
@@ -112,7 +113,7 @@ fn records(
         let stays = |member: &&PgMember<'_>| !removing.instance(&member.node, name);
         let members: Vec<&PgMember<'_>> = cluster.members.iter().filter(stays).collect();
         let Some(first) = members.first() else { continue };
-        let suffix = first.params.str("pg_dns_suffix");
+        let suffix = first.params.get(parameters::PG_DNS_SUFFIX);
         let names = cluster_names(name, &suffix);
         match (target(cluster), members.as_slice()) {
             (Target::Nothing, _) => {}
@@ -136,14 +137,14 @@ fn records(
     hosts.title("Nodes");
     for host in inventory.hosts() {
         let params = Params::new(inventory, &host.name);
-        if params.bool("vip_enabled")
-            && let Some(address) = params.opt_str("vip_address")
+        if params.get(parameters::VIP_ENABLED)
+            && let Some(address) = params.opt(parameters::VIP_ADDRESS)
         {
-            let cluster = params.str("node_cluster");
-            let suffix = params.str("vip_dns_suffix");
+            let cluster = params.get(parameters::NODE_CLUSTER);
+            let suffix = params.get(parameters::VIP_DNS_SUFFIX);
             hosts.add(&address, [with_suffix(&cluster, &suffix)]);
         }
-        hosts.add(host.name.as_str(), params.opt_str("nodename"));
+        hosts.add(host.name.as_str(), params.opt(parameters::NODENAME));
     }
     Records { fixed: hosts.text, following }
 }
@@ -151,8 +152,8 @@ fn records(
 fn patroni(member: &PgMember<'_>) -> Member {
     Member {
         address: member.node.as_str().to_owned(),
-        port: member.params.port("patroni_port"),
-        tls: member.params.bool("patroni_ssl_enabled"),
+        port: member.params.get(parameters::PATRONI_PORT),
+        tls: member.params.get(parameters::PATRONI_SSL_ENABLED),
     }
 }
 

@@ -7,6 +7,7 @@ use crate::pgsql::place::Place;
 use crate::pgsql::services::{Listener, bind};
 use keddah_core::Secret;
 use keddah_inventory::model::NodeService;
+use keddah_inventory::parameters;
 use keddah_resource::kind::directory::Permissions;
 use keddah_resource::kind::{file, unit};
 use keddah_resource::{InstanceFacts, Kind, Module, Resource, ResourceId};
@@ -24,7 +25,7 @@ const MOST_CONNECTIONS: u64 = 65_536;
 impl Compiler<'_> {
     pub(super) fn haproxy(&mut self, node: &Node<'_>) -> Result<(), Problem> {
         let params = &node.params;
-        if !params.bool("haproxy_enabled") {
+        if !params.get(parameters::HAPROXY_ENABLED) {
             return Ok(());
         }
         let unit = ResourceId::new(&node.name, Kind::Unit, "haproxy.service");
@@ -35,14 +36,14 @@ impl Compiler<'_> {
         let maxconn = (node.facts.open_files_limit.saturating_sub(OTHER_FILES)
             / FILES_PER_CONNECTION)
             .clamp(1000, MOST_CONNECTIONS);
-        let authenticated = params.bool("haproxy_auth_enabled");
+        let authenticated = params.get(parameters::HAPROXY_AUTH_ENABLED);
         let text = self.render(
             "haproxy/haproxy.cfg",
             json!({
                 "maxconn": maxconn,
-                "client_timeout": span(&params.str("haproxy_client_timeout")),
-                "server_timeout": span(&params.str("haproxy_server_timeout")),
-                "exporter_port": params.port("haproxy_exporter_port"),
+                "client_timeout": span(&params.get(parameters::HAPROXY_CLIENT_TIMEOUT)),
+                "server_timeout": span(&params.get(parameters::HAPROXY_SERVER_TIMEOUT)),
+                "exporter_port": params.get(parameters::HAPROXY_EXPORTER_PORT),
                 "auth_enabled": authenticated,
                 "services": services,
             }),
@@ -50,8 +51,8 @@ impl Compiler<'_> {
         let userlist = self.render(
             "haproxy/auth.cfg",
             json!({
-                "username": word(&params.str("haproxy_admin_username")),
-                "password": word(params.secret("haproxy_admin_password").reveal()),
+                "username": word(&params.get(parameters::HAPROXY_ADMIN_USERNAME)),
+                "password": word(params.get(parameters::HAPROXY_ADMIN_PASSWORD).reveal()),
             }),
         )?;
         let resource = |spec: file::Spec| {
@@ -66,7 +67,7 @@ impl Compiler<'_> {
         )));
         self.door_by_file(
             "`haproxy_admin_password`",
-            &params.secret("haproxy_admin_password"),
+            &params.get(parameters::HAPROXY_ADMIN_PASSWORD),
             &secrets,
         );
         // Checked together with the passwords' file, without which it does not parse. A server
@@ -97,7 +98,7 @@ impl Compiler<'_> {
         )?);
         let spec = unit::Spec::running("haproxy.service")
             .started_with(&["/etc/haproxy/haproxy.cfg", "/etc/haproxy/auth.cfg"])
-            .ready_when_open("127.0.0.1", params.port("haproxy_exporter_port"));
+            .ready_when_open("127.0.0.1", params.get(parameters::HAPROXY_EXPORTER_PORT));
         self.fleet.add(Resource::new(&node.name, Module::Node, spec).after(before));
         Ok(())
     }
@@ -112,7 +113,7 @@ impl<'a> Compiler<'a> {
         for node in nodes {
             for (cluster, member) in self.topology.instances_on(&node.name) {
                 let name = cluster.name.as_str();
-                let wanted = member.params.bool("patroni_ssl_enabled");
+                let wanted = member.params.get(parameters::PATRONI_SSL_ENABLED);
                 if node.facts.patroni_of(name).is_some_and(|patroni| patroni.tls != wanted) {
                     let unit = Place::of(name, member).patroni_unit();
                     changing.push((name, ResourceId::new(&node.name, Kind::Unit, unit)));

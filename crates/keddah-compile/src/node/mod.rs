@@ -8,6 +8,7 @@ pub(crate) mod vip;
 
 use crate::compiler::{Compiler, Node, Problem, problem};
 use crate::pgsql::place::Place;
+use keddah_inventory::parameters;
 use keddah_resource::kind::directory::Permissions;
 use keddah_resource::kind::{block, file, hostname, packages, unit, user};
 use keddah_resource::{Kind, Module, Resource, ResourceId};
@@ -17,13 +18,13 @@ impl Compiler<'_> {
     /// Identity, packages, hosts, time, administrators, kernel and HAProxy of one node.
     pub(crate) fn node(&mut self, node: &Node<'_>) -> Result<(), Problem> {
         let resource = |spec: keddah_resource::Spec| Resource::new(&node.name, Module::Node, spec);
-        if node.params.bool("nodename_overwrite") || node.hostname == node.facts.hostname {
+        if node.params.get(parameters::NODENAME_OVERWRITE) || node.hostname == node.facts.hostname {
             self.fleet.add(resource(hostname::Spec { hostname: node.hostname.clone() }.into()));
         }
         let mut names: Vec<String> =
             node.release.node_packages().iter().map(|&name| name.to_owned()).collect();
-        for list in ["node_default_packages", "node_packages"] {
-            names.extend(node.params.texts(list).iter().flat_map(|line| words(line)));
+        for list in [parameters::NODE_DEFAULT_PACKAGES, parameters::NODE_PACKAGES] {
+            names.extend(node.params.get(list).iter().flat_map(|line| words(line)));
         }
         names.extend(system::zone_package(&node.params));
         names.sort();
@@ -50,12 +51,12 @@ impl Compiler<'_> {
 
     /// `/etc/hosts`: the node itself, and what the inventory lists.
     fn hosts(&mut self, node: &Node<'_>) {
-        if !node.params.bool("node_write_etc_hosts") {
+        if !node.params.get(parameters::NODE_WRITE_ETC_HOSTS) {
             return;
         }
         let mut text = format!("{} {}\n", node.address, node.hostname);
-        let declared = node.params.texts("node_default_etc_hosts");
-        for line in declared.iter().chain(&node.params.texts("node_etc_hosts")) {
+        let declared = node.params.get(parameters::NODE_DEFAULT_ETC_HOSTS);
+        for line in declared.iter().chain(&node.params.get(parameters::NODE_ETC_HOSTS)) {
             let _ = writeln!(text, "{}", line.trim());
         }
         let spec = block::Spec {
@@ -69,12 +70,12 @@ impl Compiler<'_> {
 
     /// chrony with the inventory's servers.
     fn time(&mut self, node: &Node<'_>) {
-        if !node.params.bool("node_ntp_enabled") {
+        if !node.params.get(parameters::NODE_NTP_ENABLED) {
             return;
         }
         let unit = ResourceId::new(&node.name, Kind::Unit, "chrony.service");
         let mut text = String::from("# Written by Keddah; edit the inventory instead.\n");
-        for server in node.params.texts("node_ntp_servers") {
+        for server in node.params.get(parameters::NODE_NTP_SERVERS) {
             let _ = writeln!(text, "{server}");
         }
         let file = self.fleet.add(
@@ -114,12 +115,12 @@ impl Compiler<'_> {
 
     /// The administrator's account, with sudo as `node_admin_sudo` says.
     fn administrator(&mut self, node: &Node<'_>) -> Result<(), Problem> {
-        if !node.params.bool("node_admin_enabled") {
+        if !node.params.get(parameters::NODE_ADMIN_ENABLED) {
             return Ok(());
         }
-        let account = node.params.str("node_admin_username");
-        let mut authorized_keys = node.params.texts("node_admin_pk_list");
-        if node.params.bool("node_admin_pk_current") {
+        let account = node.params.get(parameters::NODE_ADMIN_USERNAME);
+        let mut authorized_keys = node.params.get(parameters::NODE_ADMIN_PK_LIST);
+        if node.params.get(parameters::NODE_ADMIN_PK_CURRENT) {
             authorized_keys.extend(self.input.public_keys.iter().cloned());
         }
         authorized_keys.sort();
@@ -130,7 +131,7 @@ impl Compiler<'_> {
                 Module::Node,
                 user::Spec {
                     account: account.clone(),
-                    uid: u32::try_from(node.params.int("node_admin_uid"))
+                    uid: u32::try_from(node.params.get(parameters::NODE_ADMIN_UID))
                         .ok()
                         .filter(|&uid| uid > 0),
                     home: format!("/home/{account}"),
@@ -141,7 +142,7 @@ impl Compiler<'_> {
             )
             .after([node.packages.clone()]),
         );
-        let sudo = node.params.str("node_admin_sudo");
+        let sudo = node.params.get(parameters::NODE_ADMIN_SUDO);
         self.sudoers(node, Module::Node, &account, &sudo, user)
     }
 
@@ -188,7 +189,7 @@ impl Compiler<'_> {
             other => {
                 return Err(problem(
                     "invalid-sudo",
-                    node.params.span("node_admin_sudo"),
+                    node.params.span(parameters::NODE_ADMIN_SUDO),
                     format!("`{other}` is not a sudo privilege; use none, limit, all or nopass"),
                 ));
             }
@@ -203,7 +204,7 @@ impl Compiler<'_> {
 
     /// `node_crontab`: lines with the account in the sixth field, as in `/etc/crontab`.
     fn crontab(&mut self, node: &Node<'_>) {
-        let lines = node.params.texts("node_crontab");
+        let lines = node.params.get(parameters::NODE_CRONTAB);
         let path = "/etc/cron.d/keddah-node";
         let spec = if lines.is_empty() {
             file::Spec::absent(path)

@@ -2,6 +2,7 @@
 
 use crate::compiler::{Compiler, Node};
 use keddah_inventory::ParamOrigin;
+use keddah_inventory::parameters;
 use keddah_resource::kind::directory::{self, Permissions};
 use keddah_resource::kind::{block, file, unit};
 use keddah_resource::{Kind, Module, Resource, ResourceId};
@@ -14,13 +15,13 @@ const DROP_INS: &str = "/etc/systemd/resolved.conf.d";
 impl Compiler<'_> {
     pub(super) fn resolver(&mut self, node: &Node<'_>) {
         let params = &node.params;
-        let method = params.str("node_dns_method");
-        let mut servers = params.texts("node_dns_servers");
-        if params.origin("node_dns_servers") == ParamOrigin::Default {
+        let method = params.get(parameters::NODE_DNS_METHOD);
+        let mut servers = params.get(parameters::NODE_DNS_SERVERS);
+        if params.origin(parameters::NODE_DNS_SERVERS) == ParamOrigin::Default {
             // The default names the admin node; every look-up would wait for one that runs no DNS.
             servers.retain(|server| self.topology.name_servers.contains(server));
         }
-        let options = params.texts("node_dns_options");
+        let options = params.get(parameters::NODE_DNS_OPTIONS);
         if method == "none" {
             servers.clear();
         }

@@ -4,6 +4,7 @@
 use crate::compiler::{Compiler, Node, Problem, problem};
 use crate::node::CRON;
 use keddah_core::Secret;
+use keddah_inventory::parameters;
 use keddah_inventory::{ParamOrigin, Params, Value, to_json};
 use keddah_resource::kind::directory::Permissions;
 use keddah_resource::kind::{file, symlink};
@@ -20,14 +21,14 @@ const PROXY: &str = "/etc/apt/apt.conf.d/90keddah-proxy";
 /// What a node is asked.
 pub(crate) fn probe(params: &Params<'_>) -> SystemProbe {
     SystemProbe {
-        modules: params.texts("node_kernel_modules"),
-        timezone: params.opt_str("node_timezone").filter(|zone| is_zone(zone)),
+        modules: params.get(parameters::NODE_KERNEL_MODULES),
+        timezone: params.opt(parameters::NODE_TIMEZONE).filter(|zone| is_zone(zone)),
     }
 }
 
 /// The package that has the zones.
 pub(super) fn zone_package(params: &Params<'_>) -> Option<String> {
-    params.opt_str("node_timezone").map(|_| "tzdata".to_owned())
+    params.opt(parameters::NODE_TIMEZONE).map(|_| "tzdata".to_owned())
 }
 
 /// A text, or a number as it is written.
@@ -52,8 +53,8 @@ impl Compiler<'_> {
     /// `node_timezone`. What runs reads the zone when it starts; cron alone is restarted, for it decides
     /// by it when jobs begin, and jobs that run go on without it.
     pub(super) fn timezone(&mut self, node: &Node<'_>) -> Result<(), Problem> {
-        let Some(zone) = node.params.opt_str("node_timezone") else { return Ok(()) };
-        let span = node.params.span("node_timezone");
+        let Some(zone) = node.params.opt(parameters::NODE_TIMEZONE) else { return Ok(()) };
+        let span = node.params.span(parameters::NODE_TIMEZONE);
         let path = format!("{ZONES}/{zone}");
         if !is_zone(&zone) || node.facts.system.has_timezone == Some(false) {
             let message = format!("{} knows no time zone `{zone}`", node.name);
@@ -79,9 +80,9 @@ impl Compiler<'_> {
     /// `node_aliases`, for every login shell.
     pub(super) fn aliases(&mut self, node: &Node<'_>) -> Result<(), Problem> {
         let mut text = String::from("# Written by Keddah; edit the inventory instead.\n");
-        let aliases = node.params.map("node_aliases");
+        let aliases = node.params.get(parameters::NODE_ALIASES);
         for (name, command) in &aliases {
-            let span = name.span.or_else(|| node.params.span("node_aliases"));
+            let span = name.span.or_else(|| node.params.span(parameters::NODE_ALIASES));
             let plain =
                 |letter: char| letter.is_ascii_alphanumeric() || "_.+:@%,-".contains(letter);
             let named = !name.text.is_empty() && name.text.chars().all(plain);
@@ -107,8 +108,8 @@ impl Compiler<'_> {
 
     /// The proxies of `proxy_env`, which the node's package manager uses (apt-transport-http(1)).
     pub(super) fn proxy(&mut self, node: &Node<'_>) -> Result<ResourceId, Problem> {
-        let declared = node.params.map("proxy_env");
-        let span = node.params.span("proxy_env");
+        let declared = node.params.get(parameters::PROXY_ENV);
+        let span = node.params.span(parameters::PROXY_ENV);
         let value = |wanted: &str| {
             let entry = declared.iter().find(|(name, _)| name.text.eq_ignore_ascii_case(wanted));
             let text = entry.and_then(|(_, value)| scalar_text(value)).unwrap_or_default();
@@ -154,8 +155,8 @@ impl Compiler<'_> {
     /// `node_data` where the inventory names it, and nobody has made it his own.
     pub(crate) fn data_directories(&mut self, nodes: &[Node<'_>]) {
         for node in nodes {
-            let ParamOrigin::File(_) = node.params.origin("node_data") else { continue };
-            let path = node.params.str("node_data");
+            let ParamOrigin::File(_) = node.params.origin(parameters::NODE_DATA) else { continue };
+            let path = node.params.get(parameters::NODE_DATA);
             if path.len() < 2
                 || self.fleet.get(&ResourceId::new(&node.name, Kind::Directory, &path)).is_some()
             {

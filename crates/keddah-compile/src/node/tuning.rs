@@ -2,6 +2,7 @@
 
 use crate::compiler::{Compiler, Node, Problem, problem};
 use keddah_inventory::ParamOrigin;
+use keddah_inventory::parameters;
 use keddah_inventory::to_json;
 use keddah_resource::kind::directory::Permissions;
 use keddah_resource::kind::{file, sysctl};
@@ -35,10 +36,10 @@ const COMMON: &[(&str, &str)] = &[
 impl Compiler<'_> {
     pub(super) fn kernel(&mut self, node: &Node<'_>) -> Result<(), Problem> {
         let mut values: BTreeMap<String, String> = BTreeMap::new();
-        if node.params.str("node_tune") != "none" {
+        if node.params.get(parameters::NODE_TUNE) != "none" {
             values.extend(COMMON.iter().map(|&(name, value)| (name.to_owned(), value.to_owned())));
         }
-        let ratio = node.params.float("node_overcommit_ratio");
+        let ratio = node.params.get(parameters::NODE_OVERCOMMIT_RATIO);
         if ratio > 0.0 {
             values.insert("vm.overcommit_memory".to_owned(), "2".to_owned());
             let percent = if ratio < 1.0 { ratio * 100.0 } else { ratio };
@@ -48,7 +49,7 @@ impl Compiler<'_> {
         if pages > 0 {
             values.insert("vm.nr_hugepages".to_owned(), pages.to_string());
         }
-        for (name, value) in node.params.map("node_sysctl_params") {
+        for (name, value) in node.params.get(parameters::NODE_SYSCTL_PARAMS) {
             let text = match to_json(&value) {
                 serde_json::Value::String(text) => text,
                 other => other.to_string(),
@@ -66,14 +67,14 @@ impl Compiler<'_> {
         ));
         let mut modules = modules(node)?;
         let container = node.facts.sysctl_read_only || node.facts.system.container;
-        let without_swap = node.params.bool("node_disable_swap") && !container;
+        let without_swap = node.params.get(parameters::NODE_DISABLE_SWAP) && !container;
         if container {
             // Both are the host's, and a list of modules would be wrong at every boot.
             modules.clear();
-            let named = node.params.origin("node_kernel_modules") != ParamOrigin::Default;
+            let named = node.params.origin(parameters::NODE_KERNEL_MODULES) != ParamOrigin::Default;
             let asked = [
                 ("node_kernel_modules", named),
-                ("node_disable_swap", node.params.bool("node_disable_swap")),
+                ("node_disable_swap", node.params.get(parameters::NODE_DISABLE_SWAP)),
             ];
             for (name, _) in asked.into_iter().filter(|(_, asked)| *asked) {
                 self.notes.push(format!(
@@ -120,8 +121,8 @@ const MODULES: &str = "/etc/modules-load.d/keddah.conf";
 /// `node_hugepage_count`, or the share of memory that `node_hugepage_ratio` says.
 fn huge_pages(node: &Node<'_>) -> i64 {
     const BYTES: f64 = (2 << 20) as f64;
-    let count = node.params.int("node_hugepage_count");
-    let ratio = node.params.float("node_hugepage_ratio").clamp(0.0, 1.0);
+    let count = node.params.get(parameters::NODE_HUGEPAGE_COUNT);
+    let ratio = node.params.get(parameters::NODE_HUGEPAGE_RATIO).clamp(0.0, 1.0);
     if count > 0 || ratio == 0.0 {
         return count;
     }
@@ -133,9 +134,9 @@ fn huge_pages(node: &Node<'_>) -> i64 {
 /// missing is no mistake of the inventory's: small kernels lack them.
 fn modules(node: &Node<'_>) -> Result<BTreeSet<String>, Problem> {
     let mut modules = BTreeSet::new();
-    let named = node.params.origin("node_kernel_modules") != ParamOrigin::Default;
-    for module in node.params.texts("node_kernel_modules") {
-        let span = node.params.span("node_kernel_modules");
+    let named = node.params.origin(parameters::NODE_KERNEL_MODULES) != ParamOrigin::Default;
+    for module in node.params.get(parameters::NODE_KERNEL_MODULES) {
+        let span = node.params.span(parameters::NODE_KERNEL_MODULES);
         let plain = |letter: char| letter.is_ascii_alphanumeric() || matches!(letter, '_' | '-');
         if module.is_empty() || !module.chars().all(plain) {
             let message = format!("`{module}` in `node_kernel_modules` is no name of a module");

@@ -11,6 +11,8 @@ use crate::release::Release;
 use keddah_core::Secret;
 use keddah_inventory::Params;
 use keddah_inventory::model::{PgCluster, PgMember};
+use keddah_inventory::parameters;
+use keddah_inventory::registry::Handle;
 use keddah_resource::kind::directory::{self, Permissions};
 use keddah_resource::kind::{file, packages, unit};
 use keddah_resource::{Kind, Module, Resource, ResourceId};
@@ -160,10 +162,10 @@ impl Compiler<'_> {
         let params = &member.params;
         let name = cluster.name.to_string();
         let removing = self.input.removing;
-        if removing.instance(&node.name, &name) || !params.bool("pg_vip_enabled") {
+        if removing.instance(&node.name, &name) || !params.get(parameters::PG_VIP_ENABLED) {
             return Ok(None);
         }
-        let text = params.str("pg_vip_address");
+        let text = params.get(parameters::PG_VIP_ADDRESS);
         let (address, prefix) = text.split_once('/').unwrap_or((&text, "24"));
         let peers: Vec<String> = cluster
             .members
@@ -172,13 +174,14 @@ impl Compiler<'_> {
             .filter(|one| **one != node.name && !removing.instance(one, &name))
             .map(ToString::to_string)
             .collect();
-        let scheme = if member.params.bool("patroni_ssl_enabled") { "https" } else { "http" };
+        let scheme =
+            if member.params.get(parameters::PATRONI_SSL_ENABLED) { "https" } else { "http" };
         let trust = if scheme == "https" {
             format!(" --cacert {}", crate::ca::CA_PATH)
         } else {
             String::new()
         };
-        let port = member.params.port("patroni_port");
+        let port = member.params.get(parameters::PATRONI_PORT);
         let check = Check {
             name: match Place::of(&name, member).own_name() {
                 None => "leads".to_owned(),
@@ -191,7 +194,7 @@ impl Compiler<'_> {
             fall: 1,
         };
         let router_id = self.topology.router_id(address);
-        let interface = self.interface(node, params, "pg_vip_interface", address)?;
+        let interface = self.interface(node, params, parameters::PG_VIP_INTERFACE, address)?;
         let virtual_address = VirtualAddress {
             comment: format!("Follows the primary of {name}."),
             name: format!("{name}-primary"),
@@ -218,7 +221,8 @@ impl Compiler<'_> {
         node: &Node<'_>,
     ) -> Result<Option<(VirtualAddress, Option<Check>)>, Problem> {
         let params = &node.params;
-        let (true, Some(address)) = (params.bool("vip_enabled"), params.opt_str("vip_address"))
+        let (true, Some(address)) =
+            (params.get(parameters::VIP_ENABLED), params.opt(parameters::VIP_ADDRESS))
         else {
             return Ok(None);
         };
@@ -226,16 +230,20 @@ impl Compiler<'_> {
         let place = sharing.iter().position(|one| *one == node.name).unwrap_or_default();
         let peers: Vec<String> =
             sharing.iter().filter(|one| **one != node.name).map(ToString::to_string).collect();
-        let (preempt, master) = (params.bool("vip_preempt"), params.str("vip_role") == "master");
-        let check = params.bool("haproxy_enabled").then(|| Check {
+        let (preempt, master) =
+            (params.get(parameters::VIP_PREEMPT), params.get(parameters::VIP_ROLE) == "master");
+        let check = params.get(parameters::HAPROXY_ENABLED).then(|| Check {
             name: "haproxy".to_owned(),
             comment: "Whether HAProxy answers, with whatever.",
-            arguments: format!("http://127.0.0.1:{}/", params.port("haproxy_exporter_port")),
+            arguments: format!(
+                "http://127.0.0.1:{}/",
+                params.get(parameters::HAPROXY_EXPORTER_PORT)
+            ),
             interval: "1",
             fall: 2,
         });
-        let interface = self.interface(node, params, "vip_interface", &address)?;
-        let name = params.str("node_cluster");
+        let interface = self.interface(node, params, parameters::VIP_INTERFACE, &address)?;
+        let name = params.get(parameters::NODE_CLUSTER);
         let behind = u32::try_from(place).unwrap_or(u32::MAX).min(90);
         let virtual_address = VirtualAddress {
             comment: format!("Shared by the node cluster {name}."),
@@ -243,7 +251,7 @@ impl Compiler<'_> {
             version: 2,
             // Only one that begins as a backup may leave the address where it is.
             state: if master && preempt { "MASTER" } else { "BACKUP" },
-            router_id: u8::try_from(params.int("vip_vrid")).unwrap_or(1),
+            router_id: u8::try_from(params.get(parameters::VIP_VRID)).unwrap_or(1),
             priority: if master { 150 } else { 100 - behind },
             interval: 1.0,
             preempt,
@@ -259,9 +267,9 @@ impl Compiler<'_> {
 
     fn router_password(&mut self, node: &Node<'_>) -> Secret {
         let params = &node.params;
-        let given = params.secret("vip_auth_pass");
+        let given = params.get(parameters::VIP_AUTH_PASS);
         let password = if given.reveal().is_empty() {
-            format!("{}-{}", params.str("node_cluster"), params.int("vip_vrid"))
+            format!("{}-{}", params.get(parameters::NODE_CLUSTER), params.get(parameters::VIP_VRID))
         } else {
             given.reveal().to_owned()
         };
@@ -277,10 +285,10 @@ impl Compiler<'_> {
         &mut self,
         node: &Node<'_>,
         params: &Params<'_>,
-        parameter: &str,
+        parameter: Handle<String>,
         address: &str,
     ) -> Result<Carrier, Problem> {
-        let wanted = params.str(parameter);
+        let wanted = params.get(parameter);
         let all = &node.facts.interfaces;
         if wanted != "auto"
             && let Some(found) = all.iter().find(|interface| interface.name == wanted)

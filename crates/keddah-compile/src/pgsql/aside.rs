@@ -5,6 +5,7 @@ use super::{Cluster, Instance};
 use crate::compiler::{Compiler, Node, Problem, problem};
 use crate::release::Release;
 use keddah_inventory::model::{PgCluster, PgMember};
+use keddah_inventory::parameters;
 use keddah_resource::kind::directory::{self, Permissions};
 use keddah_resource::kind::{file, symlink};
 use keddah_resource::{AsideFacts, Module, REMOVED, Resource, ResourceId, Spec};
@@ -108,7 +109,8 @@ impl Compiler<'_> {
         if is_there || !self.input.removing.is_empty() {
             return;
         }
-        let beginning = format!("{}/{}-", instance.member.params.str("pg_fs_main"), cluster.name);
+        let beginning =
+            format!("{}/{}-", instance.member.params.get(parameters::PG_FS_MAIN), cluster.name);
         let removed = facts.removed.iter().find(|path| {
             let version = path.strip_prefix(&beginning).and_then(|rest| rest.strip_suffix(REMOVED));
             version.is_some_and(|one| one.bytes().all(|byte| byte.is_ascii_digit()))
@@ -132,7 +134,7 @@ impl Compiler<'_> {
         let name = member.instance(&cluster.name);
         let Some(copy) = copy_of(node, cluster, &name) else { return Ok(()) };
         // Moved aside, the directory still has it.
-        if !self.input.removing.deletes || !member.params.bool("pg_rm_data") {
+        if !self.input.removing.deletes || !member.params.get(parameters::PG_RM_DATA) {
             return Ok(());
         }
         let message = format!(

@@ -5,6 +5,7 @@ use super::{Cluster, Instance, place};
 use crate::compiler::{Compiler, Problem, problem};
 use crate::node::cron_table;
 use keddah_core::Secret;
+use keddah_inventory::parameters;
 use keddah_inventory::{Params, is_cron_assignment, to_json};
 use keddah_resource::kind::directory::{self, Permissions};
 use keddah_resource::kind::{backup, file, stanza};
@@ -37,7 +38,7 @@ impl Compiler<'_> {
             |spec: Spec| Resource::new(&node.name, Module::Pgsql, spec).in_cluster(&cluster.name);
         let owned = |mode| Permissions::new(&superuser, &superuser, mode);
         let place = &instance.place;
-        if params.bool("pgbackrest_enabled") {
+        if params.get(parameters::PGBACKREST_ENABLED) {
             let Configuration { text, secrets: hidden } = self.configuration(cluster, instance)?;
             // Of a cluster that lives, the new place must know it before WAL goes there.
             let known = cluster.has_stanzas().then(|| cluster.stanza_of(instance));
@@ -71,8 +72,8 @@ impl Compiler<'_> {
                 json!({
                     "cluster": cluster.name,
                     "superuser": superuser,
-                    "socket_directory": params.str("pg_localhost"),
-                    "port": params.port("pg_port"),
+                    "socket_directory": params.get(parameters::PG_LOCALHOST),
+                    "port": params.get(parameters::PG_PORT),
                 }),
             )?;
             let path = place.below("bin/pg-backup");
@@ -82,7 +83,7 @@ impl Compiler<'_> {
         }
         // Lines of the superuser's own table, which has no account column.
         let lines: Vec<String> = params
-            .texts("pg_crontab")
+            .get(parameters::PG_CRONTAB)
             .iter()
             .filter_map(|line| with_account(line, &superuser))
             .collect();
@@ -114,7 +115,7 @@ impl Compiler<'_> {
         settled: &[ResourceId],
     ) -> Result<(), Problem> {
         let params = &cluster.params;
-        if !params.bool("pgbackrest_enabled") {
+        if !params.get(parameters::PGBACKREST_ENABLED) {
             return Ok(());
         }
         let account = cluster.superuser();
@@ -136,7 +137,7 @@ impl Compiler<'_> {
                 account: account.clone(),
                 online: online && !cluster.exists,
                 configuration: configuration.clone(),
-                data_directory: instance.member.params.str("pg_data"),
+                data_directory: instance.member.params.get(parameters::PG_DATA),
                 ran_before: !shared && instance.ran_before(),
             };
             let made = vec![instance.id(Kind::PgInstance, &instance.name)];
@@ -150,7 +151,7 @@ impl Compiler<'_> {
             } else {
                 stanza.after(if online { settled.to_vec() } else { made }).after(files.clone())
             });
-            if online && params.bool("pgbackrest_init_backup") {
+            if online && params.get(parameters::PGBACKREST_INIT_BACKUP) {
                 let spec = backup::Spec {
                     stanza: cluster.name.clone(),
                     account: account.clone(),
@@ -185,12 +186,12 @@ impl Compiler<'_> {
             json!({
                 "cluster": cluster.name,
                 "section": section,
-                "data_directory": params.str("pg_data"),
-                "port": params.port("pg_port"),
-                "socket_directory": params.str("pg_localhost"),
+                "data_directory": params.get(parameters::PG_DATA),
+                "port": params.get(parameters::PG_PORT),
+                "socket_directory": params.get(parameters::PG_LOCALHOST),
                 "superuser": cluster.superuser(),
                 "repository": plain,
-                "log_directory": params.str("pgbackrest_log_dir"),
+                "log_directory": params.get(parameters::PGBACKREST_LOG_DIR),
                 "processes": (u64::from(node.facts.cores) / 2 / instance.neighbours).clamp(1, 8),
             }),
         )?;
@@ -211,7 +212,7 @@ struct Configuration {
 impl Cluster<'_> {
     /// Whether it exists and keeps backups: then its stanzas are made before their configuration is there.
     fn has_stanzas(&self) -> bool {
-        self.exists && self.params.bool("pgbackrest_enabled")
+        self.exists && self.params.get(parameters::PGBACKREST_ENABLED)
     }
 
     /// The stanza of the repository that an instance archives to.
@@ -223,8 +224,8 @@ impl Cluster<'_> {
 
 /// An option of the chosen repository, however its name is written.
 fn option(params: &Params<'_>, name: &str) -> Option<Value> {
-    let chosen = params.str("pgbackrest_method");
-    let options = params.map("pgbackrest_repo").get(chosen.as_str()).map(to_json)?;
+    let chosen = params.get(parameters::PGBACKREST_METHOD);
+    let options = params.get(parameters::PGBACKREST_REPO).get(chosen.as_str()).map(to_json)?;
     let dashed = name.replace('_', "-");
     let names =
         [name.to_owned(), dashed.clone(), format!("repo1_{name}"), format!("repo1-{dashed}")];
@@ -284,13 +285,13 @@ fn with_account(line: &str, account: &str) -> Option<String> {
 /// The chosen repository as lines of pgBackRest's configuration: open ones and secret ones.
 fn repository(instance: &Instance<'_>) -> Result<(Vec<String>, Vec<String>), Problem> {
     let params = &instance.member.params;
-    let method = params.str("pgbackrest_method");
-    let repositories = params.map("pgbackrest_repo");
+    let method = params.get(parameters::PGBACKREST_METHOD);
+    let repositories = params.get(parameters::PGBACKREST_REPO);
     let Some(entries) = repositories.get(method.as_str()).map(to_json) else {
         let names: Vec<&str> = repositories.keys().map(|key| key.text.as_str()).collect();
         return Err(problem(
             "unknown-repository",
-            params.span("pgbackrest_method"),
+            params.span(parameters::PGBACKREST_METHOD),
             format!("pgbackrest_repo has no repository `{method}`; it has {}", names.join(", ")),
         ));
     };

@@ -6,6 +6,7 @@ use super::{Cluster, repository};
 use crate::compiler::{Compiler, Node, Problem, problem};
 use keddah_core::NodeName;
 use keddah_inventory::model::{PgCluster, PgMember};
+use keddah_inventory::parameters;
 use keddah_resource::{DataFacts, MADE_MARK};
 use std::collections::HashMap;
 
@@ -107,7 +108,7 @@ impl<'a> Compiler<'a> {
             return Ok(());
         }
         let mut found = Vec::new();
-        let mut elsewhere = params.bool("pgbackrest_enabled");
+        let mut elsewhere = params.get(parameters::PGBACKREST_ENABLED);
         let (mut unmounted, mut restorable) = (false, false);
         for instance in &cluster.instances {
             let usual = instance.place.below("backup");
@@ -157,15 +158,15 @@ impl<'a> Compiler<'a> {
             found.join("; ")
         );
         let leader = cluster.leader();
-        let span = params.span("pg_cluster").or(leader.member.seq_span);
-        let (account, data) = (cluster.superuser(), params.str("pg_data"));
+        let span = params.span(parameters::PG_CLUSTER).or(leader.member.seq_span);
+        let (account, data) = (cluster.superuser(), params.get(parameters::PG_DATA));
         let recover = recovery(&account, &data, cluster.version);
         let mount = if unmounted {
             "what was made here has lost its data: if a disk is not mounted, mount it and plan again; "
         } else {
             ""
         };
-        let anew = if params.bool("pgbackrest_enabled") {
+        let anew = if params.get(parameters::PGBACKREST_ENABLED) {
             "give `pgbackrest_repo` another path, or move the directories away"
         } else {
             "move the directories away"
@@ -206,7 +207,7 @@ pub(super) fn not_before_recovery<'a>(
         data.path
     );
     let version = data.version.unwrap_or_default();
-    let recover = recovery(&params.str("pg_dbsu"), &data.path, version);
+    let recover = recovery(&params.get(parameters::PG_DBSU), &data.path, version);
     Err(Box::new(problem("unfinished-recovery", member.seq_span, message).help(format!(
         "with Patroni stopped on all members, on {}: {recover}, then apply. Where that says `recovery \
          ended before configured recovery target was reached`, the repository that was restored from ends \

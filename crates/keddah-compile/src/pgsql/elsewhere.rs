@@ -9,6 +9,7 @@ use crate::topology::Topology;
 use keddah_core::NodeName;
 use keddah_inventory::Host;
 use keddah_inventory::model::{PgCluster, PgMember};
+use keddah_inventory::parameters;
 use keddah_resource::{MemberFacts, NodeFacts};
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -70,7 +71,7 @@ fn undeclared(model: &PgCluster<'_>, living: &MemberFacts) -> Problem {
     let span = model
         .members
         .first()
-        .and_then(|member| member.params.span("pg_cluster").or(member.seq_span));
+        .and_then(|member| member.params.span(parameters::PG_CLUSTER).or(member.seq_span));
     let help = format!(
         "put {host} back into the inventory; where it is to go, `keddah remove {host}` then takes it away in \
          good order. One that lives on out of reach is switched off; where it is gone already, etcd forgets \

@@ -4,6 +4,7 @@ use crate::compiler::{Problem, problem};
 use crate::node::words;
 use crate::release::extension_package;
 use keddah_inventory::Params;
+use keddah_inventory::parameters;
 
 /// Aliases for PostgreSQL and its companions, all of which Keddah installs anyway; backups, pools and
 /// Patroni go by their own names, too.
@@ -40,7 +41,7 @@ const FURTHER: &[(&str, &[&str])] = &[
 /// The packages that `pg_packages` names beside those that are installed anyway.
 pub(super) fn further(params: &Params<'_>, version: u32) -> Result<Vec<String>, Problem> {
     let mut names = Vec::new();
-    for word in params.texts("pg_packages").iter().flat_map(|line| words(line)) {
+    for word in params.get(parameters::PG_PACKAGES).iter().flat_map(|line| words(line)) {
         if ALWAYS.contains(&word.as_str()) {
             continue;
         }
@@ -66,10 +67,12 @@ pub(super) fn further(params: &Params<'_>, version: u32) -> Result<Vec<String>, 
                 .chain(FURTHER.iter().map(|(alias, _)| *alias))
                 .collect();
             return Err(Box::new(
-                problem("unknown-package", params.span("pg_packages"), message).help(format!(
-                    "aliases are {}; other packages go by Debian's names",
-                    known.join(", ")
-                )),
+                problem("unknown-package", params.span(parameters::PG_PACKAGES), message).help(
+                    format!(
+                        "aliases are {}; other packages go by Debian's names",
+                        known.join(", ")
+                    ),
+                ),
             ));
         }
         names.push(name);

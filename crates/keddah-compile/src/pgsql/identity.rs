@@ -10,6 +10,7 @@ use crate::compiler::{Compiler, Node, Problem, problem};
 use crate::pgsql::backup::{is_shared, local_repository};
 use crate::pgsql::{Instance, place, repository};
 use keddah_inventory::model::{PgCluster, PgMember};
+use keddah_inventory::parameters;
 use keddah_inventory::{ParamOrigin, Params};
 use keddah_resource::{DataFacts, InstanceFacts, InstanceProbe, NodeFacts, Place};
 use std::path::Path;
@@ -26,12 +27,12 @@ pub(super) struct Found {
 /// What a node is asked about one of its instances.
 pub(crate) fn probe(params: &Params<'_>) -> InstanceProbe {
     InstanceProbe {
-        cluster: params.str("pg_cluster"),
-        account: params.str("pg_dbsu"),
-        data_root: params.str("pg_fs_main"),
-        backup_root: params.str("pg_fs_backup"),
+        cluster: params.get(parameters::PG_CLUSTER),
+        account: params.get(parameters::PG_DBSU),
+        data_root: params.get(parameters::PG_FS_MAIN),
+        backup_root: params.get(parameters::PG_FS_BACKUP),
         repository: (!is_shared(params)).then(|| local_repository(params)).flatten(),
-        place: if params.bool("pgbackrest_enabled") {
+        place: if params.get(parameters::PGBACKREST_ENABLED) {
             repository::place(params)
         } else {
             Place::new()
@@ -51,7 +52,7 @@ fn data_of<'f>(
         return Ok(configured.data.as_ref());
     }
     let params = &member.params;
-    let beginning = format!("{}/{cluster}-", params.str("pg_fs_main"));
+    let beginning = format!("{}/{cluster}-", params.get(parameters::PG_FS_MAIN));
     let mut there = facts.data.iter().filter(|data| {
         let rest = data.path.strip_prefix(&beginning).and_then(|rest| rest.split('/').next());
         rest.is_some_and(|version| version.bytes().all(|byte| byte.is_ascii_digit()))
@@ -180,7 +181,7 @@ impl<'a> Compiler<'a> {
                     node.name
                 )
             };
-            let span = member.params.span("pg_cluster").or(member.seq_span);
+            let span = member.params.span(parameters::PG_CLUSTER).or(member.seq_span);
             return Err(Box::new(problem("identity-cluster", span, message).help(format!(
                 "leave it in {is}; or, with the inventory as it was, `keddah remove` the instance \
                  and then add the host to {cluster}; or make {cluster} on other hosts, copy the \
@@ -200,20 +201,20 @@ impl<'a> Compiler<'a> {
                  instance, then add it with the new number: it is cloned from the others",
             )));
         }
-        let namespace = member.params.str("pg_namespace");
+        let namespace = member.params.get(parameters::PG_NAMESPACE);
         if is.namespace != namespace {
             let message = format!(
                 "the keys of {cluster} are below {} in etcd, and the inventory now puts them below \
                  {namespace}: each member would find an empty place there, and none the others",
                 is.namespace
             );
-            let span = member.params.span("pg_namespace").or(member.seq_span);
+            let span = member.params.span(parameters::PG_NAMESPACE).or(member.seq_span);
             return Err(Box::new(
                 problem("identity-namespace", span, message)
                     .help(format!("set `pg_namespace: {}` for this cluster", is.namespace)),
             ));
         }
-        let wanted = member.params.str("pg_data");
+        let wanted = member.params.get(parameters::PG_DATA);
         // One place may be written in several ways: `/pg/data/` is `/pg/data`.
         if Path::new(&is.data_directory) != Path::new(&wanted) {
             let message = format!(
@@ -221,7 +222,7 @@ impl<'a> Compiler<'a> {
                  move it, and Patroni would make the instance anew in the other place",
                 is.data_directory
             );
-            let span = member.params.span("pg_data").or(member.seq_span);
+            let span = member.params.span(parameters::PG_DATA).or(member.seq_span);
             return Err(Box::new(
                 problem("identity-place", span, message)
                     .help(ways(&format!("set `pg_data: {}` for it", is.data_directory))),
@@ -251,9 +252,9 @@ fn same_version(
     data: &DataFacts,
 ) -> Result<(), Problem> {
     let params = &member.params;
-    let wanted = u32::try_from(params.int("pg_version")).unwrap_or_default();
+    let wanted = u32::try_from(params.get(parameters::PG_VERSION)).unwrap_or_default();
     let Some(version) = data.version.filter(|version| *version != wanted) else { return Ok(()) };
-    if params.origin("pg_version") == ParamOrigin::Default {
+    if params.origin(parameters::PG_VERSION) == ParamOrigin::Default {
         return Ok(());
     }
     let message = format!(
@@ -261,11 +262,13 @@ fn same_version(
          major version cannot read it, and {} would be born empty beside it",
         node.name, data.path, model.name
     );
-    Err(Box::new(problem("identity-version", params.span("pg_version"), message).help(format!(
-        "set `pg_version: {version}`, or leave it out; a cluster of {wanted} can be made under \
+    Err(Box::new(problem("identity-version", params.span(parameters::PG_VERSION), message).help(
+        format!(
+            "set `pg_version: {version}`, or leave it out; a cluster of {wanted} can be made under \
          another name on other hosts, and the data be brought there by a dump or by logical \
          replication"
-    ))))
+        ),
+    )))
 }
 
 fn same_place(
@@ -282,7 +285,7 @@ fn same_place(
     let Some(home) = is.home.as_ref().filter(|_| is.data_directory.starts_with(&below)) else {
         return Ok(());
     };
-    let wanted = format!("{}/{cluster}-{version}", params.str("pg_fs_main"));
+    let wanted = format!("{}/{cluster}-{version}", params.get(parameters::PG_FS_MAIN));
     if Path::new(home) == Path::new(&wanted) {
         return Ok(());
     }
@@ -291,7 +294,7 @@ fn same_place(
          move it, and the running server would lose its files",
         is.name
     );
-    let span = params.span("pg_fs_main").or(member.seq_span);
+    let span = params.span(parameters::PG_FS_MAIN).or(member.seq_span);
     let root = home.strip_suffix(&format!("/{cluster}-{version}")).unwrap_or(home);
     Err(Box::new(
         problem("identity-place", span, message)
@@ -305,7 +308,7 @@ fn same_account(
     node: &Node<'_>,
     data: &DataFacts,
 ) -> Result<(), Problem> {
-    let wanted = member.params.str("pg_dbsu");
+    let wanted = member.params.get(parameters::PG_DBSU);
     if data.owner.is_empty() || data.owner == wanted {
         return Ok(());
     }
@@ -314,7 +317,7 @@ fn same_account(
          as {wanted}, which may not read it",
         model.name, node.name, data.path, data.owner
     );
-    let span = member.params.span("pg_dbsu").or(member.seq_span);
+    let span = member.params.span(parameters::PG_DBSU).or(member.seq_span);
     Err(Box::new(problem("identity-account", span, message).help(format!(
         "set `pg_dbsu: {}`; a directory that was copied by hand with the wrong owner: `chown -R \
          {wanted}: {}`",
@@ -326,10 +329,10 @@ fn same_account(
 /// is without a primary (Patroni's documentation, "Watchdog support").
 fn watchdog(member: &PgMember<'_>, node: &Node<'_>) -> Result<(), Problem> {
     let params = &member.params;
-    if params.str("patroni_watchdog_mode") != "required" {
+    if params.get(parameters::PATRONI_WATCHDOG_MODE) != "required" {
         return Ok(());
     }
-    let account = params.str("pg_dbsu");
+    let account = params.get(parameters::PG_DBSU);
     let why = match &node.facts.watchdog {
         None => "has no /dev/watchdog".to_owned(),
         Some(device) => {
@@ -353,7 +356,7 @@ fn watchdog(member: &PgMember<'_>, node: &Node<'_>) -> Result<(), Problem> {
         "`patroni_watchdog_mode: required`, and {} {why}: Patroni would let no instance there lead",
         node.name
     );
-    let span = params.span("patroni_watchdog_mode").or(member.seq_span);
+    let span = params.span(parameters::PATRONI_WATCHDOG_MODE).or(member.seq_span);
     Err(Box::new(problem("no-watchdog", span, message).help(format!(
         "`automatic` uses a watchdog where there is one; or load a driver on every member (such as \
          `softdog`) and give the device to {account} by a rule of udev: KERNEL==\"watchdog\", \

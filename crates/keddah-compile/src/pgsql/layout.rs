@@ -10,6 +10,7 @@ use crate::node::words;
 use crate::release::extension_package;
 use keddah_inventory::Params;
 use keddah_inventory::model::{PgDatabase, PgExtension};
+use keddah_inventory::parameters;
 use keddah_resource::kind::directory::{self, Permissions};
 use keddah_resource::kind::{file, packages, symlink, unit, user};
 use keddah_resource::{Kind, Module, Resource, ResourceId, Spec};
@@ -40,11 +41,11 @@ impl Compiler<'_> {
         let superuser = cluster.superuser();
         let resource =
             |spec: Spec| Resource::new(&node.name, Module::Pgsql, spec).in_cluster(&cluster.name);
-        let home = params.str("pg_dbsu_home");
+        let home = params.get(parameters::PG_DBSU_HOME);
         let account = self.fleet.add(resource(
             user::Spec {
                 account: superuser.clone(),
-                uid: u32::try_from(params.int("pg_dbsu_uid")).ok().filter(|&uid| uid > 0),
+                uid: u32::try_from(params.get(parameters::PG_DBSU_UID)).ok().filter(|&uid| uid > 0),
                 home: home.clone(),
                 shell: "/bin/bash".to_owned(),
                 groups: Vec::new(),
@@ -52,7 +53,7 @@ impl Compiler<'_> {
             }
             .into(),
         ));
-        let sudo = params.str("pg_dbsu_sudo");
+        let sudo = params.get(parameters::PG_DBSU_SUDO);
         self.sudoers(node, Module::Pgsql, &superuser, &sudo, account.clone())?;
         let packages = self.pg_packages(cluster, instance, &account)?;
 
@@ -88,22 +89,26 @@ impl Compiler<'_> {
         let roots = Permissions::root(0o755);
         directories.push(self.owned_directory(cluster, instance, &programs, roots, &base));
         let below = [
-            (params.str("pg_data"), 0o700),
+            (params.get(parameters::PG_DATA), 0o700),
             (place.below("conf"), 0o700),
             (place.below("tmp"), 0o700),
             (certificates.clone(), 0o700),
             (place.below("log"), 0o755),
-            (params.str("pg_log_dir"), 0o700),
-            (params.str("patroni_log_dir"), 0o700),
-            (params.str("pgbouncer_log_dir"), 0o700),
-            (params.str("pgbackrest_log_dir"), 0o700),
+            (params.get(parameters::PG_LOG_DIR), 0o700),
+            (params.get(parameters::PATRONI_LOG_DIR), 0o700),
+            (params.get(parameters::PGBOUNCER_LOG_DIR), 0o700),
+            (params.get(parameters::PGBACKREST_LOG_DIR), 0o700),
         ];
         for (path, mode) in below {
             let path = instance.real(&path);
             directories.push(self.owned_directory(cluster, instance, &path, owned(mode), &base));
         }
-        let backups =
-            format!("{}/{}-{}", params.str("pg_fs_backup"), cluster.name, cluster.version);
+        let backups = format!(
+            "{}/{}-{}",
+            params.get(parameters::PG_FS_BACKUP),
+            cluster.name,
+            cluster.version
+        );
         let backups_made = self.directories(
             node,
             Module::Pgsql,
@@ -130,7 +135,7 @@ impl Compiler<'_> {
         // Of several instances, the first one's: the link is the node's.
         let first = self.topology.instances_on(&node.name).next();
         let first = first.is_none_or(|(first, _)| first.name.as_str() == cluster.name);
-        if first && params.str("pg_bin_dir") == "/usr/pgsql/bin" {
+        if first && params.get(parameters::PG_BIN_DIR) == "/usr/pgsql/bin" {
             self.fleet.add(
                 resource(
                     symlink::Spec {
@@ -158,7 +163,7 @@ impl Compiler<'_> {
             .after(directories.clone())
             .reloads(&instance.postmaster())
             .reloads(&instance.patroni());
-        if params.bool("pgbouncer_enabled") {
+        if params.get(parameters::PGBOUNCER_ENABLED) {
             certificate = certificate.reloads(&instance.pgbouncer());
         }
         let certificate = self.fleet.add(certificate);
@@ -241,12 +246,12 @@ impl Compiler<'_> {
             extensions.filter_map(|extension| extension_package(&extension.name, cluster.version)),
         );
         // Without the package of a library that it must load, PostgreSQL does not start.
-        let preloaded = params.str("pg_libs");
+        let preloaded = params.get(parameters::PG_LIBS);
         names.extend(preloaded.split(',').filter_map(|library| {
             let name = library.trim().trim_start_matches("$libdir/");
             extension_package(name, cluster.version)
         }));
-        for word in params.texts("pg_extensions").iter().flat_map(|line| words(line)) {
+        for word in params.get(parameters::PG_EXTENSIONS).iter().flat_map(|line| words(line)) {
             match extension_package(&word, cluster.version) {
                 Some(package) => names.push(package),
                 None if word.starts_with("postgresql-") && !word.contains(['*', '$']) => {
@@ -287,7 +292,7 @@ impl Compiler<'_> {
         let path = unit_file(&unit.name);
         let spec = file::Spec::text(path, text, Permissions::root(0o644));
         let mut file = Resource::new(&instance.node.name, Module::Pgsql, spec)
-            .in_cluster(&instance.member.params.str("pg_cluster"))
+            .in_cluster(&instance.member.params.get(parameters::PG_CLUSTER))
             .after([files.packages.clone()]);
         let plain = if *unit == instance.patroni() {
             place::PATRONI_UNIT
@@ -321,7 +326,7 @@ impl Compiler<'_> {
     /// The names under which clients reach an instance: its own and its cluster's, and those of the
     /// other members, whose load balancers lead here, too.
     fn dns_names(&self, cluster: &Cluster<'_>, instance: &Instance<'_>) -> Vec<String> {
-        let suffix = instance.member.params.str("pg_dns_suffix");
+        let suffix = instance.member.params.get(parameters::PG_DNS_SUFFIX);
         self.members(cluster)
             .map(|member| format!("{}-{}", cluster.name, member.seq))
             .chain([cluster.name.clone()])
@@ -335,15 +340,15 @@ impl Compiler<'_> {
         let mut addresses: Vec<String> =
             self.members(cluster).map(|member| member.node.as_str().to_owned()).collect();
         let params = &instance.member.params;
-        if params.bool("pg_vip_enabled") {
-            addresses.push(host_part(&params.str("pg_vip_address")));
+        if params.get(parameters::PG_VIP_ENABLED) {
+            addresses.push(host_part(&params.get(parameters::PG_VIP_ADDRESS)));
         }
         let inventory = self.input.inventory;
-        for host in inventory.members(&params.str("pg_service_provider")) {
+        for host in inventory.members(&params.get(parameters::PG_SERVICE_PROVIDER)) {
             let provider = Params::new(inventory, &host.name);
             addresses.push(host.name.as_str().to_owned());
-            if provider.bool("vip_enabled") {
-                addresses.push(host_part(&provider.str("vip_address")));
+            if provider.get(parameters::VIP_ENABLED) {
+                addresses.push(host_part(&provider.get(parameters::VIP_ADDRESS)));
             }
         }
         // What is no address cannot be one in a certificate.

@@ -3,6 +3,7 @@
 
 use keddah_inventory::Params;
 use keddah_inventory::model::{DatabaseState, PgDatabase, PgExtension, State};
+use keddah_inventory::parameters;
 
 /// Extensions that `CREATE EXTENSION` refuses, or whose functions do, until the library of the same
 /// name was loaded at the server's start (each project's installation notes).
@@ -14,7 +15,7 @@ const FIRST: &str = "citus";
 
 /// `shared_preload_libraries` of a cluster: `pg_libs`, and what its extensions need beside that.
 pub(super) fn preloaded(params: &Params<'_>) -> String {
-    let named = params.str("pg_libs");
+    let named = params.get(parameters::PG_LIBS);
     let mut libraries: Vec<&str> =
         named.split(',').map(str::trim).filter(|library| !library.is_empty()).collect();
     let mut needed: Vec<String> = PgDatabase::business(params)

@@ -3,6 +3,8 @@
 
 use super::{Cluster, Instance};
 use crate::compiler::{Compiler, Problem, problem};
+use keddah_inventory::parameters;
+use keddah_inventory::registry::Handle;
 use std::net::{IpAddr, Ipv4Addr};
 
 /// Words and addresses that stand for all of a node's addresses.
@@ -27,14 +29,16 @@ impl Compiler<'_> {
         if own.is_empty() {
             return Ok(());
         }
-        let listens = params.str("pg_listen");
+        let listens = params.get(parameters::PG_LISTEN);
         let listens: Vec<&str> =
             listens.split(',').map(str::trim).filter(|one| !one.is_empty()).collect();
         let wrong = |message: String| {
-            Err(Box::new(problem("listen-address", params.span("pg_listen"), message).help(
-                "${ip} is the node's own address, ${vip} the cluster's virtual one, ${lo} the \
+            Err(Box::new(
+                problem("listen-address", params.span(parameters::PG_LISTEN), message).help(
+                    "${ip} is the node's own address, ${vip} the cluster's virtual one, ${lo} the \
                  loopback one; 0.0.0.0 stands for all",
-            )))
+                ),
+            ))
         };
         for address in &listens {
             if address.contains("${") {
@@ -73,12 +77,15 @@ impl Compiler<'_> {
 /// (`net.ipv4.ip_nonlocal_bind`).
 fn virtual_addresses(instance: &Instance<'_>) -> Vec<String> {
     let params = &instance.member.params;
-    let given = |enabled: &str, address: &str| {
-        let address = params.str(address);
-        params.bool(enabled).then(|| address.split('/').next().unwrap_or_default().to_owned())
+    let given = |enabled: Handle<bool>, address: Handle<String>| {
+        let address = params.get(address);
+        params.get(enabled).then(|| address.split('/').next().unwrap_or_default().to_owned())
     };
-    [given("pg_vip_enabled", "pg_vip_address"), given("vip_enabled", "vip_address")]
-        .into_iter()
-        .flatten()
-        .collect()
+    [
+        given(parameters::PG_VIP_ENABLED, parameters::PG_VIP_ADDRESS),
+        given(parameters::VIP_ENABLED, parameters::VIP_ADDRESS),
+    ]
+    .into_iter()
+    .flatten()
+    .collect()
 }

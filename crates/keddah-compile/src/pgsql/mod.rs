@@ -13,7 +13,6 @@ mod libraries;
 mod listening;
 mod moving_ports;
 mod objects;
-pub(crate) mod parameters;
 mod patroni;
 mod pause;
 pub(crate) mod place;
@@ -23,6 +22,7 @@ mod privileges;
 mod repository;
 mod roles;
 pub(crate) mod services;
+pub(crate) mod settings;
 pub(crate) mod standby;
 mod stopped;
 pub(crate) mod verifier;
@@ -33,6 +33,7 @@ use crate::etcd::access;
 use crate::release::POSTGRESQL_VERSIONS;
 use keddah_core::NodeName;
 use keddah_inventory::model::{PgCluster, PgMember};
+use keddah_inventory::parameters;
 use keddah_inventory::{ParamOrigin, Params};
 use keddah_resource::kind::PgConnection;
 use keddah_resource::kind::postmaster::PatroniApi;
@@ -117,16 +118,16 @@ impl Cluster<'_> {
 
     /// The operating system account that runs it, and the role of the same name.
     fn superuser(&self) -> String {
-        self.params.str("pg_dbsu")
+        self.params.get(parameters::PG_DBSU)
     }
 }
 
 /// How an agent reaches PostgreSQL on its own node.
 pub(crate) fn connection(params: &Params<'_>) -> PgConnection {
     PgConnection {
-        socket_directory: params.str("pg_localhost"),
-        port: params.port("pg_port"),
-        superuser: params.str("pg_dbsu"),
+        socket_directory: params.get(parameters::PG_LOCALHOST),
+        port: params.get(parameters::PG_PORT),
+        superuser: params.get(parameters::PG_DBSU),
     }
 }
 
@@ -137,10 +138,12 @@ impl Instance<'_> {
         PatroniApi {
             unit: self.place.patroni_unit(),
             address: self.node.address.clone(),
-            port: params.port("patroni_port"),
-            ca_path: params.bool("patroni_ssl_enabled").then(|| crate::ca::CA_PATH.to_owned()),
-            username: params.str("patroni_username"),
-            password: params.secret("patroni_password"),
+            port: params.get(parameters::PATRONI_PORT),
+            ca_path: params
+                .get(parameters::PATRONI_SSL_ENABLED)
+                .then(|| crate::ca::CA_PATH.to_owned()),
+            username: params.get(parameters::PATRONI_USERNAME),
+            password: params.get(parameters::PATRONI_PASSWORD),
         }
     }
 
@@ -246,7 +249,10 @@ impl<'a> Compiler<'a> {
             .map(|(member, node)| Instance {
                 name: member.instance(&model.name),
                 place: Place::of(&name, &member),
-                directory: format!("{}/{name}-{version}", member.params.str("pg_fs_main")),
+                directory: format!(
+                    "{}/{name}-{version}",
+                    member.params.get(parameters::PG_FS_MAIN)
+                ),
                 neighbours: self.topology.instances_on(&node.name).count().max(1) as u64,
                 member,
                 node,
@@ -322,7 +328,7 @@ impl<'a> Compiler<'a> {
                 certificates: instance.place.certificates(),
                 patroni: instance.patroni(),
                 secrets: instance.id(Kind::File, &patroni_secrets(&instance.place)),
-                patroni_port: instance.member.params.port("patroni_port"),
+                patroni_port: instance.member.params.get(parameters::PATRONI_PORT),
                 runs,
             });
             self.pool(cluster, instance, &files)?;
@@ -359,7 +365,7 @@ impl<'a> Compiler<'a> {
 /// PostgreSQL's major version for a cluster: what the inventory asks for, or, where it asks for
 /// nothing, the newest that the node's package sources are known to offer.
 fn version(params: &Params<'_>, node: &Node<'_>) -> Result<u32, Problem> {
-    let wanted = u32::try_from(params.int("pg_version")).unwrap_or_default();
+    let wanted = u32::try_from(params.get(parameters::PG_VERSION)).unwrap_or_default();
     let offered = |version: u32| {
         version == node.release.postgresql()
             || node.facts.package_candidates.contains_key(&format!("postgresql-{version}"))
@@ -367,7 +373,7 @@ fn version(params: &Params<'_>, node: &Node<'_>) -> Result<u32, Problem> {
     if offered(wanted) {
         return Ok(wanted);
     }
-    if params.origin("pg_version") == ParamOrigin::Default {
+    if params.origin(parameters::PG_VERSION) == ParamOrigin::Default {
         let newest = POSTGRESQL_VERSIONS.rev().find(|&version| offered(version));
         return Ok(newest.unwrap_or(node.release.postgresql()));
     }
@@ -378,7 +384,7 @@ fn version(params: &Params<'_>, node: &Node<'_>) -> Result<u32, Problem> {
         .collect();
     let problem = problem(
         "unavailable-version",
-        params.span("pg_version"),
+        params.span(parameters::PG_VERSION),
         format!(
             "the package sources of {} do not offer PostgreSQL {wanted}; they offer {}",
             node.name,

@@ -3,6 +3,7 @@
 
 use super::place::Place;
 use crate::compiler::{Compiler, Node};
+use keddah_inventory::parameters;
 use keddah_resource::{Kind, ResourceId};
 use std::collections::BTreeMap;
 
@@ -37,13 +38,14 @@ impl<'a> Compiler<'a> {
                 let pool = Place::of(name, member).pgbouncer_unit();
                 let pool = ResourceId::new(&node.name, Kind::Unit, pool);
                 let moved = [
-                    ("PostgreSQL", ports.server, "pg_port", &server),
-                    ("PgBouncer", ports.pool, "pgbouncer_port", &pool),
+                    ("PostgreSQL", ports.server, parameters::PG_PORT, &server),
+                    ("PgBouncer", ports.pool, parameters::PGBOUNCER_PORT, &pool),
                 ];
                 for (what, is, parameter, resource) in moved {
-                    let will = member.params.port(parameter);
+                    let will = member.params.get(parameter);
                     let Some(is) = is.filter(|is| *is != will) else { continue };
-                    let enabled = what != "PgBouncer" || member.params.bool("pgbouncer_enabled");
+                    let enabled =
+                        what != "PgBouncer" || member.params.get(parameters::PGBOUNCER_ENABLED);
                     if !enabled || self.fleet.get(resource).is_none() {
                         continue;
                     }

@@ -5,6 +5,7 @@ use super::pool_auth::LOOKUP_SCHEMA;
 use crate::compiler::{Compiler, Problem, problem};
 use keddah_inventory::Params;
 use keddah_inventory::model::{DatabaseState, PgDatabase, PgExtension, PgSchema, PgUser, State};
+use keddah_inventory::parameters;
 use keddah_resource::kind::pg_privileges::{DefaultPrivilege, SchemaPrivilege};
 use keddah_resource::kind::{
     pg_baseline, pg_census, pg_database, pg_extension, pg_privileges, pg_schema,
@@ -50,7 +51,7 @@ impl Compiler<'_> {
         roles: &[ResourceId],
     ) -> Result<(), Problem> {
         let params = &cluster.params;
-        if !params.bool("pg_provision") {
+        if !params.get(parameters::PG_PROVISION) {
             return Ok(());
         }
         let databases = PgDatabase::business(params);
@@ -115,7 +116,7 @@ impl Compiler<'_> {
                 grantee: one.grantee.clone(),
             })
             .collect();
-        let mut schemas = cluster.params.texts("pg_default_schemas");
+        let mut schemas = cluster.params.get(parameters::PG_DEFAULT_SCHEMAS);
         if !cluster.lookup_roles().is_empty() && !schemas.iter().any(|one| one == LOOKUP_SCHEMA) {
             schemas.push(LOOKUP_SCHEMA.to_owned());
         }
@@ -155,12 +156,15 @@ impl Compiler<'_> {
     ) -> Result<pg_database::Spec, Problem> {
         offered(cluster, database)?;
         let params = &cluster.params;
-        let connect_roles: BTreeSet<String> =
-            ["pg_replication_username", "pg_monitor_username", "pg_admin_username"]
-                .map(|name| params.str(name))
-                .into_iter()
-                .chain(database.owner.clone())
-                .collect();
+        let connect_roles: BTreeSet<String> = [
+            parameters::PG_REPLICATION_USERNAME,
+            parameters::PG_MONITOR_USERNAME,
+            parameters::PG_ADMIN_USERNAME,
+        ]
+        .map(|name| params.get(name))
+        .into_iter()
+        .chain(database.owner.clone())
+        .collect();
         let locale = |own: &Option<String>| own.clone().or_else(|| database.locale.clone());
         let provider_locale = match database.locale_provider.as_deref() {
             Some("icu") => locale(&database.icu_locale),
@@ -350,11 +354,11 @@ fn offered(cluster: &Cluster<'_>, database: &PgDatabase) -> Result<(), Problem> 
 /// An encoding as `pg_encoding_to_char` spells it.
 /// What `initdb` is told, as the server says it afterwards.
 fn birth(params: &Params<'_>) -> BTreeMap<String, String> {
-    let checksums = if params.bool("pg_checksum") { "on" } else { "off" };
+    let checksums = if params.get(parameters::PG_CHECKSUM) { "on" } else { "off" };
     [
-        ("pg_encoding", encoding_name(&params.str("pg_encoding"))),
-        ("pg_lc_collate", params.str("pg_lc_collate")),
-        ("pg_lc_ctype", params.str("pg_lc_ctype")),
+        ("pg_encoding", encoding_name(&params.get(parameters::PG_ENCODING))),
+        ("pg_lc_collate", params.get(parameters::PG_LC_COLLATE)),
+        ("pg_lc_ctype", params.get(parameters::PG_LC_CTYPE)),
         ("pg_checksum", checksums.to_owned()),
     ]
     .map(|(name, value)| (name.to_owned(), value))

@@ -11,6 +11,7 @@ use crate::etcd::learners::serves_clients;
 use keddah_core::Secret;
 use keddah_inventory::Params;
 use keddah_inventory::model::{Dialect, RtoPlan};
+use keddah_inventory::parameters;
 use keddah_resource::kind::directory::{self, Permissions};
 use keddah_resource::kind::{file, patroni_config, pg_instance, postmaster, unit};
 use keddah_resource::{Class, Kind, MADE_MARK, Module, Resource, ResourceId, Spec, TriggerAction};
@@ -96,7 +97,7 @@ impl Compiler<'_> {
             .after([directory.clone()])
             .reloads(&patroni),
         );
-        let password = instance.member.params.secret("patroni_password");
+        let password = instance.member.params.get(parameters::PATRONI_PASSWORD);
         self.door_by_file("`patroni_password`", &password, &secrets);
         before.push(secrets);
         let first = !cluster.exists && node.name == cluster.leader;
@@ -150,7 +151,7 @@ impl Compiler<'_> {
             // A replica that starts before its cluster exists would race the primary for it.
             before.push(leader.id(Kind::PgInstance, &leader.name));
         }
-        let port = instance.member.params.port("patroni_port");
+        let port = instance.member.params.get(parameters::PATRONI_PORT);
         let unit = unit::Spec {
             // Patroni takes PostgreSQL down with it.
             restart_class: Class::OrderedRestart,
@@ -160,7 +161,7 @@ impl Compiler<'_> {
         .ready_when_speaking(
             &node.address,
             port,
-            instance.member.params.bool("patroni_ssl_enabled"),
+            instance.member.params.get(parameters::PATRONI_SSL_ENABLED),
         );
         let mut unit = resource(unit.into()).after(before);
         if rolls {
@@ -174,7 +175,7 @@ impl Compiler<'_> {
             resource(
                 pg_instance::Spec {
                     instance: instance.name.clone(),
-                    data_directory: instance.member.params.str("pg_data"),
+                    data_directory: instance.member.params.get(parameters::PG_DATA),
                     origin: match (first, &cluster.follows) {
                         (true, None) => pg_instance::Origin::Bootstrap,
                         (true, Some(_)) => pg_instance::Origin::Copy,
@@ -220,14 +221,14 @@ impl Compiler<'_> {
         let params = &instance.member.params;
         let address = &instance.node.address;
         let certificates = instance.place.certificates();
-        let port = params.port("patroni_port");
+        let port = params.get(parameters::PATRONI_PORT);
         let mut restapi = json!({
             "listen": format!("0.0.0.0:{port}"),
             "connect_address": format!("{address}:{port}"),
             "allowlist": self.who_may_write(cluster, params),
         });
         let mut ctl = Value::Null;
-        if params.bool("patroni_ssl_enabled") {
+        if params.get(parameters::PATRONI_SSL_ENABLED) {
             restapi["certfile"] = format!("{certificates}/server.crt").into();
             restapi["keyfile"] = format!("{certificates}/server.key").into();
             restapi["cafile"] = crate::ca::CA_PATH.into();
@@ -249,7 +250,7 @@ impl Compiler<'_> {
         // after its lock had gone: Patroni must not delete it by itself (patroni/patroni #2302).
         let remove_diverged = false;
         let mut parameters = json!({
-            "unix_socket_directories": params.str("pg_localhost"),
+            "unix_socket_directories": params.get(parameters::PG_LOCALHOST),
             "hba_file": instance.place.hba_file(),
         });
         let (tags, own) = standby::part(cluster, instance);
@@ -258,9 +259,9 @@ impl Compiler<'_> {
         }
         let mut settings = json!({
             "scope": cluster.name,
-            "namespace": params.str("pg_namespace"),
+            "namespace": params.get(parameters::PG_NAMESPACE),
             "name": instance.name,
-            "log": { "dir": params.str("patroni_log_dir"), "level": "INFO", "file_num": 4, "file_size": 10_485_760 },
+            "log": { "dir": params.get(parameters::PATRONI_LOG_DIR), "level": "INFO", "file_num": 4, "file_size": 10_485_760 },
             "restapi": restapi,
             "etcd3": {
                 "hosts": hosts,
@@ -270,7 +271,7 @@ impl Compiler<'_> {
                 "key": format!("{certificates}/etcd.key"),
             },
             "postgresql": {
-                "data_dir": params.str("pg_data"),
+                "data_dir": params.get(parameters::PG_DATA),
                 "bin_dir": aside::programs(instance.node.release, cluster.version),
                 "bin_name": { "pg_rewind": aside::SCRIPT },
                 "pgpass": instance.place.below("tmp/patroni.pgpass"),
@@ -283,7 +284,7 @@ impl Compiler<'_> {
                 "parameters": parameters,
             },
             "tags": tags,
-            "watchdog": { "mode": params.str("patroni_watchdog_mode") },
+            "watchdog": { "mode": params.get(parameters::PATRONI_WATCHDOG_MODE) },
         });
         if !ctl.is_null() {
             settings["ctl"] = ctl;
@@ -295,7 +296,8 @@ impl Compiler<'_> {
     /// members, which ask each other in failsafe mode, administration nodes, and the node itself.
     /// Health checks and everything else that only reads are answered to everybody.
     fn who_may_write(&self, cluster: &Cluster<'_>, params: &Params<'_>) -> BTreeSet<String> {
-        let mut allowed = BTreeSet::from(["127.0.0.1".to_owned(), params.str("admin_ip")]);
+        let mut allowed =
+            BTreeSet::from(["127.0.0.1".to_owned(), params.get(parameters::ADMIN_IP)]);
         allowed.extend(self.members(cluster).map(|member| member.node.to_string()));
         allowed.extend(self.topology.infra.iter().cloned());
         allowed.retain(|address| !address.is_empty());
@@ -311,14 +313,14 @@ impl Compiler<'_> {
             ("loop_wait".to_owned(), json!(plan.loop_wait)),
             ("retry_timeout".to_owned(), json!(plan.retry_timeout)),
             ("primary_start_timeout".to_owned(), json!(plan.primary_start_timeout)),
-            ("maximum_lag_on_failover".to_owned(), json!(params.size_bytes("pg_rpo"))),
+            ("maximum_lag_on_failover".to_owned(), json!(params.get(parameters::PG_RPO))),
             // With etcd gone, a primary that reaches all members goes on.
             ("failsafe_mode".to_owned(), json!(true)),
         ]);
         for (name, value) in standby::synchronous(cluster)? {
             settings.insert(name.to_owned(), value);
         }
-        if params.str("patroni_mode") == "pause" {
+        if params.get(parameters::PATRONI_MODE) == "pause" {
             settings.insert(pause::SETTING.to_owned(), json!(true));
         }
         let follows = cluster.follows.as_ref().map(Upstream::section);
@@ -347,12 +349,12 @@ impl Compiler<'_> {
             }),
         );
         let mut initdb = vec![
-            json!({ "encoding": params.str("pg_encoding") }),
-            json!({ "locale": params.str("pg_locale") }),
-            json!({ "lc-collate": params.str("pg_lc_collate") }),
-            json!({ "lc-ctype": params.str("pg_lc_ctype") }),
+            json!({ "encoding": params.get(parameters::PG_ENCODING) }),
+            json!({ "locale": params.get(parameters::PG_LOCALE) }),
+            json!({ "lc-collate": params.get(parameters::PG_LC_COLLATE) }),
+            json!({ "lc-ctype": params.get(parameters::PG_LC_CTYPE) }),
         ];
-        if params.bool("pg_checksum") {
+        if params.get(parameters::PG_CHECKSUM) {
             initdb.push(json!("data-checksums"));
         }
         Ok(json!({ "bootstrap": { "dcs": settings, "initdb": initdb } }))
@@ -381,7 +383,7 @@ impl Compiler<'_> {
         let mut resource = Resource::new(&leader.node.name, Module::Pgsql, spec)
             .in_cluster(&cluster.name)
             .after([leader.id(Kind::PgInstance, &leader.name)]);
-        if cluster.params.str("patroni_mode") == "pause" {
+        if cluster.params.get(parameters::PATRONI_MODE) == "pause" {
             let members = &cluster.instances;
             resource =
                 resource.after(members.iter().map(|one| one.id(Kind::PgInstance, &one.name)));
@@ -409,10 +411,10 @@ fn earlier<'c, 'a>(
 
 fn listen(instance: &Instance<'_>) -> Value {
     let params = &instance.member.params;
-    let port = params.port("pg_port");
+    let port = params.get(parameters::PG_PORT);
     json!({
         "postgresql": {
-            "listen": format!("{}:{port}", params.str("pg_listen")),
+            "listen": format!("{}:{port}", params.get(parameters::PG_LISTEN)),
             "connect_address": format!("{}:{port}", instance.node.address),
         }
     })
@@ -421,8 +423,8 @@ fn listen(instance: &Instance<'_>) -> Value {
 fn secrets(cluster: &Cluster<'_>, params: &Params<'_>) -> Value {
     let superuser = cluster.superuser();
     let replication = json!({
-        "username": params.str("pg_replication_username"),
-        "password": params.secret("pg_replication_password").reveal(),
+        "username": params.get(parameters::PG_REPLICATION_USERNAME),
+        "password": params.get(parameters::PG_REPLICATION_PASSWORD).reveal(),
     });
     let mut authentication = json!({
         "superuser": { "username": superuser },
@@ -430,15 +432,15 @@ fn secrets(cluster: &Cluster<'_>, params: &Params<'_>) -> Value {
         // pg_rewind as the replication user needs no superuser over the network.
         "rewind": replication,
     });
-    let password = params.secret("pg_dbsu_password");
+    let password = params.get(parameters::PG_DBSU_PASSWORD);
     if !password.is_empty() {
         authentication["superuser"]["password"] = password.reveal().into();
     }
     json!({
         "restapi": {
             "authentication": {
-                "username": params.str("patroni_username"),
-                "password": params.secret("patroni_password").reveal(),
+                "username": params.get(parameters::PATRONI_USERNAME),
+                "password": params.get(parameters::PATRONI_PASSWORD).reveal(),
             }
         },
         // As long as etcd asks for no login, Patroni does without.

@@ -6,6 +6,7 @@ use crate::compiler::{Compiler, Problem};
 use keddah_core::Secret;
 use keddah_inventory::Params;
 use keddah_inventory::model::{DatabaseState, Dialect, PgDatabase, PgUser, State};
+use keddah_inventory::parameters;
 use keddah_resource::kind::directory::{self, Permissions};
 use keddah_resource::kind::{file, unit};
 use keddah_resource::{Kind, Module, Resource, ResourceId, Spec};
@@ -30,7 +31,7 @@ impl Compiler<'_> {
         let directory = place.pgbouncer_directory();
         let resource =
             |spec: Spec| Resource::new(&node.name, Module::Pgsql, spec).in_cluster(&cluster.name);
-        if !params.bool("pgbouncer_enabled") {
+        if !params.get(parameters::PGBOUNCER_ENABLED) {
             let spec = unit::Spec::stopped(place.pgbouncer_unit());
             self.fleet.add(resource(spec.into()).after([files.packages.clone()]));
             if place.own_name().is_some() {
@@ -66,17 +67,17 @@ impl Compiler<'_> {
             json!({
                 "directory": directory,
                 "process": place.pgbouncer_unit().trim_end_matches(".service"),
-                "log_directory": params.str("pgbouncer_log_dir"),
-                "auth_query": params.bool("pgbouncer_auth_query"),
-                "monitor": params.str("pg_monitor_username"),
-                "admin": params.str("pg_admin_username"),
+                "log_directory": params.get(parameters::PGBOUNCER_LOG_DIR),
+                "auth_query": params.get(parameters::PGBOUNCER_AUTH_QUERY),
+                "monitor": params.get(parameters::PG_MONITOR_USERNAME),
+                "admin": params.get(parameters::PG_ADMIN_USERNAME),
                 "superuser": superuser,
-                "pool_mode": params.str("pgbouncer_poolmode"),
+                "pool_mode": params.get(parameters::PGBOUNCER_POOLMODE),
                 "max_client_conn": (node.facts.open_files_limit / 2).min(MOST_CLIENTS),
                 "default_pool_size": 64,
                 "max_db_connections": 100,
-                "ignored_parameters": params.texts("pgbouncer_ignore_param"),
-                "client_sslmode": params.str("pgbouncer_sslmode"),
+                "ignored_parameters": params.get(parameters::PGBOUNCER_IGNORE_PARAM),
+                "client_sslmode": params.get(parameters::PGBOUNCER_SSLMODE),
                 "certificates": place.certificates(),
             }),
         )?;
@@ -84,9 +85,9 @@ impl Compiler<'_> {
         let listen = format!(
             "; Written by Keddah: a change of these restarts PgBouncer.\nlisten_addr = {}\n\
              listen_port = {}\nunix_socket_dir = {}\n",
-            params.str("pg_listen"),
-            params.port("pgbouncer_port"),
-            params.str("pg_localhost"),
+            params.get(parameters::PG_LISTEN),
+            params.get(parameters::PGBOUNCER_PORT),
+            params.get(parameters::PG_LOCALHOST),
         );
         let mut userlist = String::new();
         // Whoever is not in the list is no user, not even for its console over the socket.
@@ -154,7 +155,7 @@ impl Compiler<'_> {
         });
         let spec = unit::Spec::running(place.pgbouncer_unit())
             .started_with(&[&format!("{directory}/pgbouncer.ini")])
-            .ready_when_open(&node.address, params.port("pgbouncer_port"));
+            .ready_when_open(&node.address, params.get(parameters::PGBOUNCER_PORT));
         self.fleet.add(resource(spec.into()).after(before));
         Ok(())
     }
@@ -163,7 +164,10 @@ impl Compiler<'_> {
 impl Compiler<'_> {
     /// The roles of the cluster, on its leader, whose passwords a pool's list holds.
     fn pooled_roles(&self, cluster: &Cluster<'_>, users: &[PgUser]) -> Vec<ResourceId> {
-        if cluster.follows.is_some() || !cluster.params.bool("pg_provision") || !cluster.is_led() {
+        if cluster.follows.is_some()
+            || !cluster.params.get(parameters::PG_PROVISION)
+            || !cluster.is_led()
+        {
             // They come from elsewhere, or wait.
             return Vec::new();
         }
@@ -186,13 +190,14 @@ impl Compiler<'_> {
 /// whose parameters are `own`.
 fn database_lines(cluster: &Cluster<'_>, own: &Params<'_>) -> String {
     let params = &cluster.params;
-    let target = format!("host={} port={}", own.str("pg_localhost"), own.port("pg_port"));
+    let target =
+        format!("host={} port={}", own.get(parameters::PG_LOCALHOST), own.get(parameters::PG_PORT));
     let mut text = String::from("; Written by Keddah; edit the inventory instead.\n");
     // By database and not for all: PgBouncer keeps a global `auth_user` when a reload takes it away,
     // and would look up who uses its console, too.
-    let lookups = params.bool("pgbouncer_auth_query");
+    let lookups = params.get(parameters::PGBOUNCER_AUTH_QUERY);
     let lookup = |user: &str| if lookups { format!(" auth_user={user}") } else { String::new() };
-    let monitor = params.str("pg_monitor_username");
+    let monitor = params.get(parameters::PG_MONITOR_USERNAME);
     let _ = writeln!(text, "postgres = {target} pool_mode=session{}", lookup(&monitor));
     for database in PgDatabase::business(params) {
         let offered = database.pgbouncer

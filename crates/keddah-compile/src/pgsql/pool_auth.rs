@@ -5,6 +5,7 @@ use super::Cluster;
 use crate::compiler::{Compiler, Problem, problem};
 use keddah_core::Secret;
 use keddah_inventory::model::{DatabaseState, PgDatabase, PgUser};
+use keddah_inventory::parameters;
 use keddah_resource::kind::pg_function;
 use keddah_resource::{Kind, ResourceId, scram};
 use std::collections::BTreeSet;
@@ -23,14 +24,16 @@ impl Cluster<'_> {
     /// The roles as which PgBouncer looks passwords up; empty when it does not.
     pub(super) fn lookup_roles(&self) -> BTreeSet<String> {
         let params = &self.params;
-        if !params.bool("pgbouncer_enabled") || !params.bool("pgbouncer_auth_query") {
+        if !params.get(parameters::PGBOUNCER_ENABLED)
+            || !params.get(parameters::PGBOUNCER_AUTH_QUERY)
+        {
             return BTreeSet::new();
         }
         PgDatabase::business(params)
             .into_iter()
             .filter(|database| database.pgbouncer && database.state != DatabaseState::Absent)
             .filter_map(|database| database.pool_auth_user)
-            .chain([params.str("pg_monitor_username")])
+            .chain([params.get(parameters::PG_MONITOR_USERNAME)])
             .collect()
     }
 }

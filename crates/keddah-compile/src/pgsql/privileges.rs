@@ -4,6 +4,7 @@
 use super::Cluster;
 use crate::compiler::{Compiler, Problem, problem};
 use keddah_inventory::model::{PgUser, State};
+use keddah_inventory::parameters;
 use keddah_resource::kind::pg_privileges::DefaultPrivilege;
 use std::collections::BTreeSet;
 
@@ -16,20 +17,23 @@ impl Compiler<'_> {
     ) -> Result<BTreeSet<DefaultPrivilege>, Problem> {
         let params = &cluster.params;
         let users = PgUser::all(params);
-        let creators: Vec<String> =
-            [cluster.superuser(), params.str("pg_admin_username"), "dbrole_admin".to_owned()]
-                .into_iter()
-                .filter(|creator| {
-                    users.iter().any(|user| user.name == *creator && user.state == State::Present)
-                        || *creator == cluster.superuser()
-                })
-                .collect();
+        let creators: Vec<String> = [
+            cluster.superuser(),
+            params.get(parameters::PG_ADMIN_USERNAME),
+            "dbrole_admin".to_owned(),
+        ]
+        .into_iter()
+        .filter(|creator| {
+            users.iter().any(|user| user.name == *creator && user.state == State::Present)
+                || *creator == cluster.superuser()
+        })
+        .collect();
         let mut privileges = BTreeSet::new();
-        for statement in params.texts("pg_default_privileges") {
+        for statement in params.get(parameters::PG_DEFAULT_PRIVILEGES) {
             let Some((wanted, objects, grantees)) = parse_grant(&statement) else {
                 return Err(problem(
                     "invalid-privilege",
-                    params.span("pg_default_privileges"),
+                    params.span(parameters::PG_DEFAULT_PRIVILEGES),
                     format!(
                         "`{statement}` is not of the form GRANT privilege ON TABLES|SEQUENCES|\
                          FUNCTIONS|TYPES|SCHEMAS TO role"

@@ -6,6 +6,7 @@ use super::birth::moment;
 use super::{Cluster, Instance};
 use crate::compiler::{Compiler, Problem, problem};
 use keddah_inventory::Params;
+use keddah_inventory::parameters;
 use keddah_resource::{PLACE_OPTIONS, Place, RepositoryFacts, with_defaults};
 use std::collections::BTreeMap;
 
@@ -61,7 +62,7 @@ impl Compiler<'_> {
     /// `repository-cipher`: pgBackRest takes a cipher when it makes a stanza, and never another.
     pub(super) fn repository(&mut self, cluster: &Cluster<'_>) -> Result<(), Problem> {
         let params = &cluster.params;
-        if !cluster.exists || !params.bool("pgbackrest_enabled") {
+        if !cluster.exists || !params.get(parameters::PGBACKREST_ENABLED) {
             return Ok(());
         }
         let wanted = place(params);
@@ -75,7 +76,9 @@ impl Compiler<'_> {
                      {will}: pgBackRest could neither read what is there nor archive anything",
                     cluster.name
                 );
-                let span = params.span("pgbackrest_repo").or(params.span("pgbackrest_method"));
+                let span = params
+                    .span(parameters::PGBACKREST_REPO)
+                    .or(params.span(parameters::PGBACKREST_METHOD));
                 return Err(Box::new(problem("repository-cipher", span, message).help(format!(
                     "leave it at {is}; or give the new cipher another path: the backups that are there \
                      stay there"
@@ -114,7 +117,7 @@ impl Compiler<'_> {
             left.iter().map(|(place, nodes)| format!("{place} ({})", nodes.join("; "))).collect();
         let first = if cluster.follows.is_some() {
             "a full backup is due once it takes writes"
-        } else if cluster.params.bool("pgbackrest_init_backup") {
+        } else if cluster.params.get(parameters::PGBACKREST_INIT_BACKUP) {
             "then a full backup is taken"
         } else {
             "a full backup is due then (`pg-backup full`)"
@@ -159,7 +162,7 @@ impl Compiler<'_> {
         }
         let Some(facts) = facts(&cluster.name, leader).filter(|facts| !facts.moves) else { return };
         let (name, node) = (&leader.name, &leader.node.name);
-        let due = if cluster.params.bool("pgbackrest_init_backup") {
+        let due = if cluster.params.get(parameters::PGBACKREST_INIT_BACKUP) {
             "a full backup is taken"
         } else {
             "a full backup is due (`pg-backup full`, on its node)"

@@ -3,8 +3,11 @@
 use super::Cluster;
 use crate::compiler::{Compiler, Problem, problem};
 use keddah_core::NodeName;
+use keddah_core::Secret;
 use keddah_inventory::is_public_login;
 use keddah_inventory::model::{PgUser, State};
+use keddah_inventory::parameters;
+use keddah_inventory::registry::Handle;
 use keddah_resource::kind::pg_role::{self, Membership};
 use keddah_resource::{Kind, Module, Resource, ResourceId};
 use std::collections::{BTreeMap, BTreeSet};
@@ -16,7 +19,7 @@ impl Compiler<'_> {
         cluster: &Cluster<'_>,
         settled: &[ResourceId],
     ) -> Result<Vec<ResourceId>, Problem> {
-        if !cluster.params.bool("pg_provision") {
+        if !cluster.params.get(parameters::PG_PROVISION) {
             return Ok(settled.to_vec());
         }
         let mut users: BTreeMap<String, PgUser> = BTreeMap::new();
@@ -65,13 +68,13 @@ impl Compiler<'_> {
         if !is_public_login(user) {
             return;
         }
-        const OWN: [(&str, &str); 4] = [
-            ("pg_dbsu", "pg_dbsu_password"),
-            ("pg_replication_username", "pg_replication_password"),
-            ("pg_admin_username", "pg_admin_password"),
-            ("pg_monitor_username", "pg_monitor_password"),
+        const OWN: [(Handle<String>, Handle<Secret>); 4] = [
+            (parameters::PG_DBSU, parameters::PG_DBSU_PASSWORD),
+            (parameters::PG_REPLICATION_USERNAME, parameters::PG_REPLICATION_PASSWORD),
+            (parameters::PG_ADMIN_USERNAME, parameters::PG_ADMIN_PASSWORD),
+            (parameters::PG_MONITOR_USERNAME, parameters::PG_MONITOR_PASSWORD),
         ];
-        let own = OWN.iter().find(|(name, _)| cluster.params.str(name) == user.name);
+        let own = OWN.iter().find(|(name, _)| cluster.params.get(*name) == user.name);
         let name = match own {
             Some((_, password)) => format!("`{password}`"),
             None => format!("user `{}`", user.name),

@@ -5,6 +5,7 @@ use crate::compiler::{Compiler, Node, Problem, problem};
 use crate::durations::span as whole;
 use keddah_core::Span;
 use keddah_inventory::model::{CheckPort, PgCluster, PgService, RtoPlan};
+use keddah_inventory::parameters;
 use keddah_inventory::selector;
 use serde::Serialize;
 
@@ -114,10 +115,10 @@ impl Compiler<'_> {
             }
             let mut options = format!("check port {}", service.check_port.port(&member.params));
             let patroni = service.check_port == CheckPort::Patroni;
-            if patroni && member.params.bool("patroni_ssl_enabled") {
+            if patroni && member.params.get(parameters::PATRONI_SSL_ENABLED) {
                 options.push_str(" check-ssl verify required ca-file ca.crt");
             }
-            options.push_str(&format!(" weight {}", member.params.int("pg_weight")));
+            options.push_str(&format!(" weight {}", member.params.get(parameters::PG_WEIGHT)));
             if standby {
                 options.push_str(" backup");
             }
@@ -166,10 +167,12 @@ pub(crate) fn bind(
         cluster.members.iter().find(|member| member.node == node.name).map(|member| &member.params)
     });
     let address = match (ip, member) {
-        ("vip", Some(params)) if params.bool("pg_vip_enabled") => {
-            host_part(&params.str("pg_vip_address"))
+        ("vip", Some(params)) if params.get(parameters::PG_VIP_ENABLED) => {
+            host_part(&params.get(parameters::PG_VIP_ADDRESS))
         }
-        ("vip", _) if node.params.bool("vip_enabled") => host_part(&node.params.str("vip_address")),
+        ("vip", _) if node.params.get(parameters::VIP_ENABLED) => {
+            host_part(&node.params.get(parameters::VIP_ADDRESS))
+        }
         ("vip", _) => {
             return Err(problem(
                 "missing-vip",

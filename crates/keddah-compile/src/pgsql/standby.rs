@@ -6,6 +6,7 @@ use crate::compiler::{Compiler, Problem, problem};
 use crate::durations;
 use keddah_core::NodeName;
 use keddah_inventory::model::{PgCluster, PgRole, upstream_of};
+use keddah_inventory::parameters;
 use serde_json::{Map, Value, json};
 
 /// PostgreSQL's setting for how far to stay behind.
@@ -44,7 +45,7 @@ impl Upstream {
 
 /// `pg_delay` where it says that an instance stays behind.
 pub(crate) fn delay(params: &keddah_inventory::Params<'_>) -> Option<String> {
-    let text = params.str("pg_delay");
+    let text = params.get(parameters::PG_DELAY);
     let behind = text.chars().any(|character| matches!(character, '1'..='9'));
     behind.then(|| durations::span(&text))
 }
@@ -71,8 +72,9 @@ impl<'a> Compiler<'a> {
             .or_else(|| other.primary())
             .map(|member| member.node.clone());
         // Patroni takes one port for all of them.
-        let port = named.params.port("pg_port");
-        let alike = other.members.iter().filter(|member| member.params.port("pg_port") == port);
+        let port = named.params.get(parameters::PG_PORT);
+        let alike =
+            other.members.iter().filter(|member| member.params.get(parameters::PG_PORT) == port);
         let rest = alike.map(|member| member.node.as_str().to_owned());
         let mut addresses = vec![address.clone()];
         addresses.extend(rest.filter(|one| *one != address));
@@ -112,7 +114,7 @@ impl<'a> Compiler<'a> {
                          whether {name} is a copy of it cannot be said, so nothing is demoted",
                         upstream.cluster
                     );
-                    let span = leader.member.params.span("pg_upstream");
+                    let span = leader.member.params.span(parameters::PG_UPSTREAM);
                     return Err(Box::new(
                         problem("not-a-copy", span, message)
                             .help(format!("bring {} up, and plan again", upstream.cluster)),
@@ -122,7 +124,7 @@ impl<'a> Compiler<'a> {
                 if other {
                     return Err(problem(
                         "not-a-copy",
-                        leader.member.params.span("pg_upstream"),
+                        leader.member.params.span(parameters::PG_UPSTREAM),
                         format!(
                             "{name} cannot follow {}: it is no copy of it, but holds data of its \
                              own. `keddah remove {name}` takes that away; the next apply then \
@@ -140,7 +142,9 @@ impl<'a> Compiler<'a> {
             _ => {}
         }
         if let Some(upstream) = &cluster.follows
-            && ["pg_users", "pg_databases"].iter().any(|name| !cluster.params.list(name).is_empty())
+            && [parameters::PG_USERS, parameters::PG_DATABASES]
+                .into_iter()
+                .any(|list| cluster.params.opt(list).is_some())
         {
             self.notes.push(format!(
                 "{name} follows {}: its roles and databases are those of {}; its own pg_users and \
@@ -193,14 +197,14 @@ fn cascades_from(cluster: &Cluster<'_>, instance: &Instance<'_>) -> Option<Strin
 /// workload's template or `pg_rpo` says that nothing may be lost.
 pub(super) fn synchronous(cluster: &Cluster<'_>) -> Result<Vec<(&'static str, Value)>, Problem> {
     let params = &cluster.params;
-    let mode = if params.str("patroni_synchronous_mode") == "quorum" {
+    let mode = if params.get(parameters::PATRONI_SYNCHRONOUS_MODE) == "quorum" {
         quorum_is_known(cluster)?;
         json!("quorum")
     } else {
         json!(waits_for_standbys(params))
     };
-    let count = params.int("patroni_synchronous_node_count");
-    let strict = params.bool("patroni_synchronous_mode_strict");
+    let count = params.get(parameters::PATRONI_SYNCHRONOUS_NODE_COUNT);
+    let strict = params.get(parameters::PATRONI_SYNCHRONOUS_MODE_STRICT);
     Ok(vec![
         ("synchronous_mode", mode),
         // Patroni's own defaults need no line.
@@ -211,17 +215,20 @@ pub(super) fn synchronous(cluster: &Cluster<'_>) -> Result<Vec<(&'static str, Va
 
 /// Whether commits wait for standbys, by `patroni_synchronous_mode`.
 pub(crate) fn waits_for_standbys(params: &keddah_inventory::Params<'_>) -> bool {
-    match params.str("patroni_synchronous_mode").as_str() {
+    match params.get(parameters::PATRONI_SYNCHRONOUS_MODE).as_str() {
         "on" | "quorum" => true,
         "off" => false,
-        _ => params.str("pg_conf").starts_with("crit") || params.size_bytes("pg_rpo") == 0,
+        _ => {
+            params.get(parameters::PG_CONF).starts_with("crit")
+                || params.get(parameters::PG_RPO) == 0
+        }
     }
 }
 
 /// Whether commits wait for a standby although there is none (`synchronous_mode_strict` in Patroni's
 /// documentation, "Replication modes").
 pub(super) fn waits_in_any_case(params: &keddah_inventory::Params<'_>) -> bool {
-    waits_for_standbys(params) && params.bool("patroni_synchronous_mode_strict")
+    waits_for_standbys(params) && params.get(parameters::PATRONI_SYNCHRONOUS_MODE_STRICT)
 }
 
 /// Quorum commit came with Patroni 4.0; older ones take the word for plain `true`.
@@ -233,7 +240,7 @@ fn quorum_is_known(cluster: &Cluster<'_>) -> Result<(), Problem> {
         if major < 4 {
             return Err(problem(
                 "needs-patroni-4",
-                cluster.params.span("patroni_synchronous_mode"),
+                cluster.params.span(parameters::PATRONI_SYNCHRONOUS_MODE),
                 format!(
                     "quorum commit needs Patroni 4.0 or later on every member, and {} has {version}: \
                      use Debian 13 or a package source with a newer one, or \

@@ -5,6 +5,7 @@ use hmac::{Hmac, KeyInit, Mac};
 use keddah_core::Secret;
 use keddah_inventory::Params;
 use keddah_inventory::model::{PgUser, State};
+use keddah_inventory::parameters;
 use keddah_resource::{NodeFacts, VerifierProbe, scram};
 use md5::Digest;
 use std::collections::{BTreeMap, HashMap};
@@ -20,7 +21,7 @@ pub(crate) fn probe(params: &Params<'_>) -> Option<VerifierProbe> {
     roles.sort();
     roles.dedup();
     let connection = super::connection(params);
-    let cluster = params.str("pg_cluster");
+    let cluster = params.get(parameters::PG_CLUSTER);
     (!roles.is_empty()).then_some(VerifierProbe { cluster, connection, roles })
 }
 
@@ -49,7 +50,7 @@ impl Stored {
         let told = told.find(|told| told.cluster == cluster);
         let roles = told.map(|told| told.roles.as_slice()).unwrap_or_default();
         let pairs = roles.iter().map(|one| (one.role.clone(), one.verifier.clone()));
-        Self { verifiers: pairs.collect(), md5: params.str("pg_pwd_enc") == "md5" }
+        Self { verifiers: pairs.collect(), md5: params.get(parameters::PG_PWD_ENC) == "md5" }
     }
 
     /// What is kept of a user, where that fits the declared password.

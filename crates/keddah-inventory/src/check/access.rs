@@ -3,7 +3,9 @@
 use super::objects::twice;
 use super::{Report, error, warning};
 use crate::Params;
+use crate::Value;
 use crate::model::{PgCluster, PgService, ServiceDestination};
+use crate::parameters;
 use crate::registry;
 use crate::selector;
 use keddah_core::Span;
@@ -24,12 +26,12 @@ pub(super) fn check(report: &mut Report<'_>) {
             }
         }
         repository(report, params);
-        let provider = params.str("pg_service_provider");
+        let provider = params.get(parameters::PG_SERVICE_PROVIDER);
         if !provider.is_empty() && report.inventory.group(&provider).is_none() {
             report.add(
                 error(
                     "unknown-group",
-                    params.span("pg_service_provider"),
+                    params.span(parameters::PG_SERVICE_PROVIDER),
                     format!("there is no group `{provider}` to provide the services"),
                 )
                 .help("leave it empty to serve from the cluster's own nodes"),
@@ -101,7 +103,7 @@ fn unfit(service: &PgService, params: &Params<'_>) -> Option<(Option<Span>, Stri
         );
         return Some((service.span, message));
     }
-    if service.dest == ServiceDestination::Pgbouncer && !params.bool("pgbouncer_enabled") {
+    if service.dest == ServiceDestination::Pgbouncer && !params.get(parameters::PGBOUNCER_ENABLED) {
         let message = format!(
             "service `{name}` leads to PgBouncer, which `pgbouncer_enabled: false` switches off"
         );
@@ -154,7 +156,7 @@ fn within(report: &Report<'_>, span: Span, text: &str, offset: usize) -> Span {
 const PLACES: &[&str] = &["world", "intra", "infra", "admin", "cluster", "local", "localhost"];
 
 fn rules(report: &mut Report<'_>, params: &Params<'_>, name: &str) {
-    for rule in params.list(name) {
+    for rule in params.named::<Vec<Value>>(name) {
         let raw = rule.get("rules").is_some_and(|rules| !rules.is_null());
         let Some(addresses) = rule.get("addr").filter(|addresses| !addresses.is_null()) else {
             if !raw && rule.as_map().is_some() {
@@ -197,11 +199,11 @@ fn place(report: &mut Report<'_>, name: &str, word: &str, span: Option<Span>) {
 }
 
 fn repository(report: &mut Report<'_>, params: &Params<'_>) {
-    if !params.bool("pgbackrest_enabled") {
+    if !params.get(parameters::PGBACKREST_ENABLED) {
         return;
     }
-    let method = params.str("pgbackrest_method");
-    let repositories = params.map("pgbackrest_repo");
+    let method = params.get(parameters::PGBACKREST_METHOD);
+    let repositories = params.get(parameters::PGBACKREST_REPO);
     match repositories.get(method.as_str()) {
         Some(repository) if repository.as_map().is_some() => {}
         Some(repository) => report.error(
@@ -211,7 +213,9 @@ fn repository(report: &mut Report<'_>, params: &Params<'_>) {
         ),
         None => {
             let names: Vec<&str> = repositories.keys().map(|key| key.text.as_str()).collect();
-            let span = params.span("pgbackrest_method").or_else(|| params.span("pgbackrest_repo"));
+            let span = params
+                .span(parameters::PGBACKREST_METHOD)
+                .or_else(|| params.span(parameters::PGBACKREST_REPO));
             report.add(
                 error(
                     "unknown-repository",

@@ -2,6 +2,8 @@
 
 use super::{Report, error};
 use crate::Params;
+use crate::Value;
+use crate::parameters;
 use crate::registry::scalar_text;
 
 /// Kinds of keys that OpenSSH knows (sshd(8), "AUTHORIZED_KEYS FILE FORMAT").
@@ -27,7 +29,9 @@ pub(super) fn check(report: &mut Report<'_>) {
 
 fn keys(report: &mut Report<'_>, params: &Params<'_>) {
     let name = "node_admin_pk_list";
-    for (at, (value, line)) in params.list(name).iter().zip(params.texts(name)).enumerate() {
+    for (at, (value, line)) in
+        params.named::<Vec<Value>>(name).iter().zip(params.named::<Vec<String>>(name)).enumerate()
+    {
         if line.trim().is_empty() || line.trim().starts_with('#') || is_key(&line) {
             continue;
         }
@@ -76,7 +80,7 @@ fn begins_with(blob: &str, kind: &str) -> bool {
 }
 
 fn aliases(report: &mut Report<'_>, params: &Params<'_>) {
-    for (name, command) in params.map("node_aliases") {
+    for (name, command) in params.get(parameters::NODE_ALIASES) {
         let plain = |letter: char| letter.is_ascii_alphanumeric() || "_.+:@%,-".contains(letter);
         let named = !name.text.is_empty()
             && !name.text.starts_with('-')
@@ -88,7 +92,7 @@ fn aliases(report: &mut Report<'_>, params: &Params<'_>) {
         report.add(
             error(
                 "bad-alias",
-                name.span.or_else(|| params.span("node_aliases")),
+                name.span.or_else(|| params.span(parameters::NODE_ALIASES)),
                 format!("`{}` in `node_aliases` cannot be an alias", name.text),
             )
             .help("a name of letters, digits and `_ . + : @ % , -`, and its command as one text"),

@@ -2,7 +2,9 @@
 
 use super::{Report, error};
 use crate::Params;
+use crate::Value;
 use crate::crontab::{Account, fault};
+use crate::parameters;
 
 pub(super) fn check(report: &mut Report<'_>) {
     let inventory = report.inventory;
@@ -11,14 +13,16 @@ pub(super) fn check(report: &mut Report<'_>) {
     }
     for cluster in report.clusters.clone() {
         for member in &cluster.members {
-            let account = member.params.str("pg_dbsu");
+            let account = member.params.get(parameters::PG_DBSU);
             lines(report, &member.params, "pg_crontab", Account::Always(&account));
         }
     }
 }
 
 fn lines(report: &mut Report<'_>, params: &Params<'_>, name: &str, account: Account<'_>) {
-    for (value, line) in params.list(name).iter().zip(params.texts(name)) {
+    for (value, line) in
+        params.named::<Vec<Value>>(name).iter().zip(params.named::<Vec<String>>(name))
+    {
         let Some(why) = fault(&line, account) else { continue };
         let form = match account {
             Account::InLine => "30 4 * * sun root /usr/local/bin/job",

@@ -2,6 +2,7 @@
 
 use super::{Report, error};
 use crate::Params;
+use crate::parameters;
 
 /// Parameters whose directory becomes an account's own, closed to others.
 const OWNED: &[&str] = &[
@@ -61,7 +62,7 @@ pub(super) fn check(report: &mut Report<'_>) {
     }
     for host in inventory.hosts() {
         let params = Params::new(inventory, &host.name);
-        if params.set("etcd_seq").is_some() {
+        if params.set(parameters::ETCD_SEQ).is_some() {
             each(report, &params, ["etcd_data"]);
         }
     }
@@ -73,7 +74,7 @@ fn each<'a>(
     names: impl IntoIterator<Item = &'a str>,
 ) {
     for name in names {
-        let path = params.str(name);
+        let path = params.named::<String>(name);
         // Of one that is no absolute path, its type tells.
         if !path.starts_with('/') {
             continue;
@@ -99,9 +100,9 @@ fn each<'a>(
 /// Directories of logs that hold data: they are closed to those who need a way to it.
 fn holders(report: &mut Report<'_>, params: &Params<'_>) {
     for log in LOGS {
-        let path = plain(&params.str(log));
+        let path = plain(&params.named::<String>(log));
         for name in ["pg_data", "pg_fs_main", "pg_fs_backup", "etcd_data", "node_data"] {
-            let other = plain(&params.str(name));
+            let other = plain(&params.named::<String>(name));
             if is_within(&other, &path) && !SHARED.contains(&path.as_str()) {
                 let message = format!("`{log}: {path}` is, or holds, `{name}: {other}`");
                 report.add(error("shared-directory", params.span(log), message).help(

@@ -1,6 +1,7 @@
 //! Settings that give up what PostgreSQL promises about data, or what its backups need.
 
 use super::{Report, warning};
+use crate::parameters;
 use crate::settings::setting_text;
 use keddah_core::durability::{archiving_lost, cost};
 
@@ -8,10 +9,11 @@ pub(super) fn check(report: &mut Report<'_>) {
     for cluster in report.clusters.clone() {
         for member in &cluster.members {
             let params = &member.params;
-            let backed_up = params.bool("pgbackrest_enabled");
-            for (name, value) in params.map("pg_parameters") {
+            let backed_up = params.get(parameters::PGBACKREST_ENABLED);
+            for (name, value) in params.get(parameters::PG_PARAMETERS) {
                 let Some(text) = setting_text(&value) else { continue };
-                let span = value.span.or(name.span).or_else(|| params.span("pg_parameters"));
+                let span =
+                    value.span.or(name.span).or_else(|| params.span(parameters::PG_PARAMETERS));
                 let what = format!("`{}` of cluster `{}`", name.text, cluster.name);
                 if let Some(cost) = cost(&name.text, &text) {
                     let found = warning("unsafe-setting", span, format!("{what}: {cost}"));

@@ -2,6 +2,7 @@
 
 use super::{Report, error, several_instances, warning, with_related};
 use crate::model::PgRole;
+use crate::parameters;
 use crate::{Inventory, Params, Scope};
 use keddah_core::{ClusterName, Span};
 use std::collections::{BTreeMap, HashMap};
@@ -11,7 +12,7 @@ pub(super) fn check(report: &mut Report<'_>) {
     let inventory = report.inventory;
     for host in inventory.hosts() {
         let params = Params::new(inventory, &host.name);
-        if params.set("pg_instances").is_some() {
+        if params.set(parameters::PG_INSTANCES).is_some() {
             several_instances::check(report, &params);
         } else {
             postgres(report, &params, host.span);
@@ -26,19 +27,22 @@ pub(super) fn check(report: &mut Report<'_>) {
         match primaries.as_slice() {
             [_] => {}
             [] => {
-                let span = cluster.members.first().and_then(|member| member.params.span("pg_role"));
+                let span = cluster
+                    .members
+                    .first()
+                    .and_then(|member| member.params.span(parameters::PG_ROLE));
                 report.add(
                     error("no-primary", span, format!("cluster `{name}` has no primary"))
                         .help("give one member `pg_role: primary`"),
                 );
             }
             [first, second, ..] => {
-                let place = second.params.span("pg_role");
+                let place = second.params.span(parameters::PG_ROLE);
                 let message = format!("cluster `{name}` has {} primaries", primaries.len());
                 report.add(with_related(
                     error("two-primaries", place, message)
                         .help("one member is the primary, the others are replicas"),
-                    first.params.span("pg_role"),
+                    first.params.span(parameters::PG_ROLE),
                     "the first primary",
                 ));
             }
@@ -71,14 +75,14 @@ pub(super) fn check(report: &mut Report<'_>) {
         }
         for member in &cluster.members {
             let (election, heartbeat) = (
-                member.params.int("etcd_election_timeout"),
-                member.params.int("etcd_heartbeat_interval"),
+                member.params.get(parameters::ETCD_ELECTION_TIMEOUT),
+                member.params.get(parameters::ETCD_HEARTBEAT_INTERVAL),
             );
             if election < 5 * heartbeat {
                 let span = member
                     .params
-                    .span("etcd_election_timeout")
-                    .or_else(|| member.params.span("etcd_heartbeat_interval"));
+                    .span(parameters::ETCD_ELECTION_TIMEOUT)
+                    .or_else(|| member.params.span(parameters::ETCD_HEARTBEAT_INTERVAL));
                 report.add(
                     error(
                         "etcd-timeouts",
@@ -96,7 +100,7 @@ pub(super) fn check(report: &mut Report<'_>) {
     if report.etcd.is_empty()
         && let Some(member) = report.clusters.iter().find_map(|cluster| cluster.members.first())
     {
-        let span = member.params.span("pg_cluster");
+        let span = member.params.span(parameters::PG_CLUSTER);
         report.add(
             error("no-etcd", span, "PostgreSQL clusters need etcd, and no host has an `etcd_seq`")
                 .help("add a group: etcd: { hosts: { ADDRESS: { etcd_seq: 1 } } }"),
@@ -110,7 +114,7 @@ pub(super) fn check(report: &mut Report<'_>) {
 /// Where a member of a cluster stands in the group that makes it one: its first mention may be another module's.
 fn mention(inventory: &Inventory, params: &Params<'_>) -> Option<Span> {
     let host = inventory.host(params.node().as_str())?;
-    let Scope::Group(cluster) = &params.set("pg_cluster")?.origin.from else {
+    let Scope::Group(cluster) = &params.set(parameters::PG_CLUSTER)?.origin.from else {
         // All of it is said at the host itself: which of several mentions that is, its variables tell.
         let own = (host.groups.len() > 1).then_some(["pg_seq", "pg_role", "pg_cluster"]);
         return own?.into_iter().find_map(|name| params.span(name));
@@ -127,7 +131,7 @@ pub(super) fn postgres(report: &mut Report<'_>, params: &Params<'_>, place: Opti
         Some(port) => format!("instance {port} of host `{node}`"),
     };
     let identity = ["pg_seq", "pg_role"];
-    let Some(cluster) = params.opt_str("pg_cluster") else {
+    let Some(cluster) = params.opt(parameters::PG_CLUSTER) else {
         let set = identity.into_iter().find(|name| params.set(name).is_some());
         if params.instance().is_some() {
             let message = format!("{who} has no `pg_cluster`");
@@ -149,7 +153,7 @@ pub(super) fn postgres(report: &mut Report<'_>, params: &Params<'_>, place: Opti
     };
     if let Err(problem) = ClusterName::new(cluster.clone()) {
         report.add(
-            error("bad-cluster-name", params.span("pg_cluster"), problem.to_string())
+            error("bad-cluster-name", params.span(parameters::PG_CLUSTER), problem.to_string())
                 .help("cluster names become host names and must be valid there"),
         );
     }
@@ -172,12 +176,12 @@ pub(super) fn postgres(report: &mut Report<'_>, params: &Params<'_>, place: Opti
             );
         }
     }
-    let mode = params.str("pg_mode");
+    let mode = params.get(parameters::PG_MODE);
     if mode != "pgsql" {
         report.add(
             error(
                 "unsupported",
-                params.span("pg_mode"),
+                params.span(parameters::PG_MODE),
                 format!("Keddah runs clusters with `pg_mode: pgsql`, not `{mode}`"),
             )
             .help("leave `pg_mode` out for plain PostgreSQL"),
@@ -210,10 +214,14 @@ fn is_numbers(node: &str) -> bool {
 }
 
 fn other_modules(report: &mut Report<'_>, params: &Params<'_>, host_span: Option<Span>) {
-    if params.set("etcd_seq").is_some() {
+    if params.set(parameters::ETCD_SEQ).is_some() {
         address(report, params, host_span, "etcd");
-        if let Err(problem) = ClusterName::new(params.str("etcd_cluster")) {
-            report.error("bad-cluster-name", params.span("etcd_cluster"), problem.to_string());
+        if let Err(problem) = ClusterName::new(params.get(parameters::ETCD_CLUSTER)) {
+            report.error(
+                "bad-cluster-name",
+                params.span(parameters::ETCD_CLUSTER),
+                problem.to_string(),
+            );
         }
     }
     // Modules that are not managed: their mistakes do no harm here.
@@ -309,8 +317,9 @@ fn numbers_across(report: &mut Report<'_>, parameter: &str, cluster: Option<&str
     let mut members: BTreeMap<String, Vec<(i64, Option<Span>)>> = BTreeMap::new();
     for host in inventory.hosts() {
         let params = Params::new(inventory, &host.name);
-        let Some(number) = params.opt_int(parameter) else { continue };
-        let name = cluster.map_or_else(|| "infra".to_owned(), |cluster| params.str(cluster));
+        let Some(number) = params.opt_named::<i64>(parameter) else { continue };
+        let name =
+            cluster.map_or_else(|| "infra".to_owned(), |cluster| params.named::<String>(cluster));
         members.entry(name).or_default().push((number, params.span(parameter)));
     }
     for (name, numbers) in members {

@@ -2,7 +2,9 @@
 
 use super::{Report, error, warning, with_related};
 use crate::model::{PgCluster, PgMember, PgRole, upstream_of};
+use crate::parameters;
 use crate::settings::{refusal, setting_text};
+use keddah_core::Secret;
 use keddah_core::Span;
 
 pub(super) fn check(report: &mut Report<'_>) {
@@ -18,13 +20,13 @@ pub(super) fn check(report: &mut Report<'_>) {
 
 fn delay(report: &mut Report<'_>, cluster: &PgCluster<'_>, member: &PgMember<'_>) {
     let name = member.instance(&cluster.name);
-    let delay = member.params.str("pg_delay");
+    let delay = member.params.get(parameters::PG_DELAY);
     let behind = delay.chars().any(|character| matches!(character, '1'..='9'));
     if member.role == PgRole::Delayed && !behind {
         report.add(
             error(
                 "missing-delay",
-                member.params.span("pg_role"),
+                member.params.span(parameters::PG_ROLE),
                 format!("{name} is a delayed replica, and nothing says how far it stays behind"),
             )
             .help("add `pg_delay: 1h`"),
@@ -34,7 +36,7 @@ fn delay(report: &mut Report<'_>, cluster: &PgCluster<'_>, member: &PgMember<'_>
         report.add(
             error(
                 "delayed-primary",
-                member.params.span("pg_delay"),
+                member.params.span(parameters::PG_DELAY),
                 format!("{name} takes writes, so it cannot stay behind anything"),
             )
             .help(
@@ -55,14 +57,15 @@ fn upstream(report: &mut Report<'_>, cluster: &PgCluster<'_>) {
     let Some((other, theirs)) = other.filter(|(other, _)| other.name != cluster.name) else {
         return;
     };
-    let span = primary.params.span("pg_upstream");
+    let span = primary.params.span(parameters::PG_UPSTREAM);
     let place = |name: &str| -> Option<Span> { primary.params.span(name).or(span) };
     for name in ["pg_replication_username", "pg_replication_password"] {
         let differs = match name {
             "pg_replication_password" => {
-                primary.params.secret(name).reveal() != theirs.params.secret(name).reveal()
+                primary.params.named::<Secret>(name).reveal()
+                    != theirs.params.named::<Secret>(name).reveal()
             }
-            _ => primary.params.str(name) != theirs.params.str(name),
+            _ => primary.params.named::<String>(name) != theirs.params.named::<String>(name),
         };
         if differs {
             report.add(with_related(
@@ -80,7 +83,7 @@ fn upstream(report: &mut Report<'_>, cluster: &PgCluster<'_>) {
             ));
         }
     }
-    let version = |member: &PgMember<'_>| member.params.int("pg_version");
+    let version = |member: &PgMember<'_>| member.params.get(parameters::PG_VERSION);
     if version(primary) != version(theirs) {
         report.add(with_related(
             error(
@@ -94,7 +97,7 @@ fn upstream(report: &mut Report<'_>, cluster: &PgCluster<'_>) {
                     version(theirs)
                 ),
             ),
-            theirs.params.span("pg_version"),
+            theirs.params.span(parameters::PG_VERSION),
             "the other cluster's",
         ));
     }
@@ -102,13 +105,14 @@ fn upstream(report: &mut Report<'_>, cluster: &PgCluster<'_>) {
 
 /// The version that the inventory itself names.
 fn version(member: &PgMember<'_>) -> Option<u32> {
-    member.params.set("pg_version")?;
-    u32::try_from(member.params.int("pg_version")).ok()
+    member.params.set(parameters::PG_VERSION)?;
+    u32::try_from(member.params.get(parameters::PG_VERSION)).ok()
 }
 
 fn parameters(report: &mut Report<'_>, cluster: &PgCluster<'_>, member: &PgMember<'_>) {
-    for (name, value) in member.params.map("pg_parameters") {
-        let span = value.span.or(name.span).or_else(|| member.params.span("pg_parameters"));
+    for (name, value) in member.params.get(parameters::PG_PARAMETERS) {
+        let span =
+            value.span.or(name.span).or_else(|| member.params.span(parameters::PG_PARAMETERS));
         let what = format!("`{}` of cluster `{}`", name.text, cluster.name);
         let Some(text) = setting_text(&value) else {
             if !value.is_null() {
@@ -132,7 +136,8 @@ fn parameters(report: &mut Report<'_>, cluster: &PgCluster<'_>, member: &PgMembe
 
 fn asynchronous_io(report: &mut Report<'_>, cluster: &PgCluster<'_>) {
     let Some(member) = cluster.members.first() else { return };
-    let (Some(version), true) = (version(member), member.params.set("pg_io_method").is_some())
+    let (Some(version), true) =
+        (version(member), member.params.set(parameters::PG_IO_METHOD).is_some())
     else {
         return;
     };
@@ -140,7 +145,7 @@ fn asynchronous_io(report: &mut Report<'_>, cluster: &PgCluster<'_>) {
         report.add(
             warning(
                 "ignored-here",
-                member.params.span("pg_io_method"),
+                member.params.span(parameters::PG_IO_METHOD),
                 format!(
                     "`pg_io_method` does nothing for cluster `{}`: PostgreSQL reads \
                      asynchronously from version 18 on, not {version}",

@@ -9,6 +9,7 @@ use crate::Params;
 use crate::model::{
     AuthenticationFile, DatabaseState, Dialect, PgCluster, PgDatabase, PgMember, infra_addresses,
 };
+use crate::parameters;
 use keddah_core::hba::{Client, Line, Memberships, Origin, roles_of};
 use keddah_core::{Diagnostic, Severity, Span};
 use std::collections::HashSet;
@@ -141,8 +142,9 @@ fn postgresql(
     told: &mut Told,
 ) -> Vec<Diagnostic> {
     let params = &member.params;
-    let (superuser, replication) = (params.str("pg_dbsu"), params.str("pg_replication_username"));
-    let monitor = params.str("pg_monitor_username");
+    let (superuser, replication) =
+        (params.get(parameters::PG_DBSU), params.get(parameters::PG_REPLICATION_USERNAME));
+    let monitor = params.get(parameters::PG_MONITOR_USERNAME);
     let databases: Vec<String> = ["postgres".to_owned(), "template1".to_owned()]
         .into_iter()
         .chain(
@@ -175,7 +177,7 @@ fn postgresql(
         methods: BY_PASSWORD,
         remedy: remedy("repl", "replication", "localhost", "pwd"),
     });
-    if params.bool("pgbouncer_enabled") && params.bool("pgbouncer_auth_query") {
+    if params.get(parameters::PGBOUNCER_ENABLED) && params.get(parameters::PGBOUNCER_AUTH_QUERY) {
         needed.extend(databases.iter().filter(|name| *name != "template1").map(|database| {
             Needed {
                 who: "PgBouncer, which looks passwords up (pgbouncer_auth_query),",
@@ -224,7 +226,9 @@ fn postgresql(
     let lines = file.lines();
     let memberships = crate::model::memberships(params);
     let instance = member.instance(&cluster.name);
-    let default_place = params.span("pg_default_hba_rules").or_else(|| params.span("pg_hba_rules"));
+    let default_place = params
+        .span(parameters::PG_DEFAULT_HBA_RULES)
+        .or_else(|| params.span(parameters::PG_HBA_RULES));
     let mut refusals = Vec::new();
     for one in &needed {
         let Err(verdict) = verdict(one, &lines, &memberships) else { continue };
@@ -299,11 +303,11 @@ fn refusal(
 
 fn pgbouncer(report: &mut Report<'_>, member: &PgMember<'_>, file: &AuthenticationFile) {
     let params = &member.params;
-    if !params.bool("pgbouncer_enabled") {
+    if !params.get(parameters::PGBOUNCER_ENABLED) {
         return;
     }
-    let mode = params.str("pgbouncer_sslmode");
-    let offered = params.span("pgbouncer_sslmode");
+    let mode = params.get(parameters::PGBOUNCER_SSLMODE);
+    let offered = params.span(parameters::PGBOUNCER_SSLMODE);
     for line in file.lines() {
         let Some(rule) = file.rule_of(&line) else { continue };
         let title = titled(&rule.title);

@@ -2,6 +2,8 @@
 
 use super::{Report, error, warning};
 use crate::Params;
+use crate::Value;
+use crate::parameters;
 use std::net::IpAddr;
 
 /// Lists of hosts file lines.
@@ -18,14 +20,14 @@ pub(super) fn check(report: &mut Report<'_>) {
             hosts_lines(report, &params, name);
         }
         servers(report, &params);
-        if params.opt_int("infra_seq").is_some()
-            && params.bool("dns_enabled")
-            && params.port("dns_port") != 53
+        if params.opt(parameters::INFRA_SEQ).is_some()
+            && params.get(parameters::DNS_ENABLED)
+            && params.get(parameters::DNS_PORT) != 53
         {
             report.add(
                 warning(
                     "dns-port",
-                    params.span("dns_port"),
+                    params.span(parameters::DNS_PORT),
                     "resolvers ask on port 53 only, so nodes do not use this DNS server",
                 )
                 .help("set `dns_port: 53`, or point `node_dns_servers` at a server that does"),
@@ -36,7 +38,9 @@ pub(super) fn check(report: &mut Report<'_>) {
 }
 
 fn hosts_lines(report: &mut Report<'_>, params: &Params<'_>, name: &str) {
-    for (value, line) in params.list(name).iter().zip(params.texts(name)) {
+    for (value, line) in
+        params.named::<Vec<Value>>(name).iter().zip(params.named::<Vec<String>>(name))
+    {
         let mut words = line.split_whitespace();
         let address = words.next().unwrap_or_default();
         let names: Vec<&str> = words.take_while(|word| !word.starts_with('#')).collect();
@@ -75,8 +79,8 @@ fn is_name(text: &str) -> bool {
 }
 
 fn servers(report: &mut Report<'_>, params: &Params<'_>) {
-    let span = params.span("node_dns_servers");
-    let servers = params.texts("node_dns_servers");
+    let span = params.span(parameters::NODE_DNS_SERVERS);
+    let servers = params.get(parameters::NODE_DNS_SERVERS);
     if span.is_none() {
         return;
     }
@@ -107,11 +111,11 @@ fn servers(report: &mut Report<'_>, params: &Params<'_>) {
 fn targets(report: &mut Report<'_>) {
     for cluster in report.clusters.clone() {
         let params = &cluster.members[0].params;
-        let span = params.span("pg_dns_target");
-        let target = params.str("pg_dns_target");
+        let span = params.span(parameters::PG_DNS_TARGET);
+        let target = params.get(parameters::PG_DNS_TARGET);
         match target.as_str() {
             "auto" | "primary" | "none" => {}
-            "vip" if params.bool("pg_vip_enabled") => {}
+            "vip" if params.get(parameters::PG_VIP_ENABLED) => {}
             "vip" => report.add(
                 error(
                     "missing-vip",
@@ -133,12 +137,12 @@ fn targets(report: &mut Report<'_>) {
                 .help("use auto, primary, vip, none, or an IP address"),
             ),
         }
-        let suffix = params.str("pg_dns_suffix");
+        let suffix = params.get(parameters::PG_DNS_SUFFIX);
         if !suffix.is_empty() && !is_name(&format!("x{suffix}")) {
             report.add(
                 error(
                     "bad-cluster-name",
-                    params.span("pg_dns_suffix"),
+                    params.span(parameters::PG_DNS_SUFFIX),
                     format!("`{}{suffix}` is not a host name", cluster.name),
                 )
                 .help("a suffix is a domain such as .db.example"),

@@ -4,6 +4,7 @@ use super::objects::twice;
 use super::{Report, error, with_related};
 use crate::Params;
 use crate::model::{NodeService, PgCluster, PgMember, PgRole, PgService, upstream_of};
+use crate::parameters;
 use keddah_core::{Diagnostic, NodeName, Span};
 use std::collections::{HashMap, HashSet};
 
@@ -54,7 +55,7 @@ fn ports(report: &mut Report<'_>) {
         .iter()
         .filter_map(|cluster| {
             let params = &cluster.members.first()?.params;
-            Some((params.opt_str("pg_service_provider")?, cluster))
+            Some((params.opt(parameters::PG_SERVICE_PROVIDER)?, cluster))
         })
         .collect();
     let mut here: HashMap<&NodeName, Vec<(&PgCluster<'_>, &PgMember<'_>)>> = HashMap::new();
@@ -67,7 +68,7 @@ fn ports(report: &mut Report<'_>) {
         let params = Params::new(inventory, &host.name);
         let mut listeners = Vec::new();
         add_ports(&mut listeners, &params, NODE_PORTS);
-        if params.bool("haproxy_enabled") {
+        if params.get(parameters::HAPROXY_ENABLED) {
             let services = NodeService::all(&params);
             let names: Vec<_> =
                 services.iter().map(|service| (service.name.as_str(), service.span)).collect();
@@ -79,7 +80,7 @@ fn ports(report: &mut Report<'_>) {
                 span: service.port_span,
             }));
         }
-        if params.opt_int("infra_seq").is_some() {
+        if params.opt(parameters::INFRA_SEQ).is_some() {
             add_ports(&mut listeners, &params, INFRA_PORTS);
         }
         if etcd.contains(&host.name) {
@@ -117,7 +118,9 @@ fn instance(
     let params = &member.params;
     let first = listeners.len();
     add_ports(listeners, params, PGSQL_PORTS);
-    if params.str("pg_service_provider").is_empty() && host.bool("haproxy_enabled") {
+    if params.get(parameters::PG_SERVICE_PROVIDER).is_empty()
+        && host.get(parameters::HAPROXY_ENABLED)
+    {
         // The services are the cluster's; those of a host's only instance are its own parameters.
         let said = if member.is_one_of_several() { &cluster.members[0].params } else { params };
         listeners.extend(PgService::all(said).into_iter().map(|service| Listener {
@@ -136,9 +139,9 @@ fn instance(
 
 fn add_ports(listeners: &mut Vec<Listener>, params: &Params<'_>, rows: &[PortRow]) {
     for (name, switch) in rows {
-        if switch.is_none_or(|switch| params.bool(switch)) {
+        if switch.is_none_or(|switch| params.named::<bool>(switch)) {
             listeners.push(Listener {
-                port: params.port(name),
+                port: params.named::<u16>(name),
                 address: "*".into(),
                 what: format!("`{name}`"),
                 span: params.span(name),
@@ -185,7 +188,7 @@ fn upstreams(report: &mut Report<'_>) {
         let own = cluster.name.as_str();
         for member in &cluster.members {
             let Some(upstream) = member.upstream.as_deref() else { continue };
-            let span = member.params.span("pg_upstream");
+            let span = member.params.span(parameters::PG_UPSTREAM);
             let Some((other, _)) = upstream_of(&clusters, &cluster.name, member) else {
                 report.add(unknown_upstream(&clusters, member, upstream, span));
                 continue;
@@ -229,7 +232,7 @@ fn unknown_upstream(
 ) -> Diagnostic {
     let mut all = clusters.iter().flat_map(|cluster| &cluster.members);
     if all.any(|one| one.node.as_str() == upstream) {
-        let port = member.params.port("pg_port");
+        let port = member.params.get(parameters::PG_PORT);
         return error(
             "unknown-upstream",
             span,
@@ -256,7 +259,7 @@ fn standby_circles(report: &mut Report<'_>) {
         .filter_map(|cluster| {
             let primary = cluster.primary()?;
             let (other, _) = upstream_of(&clusters, &cluster.name, primary)?;
-            let span = primary.params.span("pg_upstream");
+            let span = primary.params.span(parameters::PG_UPSTREAM);
             Some((cluster.name.as_str(), (other.name.as_str(), span)))
         })
         .filter(|(name, (other, _))| name != other)

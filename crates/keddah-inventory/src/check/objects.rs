@@ -3,6 +3,7 @@
 use super::{Report, error, warning, with_related};
 use crate::Params;
 use crate::model::{DatabaseState, HbaRule, PgDatabase, PgUser, State};
+use crate::parameters;
 use crate::registry;
 use keddah_core::{Severity, Span};
 use std::collections::{HashMap, HashSet};
@@ -112,7 +113,9 @@ fn needed(
     }
     let logins = ["pg_dbsu", "pg_replication_username", "pg_admin_username", "pg_monitor_username"];
     for user in users.iter().filter(|user| user.state == State::Absent) {
-        let Some(login) = logins.into_iter().find(|login| params.str(login) == user.name) else {
+        let Some(login) =
+            logins.into_iter().find(|login| params.named::<String>(login) == user.name)
+        else {
             continue;
         };
         report.add(
@@ -169,8 +172,10 @@ fn memberships(report: &mut Report<'_>, params: &Params<'_>, users: &[PgUser]) {
                 continue;
             }
             // A list of default roles that somebody replaced is where the mistake is.
-            let span =
-                membership.span.or(user.name_span).or_else(|| params.span("pg_default_roles"));
+            let span = membership
+                .span
+                .or(user.name_span)
+                .or_else(|| params.span(parameters::PG_DEFAULT_ROLES));
             report.add(unknown_role(
                 span,
                 role,
@@ -202,7 +207,7 @@ fn owners(
     databases: &[PgDatabase],
 ) {
     let mut existing = existing(users);
-    let superuser = params.str("pg_dbsu");
+    let superuser = params.get(parameters::PG_DBSU);
     existing.insert(&superuser);
     let declared: HashSet<&str> = databases.iter().map(|database| database.name.as_str()).collect();
     for database in databases {
@@ -243,7 +248,7 @@ fn rules(report: &mut Report<'_>, params: &Params<'_>, users: &[PgUser]) {
         return;
     }
     let existing = existing(users);
-    let superuser = params.str("pg_dbsu");
+    let superuser = params.get(parameters::PG_DBSU);
     let rules = HbaRule::postgres(params).into_iter().chain(HbaRule::pgbouncer(params));
     for rule in rules.filter(|rule| rule.span.is_some()) {
         for user in &rule.users {

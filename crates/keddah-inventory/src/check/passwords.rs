@@ -3,6 +3,7 @@
 
 use super::{Report, warning};
 use crate::model::{PgUser, State};
+use crate::parameters;
 use crate::registry::{self, Module, ParameterType, Support};
 use crate::{Params, Value};
 use keddah_core::{Secret, Span};
@@ -20,13 +21,13 @@ pub(super) fn check(report: &mut Report<'_>) {
         let Some(params) = member.map(|member| &member.params) else { continue };
         users(params, &mut found);
         repository(params, &mut found);
-        let password = params.secret("pg_etcd_password");
+        let password = params.get(parameters::PG_ETCD_PASSWORD);
         if password.is_empty() || password.reveal() == cluster.name.as_str() {
             let name = "`pg_etcd_password` (the cluster's name)".to_owned();
-            add(&mut found, 0, name, params.span("pg_etcd_password"));
+            add(&mut found, 0, name, params.span(parameters::PG_ETCD_PASSWORD));
         } else if is_public_password(&password) {
             let name = "`pg_etcd_password`".to_owned();
-            add(&mut found, 0, name, params.span("pg_etcd_password"));
+            add(&mut found, 0, name, params.span(parameters::PG_ETCD_PASSWORD));
         }
     }
     let names: Vec<&str> = found.keys().map(|(_, name)| name.as_str()).collect();
@@ -80,11 +81,11 @@ fn parameters(report: &Report<'_>, found: &mut Found) {
         }
         for params in &hosts {
             let concerned = match parameter.module {
-                Module::Pgsql => params.set("pg_cluster").is_some(),
-                Module::Etcd => params.set("etcd_seq").is_some(),
-                _ => params.bool("haproxy_enabled"),
+                Module::Pgsql => params.set(parameters::PG_CLUSTER).is_some(),
+                Module::Etcd => params.set(parameters::ETCD_SEQ).is_some(),
+                _ => params.get(parameters::HAPROXY_ENABLED),
             };
-            if concerned && is_public_password(&params.secret(parameter.name)) {
+            if concerned && is_public_password(&params.named::<Secret>(parameter.name)) {
                 let name = format!("`{}`", parameter.name);
                 add(found, 0, name, params.span(parameter.name));
             }
@@ -130,16 +131,16 @@ pub fn is_public_login(user: &PgUser) -> bool {
 }
 
 fn repository(params: &Params<'_>, found: &mut Found) {
-    if !params.bool("pgbackrest_enabled") {
+    if !params.get(parameters::PGBACKREST_ENABLED) {
         return;
     }
-    let method = params.str("pgbackrest_method");
-    let repositories = params.map("pgbackrest_repo");
+    let method = params.get(parameters::PGBACKREST_METHOD);
+    let repositories = params.get(parameters::PGBACKREST_REPO);
     let Some(repository) = repositories.get(method.as_str()) else { return };
     for (name, known) in [("cipher_pass", "pgBackRest"), ("s3_key_secret", "S3User.Backup")] {
         let Some(value) = repository.get(name) else { continue };
         if value.as_str() == Some(known) {
-            let span = value.span.or_else(|| params.span("pgbackrest_method"));
+            let span = value.span.or_else(|| params.span(parameters::PGBACKREST_METHOD));
             add(found, 2, format!("`{name}` of backup repository `{method}`"), span);
         }
     }

@@ -5,6 +5,7 @@ use super::{Report, warning};
 use crate::model::{
     AuthenticationFile, DatabaseState, Dialect, PgDatabase, PgUser, State, infra_addresses,
 };
+use crate::parameters;
 use keddah_core::hba::{Client, Origin, roles_of};
 
 /// Methods that a password passes, which is what PgBouncer has.
@@ -16,7 +17,7 @@ pub(super) fn check(report: &mut Report<'_>) {
         // The rules of roles are the same on all members, or have been looked at on the first.
         let Some(member) = cluster.members.first() else { continue };
         let params = &member.params;
-        if !params.bool("pgbouncer_enabled") {
+        if !params.get(parameters::PGBOUNCER_ENABLED) {
             continue;
         }
         let memberships = crate::model::memberships(params);

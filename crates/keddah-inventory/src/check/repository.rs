@@ -5,6 +5,7 @@
 //! the values.
 
 use super::{Report, error, warning};
+use crate::parameters;
 use crate::registry::nearest;
 use crate::{Data, Key, Params, Value};
 use indexmap::IndexMap;
@@ -122,7 +123,7 @@ pub(super) fn check(report: &mut Report<'_>) {
     for cluster in report.clusters.clone() {
         for member in &cluster.members {
             let params = &member.params;
-            if params.bool("pgbackrest_enabled") {
+            if params.get(parameters::PGBACKREST_ENABLED) {
                 chosen(report, params);
             }
         }
@@ -130,13 +131,13 @@ pub(super) fn check(report: &mut Report<'_>) {
 }
 
 fn chosen(report: &mut Report<'_>, params: &Params<'_>) {
-    let method = params.str("pgbackrest_method");
-    let repositories = params.map("pgbackrest_repo");
+    let method = params.get(parameters::PGBACKREST_METHOD);
+    let repositories = params.get(parameters::PGBACKREST_REPO);
     let Some((name, entries)) = repositories.iter().find(|(name, _)| name.text == method) else {
         return;
     };
     let Some(entries) = entries.as_map() else { return };
-    let place = name.span.or_else(|| params.span("pgbackrest_repo"));
+    let place = name.span.or_else(|| params.span(parameters::PGBACKREST_REPO));
     let written = written(entries, place);
     let of = |option: &str| written.get(option).map_or("", |one| one.text.as_str());
     let kind = of("type");

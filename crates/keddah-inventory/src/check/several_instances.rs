@@ -3,6 +3,7 @@
 use super::identity::postgres;
 use super::{Report, error, with_related};
 use crate::model::PgCluster;
+use crate::parameters;
 use crate::registry::{self, Module};
 use crate::{Key, Params, Value, instances};
 use indexmap::IndexMap;
@@ -31,7 +32,7 @@ const SHAPE: &str = "write each instance under its port: pg_instances: { 5432: {
 
 /// One host's instances; `host` are the parameters of the host itself.
 pub(super) fn check(report: &mut Report<'_>, host: &Params<'_>) {
-    let Some(several) = host.set("pg_instances") else { return };
+    let Some(several) = host.set(parameters::PG_INSTANCES) else { return };
     let node = host.node();
     for name in ["pg_seq", "pg_role"] {
         if host.set(name).is_some() {
@@ -72,9 +73,11 @@ pub(super) fn check(report: &mut Report<'_>, host: &Params<'_>) {
         let place = places.get(&port).copied().flatten();
         postgres(report, &params, place);
         derived_ports(report, &params, port, place);
-        let Some(cluster) = params.opt_str("pg_cluster") else { continue };
+        let Some(cluster) = params.opt(parameters::PG_CLUSTER) else { continue };
         for name in DIRECTORIES {
-            let Some(other) = directories.insert((name, params.str(name)), port) else { continue };
+            let Some(other) = directories.insert((name, params.named::<String>(name)), port) else {
+                continue;
+            };
             // Of two members of one cluster everything is the same; that is told below.
             if homes.contains_key(&cluster) {
                 continue;
@@ -95,7 +98,7 @@ pub(super) fn check(report: &mut Report<'_>, host: &Params<'_>) {
             report.add(with_related(
                 error(
                     CODE,
-                    params.span("pg_cluster").or(place),
+                    params.span(parameters::PG_CLUSTER).or(place),
                     format!(
                         "instances {other} and {port} of host `{node}` are both members of cluster \
                          `{cluster}`"
@@ -106,7 +109,7 @@ pub(super) fn check(report: &mut Report<'_>, host: &Params<'_>) {
                 "the first member",
             ));
         } else {
-            homes.insert(cluster, (port, params.span("pg_cluster").or(place)));
+            homes.insert(cluster, (port, params.span(parameters::PG_CLUSTER).or(place)));
         }
     }
 }
@@ -151,7 +154,7 @@ pub(super) fn mixed(cluster: &PgCluster<'_>) -> Option<Diagnostic> {
     let alone = cluster.members.iter().find(|member| !member.is_one_of_several())?;
     let diagnostic = error(
         CODE,
-        one.params.span("pg_cluster"),
+        one.params.span(parameters::PG_CLUSTER),
         format!(
             "cluster `{}` has a member in `pg_instances` of host `{}`, and host `{}` is a member as \
              a whole",

@@ -2,6 +2,7 @@
 
 use super::{Report, error, warning};
 use crate::model::{PgCluster, PgMember, PgRole, RtoPlan};
+use crate::parameters;
 use crate::patroni_rules::LEAST_CONNECTIONS;
 use crate::registry::nearest;
 use crate::{Params, Value};
@@ -100,12 +101,12 @@ pub(super) fn check(report: &mut Report<'_>) {
             connections(report, &cluster, member);
             lease(report, &cluster, &member.params);
             encodings(report, &member.params);
-            let mode = member.params.str("patroni_mode");
+            let mode = member.params.get(parameters::PATRONI_MODE);
             if mode == "remove" {
                 report.add(
                     warning(
                         "decided",
-                        member.params.span("patroni_mode"),
+                        member.params.span(parameters::PATRONI_MODE),
                         "`patroni_mode: remove` is not obeyed: no cluster here runs without Patroni",
                     )
                     .help(
@@ -124,29 +125,29 @@ fn bad(report: &mut Report<'_>, span: Option<Span>, message: String, help: impl 
 }
 
 fn tune(report: &mut Report<'_>, params: &Params<'_>) {
-    let tune = params.str("node_tune");
+    let tune = params.get(parameters::NODE_TUNE);
     if !TUNES.contains(&tune.as_str()) {
         let help = match nearest(&tune, TUNES.iter().copied()) {
             Some(near) => format!("did you mean `{near}`?"),
             None => format!("one of {}", TUNES.join(", ")),
         };
         let message = format!("`node_tune` knows no profile `{tune}`");
-        bad(report, params.span("node_tune"), message, help);
+        bad(report, params.span(parameters::NODE_TUNE), message, help);
     }
 }
 
 fn validity(report: &mut Report<'_>, params: &Params<'_>) {
-    let days = params.seconds("cert_validity") / 86_400;
+    let days = params.get(parameters::CERT_VALIDITY) / 86_400;
     if !VALIDITY_DAYS.contains(&days) {
         let (least, most) = (VALIDITY_DAYS.start(), VALIDITY_DAYS.end());
         let message = format!("`cert_validity` goes from {least}d to {most}d");
-        bad(report, params.span("cert_validity"), message, "7300d are its default");
+        bad(report, params.span(parameters::CERT_VALIDITY), message, "7300d are its default");
     }
 }
 
 fn connections(report: &mut Report<'_>, cluster: &PgCluster<'_>, member: &PgMember<'_>) {
     let params = &member.params;
-    let Some(most) = params.opt_int("pg_max_conn") else { return };
+    let Some(most) = params.opt(parameters::PG_MAX_CONN) else { return };
     let instead = if most < LEAST_CONNECTIONS {
         format!(
             "Patroni takes no `max_connections` below {LEAST_CONNECTIONS}, and would silently go on \
@@ -159,14 +160,14 @@ fn connections(report: &mut Report<'_>, cluster: &PgCluster<'_>, member: &PgMemb
     };
     bad(
         report,
-        params.span("pg_max_conn"),
+        params.span(parameters::PG_MAX_CONN),
         format!("`pg_max_conn` of cluster `{}` cannot be {most}: {instead}", cluster.name),
         format!("write {LEAST_CONNECTIONS} or more, or auto"),
     );
 }
 
 fn lease(report: &mut Report<'_>, cluster: &PgCluster<'_>, params: &Params<'_>) {
-    let word = params.str("pg_rto");
+    let word = params.get(parameters::PG_RTO);
     if let Ok(seconds) = word.parse::<i64>() {
         if !LEASE_SECONDS.contains(&seconds) {
             let (least, most) = (LEASE_SECONDS.start(), LEASE_SECONDS.end());
@@ -176,13 +177,13 @@ fn lease(report: &mut Report<'_>, cluster: &PgCluster<'_>, params: &Params<'_>) 
             );
             let help = "Patroni takes none below 20; fast (20), norm (30), safe (60) and wide (120) \
                         come with timings that fit";
-            bad(report, params.span("pg_rto"), message, help);
+            bad(report, params.span(parameters::PG_RTO), message, help);
         }
         return;
     }
-    let plans = params.map("pg_rto_plan");
+    let plans = params.get(parameters::PG_RTO_PLAN);
     for (name, row) in &plans {
-        let span = row.span.or(name.span).or_else(|| params.span("pg_rto_plan"));
+        let span = row.span.or(name.span).or_else(|| params.span(parameters::PG_RTO_PLAN));
         let why = match RtoPlan::from_row(row) {
             None => "it is a list of lease, loop, retry, start and margin in seconds, three check \
                      intervals and two counts"
@@ -229,8 +230,12 @@ fn encodings(report: &mut Report<'_>, params: &Params<'_>) {
             bad(report, span, message, "UTF8 holds every text; SQL_ASCII takes any bytes");
         }
     };
-    judge(&params.str("pg_encoding"), params.span("pg_encoding"), "`pg_encoding`");
-    for database in params.list("pg_databases") {
+    judge(
+        &params.get(parameters::PG_ENCODING),
+        params.span(parameters::PG_ENCODING),
+        "`pg_encoding`",
+    );
+    for database in params.get(parameters::PG_DATABASES) {
         let Some(encoding) = database.get("encoding") else { continue };
         let Some(text) = encoding.as_str() else { continue };
         let name = database.get("name").and_then(Value::as_str).unwrap_or_default();
@@ -243,23 +248,26 @@ fn encodings(report: &mut Report<'_>, params: &Params<'_>) {
 fn synchronous(report: &mut Report<'_>, cluster: &PgCluster<'_>) {
     let Some(first) = cluster.members.first() else { return };
     let params = &first.params;
-    let mode = params.str("patroni_synchronous_mode");
+    let mode = params.get(parameters::PATRONI_SYNCHRONOUS_MODE);
     let waits = match mode.as_str() {
         "off" => false,
-        "auto" => params.str("pg_conf") == "crit.yml" || params.int("pg_rpo") == 0,
+        "auto" => {
+            params.get(parameters::PG_CONF) == "crit.yml" || params.get(parameters::PG_RPO) == 0
+        }
         _ => true,
     };
-    let wanted = params.int("patroni_synchronous_node_count");
+    let wanted = params.get(parameters::PATRONI_SYNCHRONOUS_NODE_COUNT);
     // A delayed member cannot be waited for; one member leads.
     let can = cluster.members.iter().filter(|member| member.role != PgRole::Delayed).count();
     let others = i64::try_from(can).unwrap_or(i64::MAX) - 1;
-    if waits && params.set("patroni_synchronous_node_count").is_some() && wanted > others {
+    if waits && params.set(parameters::PATRONI_SYNCHRONOUS_NODE_COUNT).is_some() && wanted > others
+    {
         let message = format!(
             "commits of cluster `{}` should wait for {wanted} replicas, and it has {others} that they \
              can wait for",
             cluster.name
         );
-        let span = params.span("patroni_synchronous_node_count");
+        let span = params.span(parameters::PATRONI_SYNCHRONOUS_NODE_COUNT);
         report.add(warning("bad-value", span, message).help(
             "declare fewer, or more members; `status` would tell of the missing ones for ever",
         ));

@@ -2,6 +2,7 @@
 
 use super::{Report, error, warning, with_related};
 use crate::Params;
+use crate::parameters;
 use ipnet::Ipv4Net;
 use keddah_core::{NodeName, Span};
 use std::collections::HashSet;
@@ -21,17 +22,19 @@ pub(super) fn check(report: &mut Report<'_>) {
     for cluster in report.clusters.clone() {
         let member = cluster.primary().or_else(|| cluster.members.first());
         let Some(params) = member.map(|member| &member.params) else { continue };
-        if !params.bool("pg_vip_enabled") {
+        if !params.get(parameters::PG_VIP_ENABLED) {
             continue;
         }
-        let span = params.span("pg_vip_address");
+        let span = params.span(parameters::PG_VIP_ADDRESS);
         let name = &cluster.name;
-        let Ok(network) = params.str("pg_vip_address").parse::<Ipv4Net>() else { continue };
+        let Ok(network) = params.get(parameters::PG_VIP_ADDRESS).parse::<Ipv4Net>() else {
+            continue;
+        };
         if span.is_none() || network.addr().is_loopback() {
             report.add(
                 error(
                     "missing-vip",
-                    span.or_else(|| params.span("pg_vip_enabled")),
+                    span.or_else(|| params.span(parameters::PG_VIP_ENABLED)),
                     format!("cluster `{name}` shall have a virtual address, but none is given"),
                 )
                 .help("set `pg_vip_address`, such as 10.10.10.2/24"),
@@ -140,7 +143,7 @@ fn node_addresses(report: &mut Report<'_>, all: &mut Vec<Virtual>) {
     let mut routers: Vec<Router> = Vec::new();
     for host in inventory.hosts() {
         let params = Params::new(inventory, &host.name);
-        if !params.bool("vip_enabled") {
+        if !params.get(parameters::VIP_ENABLED) {
             continue;
         }
         password(report, &params);
@@ -148,25 +151,25 @@ fn node_addresses(report: &mut Report<'_>, all: &mut Vec<Virtual>) {
             if params.set(name).is_none() {
                 report.add(error(
                     "missing-vip",
-                    params.span("vip_enabled"),
+                    params.span(parameters::VIP_ENABLED),
                     format!("`vip_enabled` needs `{name}`, which is not set"),
                 ));
             }
         }
-        let span = params.span("vip_address");
-        let Ok(address) = params.str("vip_address").parse::<IpAddr>() else { continue };
+        let span = params.span(parameters::VIP_ADDRESS);
+        let Ok(address) = params.get(parameters::VIP_ADDRESS).parse::<IpAddr>() else { continue };
         if address.is_ipv6() {
             let message = format!("`vip_address: {address}` is an IPv6 address");
             let help = "shared addresses are IPv4 so far";
             report.add(error("unsupported", span, message).help(help));
             continue;
         }
-        let cluster = params.str("node_cluster");
+        let cluster = params.get(parameters::NODE_CLUSTER);
         routers.push(Router {
             cluster: cluster.clone(),
             address,
-            id: params.int("vip_vrid"),
-            span: params.span("vip_vrid"),
+            id: params.get(parameters::VIP_VRID),
+            span: params.span(parameters::VIP_VRID),
         });
         if seen.insert((cluster.clone(), address)) {
             let owner = format!("node cluster `{cluster}`");
@@ -224,8 +227,8 @@ fn router_ids(report: &mut Report<'_>, routers: &[Router]) {
 
 /// What keepalived's configuration can hold, and VRRP can carry (RFC 2338, 10.5.2).
 fn password(report: &mut Report<'_>, params: &Params<'_>) {
-    let password = params.secret("vip_auth_pass");
-    let span = params.span("vip_auth_pass");
+    let password = params.get(parameters::VIP_AUTH_PASS);
+    let span = params.span(parameters::VIP_AUTH_PASS);
     let text = password.reveal();
     if text.chars().any(|one| !one.is_ascii_graphic() || "\"'#!{}$~@\\".contains(one)) {
         report.add(

@@ -1,5 +1,6 @@
 //! PostgreSQL and etcd clusters as the hosts' variables form them.
 
+use crate::parameters;
 use crate::{Inventory, Params};
 use indexmap::IndexMap;
 use keddah_core::{ClusterName, NodeName, Span};
@@ -133,10 +134,10 @@ pub fn pg_clusters(inventory: &Inventory) -> Vec<PgCluster<'_>> {
     let mut clusters: IndexMap<ClusterName, Vec<PgMember<'_>>> = IndexMap::new();
     for host in inventory.hosts() {
         for params in Params::instances(inventory, &host.name) {
-            let Some(name) = params.opt_str("pg_cluster") else { continue };
+            let Some(name) = params.opt(parameters::PG_CLUSTER) else { continue };
             let Ok(name) = ClusterName::new(name) else { continue };
             let (Some(seq), Some(role)) =
-                (params.opt_int("pg_seq"), PgRole::parse(&params.str("pg_role")))
+                (params.opt(parameters::PG_SEQ), PgRole::parse(&params.get(parameters::PG_ROLE)))
             else {
                 continue;
             };
@@ -144,9 +145,9 @@ pub fn pg_clusters(inventory: &Inventory) -> Vec<PgCluster<'_>> {
                 node: host.name.clone(),
                 seq,
                 role,
-                upstream: params.opt_str("pg_upstream"),
-                offline_query: params.bool("pg_offline_query"),
-                seq_span: params.span("pg_seq"),
+                upstream: params.opt(parameters::PG_UPSTREAM),
+                offline_query: params.get(parameters::PG_OFFLINE_QUERY),
+                seq_span: params.span(parameters::PG_SEQ),
                 params,
             };
             let members = clusters.entry(name).or_default();
@@ -176,8 +177,8 @@ pub fn upstream_of<'c, 'inventory>(
         [] => None,
         [one] => Some(*one),
         several => {
-            let port = member.params.port("pg_port");
-            several.iter().find(|(_, one)| one.params.port("pg_port") == port).copied()
+            let port = member.params.get(parameters::PG_PORT);
+            several.iter().find(|(_, one)| one.params.get(parameters::PG_PORT) == port).copied()
         }
     };
     let mine = mine.first().copied();
@@ -211,14 +212,14 @@ pub fn etcd_clusters(inventory: &Inventory) -> Vec<EtcdCluster<'_>> {
     let mut clusters: IndexMap<String, Vec<EtcdMember<'_>>> = IndexMap::new();
     for host in inventory.hosts() {
         let params = Params::new(inventory, &host.name);
-        let Some(seq) = params.opt_int("etcd_seq") else { continue };
+        let Some(seq) = params.opt(parameters::ETCD_SEQ) else { continue };
         let member = EtcdMember {
             node: host.name.clone(),
             seq,
-            seq_span: params.span("etcd_seq"),
+            seq_span: params.span(parameters::ETCD_SEQ),
             params: params.clone(),
         };
-        clusters.entry(params.str("etcd_cluster")).or_default().push(member);
+        clusters.entry(params.get(parameters::ETCD_CLUSTER)).or_default().push(member);
     }
     clusters.into_iter().map(|(name, members)| EtcdCluster { name, members }).collect()
 }

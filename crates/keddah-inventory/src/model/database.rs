@@ -2,6 +2,7 @@
 
 use super::read::{Entry, entries, read_all};
 use super::{PoolMode, State};
+use crate::parameters;
 use crate::registry::structures;
 use crate::{Params, Value};
 use keddah_core::Span;
@@ -122,7 +123,7 @@ pub struct PgExtension {
 impl PgExtension {
     /// The extensions every database gets, `pg_default_extensions`.
     pub fn defaults(params: &Params<'_>) -> Vec<Self> {
-        Self::list(&params.list("pg_default_extensions"))
+        Self::list(&params.get(parameters::PG_DEFAULT_EXTENSIONS))
     }
 
     fn list(items: &[Value]) -> Vec<Self> {

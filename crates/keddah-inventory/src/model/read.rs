@@ -32,7 +32,7 @@ pub(super) fn read_all<T>(
     let items = match value.as_list() {
         Some(items) => items,
         None => {
-            copy = params.list(name);
+            copy = params.named::<Vec<Value>>(name);
             &copy
         }
     };

@@ -1,5 +1,6 @@
 //! The timings behind `pg_rto`: how fast Patroni and the load balancers notice a dead primary.
 
+use crate::parameters;
 use crate::registry;
 use crate::{Params, Value};
 
@@ -43,11 +44,11 @@ impl RtoPlan {
     /// The plan that `pg_rto` asks for: by name, looked up in `pg_rto_plan` first, or by the lease
     /// in seconds, from which older releases derive the rest.
     pub fn of(params: &Params<'_>) -> Self {
-        let word = params.str("pg_rto");
+        let word = params.get(parameters::PG_RTO);
         if let Ok(ttl) = word.parse::<i64>() {
             return Self::from_ttl(ttl);
         }
-        let own = params.map("pg_rto_plan");
+        let own = params.get(parameters::PG_RTO_PLAN);
         own.get(word.as_str())
             .and_then(Self::from_row)
             .or_else(|| Self::named(&word))

@@ -1,6 +1,7 @@
 //! Services: ports on the load balancers that lead to the right instances.
 
 use super::read::{Entry, read_all};
+use crate::parameters;
 use crate::registry::structures;
 use crate::{Params, Value};
 use keddah_core::Span;
@@ -23,16 +24,16 @@ impl ServiceDestination {
     pub fn port(self, params: &Params<'_>) -> u16 {
         match self {
             Self::Port(port) => port,
-            Self::Postgres => params.port("pg_port"),
-            Self::Pgbouncer => params.port("pgbouncer_port"),
+            Self::Postgres => params.get(parameters::PG_PORT),
+            Self::Pgbouncer => params.get(parameters::PGBOUNCER_PORT),
             // Without a pool, what would go to it goes to PostgreSQL (components document).
             Self::Default
-                if params.str("pg_default_service_dest") == "postgres"
-                    || !params.bool("pgbouncer_enabled") =>
+                if params.get(parameters::PG_DEFAULT_SERVICE_DEST) == "postgres"
+                    || !params.get(parameters::PGBOUNCER_ENABLED) =>
             {
-                params.port("pg_port")
+                params.get(parameters::PG_PORT)
             }
-            Self::Default => params.port("pgbouncer_port"),
+            Self::Default => params.get(parameters::PGBOUNCER_PORT),
         }
     }
 }
@@ -52,8 +53,8 @@ impl CheckPort {
     /// The port on an instance with these parameters.
     pub fn port(self, params: &Params<'_>) -> u16 {
         match self {
-            Self::Patroni => params.port("patroni_port"),
-            Self::PgExporter => params.port("pg_exporter_port"),
+            Self::Patroni => params.get(parameters::PATRONI_PORT),
+            Self::PgExporter => params.get(parameters::PG_EXPORTER_PORT),
             Self::Port(port) => port,
         }
     }

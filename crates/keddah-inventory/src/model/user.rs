@@ -3,6 +3,7 @@
 use super::read::{Entry, entries, read_all};
 use super::{PoolMode, State};
 use crate::Params;
+use crate::parameters;
 use crate::registry::structures;
 use keddah_core::{Secret, Span};
 use time::{Date, OffsetDateTime, PrimitiveDateTime, Time, UtcOffset};
@@ -86,7 +87,7 @@ impl PgUser {
     /// what `pg_dbsu`, `pg_replication_username`, `pg_admin_username` and `pg_monitor_username`
     /// say, when the list itself is the default.
     pub fn defaults(params: &Params<'_>) -> Vec<Self> {
-        let own_list = params.set("pg_default_roles").is_some();
+        let own_list = params.set(parameters::PG_DEFAULT_ROLES).is_some();
         let system = [
             ("pg_dbsu", "pg_dbsu_password"),
             ("pg_replication_username", "pg_replication_password"),
@@ -101,12 +102,14 @@ impl PgUser {
         let mut roles = read_all(params, "pg_default_roles", &structures::ROLE, Self::read);
         for role in &mut roles {
             let entry = system.iter().find(|(name, _)| {
-                role.name == params.str(name) || (!own_list && role.name == default_name(name))
+                role.name == params.named::<String>(name)
+                    || (!own_list && role.name == default_name(name))
             });
             let Some((name, password)) = entry else { continue };
-            role.name = params.str(name);
+            role.name = params.named::<String>(name);
             if role.password.is_none() {
-                role.password = Some(params.secret(password)).filter(|secret| !secret.is_empty());
+                role.password =
+                    Some(params.named::<Secret>(password)).filter(|secret| !secret.is_empty());
                 role.password_span = params.span(password);
             }
         }

@@ -31,6 +31,12 @@ impl<T> fmt::Debug for Handle<T> {
     }
 }
 
+impl<T> fmt::Display for Handle<T> {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.pad(self.name())
+    }
+}
+
 impl<T> Handle<T> {
     /// Its name, the key under `vars`.
     pub const fn name(self) -> &'static str {

@@ -34,7 +34,7 @@ pub use handle::{Bytes, Entries, Form, Handle, Named, Reading, Seconds};
 pub use kind::ParameterType;
 pub use structures::{Field, Structure};
 pub use typecheck::{TypeProblem, has_placeholder};
-pub(crate) use typecheck::{as_integer, scalar_text, word};
+pub(crate) use typecheck::{as_integer, scalar_text};
 
 /// A part of the stack that is set up as a whole.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]

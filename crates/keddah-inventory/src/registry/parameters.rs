@@ -371,3 +371,26 @@ pub const DOCKER_IMAGE: Handle<Vec<String>> = handle("docker_image");
 pub const DOCKER_IMAGE_CACHE: Handle<String> = handle("docker_image_cache");
 pub const APP: Handle<String> = handle("app");
 pub const APPS: Handle<Entries> = handle("apps");
+
+#[cfg(test)]
+mod tests {
+    use super::super::{all, extra};
+
+    #[test]
+    fn every_parameter_has_a_handle_of_its_own_name() {
+        let source = include_str!("parameters.rs");
+        for parameter in all().chain(extra()) {
+            let name = parameter.name;
+            let line = format!(" {}: Handle<", name.to_uppercase());
+            let lines: Vec<&str> = source.lines().filter(|one| one.contains(&line)).collect();
+            assert_eq!(lines.len(), 1, "{name}: {lines:?}");
+        }
+        // Nothing is read under another's name.
+        for line in source.lines().filter(|line| line.starts_with("pub const ")) {
+            let (constant, rest) =
+                line["pub const ".len()..].split_once(": ").expect("it has a type");
+            let name = constant.to_lowercase();
+            assert!(rest.ends_with(&format!("handle(\"{name}\");")), "{line}");
+        }
+    }
+}

@@ -7,6 +7,8 @@ use keddah_compile::CA_PATH;
 use keddah_controller::stations::{self, write_private};
 use keddah_fleet::pki::Authority;
 use keddah_inventory::model::PgUser;
+use keddah_inventory::parameters;
+use keddah_inventory::registry::Handle;
 use keddah_inventory::{Inventory, Params};
 use keddah_resource::Material;
 use keddah_resource::kind::certificate;
@@ -125,16 +127,22 @@ fn issue(context: &Context, args: &IssueArgs) -> Result<ExitCode, CommandError> 
 /// Refuses the names by which the fleet itself works: such a certificate is a key to everything, it
 /// cannot be called back, and no person needs it.
 fn refuse_system_user(inventory: Option<&Inventory>, name: &str) -> Result<(), CommandError> {
-    const SYSTEM: [(&str, &str); 3] = [
-        ("pg_dbsu", "the superuser: whoever has its certificate can do everything"),
-        ("pg_replication_username", "who replicates: its certificate copies every database"),
-        ("pg_monitor_username", "who monitors: its certificate reads what every session does"),
+    const SYSTEM: [(Handle<String>, &str); 3] = [
+        (parameters::PG_DBSU, "the superuser: whoever has its certificate can do everything"),
+        (
+            parameters::PG_REPLICATION_USERNAME,
+            "who replicates: its certificate copies every database",
+        ),
+        (
+            parameters::PG_MONITOR_USERNAME,
+            "who monitors: its certificate reads what every session does",
+        ),
     ];
     let hosts = inventory.into_iter().flat_map(|inventory| {
         inventory.hosts().flat_map(move |host| Params::instances(inventory, &host.name))
     });
     let named = |params: Params<'_>| {
-        SYSTEM.into_iter().find(|(parameter, _)| params.str(parameter) == name)
+        SYSTEM.into_iter().find(|(parameter, _)| params.get(*parameter) == name)
     };
     let Some((parameter, why)) = hosts.into_iter().find_map(named) else { return Ok(()) };
     Err(CommandError::user(format!("`{name}` is `{parameter}`, {why}"))
@@ -145,11 +153,15 @@ fn refuse_system_user(inventory: Option<&Inventory>, name: &str) -> Result<(), C
 /// Whether some cluster has a role of that name: a user of `pg_users`, a default one, or one of those
 /// that the fleet itself works by.
 fn declares(inventory: &Inventory, name: &str) -> bool {
-    const SYSTEM: [&str; 4] =
-        ["pg_dbsu", "pg_admin_username", "pg_replication_username", "pg_monitor_username"];
+    const SYSTEM: [Handle<String>; 4] = [
+        parameters::PG_DBSU,
+        parameters::PG_ADMIN_USERNAME,
+        parameters::PG_REPLICATION_USERNAME,
+        parameters::PG_MONITOR_USERNAME,
+    ];
     inventory.hosts().flat_map(|host| Params::instances(inventory, &host.name)).any(|params| {
         PgUser::all(&params).iter().any(|user| user.name == name)
-            || SYSTEM.iter().any(|parameter| params.str(parameter) == name)
+            || SYSTEM.iter().any(|parameter| params.get(*parameter) == name)
     })
 }
 

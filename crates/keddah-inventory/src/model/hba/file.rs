@@ -5,6 +5,7 @@
 use super::{HbaAuth, HbaRule};
 use crate::Params;
 use crate::model::{PgMember, PgUser, State};
+use crate::parameters;
 use keddah_core::Span;
 use keddah_core::hba::{self, Connection, Memberships, roles_of};
 use std::collections::BTreeMap;
@@ -96,15 +97,15 @@ impl AuthenticationFile {
     ) -> Result<Self, Vec<InvalidRule>> {
         let params = &member.params;
         let aliases = Aliases {
-            superuser: params.str("pg_dbsu"),
-            replication: params.str("pg_replication_username"),
-            monitor: params.str("pg_monitor_username"),
-            admin: params.str("pg_admin_username"),
-            intranet: params.texts("node_firewall_intranet"),
+            superuser: params.get(parameters::PG_DBSU),
+            replication: params.get(parameters::PG_REPLICATION_USERNAME),
+            monitor: params.get(parameters::PG_MONITOR_USERNAME),
+            admin: params.get(parameters::PG_ADMIN_USERNAME),
+            intranet: params.get(parameters::NODE_FIREWALL_INTRANET),
             infra,
-            admin_address: params.str("admin_ip"),
+            admin_address: params.get(parameters::ADMIN_IP),
             cluster: members,
-            password_method: params.str("pg_pwd_enc"),
+            password_method: params.get(parameters::PG_PWD_ENC),
             memberships: match dialect {
                 Dialect::PostgreSql => Memberships::new(),
                 Dialect::PgBouncer => memberships(params),

@@ -8,6 +8,7 @@ use crate::compiler::{Compiler, Problem, problem};
 use crate::templates::Templates;
 use keddah_core::{Diagnostic, Span};
 use keddah_inventory::model::pg_clusters;
+use keddah_inventory::parameters;
 use keddah_inventory::{Inventory, Params, Refusal, refusal, setting_text};
 use serde_json::json;
 use std::collections::{BTreeMap, BTreeSet, HashSet};
@@ -96,12 +97,13 @@ pub fn check_templates(inventory: &Inventory, templates: &Templates) -> Vec<Diag
     for cluster in pg_clusters(inventory) {
         let Some(member) = cluster.members.first() else { continue };
         let params = &member.params;
-        let named = params.set("pg_version").map(|_| params.int("pg_version"));
+        let named = params.set(parameters::PG_VERSION).map(|_| params.get(parameters::PG_VERSION));
         let version = named.and_then(|version| u32::try_from(version).ok()).unwrap_or_default();
         let certificates = Place::of(cluster.name.as_str(), member).certificates();
         let sizes = Sizes { cores: 4, memory_mb: 8192, version, certificates };
         // Clusters differ in little that a template sees.
-        let sees = (params.str("pg_conf"), given_to_template(params, "", &sizes).to_string());
+        let sees =
+            (params.get(parameters::PG_CONF), given_to_template(params, "", &sizes).to_string());
         if !seen.insert(sees) {
             continue;
         }
@@ -126,9 +128,10 @@ fn parameters(
     cluster: &str,
     sizes: &Sizes,
 ) -> Result<BTreeMap<String, String>, Wrong> {
-    let name = params.str("pg_conf");
+    let name = params.get(parameters::PG_CONF);
     let template = format!("postgresql/{name}");
-    let in_template = |code, message| Wrong { code, span: params.span("pg_conf"), message };
+    let in_template =
+        |code, message| Wrong { code, span: params.span(parameters::PG_CONF), message };
     if !templates.contains(&template) {
         return Err(in_template(
             "unknown-template",
@@ -150,7 +153,7 @@ fn parameters(
             return Err(in_template("template", message));
         }
     }
-    for (name, value) in params.map("pg_parameters") {
+    for (name, value) in params.get(parameters::PG_PARAMETERS) {
         let Some(text) = setting_text(&value) else {
             parameters.remove(&name.text);
             continue;
@@ -159,7 +162,7 @@ fn parameters(
         {
             return Err(Wrong {
                 code: SETTING,
-                span: value.span.or(name.span).or_else(|| params.span("pg_parameters")),
+                span: value.span.or(name.span).or_else(|| params.span(parameters::PG_PARAMETERS)),
                 message: format!("`{}` of cluster `{cluster}`: {}", name.text, reason(&refusal)),
             });
         }
@@ -170,23 +173,23 @@ fn parameters(
 
 /// What a template can use.
 fn given_to_template(params: &Params<'_>, cluster: &str, sizes: &Sizes) -> serde_json::Value {
-    let ratio = params.float("pg_shared_buffer_ratio").clamp(0.05, 0.8);
+    let ratio = params.get(parameters::PG_SHARED_BUFFER_RATIO).clamp(0.05, 0.8);
     // Precise enough: a megabyte more or less does not matter.
     let shared_buffers_mb = ((sizes.memory_mb as f64 * ratio) as u64).max(16);
     json!({
         "cores": sizes.cores,
         "memory_mb": sizes.memory_mb,
         "shared_buffers_mb": shared_buffers_mb,
-        "pg_max_conn": params.opt_int("pg_max_conn").filter(|&most| most > 0).unwrap_or(0),
-        "storage": params.str("pg_storage_type").to_uppercase(),
+        "pg_max_conn": params.opt(parameters::PG_MAX_CONN).filter(|&most| most > 0).unwrap_or(0),
+        "storage": params.get(parameters::PG_STORAGE_TYPE).to_uppercase(),
         "version": sizes.version,
         "libraries": preloaded(params),
-        "log_directory": params.str("pg_log_dir"),
-        "archive": params.bool("pgbackrest_enabled"),
-        "password_encryption": params.str("pg_pwd_enc"),
-        "io_method": io_method(&params.str("pg_io_method")),
+        "log_directory": params.get(parameters::PG_LOG_DIR),
+        "archive": params.get(parameters::PGBACKREST_ENABLED),
+        "password_encryption": params.get(parameters::PG_PWD_ENC),
+        "io_method": io_method(&params.get(parameters::PG_IO_METHOD)),
         "cluster": cluster,
-        "primary_database": params.str("pg_primary_db"),
+        "primary_database": params.get(parameters::PG_PRIMARY_DB),
         "certificates": sizes.certificates,
     })
 }
