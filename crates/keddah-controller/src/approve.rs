@@ -202,9 +202,11 @@ fn refused(findings: Vec<Finding>, approval: &Approval) -> CommandError {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::{Clock, Surroundings};
     use keddah_core::NodeName;
     use keddah_resource::kind::directory;
     use keddah_resource::{Action, Difference, Module, Resource, ResourceId};
+    use std::sync::{Arc, Mutex};
 
     fn losing(names: &[&str]) -> (Plan, DesiredFleet) {
         let node = NodeName::new("10.10.10.11");
@@ -277,5 +279,71 @@ mod tests {
         assert!(one("stays").is_ok(), "what is not lost today may be named");
         assert_eq!(one("old_usr").unwrap_err().hints, ["did you mean `old_user`?"]);
         assert_eq!(one("x").unwrap_err().hints, ["what this plan would lose: old_user"]);
+    }
+
+    /// Says one answer after another, and remembers what it was asked.
+    struct Person {
+        answers: Mutex<Vec<&'static str>>,
+        asked: Mutex<Vec<String>>,
+    }
+
+    impl Approver for Person {
+        fn answer(&self, question: &Question<'_>) -> std::io::Result<String> {
+            self.asked.lock().unwrap().push(format!("{question:?}"));
+            let answer = self.answers.lock().unwrap().pop();
+            answer.map(str::to_owned).ok_or_else(|| std::io::ErrorKind::UnexpectedEof.into())
+        }
+    }
+
+    struct Standing;
+
+    impl Clock for Standing {
+        fn milliseconds(&self) -> i64 {
+            0
+        }
+    }
+
+    /// What comes of a plan that loses two things, and how many questions there were.
+    fn asked(answers: &[&'static str]) -> (Result<(), Error>, Vec<String>) {
+        let (plan, desired) = losing(&["old_db", "older"]);
+        let answers = Mutex::new(answers.iter().rev().copied().collect());
+        let person = Arc::new(Person { answers, asked: Mutex::default() });
+        let context = Context {
+            inventory: None,
+            environment: Surroundings {
+                user: String::new(),
+                group: String::new(),
+                host: String::new(),
+                pid: 1,
+                public_keys: Vec::new(),
+                runtime_directory: None,
+                ssh_configuration: None,
+                executable: None,
+                state_directory: "/nowhere".into(),
+                clock: Arc::new(Standing),
+            },
+            sink: Arc::new(|_| {}),
+            approver: Some(person.clone()),
+            wishes: Arc::new(|| tokio::sync::watch::channel(keddah_fleet::Stop::No).1),
+            agents: None,
+        };
+        let approved = approve(&context, &plan, &desired, Approval::default());
+        let asked = person.asked.lock().unwrap().clone();
+        (approved, asked)
+    }
+
+    #[test]
+    fn a_loss_is_typed_by_its_names_and_approved_like_any_change() {
+        let (approved, questions) = asked(&["old_db,older", "y"]);
+        assert!(approved.is_ok(), "{approved:?}");
+        assert!(questions[0].contains("names: \"old_db,older\""), "{questions:?}");
+        assert_eq!(questions[1..], ["Apply { changes: 2, restarts: [] }"]);
+        for no in [&["old_db"][..], &["y"], &[""], &["old_db,older", "n"], &["old_db,older", ""]] {
+            let (approved, questions) = asked(no);
+            assert!(matches!(approved, Err(Error::NotApproved)), "{no:?}: {approved:?}");
+            assert_eq!(questions.len(), no.len());
+        }
+        let (approved, _) = asked(&[]);
+        assert!(format!("{approved:?}").contains("cannot read the answer"), "{approved:?}");
     }
 }
