@@ -153,3 +153,17 @@ fn a_member_that_was_made_and_has_lost_its_data_is_told() {
     of(&mut nodes, 11).instances[0].data = None;
     assert_eq!(compiled(INVENTORY, &nodes).stopped[0].lost, ["pg-test-1 on 10.10.10.11"]);
 }
+
+#[test]
+fn one_that_patroni_never_lets_lead_does_not_start_first() {
+    let inventory = INVENTORY.replace(
+        "10.10.10.13: { pg_seq: 3, pg_role: replica }",
+        "10.10.10.13: { pg_seq: 3, pg_role: delayed, pg_delay: 1h }",
+    );
+    let told = compiled(&inventory, &stopped([(1, 300), (1, 500), (1, 900)]));
+    assert_eq!(first(&told), [12], "it would wait for a leader, and the others for it");
+    let [cluster] = told.stopped.as_slice() else { panic!("{:?}", told.stopped) };
+    let members: Vec<_> =
+        cluster.members.iter().map(|member| (member.name.as_str(), member.barred)).collect();
+    assert_eq!(members, [("pg-test-2", false), ("pg-test-3", true), ("pg-test-1", false)]);
+}

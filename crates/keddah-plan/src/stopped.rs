@@ -72,7 +72,9 @@ fn start<'a>(cluster: &'a StoppedCluster, starting: &[&'a StoppedMember]) -> Opt
     if let Some(led) = &cluster.led {
         return follows::start(cluster, led, starting);
     }
-    let first = *starting.first()?;
+    let Some(first) = starting.iter().find(|member| !member.barred).copied() else {
+        return starting.first().map(|barred| without_leader(cluster, barred));
+    };
     let most = cluster.members.first()?;
     let name = &cluster.name;
     let others =
@@ -120,7 +122,21 @@ fn start<'a>(cluster: &'a StoppedCluster, starting: &[&'a StoppedMember]) -> Opt
             let held = |one: &StoppedMember| one.wal.as_ref().is_some_and(|other| wal.holds(other));
             cluster.members.iter().filter(|one| one.holds_data).all(held)
         };
-        if most.wal.as_ref().is_some_and(holds_most) {
+        let kept_back: Vec<&str> = others()
+            .filter(|other| other.barred && lost(first, other).0.is_some())
+            .map(|other| other.name.as_str())
+            .collect();
+        let only_kept_back =
+            others().filter(|other| lost(first, other).0.is_some()).all(|other| other.barred);
+        if !kept_back.is_empty() {
+            ways.push(format!(
+                "to keep what {0} has, take its `pg_delay` away: then it may lead, and starts first",
+                kept_back.join(" and ")
+            ));
+        }
+        if only_kept_back && !kept_back.is_empty() {
+            // Nobody else has more.
+        } else if most.wal.as_ref().is_some_and(holds_most) {
             if most.name != first.name {
                 ways.push(format!(
                     "start all (`keddah apply -l {name}`): {} starts first, for it has all that the others \
@@ -137,6 +153,21 @@ fn start<'a>(cluster: &'a StoppedCluster, starting: &[&'a StoppedMember]) -> Opt
         }
     }
     Some(Start { cluster: name, message, losses, ways, chosen })
+}
+
+/// Members that Patroni never lets lead, and nobody beside them.
+fn without_leader<'a>(cluster: &'a StoppedCluster, barred: &StoppedMember) -> Start<'a> {
+    let name = &cluster.name;
+    Start {
+        cluster: name,
+        message: format!(
+            "nobody of {name} runs, and {} stays behind on purpose (`pg_delay`): Patroni never lets it lead",
+            place(barred)
+        ),
+        losses: vec!["nobody would take writes".to_owned()],
+        ways: vec![format!("start others as well: `keddah apply -l {name}`")],
+        chosen: false,
+    }
 }
 
 /// What goes when one member leads and another has to follow it, and whether that is what somebody wants who

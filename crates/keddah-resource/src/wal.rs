@@ -144,6 +144,9 @@ pub struct StoppedMember {
     /// Its data's directory, where it was restored and its recovery has not ended.
     #[serde(default)]
     pub restored: Option<String>,
+    /// Whether Patroni never lets it lead (`nofailover`): it stays behind on purpose.
+    #[serde(default)]
+    pub barred: bool,
 }
 
 #[cfg(test)]

@@ -139,7 +139,8 @@ impl<'a> Compiler<'a> {
         }
         let runs = members.iter().any(|(_, node)| node.facts.patroni_of(cluster).is_some());
         not_before_recovery(model, &found, runs)?;
-        let holders = found.iter().map(|(_, node, data)| Holder::of(node, data)).collect();
+        let holders =
+            found.iter().map(|(member, node, data)| Holder::of(member, node, data)).collect();
         Ok(Found { version, holders })
     }
 

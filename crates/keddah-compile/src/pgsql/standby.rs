@@ -5,7 +5,7 @@ use super::{Cluster, Instance};
 use crate::compiler::{Compiler, Problem, problem};
 use crate::durations;
 use keddah_core::NodeName;
-use keddah_inventory::model::{PgCluster, PgRole, upstream_of};
+use keddah_inventory::model::{PgCluster, PgMember, PgRole, upstream_of};
 use keddah_inventory::parameters;
 use serde_json::{Map, Value, json};
 
@@ -48,6 +48,12 @@ pub(crate) fn delay(params: &keddah_inventory::Params<'_>) -> Option<String> {
     let text = params.get(parameters::PG_DELAY);
     let behind = text.chars().any(|character| matches!(character, '1'..='9'));
     behind.then(|| durations::span(&text))
+}
+
+/// How far a member stays behind its leader on purpose; Patroni never lets it lead then (`nofailover`). The
+/// primary of a standby cluster has its delay in the cluster's settings.
+pub(super) fn delayed(member: &PgMember<'_>) -> Option<String> {
+    delay(&member.params).filter(|_| member.role != PgRole::Primary)
 }
 
 impl<'a> Compiler<'a> {
@@ -160,9 +166,7 @@ impl<'a> Compiler<'a> {
 pub(super) fn part(cluster: &Cluster<'_>, instance: &Instance<'_>) -> (Value, Map<String, Value>) {
     let mut tags = Map::new();
     let mut parameters = Map::new();
-    // The primary of a standby cluster has its delay in the cluster's settings.
-    let delayed =
-        delay(&instance.member.params).filter(|_| instance.member.role != PgRole::Primary);
+    let delayed = delayed(&instance.member);
     tags.insert("clonefrom".to_owned(), delayed.is_none().into());
     if let Some(delay) = delayed {
         parameters.insert(DELAY.to_owned(), delay.into());

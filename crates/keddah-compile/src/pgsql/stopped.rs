@@ -4,9 +4,11 @@
 
 use super::identity::{Found, is_at};
 use super::led::Lead;
+use super::standby::delayed;
 use super::{Cluster, Instance};
 use crate::compiler::{Compiler, Node};
 use keddah_core::NodeName;
+use keddah_inventory::model::PgMember;
 use keddah_resource::{DataFacts, Led, StoppedCluster, StoppedMember, WalEnd};
 
 /// A node that holds a cluster's data.
@@ -20,13 +22,16 @@ pub(super) struct Holder {
     wal: Option<WalEnd>,
     /// Its directory, where it was restored and its recovery has not ended.
     restored: Option<String>,
+    /// Whether Patroni never lets it lead: started first, it would wait for a leader, and the others for it.
+    barred: bool,
 }
 
 impl Holder {
-    pub fn of(node: &Node<'_>, data: &DataFacts) -> Self {
+    pub fn of(member: &PgMember<'_>, node: &Node<'_>, data: &DataFacts) -> Self {
         let (timeline, wal) = (data.timeline, data.wal.clone());
         let restored = data.restored.then(|| data.path.clone());
-        Self { node: node.name.clone(), timeline, wal, restored }
+        let barred = delayed(member).is_some();
+        Self { node: node.name.clone(), timeline, wal, restored, barred }
     }
 
     /// What can be compared of two. A member that has all that the others have is never behind one of them: a
@@ -40,10 +45,11 @@ impl Holder {
 impl Found {
     /// The node to start first while nobody leads: never one without data where another has it, for
     /// without keys in etcd it would be born anew; and of several that have as much, the inventory's
-    /// primary.
+    /// primary. None of those that Patroni never lets lead.
     pub fn starts_first(&self, first_primary: Option<&NodeName>) -> Option<&NodeName> {
-        let most = self.holders.iter().map(Holder::reach).max()?;
-        let with_most = || self.holders.iter().filter(|holder| holder.reach() == most);
+        let may_lead = || self.holders.iter().filter(|holder| !holder.barred);
+        let most = may_lead().map(Holder::reach).max()?;
+        let with_most = || may_lead().filter(|holder| holder.reach() == most);
         let primary = with_most().find(|holder| Some(&holder.node) == first_primary);
         primary.or_else(|| with_most().next()).map(|holder| &holder.node)
     }
@@ -106,6 +112,7 @@ impl Compiler<'_> {
                 holds_data: holder.is_some(),
                 wal: holder.and_then(|holder| holder.wal.clone()),
                 restored: holder.and_then(|holder| holder.restored.clone()),
+                barred: holder.is_some_and(|holder| holder.barred),
             }
         });
         self.stopped.push(StoppedCluster {

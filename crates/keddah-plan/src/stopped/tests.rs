@@ -20,6 +20,7 @@ fn member(number: usize, wal: Option<WalEnd>) -> StoppedMember {
         node,
         wal,
         restored: None,
+        barred: false,
     }
 }
 
@@ -265,4 +266,35 @@ fn a_member_that_has_nothing_of_its_own_starts_beside_its_leader() {
     assert!(silent(member(1, Some(unread))), "on the leader's own timeline");
     assert!(silent(member(1, None)), "half a copy");
     assert!(!silent(member(1, Some(end(1, 6 * MB, &[])))));
+}
+
+#[test]
+fn one_that_may_not_lead_is_not_started_alone() {
+    let mut cluster = cluster(&[(1, end(1, 8 * MB, &[])), (3, end(1, 8 * MB, &[]))], &[]);
+    cluster.members[1].barred = true;
+    let (message, losses, ways, refused) = decides(&cluster, &[3]);
+    assert!(refused);
+    assert_eq!(
+        message,
+        "nobody of pg runs, and pg-3 on 10.0.0.3 stays behind on purpose (`pg_delay`): Patroni never lets it lead"
+    );
+    assert_eq!(losses, ["nobody would take writes"]);
+    assert_eq!(ways, ["start others as well: `keddah apply -l pg`"]);
+    assert!(!decides(&cluster, &[1, 3]).3);
+}
+
+#[test]
+fn what_only_one_that_may_not_lead_has_is_not_thrown_away_unasked() {
+    let mut cluster = cluster(&[(1, end(1, 8 * MB, &[])), (3, end(1, 9 * MB, &[]))], &[]);
+    cluster.members[1].barred = true;
+    let (message, losses, ways, refused) = decides(&cluster, &[1, 3]);
+    assert!(refused && message.contains("pg-1 on 10.0.0.1 starts first"), "{message}");
+    assert!(
+        losses[0].starts_with("pg-3 on 10.0.0.3 has 1024 kB of WAL that pg-1 lacks"),
+        "{losses:?}"
+    );
+    assert_eq!(
+        ways,
+        ["to keep what pg-3 has, take its `pg_delay` away: then it may lead, and starts first"]
+    );
 }
