@@ -167,3 +167,32 @@ fn one_that_patroni_never_lets_lead_does_not_start_first() {
         cluster.members.iter().map(|member| (member.name.as_str(), member.barred)).collect();
     assert_eq!(members, [("pg-test-2", false), ("pg-test-3", true), ("pg-test-1", false)]);
 }
+
+#[test]
+fn where_patronis_run_and_no_server_does_the_leader_is_waited_for() {
+    let waited_for = |state: &str| {
+        let mut facts = stopped([(1, 500), (1, 500), (1, 500)]);
+        for last in 11..=13 {
+            of(&mut facts, last).patroni = vec![PatroniFacts {
+                name: String::new(),
+                tls: false,
+                role: if last == 11 && state == "running" { "primary" } else { "replica" }
+                    .to_owned(),
+                state: state.to_owned(),
+                scope: "pg-test".to_owned(),
+                system_identifier: "7300000000000000001".to_owned(),
+                paused: false,
+            }];
+        }
+        let compiled = compiled(INVENTORY, &facts);
+        let first = |last: u8| {
+            let id =
+                ResourceId::new(&node(last), Kind::PgInstance, format!("pg-test-{}", last - 10));
+            let resource = compiled.fleet.get(&id).expect("an instance");
+            matches!(&resource.spec, Spec::PgInstance(spec) if spec.starts_first)
+        };
+        (11..=13).filter(|last| first(*last)).count()
+    };
+    assert_eq!(waited_for("running"), 0);
+    assert_eq!(waited_for("start failed"), 1, "roles want a primary, which one becomes");
+}

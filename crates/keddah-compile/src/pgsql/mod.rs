@@ -96,9 +96,9 @@ impl Cluster<'_> {
         parts.min().unwrap_or_default()
     }
 
-    /// Whether it exists and all its members are there, stopped: whoever starts first leads.
-    fn nobody_runs(&self) -> bool {
-        let runs = |one: &Instance<'_>| one.node.facts.patroni_of(&self.name).is_some();
+    /// Whether it exists and all its members are there, with no server that runs: whoever comes up first leads.
+    fn nobody_serves(&self) -> bool {
+        let runs = |one: &Instance<'_>| led::serves(one.node.facts, &self.name);
         let alone = self.follows.is_none() && self.away.is_empty();
         self.exists && alone && !self.instances.iter().any(runs)
     }

@@ -183,7 +183,7 @@ impl Compiler<'_> {
                     },
                     api: instance.api(),
                     patience_seconds: MAKE_SECONDS,
-                    starts_first: cluster.nobody_runs() && node.name == cluster.leader,
+                    starts_first: cluster.nobody_serves() && node.name == cluster.leader,
                     paused: pause::is_paused(cluster),
                 }
                 .into(),

@@ -30,8 +30,8 @@ pub struct Spec {
     pub api: PatroniApi,
     /// How long it may stand still before it serves, in seconds.
     pub patience_seconds: u32,
-    /// Whether it is started first of a cluster of which nobody runs: what comes after wants a primary, which
-    /// it becomes once the lease of the one before has run out.
+    /// Whether it leads a cluster of which no server runs: what comes after wants a primary, which it becomes
+    /// once the lease of the one before has run out.
     #[serde(default)]
     pub starts_first: bool,
     /// Whether its cluster is paused: then Patroni neither makes nor starts it.
