@@ -12,8 +12,24 @@ use std::marker::PhantomData;
 
 /// A parameter of the registry, read as a `T`.
 pub struct Handle<T> {
-    parameter: &'static Parameter,
+    name: &'static str,
+    row: Row,
     reading: PhantomData<fn() -> T>,
+}
+
+/// A row of the tables. Not a reference: each constant would bring a copy of the tables along.
+#[derive(Clone, Copy)]
+struct Row {
+    extra: bool,
+    section: usize,
+    row: usize,
+}
+
+impl Row {
+    const fn parameter(self) -> &'static Parameter {
+        let sections = if self.extra { extra::SECTIONS } else { SECTIONS };
+        &sections[self.section][self.row]
+    }
 }
 
 // Not derived: that would ask the same of T.
@@ -40,12 +56,12 @@ impl<T> fmt::Display for Handle<T> {
 impl<T> Handle<T> {
     /// Its name, the key under `vars`.
     pub const fn name(self) -> &'static str {
-        self.parameter.name
+        self.name
     }
 
     /// What the registry says of it.
-    pub const fn parameter(self) -> &'static Parameter {
-        self.parameter
+    pub fn parameter(self) -> &'static Parameter {
+        self.row.parameter()
     }
 }
 
@@ -57,7 +73,7 @@ pub trait Named {
 
 impl<T> Named for Handle<T> {
     fn name(&self) -> &str {
-        self.parameter.name
+        self.name
     }
 }
 
@@ -294,27 +310,27 @@ impl Reading for Seconds {
 ///
 /// # Panics
 /// When no parameter has this name, or when values of its type cannot be read as a `T`.
-pub(super) const fn handle<T: Reading>(name: &str) -> Handle<T> {
-    let Some(parameter) = (match in_sections(SECTIONS, name) {
-        Some(parameter) => Some(parameter),
-        None => in_sections(extra::SECTIONS, name),
-    }) else {
-        panic!("no parameter has this name")
+pub(super) const fn handle<T: Reading>(name: &'static str) -> Handle<T> {
+    let row = match find(false, name) {
+        Some(row) => row,
+        None => match find(true, name) {
+            Some(row) => row,
+            None => panic!("no parameter has this name"),
+        },
     };
-    assert!(T::FORM.fits(&parameter.kind), "the parameter's type is read in another way");
-    Handle { parameter, reading: PhantomData }
+    let fits = T::FORM.fits(&row.parameter().kind);
+    assert!(fits, "values of the parameter's type are read in another way");
+    Handle { name, row, reading: PhantomData }
 }
 
-const fn in_sections(
-    sections: &'static [&'static [Parameter]],
-    name: &str,
-) -> Option<&'static Parameter> {
+const fn find(extra: bool, name: &str) -> Option<Row> {
+    let sections = if extra { extra::SECTIONS } else { SECTIONS };
     let mut section = 0;
     while section < sections.len() {
         let mut row = 0;
         while row < sections[section].len() {
             if same(sections[section][row].name, name) {
-                return Some(&sections[section][row]);
+                return Some(Row { extra, section, row });
             }
             row += 1;
         }
