@@ -1,8 +1,7 @@
 //! `keddah_accept`: findings that somebody knows of and bears.
 
 use keddah_core::Diagnostic;
-use keddah_inventory::parameters;
-use keddah_inventory::{Inventory, Params, registry};
+use keddah_inventory::{Inventory, Params, parameters, registry};
 use std::collections::BTreeSet;
 
 /// Warns of names that no finding has: whoever misspells one bears nothing, and learns of it at night.

@@ -4,8 +4,7 @@
 use crate::compiler::Compiler;
 use crate::pgsql::place::Place;
 use keddah_core::{NodeName, Secret};
-use keddah_inventory::parameters;
-use keddah_inventory::{Inventory, Params, is_public_password, model};
+use keddah_inventory::{Inventory, Params, is_public_password, model, parameters};
 use keddah_resource::{Door, DoorProbe, ResourceId};
 use std::collections::HashMap;
 

@@ -11,9 +11,8 @@ use keddah_core::{ClusterName, Diagnostic, NodeName};
 use keddah_inventory::model::{
     self, DatabaseState, PgCluster, PgDatabase, PgMember, PgRole, PgService, PgUser, RtoPlan, State,
 };
-use keddah_inventory::parameters;
 use keddah_inventory::registry::Handle;
-use keddah_inventory::{Inventory, Params, selector};
+use keddah_inventory::{Inventory, Params, parameters, selector};
 use keddah_resource::health::{
     Accepted, ConfigurationProbe, Expected, ExpectedCluster, ExpectedEtcd, ExpectedMember,
     ExpectedService, HealthProbe, LoginDoor, LoginProbe, PortProbe, ServerProbe, SharedAddress,

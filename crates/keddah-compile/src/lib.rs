@@ -37,8 +37,7 @@ pub use templates::{TemplateError, Templates};
 
 use compiler::{Compiler, Node, problem};
 use keddah_core::{Diagnostic, NodeName};
-use keddah_inventory::parameters;
-use keddah_inventory::{Inventory, Params, model};
+use keddah_inventory::{Inventory, Params, model, parameters};
 use keddah_resource::{DesiredFleet, Kind, NodeFacts, Probe, ResourceId};
 use pgsql::place::PLAIN_PATRONI;
 use pgsql::verifier::Verifiers;

@@ -12,8 +12,7 @@
 
 use crate::compiler::{Problem, problem};
 use crate::topology::Topology;
-use keddah_inventory::parameters;
-use keddah_inventory::{Host, Params};
+use keddah_inventory::{Host, Params, parameters};
 use keddah_resource::{NodeFacts, ServiceFacts};
 use std::collections::BTreeSet;
 

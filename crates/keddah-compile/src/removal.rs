@@ -9,9 +9,8 @@ use crate::pgsql::place::Place;
 use crate::removal_identity::{belongs, is_the_member_named};
 use crate::topology::EtcdMember;
 use keddah_core::{NodeName, Secret};
-use keddah_inventory::Params;
 use keddah_inventory::model::{PgCluster, PgMember, RtoPlan, upstream_of};
-use keddah_inventory::parameters;
+use keddah_inventory::{Params, parameters};
 use keddah_resource::kind::etcd_member::{self, EtcdConnection};
 use keddah_resource::kind::{backup, directory, etcd_keys, file, unit};
 use keddah_resource::{

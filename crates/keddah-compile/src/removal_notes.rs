@@ -7,9 +7,8 @@ use crate::removal::goes;
 use crate::topology::EtcdMember;
 use keddah_core::NodeName;
 use keddah_inventory::model::{self, PgCluster, PgMember};
-use keddah_inventory::parameters;
 use keddah_inventory::registry::Handle;
-use keddah_inventory::{Inventory, Params};
+use keddah_inventory::{Inventory, Params, parameters};
 use keddah_resource::{
     EtcdFacts, EtcdMemberFacts, HeldSlot, HoldingsFacts, HoldingsProbe, NodeFacts, PatroniFacts,
     Probe,

@@ -5,8 +5,7 @@ use crate::compiler::{Problem, problem};
 use crate::pgsql::services::Offered;
 use keddah_core::{NodeName, Span};
 use keddah_inventory::model::{self, PgCluster, PgMember};
-use keddah_inventory::parameters;
-use keddah_inventory::{Inventory, Params};
+use keddah_inventory::{Inventory, Params, parameters};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::OnceLock;
 

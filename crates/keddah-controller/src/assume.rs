@@ -1,8 +1,7 @@
 //! Assume: facts of nodes that nobody asks, for compiling an inventory where there are no nodes.
 
 use keddah_core::NodeName;
-use keddah_inventory::parameters;
-use keddah_inventory::{Inventory, Params};
+use keddah_inventory::{Inventory, Params, parameters};
 use keddah_resource::kind::directory::Permissions;
 use keddah_resource::{Distribution, Interface, NodeFacts};
 use std::collections::BTreeMap;

@@ -5,9 +5,8 @@
 //! own port and cluster; and the host's parameters (`docs/decisions/pg-instances.md`).
 
 use crate::inventory::{Layer, Origin, Scope, Sourced, layer};
-use crate::parameters;
 use crate::registry::{self, Module, canonical};
-use crate::{Data, Inventory, Key, Params, Value};
+use crate::{Data, Inventory, Key, Params, Value, parameters};
 use foldhash::fast::FixedState;
 use keddah_core::{NodeName, Span};
 use std::collections::HashMap;

@@ -2,9 +2,8 @@
 //! resolved, defaulted, placeholders filled in.
 
 use crate::inventory::Layer;
-use crate::parameters;
 use crate::registry::{self, Handle, Named, Parameter, ParameterType, Reading};
-use crate::{Data, HostVars, Inventory, Origin, Sourced, Value};
+use crate::{Data, HostVars, Inventory, Origin, Sourced, Value, parameters};
 use crate::{Interpolator, Unknown, has_placeholders};
 use keddah_core::{Diagnostic, NodeName, Span};
 use std::borrow::Cow;

@@ -5,8 +5,7 @@ use keddah_inventory::model::{
     CheckPort, DatabaseState, HbaAuth, HbaRule, NodeService, PgDatabase, PgRole, PgService, PgUser,
     PoolMode, RtoPlan, ServiceDestination, State, etcd_clusters, pg_clusters,
 };
-use keddah_inventory::parameters;
-use keddah_inventory::{Inventory, Params, load};
+use keddah_inventory::{Inventory, Params, load, parameters};
 
 fn inventory(text: &str) -> Inventory {
     let mut sources = SourceMap::default();

@@ -3,8 +3,7 @@
 use crate::compiler::{Compiler, Removing};
 use crate::topology::Topology;
 use keddah_inventory::model::{PgCluster, PgMember};
-use keddah_inventory::parameters;
-use keddah_inventory::{Inventory, Params};
+use keddah_inventory::{Inventory, Params, parameters};
 use serde::Serialize;
 use std::collections::BTreeSet;
 use std::fmt::Write;

@@ -1,8 +1,7 @@
 //! A node's DNS servers: `/etc/resolv.conf`, or systemd-resolved where that file is its own.
 
 use crate::compiler::{Compiler, Node};
-use keddah_inventory::ParamOrigin;
-use keddah_inventory::parameters;
+use keddah_inventory::{ParamOrigin, parameters};
 use keddah_resource::kind::directory::{self, Permissions};
 use keddah_resource::kind::{block, file, unit};
 use keddah_resource::{Kind, Module, Resource, ResourceId};

@@ -4,8 +4,7 @@
 use crate::compiler::{Compiler, Node, Problem, problem};
 use crate::node::CRON;
 use keddah_core::Secret;
-use keddah_inventory::parameters;
-use keddah_inventory::{ParamOrigin, Params, Value, to_json};
+use keddah_inventory::{ParamOrigin, Params, Value, parameters, to_json};
 use keddah_resource::kind::directory::Permissions;
 use keddah_resource::kind::{file, symlink};
 use keddah_resource::{Kind, Module, Resource, ResourceId, SystemProbe};

@@ -1,9 +1,8 @@
 //! Kernel parameters and limits for a database node, as far as the kernel lets itself be tuned.
 
 use crate::compiler::{Compiler, Node, Problem, problem};
-use keddah_inventory::ParamOrigin;
-use keddah_inventory::parameters;
 use keddah_inventory::to_json;
+use keddah_inventory::{ParamOrigin, parameters};
 use keddah_resource::kind::directory::Permissions;
 use keddah_resource::kind::{file, sysctl};
 use keddah_resource::{Module, Resource};

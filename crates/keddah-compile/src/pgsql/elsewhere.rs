@@ -7,9 +7,8 @@
 use crate::compiler::{Compiler, Problem, problem};
 use crate::topology::Topology;
 use keddah_core::NodeName;
-use keddah_inventory::Host;
 use keddah_inventory::model::{PgCluster, PgMember};
-use keddah_inventory::parameters;
+use keddah_inventory::{Host, parameters};
 use keddah_resource::{MemberFacts, NodeFacts};
 use std::collections::BTreeMap;
 use std::net::IpAddr;

@@ -3,8 +3,7 @@
 use crate::compiler::{Problem, problem};
 use crate::node::words;
 use crate::release::extension_package;
-use keddah_inventory::Params;
-use keddah_inventory::parameters;
+use keddah_inventory::{Params, parameters};
 
 /// Aliases for PostgreSQL and its companions, all of which Keddah installs anyway; backups, pools and
 /// Patroni go by their own names, too.

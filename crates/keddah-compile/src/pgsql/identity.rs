@@ -10,8 +10,7 @@ use crate::compiler::{Compiler, Node, Problem, problem};
 use crate::pgsql::backup::{is_shared, local_repository};
 use crate::pgsql::{Instance, place, repository};
 use keddah_inventory::model::{PgCluster, PgMember};
-use keddah_inventory::parameters;
-use keddah_inventory::{ParamOrigin, Params};
+use keddah_inventory::{ParamOrigin, Params, parameters};
 use keddah_resource::{DataFacts, InstanceFacts, InstanceProbe, NodeFacts, Place};
 use std::path::Path;
 

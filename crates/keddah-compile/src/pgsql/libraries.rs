@@ -1,9 +1,8 @@
 //! Libraries that PostgreSQL loads when it starts: those that an inventory names, and those without
 //! which an extension that it declares cannot be made.
 
-use keddah_inventory::Params;
 use keddah_inventory::model::{DatabaseState, PgDatabase, PgExtension, State};
-use keddah_inventory::parameters;
+use keddah_inventory::{Params, parameters};
 
 /// Extensions that `CREATE EXTENSION` refuses, or whose functions do, until the library of the same
 /// name was loaded at the server's start (each project's installation notes).

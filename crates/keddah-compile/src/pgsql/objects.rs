@@ -3,9 +3,8 @@
 use super::Cluster;
 use super::pool_auth::LOOKUP_SCHEMA;
 use crate::compiler::{Compiler, Problem, problem};
-use keddah_inventory::Params;
 use keddah_inventory::model::{DatabaseState, PgDatabase, PgExtension, PgSchema, PgUser, State};
-use keddah_inventory::parameters;
+use keddah_inventory::{Params, parameters};
 use keddah_resource::kind::pg_privileges::{DefaultPrivilege, SchemaPrivilege};
 use keddah_resource::kind::{
     pg_baseline, pg_census, pg_database, pg_extension, pg_privileges, pg_schema,

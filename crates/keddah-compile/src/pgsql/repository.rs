@@ -5,8 +5,7 @@ use super::backup::text_option;
 use super::birth::moment;
 use super::{Cluster, Instance};
 use crate::compiler::{Compiler, Problem, problem};
-use keddah_inventory::Params;
-use keddah_inventory::parameters;
+use keddah_inventory::{Params, parameters};
 use keddah_resource::{PLACE_OPTIONS, Place, RepositoryFacts, with_defaults};
 use std::collections::BTreeMap;
 

@@ -8,8 +8,7 @@ use crate::compiler::{Compiler, Problem, problem};
 use crate::templates::Templates;
 use keddah_core::{Diagnostic, Span};
 use keddah_inventory::model::pg_clusters;
-use keddah_inventory::parameters;
-use keddah_inventory::{Inventory, Params, Refusal, refusal, setting_text};
+use keddah_inventory::{Inventory, Params, Refusal, parameters, refusal, setting_text};
 use serde_json::json;
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 

@@ -3,9 +3,8 @@
 
 use hmac::{Hmac, KeyInit, Mac};
 use keddah_core::Secret;
-use keddah_inventory::Params;
 use keddah_inventory::model::{PgUser, State};
-use keddah_inventory::parameters;
+use keddah_inventory::{Params, parameters};
 use keddah_resource::{NodeFacts, VerifierProbe, scram};
 use md5::Digest;
 use std::collections::{BTreeMap, HashMap};

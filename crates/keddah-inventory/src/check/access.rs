@@ -2,12 +2,11 @@
 
 use super::objects::twice;
 use super::{Report, error, warning};
-use crate::Params;
 use crate::Value;
 use crate::model::{PgCluster, PgService, ServiceDestination};
-use crate::parameters;
 use crate::registry;
 use crate::selector;
+use crate::{Params, parameters};
 use keddah_core::Span;
 use serde_json::Value as Json;
 use std::net::IpAddr;

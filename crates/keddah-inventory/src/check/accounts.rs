@@ -1,10 +1,9 @@
 //! What accounts of a node are given: keys to log in with, and aliases in their shells.
 
 use super::{Report, error};
-use crate::Params;
 use crate::Value;
-use crate::parameters;
 use crate::registry::scalar_text;
+use crate::{Params, parameters};
 
 /// Kinds of keys that OpenSSH knows (sshd(8), "AUTHORIZED_KEYS FILE FORMAT").
 const KINDS: &[&str] = &[

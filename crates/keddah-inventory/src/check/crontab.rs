@@ -1,10 +1,9 @@
 //! Lines for cron, each judged as cron does: it ignores a whole file for one line.
 
 use super::{Report, error};
-use crate::Params;
 use crate::Value;
 use crate::crontab::{Account, fault};
-use crate::parameters;
+use crate::{Params, parameters};
 
 pub(super) fn check(report: &mut Report<'_>) {
     let inventory = report.inventory;

@@ -1,8 +1,7 @@
 //! Directories that would be taken from everybody else on a machine.
 
 use super::{Report, error};
-use crate::Params;
-use crate::parameters;
+use crate::{Params, parameters};
 
 /// Parameters whose directory becomes an account's own, closed to others.
 const OWNED: &[&str] = &[

@@ -2,8 +2,7 @@
 
 use super::{Report, error, several_instances, warning, with_related};
 use crate::model::PgRole;
-use crate::parameters;
-use crate::{Inventory, Params, Scope};
+use crate::{Inventory, Params, Scope, parameters};
 use keddah_core::{ClusterName, Span};
 use std::collections::{BTreeMap, HashMap};
 use std::net::IpAddr;

@@ -5,11 +5,10 @@
 //! denial that stands before an allowing rule is found, whatever words it uses.
 
 use super::{Report, error, warning, with_related};
-use crate::Params;
 use crate::model::{
     AuthenticationFile, DatabaseState, Dialect, PgCluster, PgDatabase, PgMember, infra_addresses,
 };
-use crate::parameters;
+use crate::{Params, parameters};
 use keddah_core::hba::{Client, Line, Memberships, Origin, roles_of};
 use keddah_core::{Diagnostic, Severity, Span};
 use std::collections::HashSet;

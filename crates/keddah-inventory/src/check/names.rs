@@ -1,9 +1,8 @@
 //! Names: lines of hosts files, what clusters' names point at, and the servers that are asked.
 
 use super::{Report, error, warning};
-use crate::Params;
 use crate::Value;
-use crate::parameters;
+use crate::{Params, parameters};
 use std::net::IpAddr;
 
 /// Lists of hosts file lines.

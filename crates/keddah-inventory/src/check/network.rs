@@ -2,9 +2,8 @@
 
 use super::objects::twice;
 use super::{Report, error, with_related};
-use crate::Params;
 use crate::model::{NodeService, PgCluster, PgMember, PgRole, PgService, upstream_of};
-use crate::parameters;
+use crate::{Params, parameters};
 use keddah_core::{Diagnostic, NodeName, Span};
 use std::collections::{HashMap, HashSet};
 

@@ -1,10 +1,9 @@
 //! Roles and databases: names, memberships, owners.
 
 use super::{Report, error, warning, with_related};
-use crate::Params;
 use crate::model::{DatabaseState, HbaRule, PgDatabase, PgUser, State};
-use crate::parameters;
 use crate::registry;
+use crate::{Params, parameters};
 use keddah_core::{Severity, Span};
 use std::collections::{HashMap, HashSet};
 

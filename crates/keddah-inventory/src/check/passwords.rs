@@ -3,9 +3,8 @@
 
 use super::{Report, warning};
 use crate::model::{PgUser, State};
-use crate::parameters;
 use crate::registry::{self, Module, ParameterType, Support};
-use crate::{Params, Value};
+use crate::{Params, Value, parameters};
 use keddah_core::{Secret, Span};
 use std::collections::{BTreeMap, HashSet};
 use std::sync::LazyLock;

@@ -5,9 +5,8 @@
 //! the values.
 
 use super::{Report, error, warning};
-use crate::parameters;
 use crate::registry::nearest;
-use crate::{Data, Key, Params, Value};
+use crate::{Data, Key, Params, Value, parameters};
 use indexmap::IndexMap;
 use keddah_core::Span;
 use std::collections::BTreeMap;

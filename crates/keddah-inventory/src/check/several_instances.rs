@@ -3,9 +3,8 @@
 use super::identity::postgres;
 use super::{Report, error, with_related};
 use crate::model::PgCluster;
-use crate::parameters;
 use crate::registry::{self, Module};
-use crate::{Key, Params, Value, instances};
+use crate::{Key, Params, Value, instances, parameters};
 use indexmap::IndexMap;
 use keddah_core::{Diagnostic, Span};
 use std::collections::HashMap;

@@ -2,10 +2,9 @@
 
 use super::{Report, error, warning};
 use crate::model::{PgCluster, PgMember, PgRole, RtoPlan};
-use crate::parameters;
 use crate::patroni_rules::LEAST_CONNECTIONS;
 use crate::registry::nearest;
-use crate::{Params, Value};
+use crate::{Params, Value, parameters};
 use keddah_core::Span;
 
 /// The most connections that PostgreSQL takes (`MAX_BACKENDS`, less what it needs itself).

@@ -1,8 +1,7 @@
 //! Virtual addresses: each belongs to one cluster, and its nodes can carry it.
 
 use super::{Report, error, warning, with_related};
-use crate::Params;
-use crate::parameters;
+use crate::{Params, parameters};
 use ipnet::Ipv4Net;
 use keddah_core::{NodeName, Span};
 use std::collections::HashSet;

@@ -1,7 +1,6 @@
 //! PostgreSQL and etcd clusters as the hosts' variables form them.
 
-use crate::parameters;
-use crate::{Inventory, Params};
+use crate::{Inventory, Params, parameters};
 use indexmap::IndexMap;
 use keddah_core::{ClusterName, NodeName, Span};
 

@@ -2,9 +2,8 @@
 
 use super::read::{Entry, entries, read_all};
 use super::{PoolMode, State};
-use crate::parameters;
 use crate::registry::structures;
-use crate::{Params, Value};
+use crate::{Params, Value, parameters};
 use keddah_core::Span;
 
 /// Whether a database shall exist.

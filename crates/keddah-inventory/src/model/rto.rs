@@ -1,8 +1,7 @@
 //! The timings behind `pg_rto`: how fast Patroni and the load balancers notice a dead primary.
 
-use crate::parameters;
 use crate::registry;
-use crate::{Params, Value};
+use crate::{Params, Value, parameters};
 
 /// Timings of failure detection. Seconds are Patroni's, the three intervals HAProxy's.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -1,9 +1,8 @@
 //! Services: ports on the load balancers that lead to the right instances.
 
 use super::read::{Entry, read_all};
-use crate::parameters;
 use crate::registry::structures;
-use crate::{Params, Value};
+use crate::{Params, Value, parameters};
 use keddah_core::Span;
 
 /// Where a service's traffic goes on an instance.

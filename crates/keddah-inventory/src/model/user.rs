@@ -2,9 +2,8 @@
 
 use super::read::{Entry, entries, read_all};
 use super::{PoolMode, State};
-use crate::Params;
-use crate::parameters;
 use crate::registry::structures;
+use crate::{Params, parameters};
 use keddah_core::{Secret, Span};
 use time::{Date, OffsetDateTime, PrimitiveDateTime, Time, UtcOffset};
 

@@ -3,9 +3,8 @@
 //! File" in PostgreSQL's manual; "HBA file format" in PgBouncer's).
 
 use super::{HbaAuth, HbaRule};
-use crate::Params;
 use crate::model::{PgMember, PgUser, State};
-use crate::parameters;
+use crate::{Params, parameters};
 use keddah_core::Span;
 use keddah_core::hba::{self, Connection, Memberships, roles_of};
 use std::collections::BTreeMap;
