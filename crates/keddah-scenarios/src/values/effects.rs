@@ -125,7 +125,8 @@ fn what_acts_elsewhere_is_read_there() {
         let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").join(path);
         let text = std::fs::read_to_string(&path).expect("a source");
         let code = text.lines().filter(|line| !line.trim_start().starts_with("//"));
-        let read = code.into_iter().any(|line| line.contains(&format!("\"{name}\"")));
+        let handle = format!("parameters::{}", name.to_uppercase());
+        let read = code.into_iter().any(|line| line.contains(&handle));
         assert!(read, "{name} is not read in {}", path.display());
         let parameter = registry::find(name).expect("a parameter");
         assert_eq!(parameter.support, Support::Managed, "{name}");
