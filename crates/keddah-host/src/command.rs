@@ -288,7 +288,10 @@ mod tests {
         assert_eq!(place("another", &path), Path::new("another"));
         assert_eq!(place("/x/program", &path), Path::new("/x/program"));
         let error = Command::new("a-program-that-nobody-makes").run().await.unwrap_err();
-        assert!(error.message.contains("cannot run a-program-that-nobody-makes: No such file"), "{error}");
+        assert!(
+            error.message.contains("cannot run a-program-that-nobody-makes: No such file"),
+            "{error}"
+        );
         // It is called by the name that it was given, not by its place.
         let called = Command::new("sh").args(["-c", "echo $0"]).succeed().await.unwrap();
         assert_eq!(called, "sh\n");

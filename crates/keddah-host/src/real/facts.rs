@@ -1,18 +1,18 @@
 //! What this machine is.
 
+use super::instance_facts::Kept;
 use super::{
     aside, etcd_life, etcd_member, holdings, hostname, instance_facts, ownership, packages, ports,
     sysctl, system, verifiers, wal_end,
 };
-use super::instance_facts::Kept;
 use crate::HostError;
 use crate::command::Command;
 use crate::rest::{CA, cluster_facts, patroni_and_wal};
 use futures_util::future::join_all;
 use keddah_resource::kind::etcd_member::EtcdConnection;
 use keddah_resource::{
-    Distribution, DoorProbe, ETCD_BOOTSTRAP, EtcdFacts, InstanceFacts, Interface, MemberFacts, NodeFacts,
-    PatroniFacts, Probe, SANDBOX_MARK,
+    Distribution, DoorProbe, ETCD_BOOTSTRAP, EtcdFacts, InstanceFacts, Interface, MemberFacts,
+    NodeFacts, PatroniFacts, Probe, SANDBOX_MARK,
 };
 use rustix::process::{Resource, getrlimit};
 use serde::Deserialize;
@@ -105,9 +105,7 @@ pub(crate) async fn gather(probe: &Probe) -> Result<NodeFacts, HostError> {
 }
 
 /// What instances keep, and the candidates of packages on which anything depends beside that.
-async fn kept_and_offered(
-    probe: &Probe,
-) -> Result<(Kept, BTreeMap<String, String>), HostError> {
+async fn kept_and_offered(probe: &Probe) -> Result<(Kept, BTreeMap<String, String>), HostError> {
     let kept = instance_facts::gather(Path::new(PATRONI), &probe.instances).await?;
     let mut names: Vec<&String> = probe.packages.iter().collect();
     if !all_have_data(&probe.configurations, &kept.instances) {
