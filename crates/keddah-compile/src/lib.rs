@@ -61,9 +61,13 @@ pub fn probes(inventory: &Inventory) -> BTreeMap<NodeName, Probe> {
             if !instances.is_empty() {
                 let ports = instances.iter().map(|instance| instance.get(parameters::PATRONI_PORT));
                 probe.patroni_ports = ports.collect();
-                probe.packages =
+                // Each candidate costs the node a look at all of its package sources.
+                probe.beginning_packages =
                     POSTGRESQL_VERSIONS.map(|version| format!("postgresql-{version}")).collect();
-                probe.packages.push("patroni".to_owned());
+                probe.configurations = instances.iter().map(pgsql::identity::directory).collect();
+                if instances.iter().any(pgsql::standby::wants_quorum) {
+                    probe.packages.push("patroni".to_owned());
+                }
                 probe.instances = instances.iter().map(pgsql::identity::probe).collect();
                 probe.verifiers = instances.iter().filter_map(pgsql::verifier::probe).collect();
             }

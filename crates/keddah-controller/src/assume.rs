@@ -11,7 +11,8 @@ use std::collections::BTreeMap;
 pub fn assumed_facts(inventory: &Inventory) -> BTreeMap<NodeName, NodeFacts> {
     let probes = keddah_compile::probes(inventory).into_iter();
     let facts = probes.map(|(node, probe)| {
-        let offered = probe.packages.into_iter().map(|name| (name, "assumed".to_owned()));
+        let offered = probe.packages.into_iter().chain(probe.beginning_packages);
+        let offered = offered.map(|name| (name, "assumed".to_owned()));
         let facts = NodeFacts {
             hostname: node.to_string(),
             distribution: Distribution {

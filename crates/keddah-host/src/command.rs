@@ -6,6 +6,7 @@ use rustix::process::{Pid, Signal, kill_process_group};
 use std::fs::File;
 use std::io::{Read, Seek};
 use std::os::unix::process::ExitStatusExt;
+use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
 use tokio::io::AsyncWriteExt;
@@ -68,6 +69,20 @@ fn content(mut file: File) -> Result<Vec<u8>, HostError> {
         .and_then(|()| file.read_to_end(&mut bytes))
         .map_err(|error| HostError::new(format!("cannot read a program's output: {error}")))?;
     Ok(bytes)
+}
+
+/// Where a program stands. The standard library looks for a name in a path that it was given only after a
+/// fork, which copies the tables of all memory of an agent; a place is started by `posix_spawn`, which copies
+/// none. One that is nowhere keeps its name, and the error is that of starting it.
+fn place(program: &str, path: &str) -> PathBuf {
+    let name = PathBuf::from(program);
+    if program.contains('/') {
+        return name;
+    }
+    let runs = |file: &PathBuf| {
+        file.is_file() && rustix::fs::access(file, rustix::fs::Access::EXEC_OK).is_ok()
+    };
+    path.split(':').map(|directory| Path::new(directory).join(program)).find(runs).unwrap_or(name)
 }
 
 impl Command {
@@ -155,7 +170,8 @@ impl Command {
         // A program that outlives this process must not die of a pipe that nobody reads; and what one
         // that hangs has said until then is the best that there is to tell of it.
         let [said, complained] = [memory_file()?, memory_file()?];
-        let mut child = tokio::process::Command::new(&self.program)
+        let mut child = tokio::process::Command::new(place(&self.program, PATH))
+            .arg0(&self.program)
             .args(&self.arguments)
             .env_clear()
             .env("PATH", PATH)
@@ -252,6 +268,33 @@ mod tests {
             output.lines().filter_map(|line| line.split('=').next()).collect();
         names.sort_unstable();
         assert_eq!(names, ["EXTRA", "HOME", "LC_ALL", "PATH"]);
+    }
+
+    #[tokio::test]
+    async fn a_program_is_the_first_of_its_name_that_may_be_run() {
+        let directory = tempfile::tempdir().unwrap();
+        let at = |name: &str| directory.path().join(name);
+        for one in ["a", "b", "c"] {
+            std::fs::create_dir(at(one)).unwrap();
+        }
+        std::fs::create_dir(at("a/program")).unwrap();
+        for (name, mode) in [("b/program", 0o644), ("c/program", 0o755)] {
+            std::fs::write(at(name), "").unwrap();
+            let mode = std::os::unix::fs::PermissionsExt::from_mode(mode);
+            std::fs::set_permissions(at(name), mode).unwrap();
+        }
+        let path = ["a", "b", "c"].map(|one| at(one).display().to_string()).join(":");
+        assert_eq!(place("program", &path), at("c/program"));
+        assert_eq!(place("another", &path), Path::new("another"));
+        assert_eq!(place("/x/program", &path), Path::new("/x/program"));
+        let error = Command::new("a-program-that-nobody-makes").run().await.unwrap_err();
+        assert!(
+            error.message.contains("cannot run a-program-that-nobody-makes: No such file"),
+            "{error}"
+        );
+        // It is called by the name that it was given, not by its place.
+        let called = Command::new("sh").args(["-c", "echo $0"]).succeed().await.unwrap();
+        assert_eq!(called, "sh\n");
     }
 
     #[tokio::test]

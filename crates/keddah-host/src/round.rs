@@ -10,7 +10,7 @@ use crate::real::Info;
 use crate::sql::{Session, Unreachable};
 use futures_util::FutureExt;
 use futures_util::future::{BoxFuture, Shared};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -25,6 +25,10 @@ tokio::task_local! {
 /// that, and others that were silent before are no reason not to ask it.
 const LEAST_PART: u32 = 3;
 
+/// How long what was told of a unit is good for others: a plan asks for facts, health and resources within
+/// that; what is asked later, as where somebody watches, is asked anew.
+const FRESH: Duration = Duration::from_secs(2);
+
 /// One look at a machine, in several questions.
 #[derive(Debug)]
 pub struct Round {
@@ -34,6 +38,9 @@ pub struct Round {
     found: Notify,
     backups: Mutex<Once<Option<Info>, HostError>>,
     sessions: Mutex<Once<Session, Unreachable>>,
+    /// What systemd has told of units, and when. Whoever asks it has this meanwhile: the next one then asks
+    /// only for what is not here.
+    units: tokio::sync::Mutex<BTreeMap<String, (Instant, String)>>,
 }
 
 #[derive(Debug)]
@@ -112,6 +119,7 @@ impl Round {
             found: Notify::new(),
             backups: Mutex::default(),
             sessions: Mutex::default(),
+            units: tokio::sync::Mutex::default(),
         })
     }
 
@@ -248,6 +256,35 @@ pub(crate) async fn session(
     session.await
 }
 
+/// What is told of units; of those who want to know it in one round, only the first one asks. Nothing is kept
+/// of a question that was not answered.
+pub(crate) async fn units<F>(
+    names: &[&str],
+    ask: impl FnOnce(Vec<String>) -> F,
+) -> Result<Vec<String>, HostError>
+where
+    F: Future<Output = Result<Vec<String>, HostError>>,
+{
+    let owned = |names: &mut dyn Iterator<Item = &&str>| -> Vec<String> {
+        names.map(|name| (*name).to_owned()).collect()
+    };
+    let Ok(round) = ROUND.try_with(Arc::clone) else {
+        return ask(owned(&mut names.iter())).await;
+    };
+    let told = &mut *round.units.lock().await;
+    told.retain(|_, (at, _)| at.elapsed() < FRESH);
+    let missing: BTreeSet<&str> =
+        names.iter().copied().filter(|name| !told.contains_key(*name)).collect();
+    if !missing.is_empty() {
+        let missing = owned(&mut missing.iter());
+        let now = Instant::now();
+        let answers = ask(missing.clone()).await?;
+        told.extend(missing.into_iter().zip(answers.into_iter().map(|text| (now, text))));
+    }
+    let of = |name: &&str| told.get(*name).map(|(_, text)| text.clone()).unwrap_or_default();
+    Ok(names.iter().map(of).collect())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -321,6 +358,39 @@ mod tests {
             assert_eq!(silence, Silence { waited });
         }
         assert_eq!(ask("PostgreSQL", None, async { 1 }).await, Ok(1));
+    }
+
+    #[tokio::test]
+    async fn a_unit_is_asked_for_once_while_its_answer_is_fresh() {
+        let asked = Mutex::new(Vec::new());
+        let look = async |names: &[&str]| {
+            let ask = async |names: Vec<String>| {
+                lock(&asked).push(names.join(" "));
+                // Another one comes meanwhile.
+                sleep(Duration::from_millis(20)).await;
+                Ok(names.iter().map(|name| format!("Id={name}")).collect())
+            };
+            units(names, ask).await.unwrap().join(" ")
+        };
+        let round = Round::new(PATIENCE);
+        round
+            .clone()
+            .within(async {
+                let (one, other) = tokio::join!(look(&["b", "a"]), look(&["a", "c", "b", "a"]));
+                assert_eq!(one, "Id=b Id=a");
+                assert_eq!(other, "Id=a Id=c Id=b Id=a");
+                let failing = units(&["d"], async |_| Err(HostError::new("no"))).await;
+                assert!(failing.is_err());
+                assert_eq!(look(&["d"]).await, "Id=d", "a failure is not kept");
+                if let Some((at, _)) = round.units.lock().await.get_mut("a") {
+                    *at -= FRESH;
+                }
+                look(&["a", "b"]).await;
+            })
+            .await;
+        look(&["a", "b"]).await;
+        let asked = asked.into_inner().unwrap();
+        assert_eq!(asked, ["a b", "c", "d", "a", "a b"], "outside of a round everything is");
     }
 
     #[tokio::test]

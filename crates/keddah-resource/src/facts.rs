@@ -39,6 +39,13 @@ pub struct Probe {
     pub etcd_tls: Option<[String; 3]>,
     /// Names of packages whose candidate version is wanted.
     pub packages: Vec<String>,
+    /// Names of further ones, whose candidates decide what version an instance begins with. Nothing depends on
+    /// them where the instances of all [`Probe::configurations`] have data, which keeps its version.
+    #[serde(default)]
+    pub beginning_packages: Vec<String>,
+    /// The directories below `/etc/patroni` of the instances that the node should have.
+    #[serde(default)]
+    pub configurations: Vec<String>,
     /// Where the instances that the node should have keep what must not be lost.
     #[serde(default)]
     pub instances: Vec<InstanceProbe>,

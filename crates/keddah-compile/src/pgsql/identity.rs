@@ -78,6 +78,12 @@ fn configuration(cluster: &str, member: &PgMember<'_>) -> String {
     directory.rsplit('/').next().unwrap_or_default().to_owned()
 }
 
+/// The same of an instance whose cluster is not compiled yet.
+pub(crate) fn directory(params: &Params<'_>) -> String {
+    let cluster = params.instance().map(|_| params.get(parameters::PG_CLUSTER));
+    cluster.unwrap_or_else(|| place::PLAIN_PATRONI.to_owned())
+}
+
 /// Whether a configuration of the node is an instance's own.
 pub(super) fn is_at(instance: &Instance<'_>, configured: &InstanceFacts) -> bool {
     let directory = instance.place.patroni_directory();

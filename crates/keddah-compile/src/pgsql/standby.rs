@@ -201,7 +201,7 @@ fn cascades_from(cluster: &Cluster<'_>, instance: &Instance<'_>) -> Option<Strin
 /// workload's template or `pg_rpo` says that nothing may be lost.
 pub(super) fn synchronous(cluster: &Cluster<'_>) -> Result<Vec<(&'static str, Value)>, Problem> {
     let params = &cluster.params;
-    let mode = if params.get(parameters::PATRONI_SYNCHRONOUS_MODE) == "quorum" {
+    let mode = if wants_quorum(params) {
         quorum_is_known(cluster)?;
         json!("quorum")
     } else {
@@ -233,6 +233,11 @@ pub(crate) fn waits_for_standbys(params: &keddah_inventory::Params<'_>) -> bool 
 /// documentation, "Replication modes").
 pub(super) fn waits_in_any_case(params: &keddah_inventory::Params<'_>) -> bool {
     waits_for_standbys(params) && params.get(parameters::PATRONI_SYNCHRONOUS_MODE_STRICT)
+}
+
+/// Whether the inventory asks for quorum commit.
+pub(crate) fn wants_quorum(params: &keddah_inventory::Params<'_>) -> bool {
+    params.get(parameters::PATRONI_SYNCHRONOUS_MODE) == "quorum"
 }
 
 /// Quorum commit came with Patroni 4.0; older ones take the word for plain `true`.

@@ -1,5 +1,6 @@
 //! What this machine is.
 
+use super::instance_facts::Kept;
 use super::{
     aside, etcd_life, etcd_member, holdings, hostname, instance_facts, ownership, packages, ports,
     sysctl, system, verifiers, wal_end,
@@ -10,8 +11,8 @@ use crate::rest::{CA, cluster_facts, patroni_and_wal};
 use futures_util::future::join_all;
 use keddah_resource::kind::etcd_member::EtcdConnection;
 use keddah_resource::{
-    Distribution, DoorProbe, ETCD_BOOTSTRAP, EtcdFacts, Interface, MemberFacts, NodeFacts,
-    PatroniFacts, Probe, SANDBOX_MARK,
+    Distribution, DoorProbe, ETCD_BOOTSTRAP, EtcdFacts, InstanceFacts, Interface, MemberFacts,
+    NodeFacts, PatroniFacts, Probe, SANDBOX_MARK,
 };
 use rustix::process::{Resource, getrlimit};
 use serde::Deserialize;
@@ -37,7 +38,6 @@ const CONTROL_GROUPS: [&str; 2] = ["/sys/fs/cgroup", "/sys/fs/cgroup/unified"];
 pub(crate) async fn gather(probe: &Probe) -> Result<NodeFacts, HostError> {
     let (
         interfaces,
-        package_candidates,
         Patronis { patroni, members, wal },
         etcd,
         verifiers,
@@ -47,17 +47,16 @@ pub(crate) async fn gather(probe: &Probe) -> Result<NodeFacts, HostError> {
         kept,
     ) = tokio::join!(
         interfaces(),
-        packages::candidates(&probe.packages),
         patroni(probe),
         etcd(probe),
         verifiers::gather(&probe.verifiers),
         system::gather(&probe.system),
         holdings::gather(&probe.holdings),
         ownership::gather(),
-        instance_facts::gather(Path::new(PATRONI), &probe.instances),
+        kept_and_offered(probe),
     );
     let uname = rustix::system::uname();
-    let mut kept = kept?;
+    let (mut kept, package_candidates) = kept?;
     for instance in &mut kept.instances {
         let answers = patroni.iter().position(|patroni| patroni.scope == instance.scope);
         let Some(data) = instance.data.as_mut() else { continue };
@@ -78,7 +77,7 @@ pub(crate) async fn gather(probe: &Probe) -> Result<NodeFacts, HostError> {
         own_units: own_units(Path::new(UNITS))?,
         ownership: ownership?,
         resolved: leads_to_resolved(Path::new("/etc/resolv.conf")),
-        package_candidates: package_candidates?,
+        package_candidates,
         patroni,
         members,
         patroni_directories: patroni_directories(Path::new(PATRONI))?,
@@ -103,6 +102,25 @@ pub(crate) async fn gather(probe: &Probe) -> Result<NodeFacts, HostError> {
         sandbox: sandbox_mark(Path::new(SANDBOX_MARK), 0),
         doors: doors(&probe.doors)?,
     })
+}
+
+/// What instances keep, and the candidates of packages on which anything depends beside that.
+async fn kept_and_offered(probe: &Probe) -> Result<(Kept, BTreeMap<String, String>), HostError> {
+    let kept = instance_facts::gather(Path::new(PATRONI), &probe.instances).await?;
+    let mut names: Vec<&String> = probe.packages.iter().collect();
+    if !all_have_data(&probe.configurations, &kept.instances) {
+        names.extend(&probe.beginning_packages);
+    }
+    Ok((kept, packages::candidates(&names).await?))
+}
+
+/// Whether each of these configurations leads to data of a known version.
+fn all_have_data(configurations: &[String], instances: &[InstanceFacts]) -> bool {
+    let has_data = |directory: &String| {
+        let mut own = instances.iter().filter(|one| one.configuration == *directory);
+        own.any(|one| one.data.as_ref().is_some_and(|data| data.version.is_some()))
+    };
+    configurations.iter().all(has_data)
 }
 
 /// Whether `keddah sandbox` has marked this machine: a file, no link, that root owns and nobody else
@@ -344,6 +362,23 @@ async fn etcd(probe: &Probe) -> Option<EtcdFacts> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use keddah_resource::DataFacts;
+
+    #[test]
+    fn versions_are_asked_for_until_every_instance_has_data_of_one() {
+        let instance = |configuration: &str, version: Option<Option<u32>>| InstanceFacts {
+            configuration: configuration.to_owned(),
+            data: version.map(|version| DataFacts { version, ..DataFacts::default() }),
+            ..InstanceFacts::default()
+        };
+        let asked = ["pg-a", "pg-b"].map(str::to_owned);
+        let all = |instances: &[InstanceFacts]| all_have_data(&asked, instances);
+        assert!(all(&[instance("pg-b", Some(Some(17))), instance("pg-a", Some(Some(17)))]));
+        assert!(!all(&[instance("pg-a", Some(Some(17)))]), "one is not there");
+        assert!(!all(&[instance("pg-a", Some(Some(17))), instance("pg-b", None)]), "has no data");
+        let unreadable = instance("pg-b", Some(None));
+        assert!(!all(&[instance("pg-a", Some(Some(17))), unreadable]), "its version is unknown");
+    }
 
     #[test]
     fn quotas_round_up_to_whole_processors() {

@@ -56,6 +56,7 @@ mod stanza;
 mod symlink;
 mod sysctl;
 mod system;
+mod systemd;
 mod trust_anchor;
 mod unit;
 mod unit_start;

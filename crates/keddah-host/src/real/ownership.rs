@@ -9,6 +9,7 @@ use crate::command::Command;
 use crate::masked::command_line;
 use crate::real::dpkg_digests;
 use crate::real::process::command_line_of;
+use crate::real::systemd;
 use keddah_resource::{OwnershipFacts, ServiceFacts};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -34,7 +35,7 @@ const NODE_MARKS: [&str; 2] =
     ["/etc/sysctl.d/90-keddah.conf", "/etc/security/limits.d/90-keddah.conf"];
 
 /// Debian's packages of the services.
-const PACKAGES: [&str; 9] = [
+const PACKAGES: [&str; 10] = [
     "dnsmasq",
     "dnsmasq-base",
     "etcd-server",
@@ -44,6 +45,7 @@ const PACKAGES: [&str; 9] = [
     "pgbouncer",
     "postgresql-common",
     "vip-manager",
+    "vip-manager2",
 ];
 
 /// Where units of this machine stand.
@@ -138,14 +140,7 @@ async fn loaded() -> Result<BTreeMap<String, Loaded>, HostError> {
     if !Path::new("/run/systemd/system").exists() {
         return Ok(BTreeMap::new());
     }
-    let text = Command::new("systemctl")
-        .asks("systemd")
-        .args(["--no-ask-password", "show", "--property"])
-        .arg("Id,LoadState,FragmentPath,DropInPaths,ExecStart,MainPID,UnitFileState")
-        .arg("--")
-        .args(SERVICES.map(|service| service.unit))
-        .succeed()
-        .await?;
+    let text = systemd::show(&SERVICES.map(|service| service.unit)).await?.join("\n\n");
     Ok(parse(&text, |pid| Some(command_line_of(pid)?.join(" "))))
 }
 
@@ -203,7 +198,7 @@ async fn packaged(paths: &BTreeSet<String>) -> Result<BTreeSet<String>, HostErro
         let owners = Command::new("dpkg-query").arg("-S").args(others).run().await?;
         owned.extend(owners_of(&owners.stdout));
     }
-    let changed = dpkg_digests::changed(&owned).await?;
+    let changed = dpkg_digests::changed(&owned)?;
     let same = |path: &str| paths.contains(path).then(|| path.to_owned());
     Ok(owned
         .iter()

@@ -7,7 +7,11 @@ use crate::{HostError, RealHost};
 use keddah_resource::kind::packages::{Observed, Spec};
 use keddah_resource::{Difference, Observation};
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
 use std::time::Duration;
+
+/// Where dpkg keeps what it knows.
+const DPKG: &str = "/var/lib/dpkg";
 
 /// The largest sets (PostgreSQL with its extensions) take a minute on a slow disk; mirrors may be
 /// slow too. Whoever waits longer than this waits for nothing.
@@ -54,6 +58,11 @@ async fn installed(names: &BTreeSet<&str>) -> Result<BTreeMap<String, String>, H
     if names.is_empty() {
         return Ok(BTreeMap::new());
     }
+    if names.iter().copied().all(is_plain)
+        && let Some(status) = dpkg_status(Path::new(DPKG))
+    {
+        return Ok(installed_by(&status, names));
+    }
     let command = Command::new("dpkg-query")
         .args(["--show", "--showformat", "${Package} ${Version} ${Status}\n", "--"])
         .args(names);
@@ -63,6 +72,35 @@ async fn installed(names: &BTreeSet<&str>) -> Result<BTreeMap<String, String>, H
         return Err(command.failure(&output));
     }
     Ok(parse_installed(&output.stdout))
+}
+
+/// A name that stands for one package; others are patterns, or name an architecture, which dpkg reads.
+fn is_plain(name: &str) -> bool {
+    name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"+-.".contains(&byte))
+}
+
+/// dpkg's list of packages, where it holds everything: what dpkg does at the moment, and what it was ended in
+/// the middle of, stands in `updates` beside it (its manual, "FILES"; `lib/dpkg/dbmodify.c`).
+fn dpkg_status(directory: &Path) -> Option<String> {
+    let mut updates = std::fs::read_dir(directory.join("updates")).ok()?;
+    if updates.next().is_some() {
+        return None;
+    }
+    let text = std::fs::read(directory.join("status")).ok()?;
+    Some(String::from_utf8_lossy(&text).into_owned())
+}
+
+/// What `dpkg-query` would tell of these packages.
+fn installed_by(status: &str, names: &BTreeSet<&str>) -> BTreeMap<String, String> {
+    let paragraphs = status.split("\n\n").filter_map(|paragraph| {
+        let of = |field: &str| {
+            paragraph.lines().find_map(|line| line.strip_prefix(field)?.strip_prefix(": "))
+        };
+        let name = of("Package").filter(|name| names.contains(name))?;
+        let installed = of("Status")?.ends_with(" installed");
+        Some((name.to_owned(), of("Version").filter(|_| installed)?.to_owned()))
+    });
+    paragraphs.collect()
 }
 
 fn parse_installed(text: &str) -> BTreeMap<String, String> {
@@ -260,6 +298,35 @@ mod tests {
             installed.into_iter().collect::<Vec<_>>(),
             [("haproxy".to_owned(), "3.0.11-1".to_owned())]
         );
+    }
+
+    #[test]
+    fn the_list_is_not_read_while_dpkg_has_more_to_write_into_it() {
+        let scratch = tempfile::tempdir().unwrap();
+        let read = || dpkg_status(scratch.path());
+        assert_eq!(read(), None, "there is no dpkg");
+        std::fs::create_dir(scratch.path().join("updates")).unwrap();
+        std::fs::write(scratch.path().join("status"), "Package: a\n").unwrap();
+        assert_eq!(read().as_deref(), Some("Package: a\n"));
+        std::fs::write(scratch.path().join("updates/0001"), "Package: b\n").unwrap();
+        assert_eq!(read(), None);
+        assert!(is_plain("libstdc++6") && !is_plain("libc6:amd64") && !is_plain("postgresql-*"));
+    }
+
+    #[tokio::test]
+    async fn the_list_says_what_dpkg_says_of_all_packages_of_this_machine() {
+        let Some(status) = dpkg_status(Path::new(DPKG)) else { return };
+        let names: BTreeSet<&str> =
+            status.lines().filter_map(|line| line.strip_prefix("Package: ")).collect();
+        let format = "${Package} ${Version} ${Status}\n";
+        let said = Command::new("dpkg-query").args(["--show", "--showformat", format]);
+        let said = parse_installed(&said.succeed().await.unwrap());
+        assert!(said.len() > 10);
+        assert_eq!(installed_by(&status, &names), said);
+        let gone = "Package: jq\nStatus: deinstall ok config-files\nVersion: 1\n\n\
+                    Package: curl\nStatus: install ok half-installed\nVersion: 1\n\n\
+                    Package: haproxy\nStatus: install ok half-configured\nVersion: 3\n";
+        assert!(installed_by(gone, &["curl", "haproxy", "jq"].into()).is_empty());
     }
 
     #[test]

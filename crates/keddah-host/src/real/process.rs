@@ -19,9 +19,6 @@ pub(super) fn command_line_of(pid: &str) -> Option<Vec<String>> {
     Some(command_line(text.split('\0').map(str::trim).filter(|word| !word.is_empty())))
 }
 
-/// What `systemctl show` must be asked for, for [`process`].
-pub(super) const PROPERTIES: &str = "MainPID,ExecMainStartTimestamp,FragmentPath,DropInPaths";
-
 /// The process of a unit of which something is declared. It says nothing of one that does not run, or
 /// that is no longer the one that was asked for.
 pub(super) fn process(

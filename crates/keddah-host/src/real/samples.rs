@@ -29,7 +29,7 @@ impl Samples {
     }
 }
 
-fn hexadecimal(content: &[u8]) -> String {
+pub(super) fn hexadecimal(content: &[u8]) -> String {
     Md5::digest(content).iter().map(|byte| format!("{byte:02x}")).collect()
 }
 

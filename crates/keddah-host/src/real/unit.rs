@@ -3,6 +3,7 @@
 use super::etcd_quorum;
 use super::instance_facts;
 use super::process;
+use super::systemd;
 use super::unit_start;
 use crate::command::Command;
 use crate::rest::{CA, Members, patroni_facts, strict_standbys};
@@ -16,10 +17,6 @@ use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, sleep, timeout};
-
-/// What systemd is asked of every unit.
-const PROPERTIES: &str =
-    "Id,LoadState,ActiveState,SubState,UnitFileState,NeedDaemonReload,CanReload";
 
 /// A unit's properties by name.
 type Properties<'a> = BTreeMap<&'a str, &'a str>;
@@ -101,33 +98,15 @@ fn systemctl(verb: &str) -> Command {
     Command::new("systemctl").args(["--no-ask-password", verb]).asks("systemd")
 }
 
-async fn show(units: &[&str]) -> Result<String, HostError> {
-    let properties = format!("{PROPERTIES},{}", process::PROPERTIES);
-    let text = systemctl("show")
-        .args(["--timestamp=unix", "--property", &properties, "--"])
-        .args(units)
-        .succeed()
-        .await?;
-    let told = paragraphs(&text).len();
-    if told == units.len() {
-        Ok(text)
-    } else {
-        Err(HostError::new(format!(
-            "systemd was asked for {} units and told of {told}",
-            units.len(),
-        )))
-    }
-}
-
 async fn show_one(unit: &str) -> Result<State, HostError> {
-    Ok(parse(&show(&[unit]).await?).pop().unwrap_or_default())
+    Ok(parse(&systemd::show(&[unit]).await?.join("\n\n")).pop().unwrap_or_default())
 }
 
 /// Looks at units with one question for all of them.
 pub async fn observe(host: &RealHost, specs: &[&Spec]) -> Vec<Result<Observation, HostError>> {
     let units: Vec<&str> = specs.iter().map(|spec| spec.unit.as_str()).collect();
-    let text = match show(&units).await {
-        Ok(text) => text,
+    let text = match systemd::show(&units).await {
+        Ok(told) => told.join("\n\n"),
         Err(error) => return specs.iter().map(|_| Err(error.clone())).collect(),
     };
     let answer = |((spec, state), properties): ((&&Spec, State), Properties<'_>)| {

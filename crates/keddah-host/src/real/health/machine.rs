@@ -2,7 +2,7 @@
 
 use super::programs::replaced;
 use crate::HostError;
-use crate::command::Command;
+use crate::real::systemd;
 use futures_util::future::join_all;
 use keddah_resource::health::{
     Asked, CertificateHealth, ConfigurationProbe, DiskHealth, UnitHealth, Unloaded,
@@ -90,15 +90,9 @@ pub(super) async fn units(
     if names.is_empty() && probes.is_empty() {
         return Ok(Default::default());
     }
-    let text = Command::new("systemctl")
-        .asks("systemd")
-        .args(["show", "--timestamp=unix", "--property"])
-        .arg("Id,ActiveState,MainPID,StateChangeTimestamp,StateChangeTimestampMonotonic")
-        .arg("--")
-        .args(names)
-        .args(probes.iter().map(|probe| &probe.unit))
-        .succeed()
-        .await?;
+    let asked = names.iter().chain(probes.iter().map(|probe| &probe.unit));
+    let asked: Vec<&str> = asked.map(String::as_str).collect();
+    let text = systemd::show(&asked).await?.join("\n\n");
     let blocks = text.split("\n\n").skip(names.len());
     Ok((parse_units(&text, names), unloaded(blocks, probes)))
 }
