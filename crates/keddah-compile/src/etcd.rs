@@ -66,6 +66,9 @@ pub(crate) fn staying(member: &EtcdMember, stays: &[EtcdMember]) -> unit::Quorum
     }
 }
 
+/// The program of Debian's package.
+const PROGRAM: &str = "/usr/bin/etcd";
+
 /// How what Keddah writes for a member's unit is told from what others have given it (etcd's "Configuration
 /// options": each option is a variable, too). Given a file of options, etcd reads no variable.
 pub(crate) fn own_settings(member: &EtcdMember) -> OwnSettings {
@@ -76,12 +79,13 @@ pub(crate) fn own_settings(member: &EtcdMember) -> OwnSettings {
         prefix: "ETCD_".to_owned(),
         files: texts(&[VARIABLES, ETCD_BOOTSTRAP]),
         fixed: fixed.map(|(name, value)| (name.to_owned(), value.clone())).into(),
-        never: texts(&["ETCD_CONFIG_FILE", "ETCD_FORCE_NEW_CLUSTER"]),
+        never: texts(&["ETCD_CONFIG_FILE", "ETCD_FORCE_NEW_CLUSTER", "ETCD_WAL_DIR"]),
         at_birth: texts(&[
             "ETCD_INITIAL_CLUSTER",
             "ETCD_INITIAL_CLUSTER_STATE",
             "ETCD_INITIAL_CLUSTER_TOKEN",
         ]),
+        program: PROGRAM.to_owned(),
     }
 }
 

@@ -20,6 +20,9 @@ pub struct OwnSettings {
     pub never: Vec<String>,
     /// What it reads only when it is made.
     pub at_birth: Vec<String>,
+    /// The program; what another one does of it is not known.
+    #[serde(default)]
+    pub program: String,
 }
 
 /// Something that a start is told, and by which file.
@@ -42,6 +45,11 @@ pub struct Start {
     pub options: Vec<(String, Told)>,
     /// Variables that the unit takes away.
     pub unset: Vec<Told>,
+    /// The program that is started.
+    pub program: Option<Told>,
+    /// Directives of the unit by which the program sees other files than those of the machine, or by which
+    /// something else runs before it.
+    pub surroundings: Vec<(String, Told)>,
     /// The variables and options of the process that runs.
     pub running: Option<(BTreeMap<String, String>, BTreeMap<String, String>)>,
 }
@@ -87,7 +95,7 @@ impl ForeignSetting {
 impl OwnSettings {
     /// What a start is told that Keddah has not written, the worst first.
     pub fn foreign(&self, start: &Start) -> Vec<ForeignSetting> {
-        let Start { variables, options, unset, running } = start;
+        let Start { variables, options, unset, program, surroundings, running } = start;
         let mut found = Vec::new();
         let mut add = |effect: Effect, name: &str, value: Option<&str>, place: &str| {
             let (name, value) = (name.to_owned(), value.map(str::to_owned));
@@ -102,6 +110,16 @@ impl OwnSettings {
         }
         for name in self.fixed.keys().filter(|&name| !variables.contains_key(name)) {
             add(Effect::NotItself, name, None, "");
+        }
+        if let Some(Told { value, place, packaged: false }) = program
+            && *value != self.program
+        {
+            add(Effect::NotItself, "ExecStart", Some(value), place);
+        }
+        for (directive, Told { value, place, packaged }) in surroundings {
+            if !packaged {
+                add(Effect::NotItself, directive, Some(value), place);
+            }
         }
         for (option, Told { value, place, packaged }) in options {
             let shown = format!("--{option}");
@@ -159,6 +177,7 @@ mod tests {
             fixed: BTreeMap::from([("ETCD_DATA_DIR".to_owned(), "/data/etcd".to_owned())]),
             never: texts(&["ETCD_FORCE_NEW_CLUSTER", "ETCD_CONFIG_FILE"]),
             at_birth: texts(&["ETCD_INITIAL_CLUSTER"]),
+            program: "/usr/bin/etcd".to_owned(),
         }
     }
 
@@ -231,6 +250,20 @@ mod tests {
         // Said to be off, it is only what nobody declared.
         let off = start(&[("ETCD_FORCE_NEW_CLUSTER", "False", DROP_IN)], &[]);
         assert_eq!(words(&off), [shown(Effect::Undeclared, "ETCD_FORCE_NEW_CLUSTER=False")]);
+    }
+
+    #[test]
+    fn what_another_program_or_other_files_make_of_it_is_not_known() {
+        let mut start = start(&[], &[]);
+        start.program = Some(told("/usr/bin/etcd", DROP_IN));
+        assert_eq!(words(&start), [], "the same program, whoever says so");
+        start.program = Some(told("/usr/local/bin/etcdw", DROP_IN));
+        start.surroundings = vec![("TemporaryFileSystem".to_owned(), told("/data/etcd", DROP_IN))];
+        let shown = |text: &str| (Effect::NotItself, format!("{text} ({DROP_IN})"));
+        assert_eq!(
+            words(&start),
+            [shown("ExecStart=/usr/local/bin/etcdw"), shown("TemporaryFileSystem=/data/etcd")]
+        );
     }
 
     #[test]

@@ -18,6 +18,28 @@ const PACKAGED: [&str; 2] = ["/usr/lib/systemd/system/", "/lib/systemd/system/"]
 /// Where units stand that take the place of a package's, the first of them winning (systemd.unit(5)).
 const BEFORE_PACKAGED: [&str; 2] = ["/etc/systemd/system", "/run/systemd/system"];
 
+/// Directives that show a program other files than the machine's, or run something before it (systemd.exec(5),
+/// "Paths", "Sandboxing"; systemd.service(5)): what it finds in its directories is then not known.
+const SURROUNDINGS: [&str; 17] = [
+    "BindPaths",
+    "BindReadOnlyPaths",
+    "DynamicUser",
+    "ExecCondition",
+    "ExecStartPre",
+    "ExtensionDirectories",
+    "ExtensionImages",
+    "InaccessiblePaths",
+    "MountImages",
+    "Group",
+    "ReadOnlyPaths",
+    "RootDirectory",
+    "RootImage",
+    "StateDirectory",
+    "TemporaryFileSystem",
+    "User",
+    "WorkingDirectory",
+];
+
 /// What systemd itself gives to every process (`systemctl set-environment`, `DefaultEnvironment=`).
 const MANAGER: &str = "systemctl show-environment";
 
@@ -141,6 +163,7 @@ struct Unit {
     files: Vec<String>,
     unset: Vec<Told>,
     command: Option<Told>,
+    surroundings: Vec<(String, Told)>,
 }
 
 impl Unit {
@@ -185,6 +208,12 @@ impl Unit {
                     }
                     "ExecStart" if value.is_empty() => found.command = None,
                     "ExecStart" => found.command = Some(told(value)),
+                    name if SURROUNDINGS.contains(&name) && value.is_empty() => {
+                        found.surroundings.retain(|(other, _)| other != name);
+                    }
+                    name if SURROUNDINGS.contains(&name) => {
+                        found.surroundings.push((name.to_owned(), told(value)));
+                    }
                     _ => {}
                 }
             }
@@ -223,8 +252,11 @@ impl Unit {
             }
         }
         let mut found = Vec::new();
+        let mut runs = None;
         if let Some(command) = &self.command {
             let program = command.value.trim_start_matches(['@', '-', ':', '+', '!', '|']);
+            let first = quoted(program).into_iter().next().unwrap_or_default();
+            runs = Some(Told { value: first, ..command.clone() });
             // Each word with where it comes from.
             let mut words: Vec<(String, &Told)> = Vec::new();
             for word in quoted(program) {
@@ -254,7 +286,14 @@ impl Unit {
         }
         let unset = self.unset.iter().filter(|told| told.value.starts_with(prefix)).cloned();
         all.retain(|name, _| name.starts_with(prefix));
-        Ok(Start { variables: all, options: found, unset: unset.collect(), running: None })
+        Ok(Start {
+            variables: all,
+            options: found,
+            unset: unset.collect(),
+            program: runs,
+            surroundings: self.surroundings.clone(),
+            running: None,
+        })
     }
 }
 
@@ -375,6 +414,31 @@ mod tests {
         assert_eq!(unset.unset.len(), 1);
         let manager = found("", OWN, "PATH=/bin\nETCD_FORCE_NEW_CLUSTER=true\n");
         assert_eq!(value(&manager, "ETCD_FORCE_NEW_CLUSTER"), Some(("true", MANAGER)));
+    }
+
+    #[test]
+    fn another_program_and_other_files_are_found() {
+        let place = "/run/systemd/system/etcd.service.d/x.conf";
+        let other = found(
+            "[Service]\nExecStart=\nExecStart=-/opt/etcdw --x\nTemporaryFileSystem=/data/etcd\nLimitNOFILE=9\n\
+             ExecStartPre=\nExecStartPre=/bin/rm -rf /data/etcd/member\n",
+            OWN,
+            "",
+        );
+        let program = other.program.expect("there is one");
+        assert_eq!((program.value.as_str(), program.place.as_str()), ("/opt/etcdw", place));
+        let named: Vec<(&str, &str)> = other
+            .surroundings
+            .iter()
+            .map(|(name, told)| (name.as_str(), told.value.as_str()))
+            .collect();
+        let expected = [
+            ("TemporaryFileSystem", "/data/etcd"),
+            ("ExecStartPre", "/bin/rm -rf /data/etcd/member"),
+        ];
+        assert_eq!(named, expected);
+        let own = found("[Service]\nMemoryMax=1G\n", OWN, "");
+        assert!(own.surroundings.is_empty() && own.program.is_some_and(|it| it.packaged));
     }
 
     #[test]
