@@ -130,7 +130,7 @@ fn what_was_begun_is_brought_to_its_end_first() {
         changes.push(start);
     }
     let names = ["node-0", "node-1", "node-2"].map(NodeName::new);
-    let places = Places::with(names.iter().map(|name| (name, 1, true)));
+    let places = Places::with(names.iter().map(|name| (name, 2, true)));
     let mut queue = Queue::new(&changes, vec![Work::Heavy; changes.len()], places);
     let cluster =
         |at: usize| changes[at].id.name.trim_start_matches('/').parse::<usize>().unwrap() / 10;
@@ -158,7 +158,7 @@ fn nodes_of_one_machine_take_turns() {
     let changes: Vec<PlannedChange> =
         (0..12).map(|at| change(&format!("node-{}", at / 4), at, Vec::new())).collect();
     let names = ["node-0", "node-1", "node-2"].map(NodeName::new);
-    let places = Places::with(names.iter().map(|name| (name, 2, true)));
+    let places = Places::with(names.iter().map(|name| (name, 4, true)));
     let mut queue = Queue::new(&changes, vec![Work::Heavy; changes.len()], places);
     let begun: Vec<String> =
         std::iter::from_fn(|| queue.begin()).map(|at| changes[at].id.node.to_string()).collect();
