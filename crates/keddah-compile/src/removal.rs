@@ -12,7 +12,7 @@ use keddah_core::{NodeName, Secret};
 use keddah_inventory::model::{PgCluster, PgMember, RtoPlan, upstream_of};
 use keddah_inventory::{Params, parameters};
 use keddah_resource::kind::etcd_member::{self, EtcdConnection};
-use keddah_resource::kind::{backup, directory, etcd_keys, file, unit};
+use keddah_resource::kind::{backup, directory, etcd_keys, file, stanza, unit};
 use keddah_resource::{
     BackupFacts, DesiredFleet, ETCD_BOOTSTRAP, EtcdMemberFacts, Kind, MADE_MARK, Module, NodeFacts,
     PATRONI_FILES, PatroniFacts, Resource, ResourceId, Spec,
@@ -20,13 +20,14 @@ use keddah_resource::{
 use std::collections::{BTreeMap, HashSet};
 
 /// Files of an instance that would start it again, or that hold passwords.
-fn files(place: &Place) -> Vec<String> {
+fn files(place: &Place, cluster: &str) -> Vec<String> {
     let patroni = place.patroni_directory();
     let names = PATRONI_FILES.into_iter().chain([MADE_MARK]);
     let mut files: Vec<String> = names.map(|name| format!("{patroni}/{name}")).collect();
     files.extend([
         format!("{}/userlist.txt", place.pgbouncer_directory()),
         place.pgbackrest_secrets(),
+        stanza::mark(cluster),
         place.crontab(),
     ]);
     if place.own_name().is_some() {
@@ -266,7 +267,7 @@ impl<'a> Compiler<'a> {
             unit::StopGuard { port: member.params.get(parameters::PATRONI_PORT), may_lead: !stays };
         let server = unit::Spec { patience_seconds: 120, guard: Some(guard), belongs, ..server };
         let server = self.fleet.add(resource(server.into()).after([pool]));
-        for path in files(&place) {
+        for path in files(&place, cluster.name.as_str()) {
             self.fleet.add(resource(file::Spec::absent(path).into()).after([server.clone()]));
         }
         for path in doomed(cluster, member) {

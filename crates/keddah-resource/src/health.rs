@@ -294,6 +294,9 @@ pub struct PostgresHealth {
     /// Settings that risk the data, such as `fsync = off`.
     #[serde(default)]
     pub unsafe_settings: Vec<String>,
+    /// Settings that name files which are not there: a reload goes on without them, and a start does not.
+    #[serde(default)]
+    pub missing_files: Vec<String>,
     /// `archive_command`, where WAL is archived by something other than pgBackRest.
     #[serde(default)]
     pub other_archiver: Option<String>,

@@ -1,7 +1,7 @@
 //! Backups of a cluster with pgBackRest (point-in-time recovery document).
 
 use super::layout::Files;
-use super::{Cluster, Instance, place};
+use super::{Cluster, Instance, place, repository};
 use crate::compiler::{Compiler, Problem, problem};
 use crate::node::cron_table;
 use keddah_core::Secret;
@@ -119,6 +119,7 @@ impl Compiler<'_> {
         }
         let account = cluster.superuser();
         let shared = is_shared(params);
+        self.stanza_marks(cluster);
         for instance in &cluster.instances {
             let leads = instance.node.name == cluster.leader;
             if shared && !leads {
@@ -168,6 +169,21 @@ impl Compiler<'_> {
             }
         }
         Ok(())
+    }
+
+    /// What says on each node that the stanza has been made, and where.
+    fn stanza_marks(&mut self, cluster: &Cluster<'_>) {
+        let text = repository::mark(&repository::place(&cluster.params));
+        for instance in &cluster.instances {
+            let path = stanza::mark(&cluster.name);
+            let spec: Spec = file::Spec::text(path, text.clone(), Permissions::root(0o644)).into();
+            let directory = instance.id(Kind::Directory, "/etc/pgbackrest");
+            self.fleet.add(
+                Resource::new(&instance.node.name, Module::Pgsql, spec)
+                    .in_cluster(&cluster.name)
+                    .after([cluster.stanza_of(instance), directory]),
+            );
+        }
     }
 
     /// What pgBackRest reads on an instance's node.

@@ -36,6 +36,17 @@ fn name(place: &Place) -> String {
     }
 }
 
+/// What the mark of a stanza says that was made in a place.
+pub(super) fn mark(place: &Place) -> String {
+    let mut text = "# Written by Keddah: the stanza was made in this repository. Where that is gone, none is made in its \
+                    place unasked.\n"
+        .to_owned();
+    for (option, value) in place {
+        text.push_str(&format!("{option}={value}\n"));
+    }
+    text
+}
+
 /// `2 backups, the last of 2026-11-27 10:20 UTC`.
 pub(super) fn counted(backups: u32, newest: Option<i64>) -> String {
     let count = match backups {

@@ -70,12 +70,20 @@ async fn document(spec: &Spec) -> Result<Option<Map<String, Value>>, NoAnswer> {
     })
 }
 
-/// Libraries that PostgreSQL loads when it starts.
-const PRELOADED: &str = "shared_preload_libraries";
+/// Libraries that PostgreSQL loads, with where it looks for them below its own directory and what fails without
+/// (PostgreSQL's manual, "Shared Library Preloading").
+const PRELOADED: [(&str, &str, &str); 3] = [
+    ("shared_preload_libraries", "", "PostgreSQL would not start again"),
+    ("session_preload_libraries", "", "nobody could log in any more"),
+    ("local_preload_libraries", "plugins/", "nobody could log in any more"),
+];
 
-/// Refuses libraries that are not there: PostgreSQL would not start again.
-async fn libraries_exist(spec: &Spec) -> Result<(), HostError> {
-    let Some(wanted) = spec.parameters.get(PRELOADED) else { return Ok(()) };
+/// Refuses libraries that are not there.
+async fn libraries_exist(
+    spec: &Spec,
+    (parameter, below, otherwise): (&str, &str, &str),
+) -> Result<(), HostError> {
+    let Some(wanted) = spec.parameters.get(parameter) else { return Ok(()) };
     let Some(session) = member(spec).await else { return Ok(()) };
     let query = "select setting from pg_config where name = 'PKGLIBDIR'";
     let Some(directory) = session.scalar(query).await? else { return Ok(()) };
@@ -84,19 +92,40 @@ async fn libraries_exist(spec: &Spec) -> Result<(), HostError> {
         if name.is_empty() {
             continue;
         }
-        let name = name.trim_end_matches(".so");
-        let path = Path::new(&directory).join(format!("{name}.so"));
+        let name = name.trim_end_matches(".so").trim_start_matches(below);
+        let path = Path::new(&directory).join(format!("{below}{name}.so"));
         if !path.try_exists().unwrap_or(true) {
             return Err(HostError::new(format!(
-                "{PRELOADED} names `{name}`, and there is no {}: PostgreSQL would not start again",
+                "{parameter} names `{name}`, and there is no {}: {otherwise}",
                 path.display()
             ))
             .with_hint(
-                "correct pg_libs, or have pg_extensions bring the package that holds the library",
+                "correct pg_libs or pg_parameters, or have pg_extensions bring the package that holds the \
+                 library",
             ));
         }
     }
     Ok(())
+}
+
+/// Files that a server reads with its certificates: a reload without them is a line in its log, and the next
+/// start fails.
+fn is_file_of_tls(parameter: &str) -> bool {
+    parameter.starts_with("ssl_") && parameter.ends_with("_file")
+}
+
+/// Refuses a file that is not there.
+fn file_exists(spec: &Spec, parameter: &str) -> Result<(), HostError> {
+    let Some(wanted) = spec.parameters.get(parameter).filter(|path| path.starts_with('/')) else {
+        return Ok(());
+    };
+    if Path::new(wanted).try_exists().unwrap_or(true) {
+        return Ok(());
+    }
+    Err(HostError::new(format!(
+        "{parameter} names {wanted}, which is not there: PostgreSQL would go on without, and not start again"
+    ))
+    .with_hint("put the file there on every member first, or correct pg_parameters"))
 }
 
 /// Waits until this node's instance plays its new part: what comes next wants to write.
@@ -169,8 +198,13 @@ pub async fn apply(
         },
         false => None,
     };
-    if difference.fields.iter().any(|change| change.field() == PRELOADED) {
-        libraries_exist(spec).await?;
+    for change in &difference.fields {
+        if let Some(preloaded) = PRELOADED.into_iter().find(|(name, ..)| *name == change.field()) {
+            libraries_exist(spec, preloaded).await?;
+        }
+        if is_file_of_tls(change.field()) {
+            file_exists(spec, change.field())?;
+        }
     }
     Patroni::new(&spec.api).patch_config(&spec.patch(observed)).await?;
     let until = Instant::now() + STORED;

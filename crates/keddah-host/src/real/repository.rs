@@ -334,7 +334,11 @@ fn archived_under(
     else {
         return Ok(None);
     };
-    // A server writes `<segment>.<offset>.backup` when a backup of it ends, and keeps the newest; it is done
+    let made = made(&directory.join(format!("{stanza}.made")))?;
+    if !made.is_empty() && !moves(&made, &configured) {
+        return Ok(Some(path.to_string_lossy().into_owned()));
+    }
+    // Before there was such a mark: a server writes `<segment>.<offset>.backup` when a backup of it ends, and keeps the newest; it is done
     // when `archive_command` has succeeded. A copy gets none, and what a standby only receives is no such
     // file (PostgreSQL's `xlogarchive.c`; its manual, "Making a Base Backup Using the Low Level API").
     let status = data.join("pg_wal/archive_status");
@@ -345,6 +349,15 @@ fn archived_under(
         }
     }
     Ok(None)
+}
+
+/// The place that a stanza was made in, by its mark ([`keddah_resource::kind::stanza::mark`]); nothing where
+/// there is none.
+fn made(mark: &Path) -> Result<Place, HostError> {
+    let text = found(mark, fs::read_to_string(mark))?.unwrap_or_default();
+    let lines = text.lines().filter(|line| !line.starts_with('#'));
+    let options = lines.filter_map(|line| line.split_once('='));
+    Ok(options.map(|(option, value)| (option.to_owned(), value.to_owned())).collect())
 }
 
 #[cfg(test)]
@@ -378,6 +391,17 @@ mod tests {
             told("repo1-type=s3\nrepo1-s3-endpoint=sss.pigsty\n")
                 .contains("s3-endpoint sss.pigsty")
         );
+        // What a server knows of its archive may be gone after a crash; the mark of the stanza stays.
+        fs::remove_file(status.join("000000010000000000000002.00000028.backup.done")).unwrap();
+        assert_eq!(archived(&text), None);
+        let mark = |path: &Path| {
+            let text = format!("# Written\npath={}\ntype=posix\n", path.display());
+            fs::write(scratch.path().join("pg-test.made"), text).unwrap();
+        };
+        mark(Path::new("/elsewhere"));
+        assert_eq!(archived(&text), None, "it has moved since, and was not made yet");
+        mark(&scratch.path().join("not-mounted"));
+        assert!(archived(&text).is_some());
         fs::remove_file(scratch.path().join("pgbackrest.conf")).unwrap();
         assert_eq!(archived(&text), None, "it was never configured");
     }

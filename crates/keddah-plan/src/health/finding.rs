@@ -133,6 +133,11 @@ pub const FINDINGS: &[(&str, Severity, &str)] = &[
     ("lagging", Severity::Warning, "A standby is too far behind to take over."),
     ("login-refused", Severity::Warning, "A server, pool or service refuses a new login."),
     ("member-down", Severity::Warning, "A member of a cluster does not run."),
+    (
+        "next-start-fails",
+        Severity::Critical,
+        "A server runs on what it has read, and does not start again: a file that a setting names is gone.",
+    ),
     ("no-leader", Severity::Critical, "A cluster has no leader: nobody can write."),
     (
         "no-synchronous-standby",

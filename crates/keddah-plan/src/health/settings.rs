@@ -63,6 +63,17 @@ pub(super) fn judge(
             ),
         ));
     }
+    if !server.missing_files.is_empty() {
+        findings.push(Finding::of(
+            "next-start-fails",
+            instance,
+            format!(
+                "it runs, and does not start again: {} is not there",
+                server.missing_files.join(", ")
+            ),
+            format!("put the file there on {node}, or correct the setting (`pg_parameters`), before anything restarts"),
+        ));
+    }
     if !server.unloaded.is_empty() {
         findings.push(Finding::of(
             "configuration-unloaded",

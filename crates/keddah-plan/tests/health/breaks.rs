@@ -110,6 +110,9 @@ pub const BREAKS: &[Break] = &[
             KnownMember { name: "pg-4".to_owned(), host: "10.0.0.4".to_owned(), leads: false };
         world.patroni(1).members.push(stray);
     }),
+    (&["next-start-fails"], |world| {
+        world.server(1).missing_files = vec!["ssl_cert_file = /nope.crt".to_owned()];
+    }),
     (&["unsafe-setting"], |world| world.server(1).unsafe_settings = vec!["fsync = off".to_owned()]),
     (&["address-missing"], |world| {
         addresses(world, 1).retain(|one| one != "10.0.0.9");

@@ -46,6 +46,12 @@ pub struct Observed {
     pub archived_in: Option<String>,
 }
 
+/// The file on a node that says in which repository a stanza was made. It stands where backups do not: on a
+/// disk that is not mounted it would be out of sight with them.
+pub fn mark(stanza: &str) -> String {
+    format!("/etc/pgbackrest/{stanza}.made")
+}
+
 impl Spec {
     /// The stanza.
     pub fn name(&self) -> String {

@@ -93,6 +93,9 @@ const QUESTION: &str = "with settings as materialized \
         where (name, setting) in (('fsync', 'off'), ('full_page_writes', 'off'), ('autovacuum', 'off'), \
             ('zero_damaged_pages', 'on'), ('ignore_checksum_failure', 'on'), \
             ('ignore_invalid_pages', 'on'))) as unsafe_settings, \
+    (select coalesce(json_agg(name || ' = ' || setting order by name), '[]') from settings \
+        where current_setting('ssl') = 'on' and name ~ '^ssl_.*_file$' and setting <> '' \
+            and (pg_stat_file(setting, true)).size is null) as missing_files, \
     (select setting from settings where name = 'archive_command' \
         and current_setting('archive_mode') <> 'off' and setting !~ '\\mpgbackrest\\M') \
         as other_archiver, \
