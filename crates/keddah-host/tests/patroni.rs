@@ -141,6 +141,7 @@ impl Cluster {
     fn instance(&self) -> Spec {
         pg_instance::Spec {
             starts_first: false,
+            promoted_within: 0,
             paused: false,
             instance: "pg-scratch-1".to_owned(),
             data_directory: self.directory.path().join("data").to_str().unwrap().to_owned(),

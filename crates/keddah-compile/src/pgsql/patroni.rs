@@ -28,6 +28,11 @@ const MADE: &str = "\
 # file on each member and the cluster in etcd (patronictl remove), and apply.
 ";
 
+/// The lease of the leader before, and some rounds of Patroni's, in seconds.
+fn promoted_within(rto: &RtoPlan) -> u32 {
+    u32::try_from(rto.ttl + 3 * rto.loop_wait + 30).unwrap_or(u32::MAX)
+}
+
 impl Compiler<'_> {
     /// One instance: files, unit, and the instance itself.
     pub(super) fn instance(
@@ -182,6 +187,7 @@ impl Compiler<'_> {
                     },
                     api: instance.api(),
                     patience_seconds: MAKE_SECONDS,
+                    promoted_within: promoted_within(&RtoPlan::of(&cluster.params)),
                     starts_first: cluster.nobody_serves() && node.name == cluster.leader,
                     paused: pause::is_paused(cluster),
                 }

@@ -77,6 +77,8 @@ pub async fn apply(
     let mut last = "it does not answer".to_owned();
     let mut stopped = false;
     let mut waits_since: Option<Instant> = None;
+    let promotion = Duration::from_secs(u64::from(spec.promoted_within));
+    let mut idle_since: Option<Instant> = None;
     loop {
         match patroni.status().await {
             Ok(status) if serves(&status, must_lead) && !(spec.starts_first && idles(&status)) => {
@@ -88,6 +90,11 @@ pub async fn apply(
                 let failing = status.state.ends_with("failed");
                 failing_since = failing.then(|| failing_since.unwrap_or_else(Instant::now));
                 stopped = status.state == "stopped";
+                let idle = spec.starts_first && Spec::serves(&status.state) && idles(&status);
+                idle_since = idle.then(|| idle_since.unwrap_or_else(Instant::now));
+                if idle_since.is_some_and(|since| since.elapsed() > promotion) {
+                    return Err(nobody_is_promoted(spec, &status));
+                }
                 let waits = must_lead && stopped;
                 waits_since = waits.then(|| waits_since.unwrap_or_else(Instant::now));
                 if waits_since.is_some_and(|since| since.elapsed() > LEADER_PATIENCE) {
@@ -157,6 +164,20 @@ fn waits_for_a_leader(spec: &Spec, status: &Status) -> HostError {
          {} on every member, delete what etcd keeps of it (`sudo patronictl -c DIRECTORY remove {cluster}`, with \
          the directory that `systemctl cat {0}` names), then apply",
         spec.api.unit
+    ))
+}
+
+/// Patroni promotes nobody who is further behind the last position that etcd has of the leader before than
+/// `maximum_lag_on_failover` (Patroni's documentation, "Dynamic configuration"), however long it is waited for.
+fn nobody_is_promoted(spec: &Spec, status: &Status) -> HostError {
+    let cluster = &status.patroni.scope;
+    HostError::new(format!(
+        "the instance {} runs, and its Patroni promotes nobody of {cluster}: as a rule because it lacks more of what          the leader before has written than `maximum_lag_on_failover` allows",
+        spec.instance
+    ))
+    .with_hint(format!(
+        "`journalctl -u {}` there says why. If a member that has more can be brought back, bring it back; to go on          without what this one lacks: `sudo patronictl -c DIRECTORY failover {cluster} --candidate {} --force`, with          the directory that `systemctl cat {0}` names, then apply",
+        spec.api.unit, spec.instance
     ))
 }
 

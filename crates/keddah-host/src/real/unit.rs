@@ -165,9 +165,7 @@ pub async fn apply(
     }
     if state.enabled(spec.enabled) != spec.enabled {
         let verb = if spec.enabled { "enable" } else { "disable" };
-        // A link says what is started at boot; that everything is read again for it would cost more than the
-        // change itself.
-        systemctl(verb).args(["--quiet", "--no-reload", "--", unit]).succeed().await?;
+        systemctl(verb).args(["--quiet", "--", unit]).succeed().await?;
     }
     let owes = host.owed().owes(Kind::Unit, unit)?;
     match (spec.running, state.runs()) {

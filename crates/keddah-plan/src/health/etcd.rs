@@ -238,8 +238,8 @@ fn settings(member: &ExpectedEtcd, found: &[ForeignSetting], findings: &mut Vec<
     let node = &member.node;
     let another = of(Effect::NotItself);
     let take_away = format!(
-        "on {node}, take that away where it stands, then `systemctl daemon-reload`; until then Keddah neither \
-         starts nor restarts it"
+        "on {node}, take that away where it stands (by `systemctl unset-environment NAME` what `systemctl \
+         show-environment` has), then `systemctl daemon-reload`; until then Keddah neither starts nor restarts it"
     );
     if !another.is_empty() {
         let message = format!(
@@ -257,7 +257,8 @@ fn settings(member: &ExpectedEtcd, found: &[ForeignSetting], findings: &mut Vec<
         ));
     }
     let until_restart = of(Effect::UntilRestart);
-    if !until_restart.is_empty() {
+    // Where the next start is in doubt, nobody is told to bring it about.
+    if !until_restart.is_empty() && another.is_empty() {
         findings.push(Finding::of(
             "etcd-foreign-settings",
             &member.name,

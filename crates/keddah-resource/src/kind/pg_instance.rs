@@ -34,6 +34,10 @@ pub struct Spec {
     /// once the lease of the one before has run out.
     #[serde(default)]
     pub starts_first: bool,
+    /// Within how many seconds Patroni has promoted it then, if it does: the lease of the leader before has run
+    /// out, and some rounds are over.
+    #[serde(default)]
+    pub promoted_within: u32,
     /// Whether its cluster is paused: then Patroni neither makes nor starts it.
     #[serde(default)]
     pub paused: bool,
