@@ -109,19 +109,25 @@ impl Reviewed {
     /// When the inventory is not there any more, or says something else than when it was reviewed.
     pub fn context(&self, context: &Context) -> Result<Context, CommandError> {
         let mut context = context.clone();
-        let InventoryFile { path, digest } = &self.inventory;
-        let path = context.inventory.get_or_insert_with(|| path.clone()).clone();
+        let InventoryFile { path: reviewed, digest } = &self.inventory;
+        let path = context.inventory.get_or_insert_with(|| reviewed.clone()).clone();
         let bytes = std::fs::read(&path).map_err(|error| {
             CommandError::user(format!("cannot read the plan's inventory {}", path.display()))
                 .caused_by(&error)
                 .hint("if it has moved, say where it is: keddah apply -i FILE PLANFILE")
         })?;
         if digest_of(&bytes) != *digest {
-            return Err(CommandError::user(format!(
-                "{} is not as it was when the plan was made",
-                path.display()
-            ))
-            .hint(format!("{AGAIN}, review, and apply the new plan")));
+            let message = if path == *reviewed {
+                format!("{} is not as it was when the plan was made", path.display())
+            } else {
+                format!(
+                    "{} does not say what the plan's inventory, {}, said",
+                    path.display(),
+                    reviewed.display()
+                )
+            };
+            return Err(CommandError::user(message)
+                .hint(format!("{AGAIN}, review, and apply the new plan")));
         }
         Ok(context)
     }

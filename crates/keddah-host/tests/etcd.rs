@@ -480,4 +480,7 @@ async fn etcds_tool_logs_in_wherever_that_is_asked_for() {
     let refused = typed(&["put", "/kept here", "c"]);
     let told = String::from_utf8_lossy(&refused.stderr);
     assert!(!refused.status.success() && told.contains("authentication failed"), "{told}");
+    // What is said goes before what the tool knows, and an option that begins alike is another one.
+    works(&["--user", &format!("root:{PASSWORD}"), "get", "/kept here"], "a b");
+    works(&[&format!("--user=root:{PASSWORD}"), "get", "--keys-only", "/kept"], "");
 }
