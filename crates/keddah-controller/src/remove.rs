@@ -49,8 +49,13 @@ pub struct Removal {
 /// What came of it.
 #[derive(Debug)]
 pub enum Removed {
-    /// There was nothing to take away.
-    Nothing,
+    /// There was nothing to take away: it has gone before.
+    Nothing {
+        /// How what stays does.
+        health: Box<Health>,
+        /// What is left to be done, or to be known.
+        left: Vec<String>,
+    },
     /// The plan was carried out; not everything need have gone well.
     Done {
         /// How each change ended.
@@ -127,7 +132,8 @@ pub async fn remove(context: &Context, removal: &mut Removal) -> Result<Removed,
     let RemovalRequest { name, confirm, despite, forks, .. } = request;
     let plan = &planned.plan;
     if plan.changes.is_empty() {
-        return Ok(Removed::Nothing);
+        let health = Box::new(planned.health_without(context, removing).await);
+        return Ok(Removed::Nothing { health, left: what_is_left(inventory, removing, &[]) });
     }
     steps::not_into_the_sick(plan, &planned.health, despite, &format!("keddah remove {name}"))?;
     let confirmed = confirm.as_ref().is_some_and(|confirm| confirm == name);

@@ -91,7 +91,7 @@ pub async fn run(context: &Context, args: ApplyArgs) -> Result<ExitCode, Error> 
         command,
     };
     Ok(match keddah_controller::apply(&trip, &proposal, request).await? {
-        Applied::Nothing => render::report::nothing(&context.output, plan, health),
+        Applied::Nothing => render::report::nothing(&context.output, plan, health, &[]),
         Applied::Done { report, health } => {
             render::report::show(&context.output, plan, &report, &health, &Afterwards::default())
         }

@@ -89,9 +89,11 @@ pub async fn run(context: &Context, args: RemoveArgs) -> Result<ExitCode, Error>
     let Planned { plan, health, .. } = &removal.planned;
     render::plan::announce(&context.output, plan, health, full);
     let removed = keddah_controller::remove(&trip, &mut removal).await?;
-    let Planned { plan, health, .. } = &removal.planned;
+    let Planned { plan, .. } = &removal.planned;
     Ok(match removed {
-        Removed::Nothing => render::report::nothing(&context.output, plan, health),
+        Removed::Nothing { health, left } => {
+            render::report::nothing(&context.output, plan, &health, &left)
+        }
         Removed::Done { report, health, left } => {
             let again = match aside {
                 true => format!("`keddah remove {name} --aside` again"),

@@ -11,15 +11,28 @@ use std::fmt::Write;
 use std::process::ExitCode;
 
 /// Says that there is nothing to apply.
-pub fn nothing(output: &Output, plan: &Plan, health: &Health) -> ExitCode {
-    crate::render::plan::show(output, plan, health, false);
+pub fn nothing(output: &Output, plan: &Plan, health: &Health, left: &[String]) -> ExitCode {
     // Who changes nothing says how it is, as a plan does.
     let critical = |one: &Finding| one.counts() && one.severity == Severity::Critical;
-    match plan.is_complete() {
-        false => ExitCode::from(1),
-        true if health.findings.iter().any(critical) => ExitCode::from(2),
-        true => ExitCode::SUCCESS,
+    let code = match plan.is_complete() {
+        false => 1,
+        true if health.findings.iter().any(critical) => 2,
+        true => 0,
+    };
+    if output.is_json() {
+        let mut answer = json(plan, health);
+        if !left.is_empty() {
+            answer["afterwards"] = left.to_vec().into();
+        }
+        answer["success"] = (code == 0).into();
+        output.data(&answer);
+    } else {
+        crate::render::plan::show(output, plan, health, false);
+        let next =
+            |line: &String| format!("{} {line}\n", output.stdout.paint(Meaning::Hint, "next:"));
+        output.answer(&left.iter().map(next).collect::<String>());
     }
+    ExitCode::from(code)
 }
 
 /// What a command has to add to the report of its plan.
