@@ -123,6 +123,11 @@ impl Compiler<'_> {
         ];
         let texts = texts
             .map(|(name, text)| file::Spec::text(format!("{directory}/{name}"), text, owned()));
+        // A database that is left out of the inventory stays in PostgreSQL, and is not offered by the pool.
+        let texts = texts.map(|spec| match spec.path.ends_with("/database.txt") {
+            true => spec.listing(file::Entries::PooledDatabases),
+            false => spec,
+        });
         for spec in texts.into_iter().chain([rules]) {
             let added = resource(spec.into()).after(above.clone()).reloads(&unit);
             before.push(self.fleet.add(added));

@@ -91,6 +91,8 @@ pub struct Present {
 pub enum Entries {
     /// PgBouncer's `"user" "password"` (its manual, "Authentication file format").
     PooledLogins,
+    /// PgBouncer's `name = host=…` (its manual, "Section [databases]").
+    PooledDatabases,
     /// `key: value` and `key=value`; a key's own keys are indented below it.
     Settings,
 }
@@ -103,6 +105,7 @@ impl Entries {
         for line in text.lines() {
             let entry = match self {
                 Entries::PooledLogins => quoted(line),
+                Entries::PooledDatabases => database(line),
                 Entries::Settings => setting(line, &mut above),
             };
             if let Some((name, value)) = entry {
@@ -117,6 +120,7 @@ impl Entries {
     fn what(self) -> &'static str {
         match self {
             Entries::PooledLogins => "pooled logins of",
+            Entries::PooledDatabases => "pooled logins to",
             Entries::Settings => "values of",
         }
     }
@@ -137,6 +141,16 @@ fn quoted(line: &str) -> Option<(String, &str)> {
         }
     }
     None
+}
+
+/// A database's name, without its quotes, and how the pool reaches it.
+fn database(line: &str) -> Option<(String, &str)> {
+    let line = line.trim();
+    if line.starts_with([';', '#', '[']) {
+        return None;
+    }
+    let (name, rest) = line.split_once(" = ")?;
+    Some((name.trim().trim_matches('"').to_owned(), rest.trim()))
 }
 
 /// A key with those above it, and its value; nothing for a line that has none.
@@ -320,6 +334,9 @@ impl Spec {
                                 reason = "it differs from what is declared; nobody gains or loses \
                                           access";
                             }
+                            if let Some(kind) = wanted.entries {
+                                entries(kind, &kind.of(before), &kind.of(after), &mut fields);
+                            }
                             fields.text("content", before, after);
                         }
                         (Content::Text(_), None) => {
@@ -353,7 +370,8 @@ impl Spec {
                 },
                 entries: match (&present.content, present.entries) {
                     (Content::Secret(secret), Some(kind)) => kind.of(secret.reveal()),
-                    _ => BTreeMap::new(),
+                    (Content::Text(text), Some(kind)) => kind.of(text),
+                    (_, None) => BTreeMap::new(),
                 },
                 permissions: present.permissions.clone(),
                 sample: false,
@@ -444,6 +462,29 @@ mod tests {
         assert!(!observed.contains("poison"), "{observed}");
         let other_order = "\"b\" \"2\"\n\"a\" \"1\"\n";
         assert_eq!(told("\"a\" \"1\"\n\"b\" \"2\"\n", other_order), ["content ********"]);
+    }
+
+    #[test]
+    fn which_database_the_pool_does_not_offer_any_more_is_told() {
+        let list = |text: &str| {
+            Spec::text("/etc/pgbouncer/database.txt", text, Permissions::root(0o640))
+                .listing(Entries::PooledDatabases)
+        };
+        let before = "; Written\ntest = host=/run port=5432\n\"odd one\" = host=/run port=5432\n";
+        let after = "; Written\n\"odd one\" = host=/run port=5433\n";
+        let difference = list(after).diff(&list(before).settled()).expect("they differ");
+        let told: Vec<String> = difference
+            .fields
+            .iter()
+            .filter_map(|field| match field {
+                FieldChange::Value { field, before, after } => {
+                    let value = before.as_deref().or(after.as_deref()).unwrap_or_default();
+                    Some(format!("{field} {value}"))
+                }
+                _ => None,
+            })
+            .collect();
+        assert_eq!(told, ["loses pooled logins to test", "changes pooled logins to odd one"]);
     }
 
     #[test]

@@ -93,7 +93,16 @@ pub async fn run(context: &Context, args: ApplyArgs) -> Result<ExitCode, Error> 
     Ok(match keddah_controller::apply(&trip, &proposal, request).await? {
         Applied::Nothing => render::report::nothing(&context.output, plan, health, &[]),
         Applied::Done { report, health } => {
-            render::report::show(&context.output, plan, &report, &health, &Afterwards::default())
+            // A reviewed plan is of machines as they were: what is left of it is another plan.
+            let afterwards = match &reviewed {
+                Some(_) => Afterwards {
+                    again: "plan what is left (`keddah plan -o PLANFILE`) and apply that"
+                        .to_owned(),
+                    ..Afterwards::default()
+                },
+                None => Afterwards::default(),
+            };
+            render::report::show(&context.output, plan, &report, &health, &afterwards)
         }
     })
 }
