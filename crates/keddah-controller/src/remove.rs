@@ -135,7 +135,12 @@ pub async fn remove(context: &Context, removal: &mut Removal) -> Result<Removed,
         let health = Box::new(planned.health_without(context, removing).await);
         return Ok(Removed::Nothing { health, left: what_is_left(inventory, removing, &[]) });
     }
-    steps::not_into_the_sick(plan, &planned.health, despite, &format!("keddah remove {name}"))?;
+    // Of a cluster that goes as a whole nothing stays that could be hurt; what an interrupted removal of it has
+    // stopped is no reason not to go on.
+    let whole = whole_clusters(inventory, removing);
+    let whole = whole.iter().map(|cluster| cluster.name.to_string());
+    let despite: Vec<String> = despite.iter().cloned().chain(whole).collect();
+    steps::not_into_the_sick(plan, &planned.health, &despite, &format!("keddah remove {name}"))?;
     let confirmed = confirm.as_ref().is_some_and(|confirm| confirm == name);
     // The plan is the removal's alone, and its name has been typed.
     let allowance = Allowance { names: BTreeSet::new(), everything: true };
@@ -144,7 +149,11 @@ pub async fn remove(context: &Context, removal: &mut Removal) -> Result<Removed,
     steps::approve(context, plan, &planned.desired, approval)?;
     steps::still_allowed(context, read, inventory, planned, removing).await?;
     let report = Box::new(steps::carry_out(context, planned, "keddah remove", *forks).await?);
-    let health = Box::new(planned.health_without(context, removing).await);
+    // What is half gone is not well, and is told.
+    let health = Box::new(match report.is_success() {
+        true => planned.health_without(context, removing).await,
+        false => planned.health_at_once(context).await,
+    });
     let left = what_is_left(inventory, removing, &moved_aside(planned));
     Ok(Removed::Done { report, health, left })
 }

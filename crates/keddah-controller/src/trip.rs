@@ -56,6 +56,11 @@ impl Planned {
         }
     }
 
+    /// How all of it does at this moment, whatever may still end by itself.
+    pub async fn health_at_once(&self, context: &Context) -> Health {
+        self.check.judge(context, &self.fleet).await
+    }
+
     /// How what stays does, now that something is gone.
     pub async fn health_without(&self, context: &Context, removing: &Removing) -> Health {
         self.check.without(removing).judge(context, &self.fleet).await
