@@ -50,6 +50,7 @@ pub fn run(world: &mut World) -> Outcome {
             plan.expect(&[
                 expected("stanza", "pg-test").times(3).action("create"),
                 expected("file", "pgbackrest.conf").times(3),
+                expected("file", "pg-test.made").times(3),
                 expected("file", "secrets.conf").times(3).action("create"),
                 expected("backup", "pg-test").times(1).action("create"),
             ])?;
@@ -83,6 +84,7 @@ pub fn run(world: &mut World) -> Outcome {
         project.write(&inventory)?;
         keddah.plan()?.expect(&[
             expected("file", "pgbackrest.conf").times(3),
+            expected("file", "pg-test.made").times(3),
             expected("file", "secrets.conf").times(3).action("delete"),
             expected("backup", "pg-test").times(1).action("create"),
         ])?;
@@ -123,6 +125,21 @@ pub fn run(world: &mut World) -> Outcome {
         let plan = keddah.plan()?;
         ensure!(!plan.output.to_string().contains("are gone"), "still told: {}", plan.output);
         plan.expect_empty()
+    })?;
+    step("a disk for backups that is not mounted: nothing is made beneath it", || {
+        // What a server knows of its archive itself is gone, as after a crash.
+        let unmount = "rm -f /pg/data/pg_wal/archive_status/*.backup.done; \
+                       mv /data/backups /data/unmounted && install -d /data/backups";
+        sandbox.shell(primary, unmount)?.success()?;
+        let refused = keddah.run(&["apply", "--yes"])?;
+        ensure!(refused.code == Some(1), "it should have been refused: {refused}");
+        says(&refused, "nothing of it is there any more")?;
+        says(&keddah.run(&["status"])?, "repository-gone")?;
+        sandbox
+            .shell(primary, "rmdir /data/backups && mv /data/unmounted /data/backups")?
+            .success()?;
+        super::failover::archives(sandbox)?;
+        keddah.plan()?.expect_empty()
     })
 }
 
