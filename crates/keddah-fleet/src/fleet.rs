@@ -35,10 +35,15 @@ pub struct FirstQuestions {
 }
 
 impl FirstQuestions {
-    /// How long a node is waited for that was reached after this time.
-    fn patience(&self, after: Duration) -> Duration {
-        let rest = self.whole.map(|whole| whole.saturating_sub(after));
-        self.patience.max(rest.unwrap_or_default())
+    /// How long a node is waited for that was reached after this time, and what it is asked: it has its part
+    /// of what there is more than `patience`, too.
+    fn asked(&self, mut probe: HealthProbe, after: Duration) -> (HealthProbe, Duration) {
+        let rest = self.whole.map(|whole| whole.saturating_sub(after)).unwrap_or_default();
+        if rest <= self.patience {
+            return (probe, self.patience);
+        }
+        probe.patience = u64::try_from(nodes_part(rest).as_millis()).unwrap_or(u64::MAX);
+        (probe, rest)
     }
 }
 
@@ -76,9 +81,7 @@ impl Told {
         begun: Instant,
     ) -> Self {
         let after = begun.elapsed();
-        let own = u64::try_from(nodes_part(patience).as_millis()).unwrap_or(u64::MAX);
-        let probe = HealthProbe { patience: own, ..probe.clone() };
-        let health = match timeout(patience, session.health(&probe)).await {
+        let health = match timeout(patience, session.health(probe)).await {
             Ok(Ok(health)) => Asked::Told(health),
             Ok(Err(error)) => Asked::unknown(lost(error).message),
             Err(_) => Asked::unknown(format!(
@@ -159,7 +162,7 @@ impl Fleet {
                 let told = async {
                     match health {
                         Some(probe) => {
-                            let patience = questions.patience(begun.elapsed());
+                            let (probe, patience) = questions.asked(probe, begun.elapsed());
                             Some(Told::by(&session, &probe, patience, begun).await)
                         }
                         None => None,
@@ -407,5 +410,28 @@ fn lost(error: SessionError) -> Failure {
     match error {
         SessionError::Failed(failure) | SessionError::Lost(failure) => failure,
         busy @ SessionError::Busy(_) => Failure::new(busy.to_string()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_is_reached_early_has_the_time_that_is_left() {
+        let seconds = Duration::from_secs;
+        let questions = FirstQuestions {
+            patience: seconds(1),
+            whole: Some(seconds(5)),
+            ..FirstQuestions::default()
+        };
+        let asked = |after| {
+            let probe = HealthProbe { patience: 750, ..HealthProbe::default() };
+            let (probe, patience) = questions.asked(probe, after);
+            (probe.patience, patience)
+        };
+        assert_eq!(asked(seconds(1)), (3000, seconds(4)));
+        assert_eq!(asked(seconds(4)), (750, seconds(1)));
+        assert_eq!(asked(seconds(9)), (750, seconds(1)), "never less than it was promised");
     }
 }

@@ -92,7 +92,8 @@ async fn libraries_exist(
         if name.is_empty() {
             continue;
         }
-        let name = name.trim_end_matches(".so").trim_start_matches(below);
+        let name = name.trim_end_matches(".so");
+        let name = name.strip_prefix(below).unwrap_or(name);
         let path = Path::new(&directory).join(format!("{below}{name}.so"));
         if !path.try_exists().unwrap_or(true) {
             return Err(HostError::new(format!(
